@@ -1,0 +1,1 @@
+"""What travels between the controller and a node. Messages only; transport is theirs."""

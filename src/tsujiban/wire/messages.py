@@ -1,0 +1,149 @@
+"""Messages of the node stream: one bidirectional gRPC stream per node, MessagePack encoded.
+
+The controller sends `ToNode`, the node sends `ToController`. After every (re)connection the
+node says `Hello`, the controller answers with a full `NodeDelta` and a full `PodsDelta`, then
+only differences. The node acknowledges a revision when it is enforced on both posts.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tsujiban.policy.program import NodeDelta
+
+PROTOCOL_VERSION = 1
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Base of all messages: a tagged union on the wire."""
+
+
+# ---------------------------------------------------------------- controller to node
+
+
+class Policy(Message):
+    """New revision of what the node enforces."""
+
+    delta: NodeDelta
+
+
+class PodsDelta(Message):
+    """Pods the node must run, as Kubernetes objects in JSON by namespace/name; None stops one."""
+
+    pods: dict[str, msgspec.Raw | None]
+    full: bool = False
+
+
+class NodeConfig(Message):
+    """What a node needs to know of the cluster: sent first, and when it changes."""
+
+    trust_domain: str
+    trust_bundle_pem: str  # roots of the trust domain
+    pod_blocks: tuple[str, ...]  # this node's blocks of the IP pools
+    pod_cidrs: tuple[str, ...]  # the pools, all nodes
+    service_cidrs: tuple[str, ...]
+    dns_address: str
+    cluster_domain: str
+    bgp_peers: tuple[tuple[str, str], ...] = ()  # (node name, address)
+    as_number: int = 64512
+
+
+class Signed(Message):
+    """Answer to a `Sign`: the chain, leaf first, in PEM; or why not."""
+
+    request: int
+    chain_pem: str = ""
+    error: str = ""
+
+
+ToNode = Policy | PodsDelta | NodeConfig | Signed
+
+# ---------------------------------------------------------------- node to controller
+
+
+class Hello(Message):
+    """First message of a stream."""
+
+    node: str
+    protocol: int
+    addresses: tuple[str, ...]
+    version: str
+
+
+class Enforced(Message):
+    """`revision` is in force on both posts of every endpoint of this node."""
+
+    revision: int
+    took_us: int
+    problems: tuple[str, ...] = ()  # non-empty: not enforced, and why
+
+
+class PodStatus(Message):
+    """What became of a pod. `status` is the Kubernetes PodStatus, JSON."""
+
+    pod: str
+    uid: str
+    status: msgspec.Raw
+
+
+class Sign(Message):
+    """A CSR (PEM) for the identity of a pod on this node."""
+
+    request: int
+    pod: str
+    csr_pem: str
+
+
+class Flow(Message):
+    """One flow as one post saw it."""
+
+    time_ns: int
+    node: str
+    post: str  # "kernel" or "proxy"
+    direction: str  # "ingress" or "egress", seen from `endpoint`
+    endpoint: str  # namespace/name of the endpoint whose program decided
+    verdict: str  # "allow" or "deny"
+    rule: str
+    source: str  # address
+    source_port: int
+    destination: str
+    destination_port: int
+    protocol: int
+    peer: str = ""  # authenticated SPIFFE id
+    method: str = ""
+    path: str = ""
+    status: int = 0
+    tls: str = ""  # version, when the connection was mutual TLS
+    detail: str = ""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    count: int = 1
+
+
+class Flows(Message):
+    """A batch of flow records."""
+
+    flows: tuple[Flow, ...]
+
+
+class Component(Message):
+    """Health of one component, for `tsujiban status`."""
+
+    name: str  # e.g. "bird", "kernel", "sidecar default/web-1"
+    healthy: bool
+    version: str = ""
+    detail: str = ""
+    certificate_expires: float = 0.0  # UNIX seconds
+    last_sync: float = 0.0
+    restarts: int = 0
+    rss_bytes: int = 0
+    private_bytes: int = 0
+
+
+class NodeStatus(Message):
+    """All components of a node; sent on change, and at least every 10 s."""
+
+    components: tuple[Component, ...]
+
+
+ToController = Hello | Enforced | PodStatus | Sign | Flows | NodeStatus
