@@ -1,0 +1,1 @@
+"""The node process: one node's kernel post, proxies, identities and pods."""

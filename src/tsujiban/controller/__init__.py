@@ -1,0 +1,1 @@
+"""The control-plane process: API, reconcilers, node streams."""

@@ -1,0 +1,1 @@
+"""Flow records: what each post decided about each flow, joined and kept."""

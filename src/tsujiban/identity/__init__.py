@@ -1,0 +1,1 @@
+"""The certification authority, SVIDs, and how a node proves who it is."""

@@ -1,0 +1,1 @@
+"""The kernel post: programs rendered as nftables, applied atomically; its log; conntrack."""

@@ -1,0 +1,1 @@
+"""Addresses, links, routes by BGP, and names."""

@@ -1,0 +1,1 @@
+"""The kinds a user writes: parsing, defaulting, validation, selectors, names. Pure."""

@@ -1,0 +1,1 @@
+"""Where resources live: list, watch, compare-and-swap."""
