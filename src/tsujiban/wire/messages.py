@@ -28,9 +28,12 @@ class Policy(Message):
 
 
 class PodsDelta(Message):
-    """Pods the node must run, as Kubernetes objects in JSON by namespace/name; None stops one."""
+    """Pods the node must run, by namespace/name; None stops one.
 
-    pods: dict[str, msgspec.Raw | None]
+    Each is a Kubernetes object as JSON text in bytes (`msgspec.Raw` would put the JSON into the
+    MessagePack unquoted, which no decoder can read)."""
+
+    pods: dict[str, bytes | None]
     full: bool = False
 
 
@@ -79,11 +82,11 @@ class Enforced(Message):
 
 
 class PodStatus(Message):
-    """What became of a pod. `status` is the Kubernetes PodStatus, JSON."""
+    """What became of a pod. `status` is the Kubernetes PodStatus, JSON text in bytes."""
 
     pod: str
     uid: str
-    status: msgspec.Raw
+    status: bytes
 
 
 class Sign(Message):
