@@ -1,0 +1,33 @@
+"""What a reconciler can ask for. Each action names the version of the object it was planned on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tsujiban.controller.world import Json, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Write a new object; when it exists already, nothing is done."""
+
+    ref: Ref
+    obj: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Replace an object, if it is still at the resourceVersion that `obj` carries."""
+
+    ref: Ref
+    obj: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove an object; when it is gone already, nothing is done."""
+
+    ref: Ref
+
+
+Action = Create | Update | Delete

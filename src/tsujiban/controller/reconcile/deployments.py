@@ -1,0 +1,181 @@
+"""Deployment to ReplicaSets: one per template, rolled over without losing capacity.
+
+RollingUpdate and Recreate as the Deployment reference describes them (apps/v1, strategy).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+
+from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
+from tsujiban.controller.world import REPLICA_SETS, Json, Ref, World, is_ready, owner_reference
+
+HASH_LABEL = "pod-template-hash"
+REVISION = "deployment.kubernetes.io/revision"
+
+
+def plan(world: World, ref: Ref) -> list[Action]:
+    """What to write for one Deployment."""
+    deployment = world.get(ref)
+    if deployment is None:
+        return []
+    owned = world.owned_by(deployment["metadata"]["uid"], REPLICA_SETS)
+    digest = template_hash(deployment["spec"]["template"])
+    current = next((rs for rs in owned if rs[1]["metadata"]["labels"][HASH_LABEL] == digest), None)
+    old = [rs for rs in owned if current is None or rs[0] != current[0]]
+    actions: list[Action] = []
+    wanted = deployment["spec"].get("replicas", 1)
+    if current is None:
+        first = wanted if not any(_size(rs) for _, rs in old) else _room(deployment, wanted, old)
+        actions.append(Create(*_replica_set(deployment, ref, digest, first, len(old) + 1)))
+    else:
+        actions += _roll(world, deployment, wanted, current, old)
+        actions += _forget(deployment, old)
+    status = _status(world, deployment, owned, current)
+    if status != deployment.get("status"):
+        actions.append(Update(ref, {**deployment, "status": status}))
+    return actions
+
+
+def template_hash(template: Json) -> str:
+    """A short stable name for a pod template."""
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _size(replica_set: Json) -> int:
+    return int(replica_set["spec"].get("replicas", 0))
+
+
+def _replica_set(deployment: Json, ref: Ref, digest: str, replicas: int, revision: int) -> tuple[Ref, Json]:
+    spec = deployment["spec"]
+    name = f"{ref.name[:240]}-{digest}"
+    labels = {**spec["template"]["metadata"].get("labels", {}), HASH_LABEL: digest}
+    selector = spec["selector"]
+    obj = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {
+            "name": name,
+            "namespace": ref.namespace,
+            "labels": labels,
+            "annotations": {REVISION: str(revision)},
+            "ownerReferences": [owner_reference(deployment)],
+        },
+        "spec": {
+            "replicas": replicas,
+            "selector": {
+                **selector,
+                "matchLabels": {**selector.get("matchLabels", {}), HASH_LABEL: digest},
+            },
+            "template": {
+                **spec["template"],
+                "metadata": {**spec["template"]["metadata"], "labels": labels},
+            },
+        },
+    }
+    return Ref(*REPLICA_SETS, ref.namespace, name), obj
+
+
+def _bounds(deployment: Json, wanted: int) -> tuple[int, int]:
+    """(most pods at a time, least ready pods at a time)."""
+    strategy = deployment["spec"].get("strategy", {})
+    if strategy.get("type") == "Recreate":
+        return wanted, 0
+    rolling = strategy.get("rollingUpdate", {})
+    surge = _share(rolling.get("maxSurge", "25%"), wanted, up=True)
+    unavailable = _share(rolling.get("maxUnavailable", "25%"), wanted, up=False)
+    if surge == 0 and unavailable == 0:
+        unavailable = 1
+    return wanted + surge, wanted - unavailable
+
+
+def _share(value: int | str, wanted: int, *, up: bool) -> int:
+    if isinstance(value, int):
+        return value
+    share = wanted * int(value.rstrip("%")) / 100
+    return math.ceil(share) if up else math.floor(share)
+
+
+def _room(deployment: Json, wanted: int, old: list[tuple[Ref, Json]]) -> int:
+    most, _ = _bounds(deployment, wanted)
+    if deployment["spec"].get("strategy", {}).get("type") == "Recreate":
+        return 0
+    return max(0, min(wanted, most - sum(_size(rs) for _, rs in old)))
+
+
+def _roll(
+    world: World, deployment: Json, wanted: int, current: tuple[Ref, Json], old: list[tuple[Ref, Json]]
+) -> list[Action]:
+    """Scale the current ReplicaSet up and the old ones down, one safe step."""
+    most, least = _bounds(deployment, wanted)
+    recreate = deployment["spec"].get("strategy", {}).get("type") == "Recreate"
+    actions: list[Action] = []
+    size = _size(current[1])
+    old_size = sum(_size(rs) for _, rs in old)
+    old_pods = sum(len(world.owned_by(rs["metadata"]["uid"])) for _, rs in old)
+    if recreate and (old_size or old_pods):
+        target = size if size <= wanted else wanted
+    else:
+        target = max(min(wanted, most - old_size), min(size, wanted))
+    if target != size:
+        actions.append(_scale(current, target))
+    ready = sum(_ready(world, rs) for _, rs in [current, *old])
+    spare = ready - least
+    for ref, rs in old:
+        count = _size(rs)
+        unready = count - min(count, _ready(world, rs))
+        drop = count if recreate else min(count, unready + max(0, spare))
+        spare -= max(0, drop - unready)
+        if drop:
+            actions.append(_scale((ref, rs), count - drop))
+    return actions
+
+
+def _ready(world: World, replica_set: Json) -> int:
+    return sum(is_ready(pod) for _, pod in world.owned_by(replica_set["metadata"]["uid"]))
+
+
+def _scale(replica_set: tuple[Ref, Json], replicas: int) -> Update:
+    ref, obj = replica_set
+    return Update(ref, {**obj, "spec": {**obj["spec"], "replicas": replicas}})
+
+
+def _forget(deployment: Json, old: list[tuple[Ref, Json]]) -> list[Action]:
+    """Delete the oldest empty ReplicaSets beyond revisionHistoryLimit."""
+    limit = deployment["spec"].get("revisionHistoryLimit", 10)
+    empty = sorted(
+        (rs for rs in old if not _size(rs[1]) and not rs[1].get("status", {}).get("replicas")),
+        key=lambda rs: int(rs[1]["metadata"]["annotations"][REVISION]),
+    )
+    return [Delete(ref) for ref, _ in empty[: max(0, len(empty) - limit)]]
+
+
+def _status(
+    world: World, deployment: Json, owned: list[tuple[Ref, Json]], current: tuple[Ref, Json] | None
+) -> Json:
+    wanted = deployment["spec"].get("replicas", 1)
+    total = sum(len(world.owned_by(rs["metadata"]["uid"])) for _, rs in owned)
+    ready = sum(_ready(world, rs) for _, rs in owned)
+    updated = len(world.owned_by(current[1]["metadata"]["uid"])) if current else 0
+    available = ready >= _bounds(deployment, wanted)[1]
+    complete = updated == wanted == total == ready
+    return {
+        "observedGeneration": deployment["metadata"].get("generation", 1),
+        "replicas": total,
+        "updatedReplicas": updated,
+        "readyReplicas": ready,
+        "availableReplicas": ready,
+        "unavailableReplicas": max(0, wanted - ready),
+        "conditions": [
+            _condition("Available", available, "MinimumReplicasAvailable", "MinimumReplicasUnavailable"),
+            _condition(
+                "Progressing", True, "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated", ""
+            ),
+        ],
+    }
+
+
+def _condition(kind: str, true: bool, reason: str, otherwise: str) -> Json:
+    return {"type": kind, "status": "True" if true else "False", "reason": reason if true else otherwise}

@@ -1,0 +1,82 @@
+"""Pod to node: which node runs a pod, and which address it gets there.
+
+Both are decided in one write, so that every node knows who owns the address before a packet
+can carry it: policy is in force when the pod starts, not some time after.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from tsujiban.controller.reconcile.actions import Action, Update
+from tsujiban.controller.world import NODES, PODS, Json, Ref, World, controller_of, is_finished
+
+# (node, pod reference) -> addresses from the node's blocks; () when they are exhausted
+Allocate = Callable[[str, Ref], tuple[str, ...]]
+
+
+def plan(world: World, ref: Ref, allocate: Allocate) -> list[Action]:
+    """Bind one pod, if it has no node yet and a node can take it."""
+    pod = world.get(ref)
+    if pod is None or is_finished(pod):
+        return []
+    status = pod.get("status", {})
+    if pod["spec"].get("nodeName") and status.get("podIP"):
+        return []
+    named = pod["spec"].get("nodeName")
+    candidates = [named] if named else _rank(world, pod)
+    for node in candidates:
+        addresses = allocate(node, ref)
+        if addresses:
+            return [Update(ref, _bound(pod, node, addresses))]
+    return _unschedulable(pod, ref, candidates)
+
+
+def _rank(world: World, pod: Json) -> list[str]:
+    """Nodes that may take the pod, best first: fewest pods of the same owner, then fewest pods."""
+    owner = controller_of(pod)
+    same: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for _, other in world.all(PODS):
+        node = other["spec"].get("nodeName")
+        if not node or is_finished(other):
+            continue
+        total[node] += 1
+        their = controller_of(other)
+        if owner and their and their["uid"] == owner["uid"]:
+            same[node] += 1
+    names = [ref.name for ref, node in world.all(NODES) if _fits(node, pod)]
+    return sorted(names, key=lambda name: (same[name], total[name], name))
+
+
+def _fits(node: Json, pod: Json) -> bool:
+    if node.get("spec", {}).get("unschedulable"):
+        return False
+    conditions = node.get("status", {}).get("conditions", ())
+    if not any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
+        return False
+    labels = {"kubernetes.io/hostname": node["metadata"]["name"], **node["metadata"].get("labels", {})}
+    wanted = pod["spec"].get("nodeSelector", {})
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _bound(pod: Json, node: str, addresses: tuple[str, ...]) -> Json:
+    status = {
+        "phase": "Pending",
+        "podIP": addresses[0],
+        "podIPs": [{"ip": address} for address in addresses],
+        "conditions": [{"type": "PodScheduled", "status": "True"}],
+    }
+    return {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": status}
+
+
+def _unschedulable(pod: Json, ref: Ref, candidates: list[str]) -> list[Action]:
+    reason = f"no free address on {', '.join(candidates)}" if candidates else "no ready node fits"
+    status = {
+        "phase": "Pending",
+        "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": reason}
+        ],
+    }
+    return [] if pod.get("status") == status else [Update(ref, {**pod, "status": status})]

@@ -1,0 +1,142 @@
+"""What the reconcilers see: a cached view of the store with the few indexes they need.
+
+Reconcilers are pure functions of this view, so that they are tested without a store; the loop
+(`controller/loop.py`) keeps the view current and carries out what they ask for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+Json = dict[str, Any]
+
+
+class Ref(NamedTuple):
+    """Where an object lives. `group` is "" for the core group, `namespace` "" for cluster scope."""
+
+    group: str
+    resource: str
+    namespace: str
+    name: str
+
+
+PODS = ("", "pods")
+NODES = ("", "nodes")
+NAMESPACES = ("", "namespaces")
+SERVICES = ("", "services")
+SERVICE_ACCOUNTS = ("", "serviceaccounts")
+DEPLOYMENTS = ("apps", "deployments")
+REPLICA_SETS = ("apps", "replicasets")
+ENDPOINT_SLICES = ("discovery.k8s.io", "endpointslices")
+IP_POOLS = ("projectcalico.org", "ippools")
+
+ResourceId = tuple[str, str]
+
+
+class World:
+    """Objects by reference, by namespace, and by owner."""
+
+    def __init__(self) -> None:
+        self._objects: dict[ResourceId, dict[Ref, Json]] = defaultdict(dict)
+        self._owned: dict[str, set[Ref]] = defaultdict(set)
+
+    def put(self, ref: Ref, obj: Json) -> None:
+        """Add or replace an object."""
+        self.drop(ref)
+        self._objects[ref[:2]][ref] = obj
+        for owner in owners(obj):
+            self._owned[owner].add(ref)
+
+    def drop(self, ref: Ref) -> Json | None:
+        """Remove an object; returns what was there."""
+        obj = self._objects[ref[:2]].pop(ref, None)
+        if obj is not None:
+            for owner in owners(obj):
+                self._owned[owner].discard(ref)
+        return obj
+
+    def get(self, ref: Ref) -> Json | None:
+        """One object, or None."""
+        return self._objects[ref[:2]].get(ref)
+
+    def find(self, kind: ResourceId, namespace: str, name: str) -> Json | None:
+        """One object by kind and name, or None."""
+        return self._objects[kind].get(Ref(*kind, namespace, name))
+
+    def all(self, kind: ResourceId, namespace: str | None = None) -> Iterator[tuple[Ref, Json]]:
+        """Objects of a kind, in one namespace or everywhere."""
+        for ref, obj in self._objects[kind].items():
+            if namespace is None or ref.namespace == namespace:
+                yield ref, obj
+
+    def everything(self) -> Iterator[tuple[Ref, Json]]:
+        """Every object there is."""
+        for table in self._objects.values():
+            yield from table.items()
+
+    def owned_by(self, uid: str, kind: ResourceId | None = None) -> list[tuple[Ref, Json]]:
+        """Objects that name `uid` as an owner, sorted by reference."""
+        refs = sorted(ref for ref in self._owned.get(uid, ()) if kind is None or ref[:2] == kind)
+        return [(ref, self._objects[ref[:2]][ref]) for ref in refs]
+
+
+def owners(obj: Json) -> list[str]:
+    """UIDs of an object's owners."""
+    return [owner["uid"] for owner in obj["metadata"].get("ownerReferences", ())]
+
+
+def controller_of(obj: Json) -> Json | None:
+    """The owner reference that is marked as the controller, or None."""
+    for owner in obj["metadata"].get("ownerReferences", ()):
+        if owner.get("controller"):
+            return dict(owner)
+    return None
+
+
+def owner_reference(obj: Json) -> Json:
+    """The reference with which a controlled object names its controller."""
+    return {
+        "apiVersion": obj["apiVersion"],
+        "kind": obj["kind"],
+        "name": obj["metadata"]["name"],
+        "uid": obj["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def selects(selector: Json | None, labels: dict[str, str]) -> bool:
+    """Whether a LabelSelector (matchLabels, matchExpressions) selects these labels.
+
+    An absent selector selects nothing, an empty one everything (Kubernetes API reference).
+    """
+    if selector is None:
+        return False
+    if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
+        return False
+    return all(_expression(expression, labels) for expression in selector.get("matchExpressions", ()))
+
+
+def _expression(expression: Json, labels: dict[str, str]) -> bool:
+    key, operator = expression["key"], expression["operator"]
+    values = expression.get("values", ())
+    if operator == "In":
+        return labels.get(key) in values
+    if operator == "NotIn":
+        return labels.get(key) not in values
+    if operator == "Exists":
+        return key in labels
+    return key not in labels  # DoesNotExist: the API admits no fifth operator
+
+
+def is_ready(pod: Json) -> bool:
+    """Whether the pod's Ready condition is True."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def is_finished(pod: Json) -> bool:
+    """Whether the pod has come to an end: it holds no address and counts for no replica."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")

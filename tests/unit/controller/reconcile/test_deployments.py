@@ -1,0 +1,105 @@
+"""A Deployment rolls over without losing more capacity than it may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tsujiban.controller.reconcile import deployments, replicasets
+from tsujiban.controller.world import PODS, REPLICA_SETS, Ref, is_ready
+
+
+def settle(kit: Any, ref: Ref, *, ready: bool = True, floor: int = 0, ceiling: int = 99) -> None:
+    """Plan and carry out until nothing is left to do, watching capacity all the while."""
+    for _ in range(100):
+        done = kit.carry_out(deployments.plan(kit.world, ref))
+        for rs_ref, _ in list(kit.world.all(REPLICA_SETS)):
+            done += kit.carry_out(replicasets.plan(kit.world, rs_ref))
+        pods = list(kit.world.all(PODS))
+        assert len(pods) <= ceiling
+        assert sum(is_ready(pod) for _, pod in pods) >= floor
+        if ready:
+            for pod_ref, pod in pods:
+                if not is_ready(pod):
+                    kit.ready(pod_ref)
+                    done += 1
+                    break  # one at a time, as in life
+        if not done:
+            return
+    pytest.fail("the deployment never settles")
+
+
+def change_template(kit: Any, ref: Ref) -> None:
+    deployment = kit.world.get(ref)
+    spec = deployment["spec"]
+    template = {
+        **spec["template"],
+        "spec": {"containers": [{"name": "main", "image": "host", "args": ["2"]}]},
+    }
+    kit.put(ref, {**deployment, "spec": {**spec, "template": template}})
+
+
+def test_makes_its_pods_with_labels_and_owner(kit: Any) -> None:
+    ref = kit.deployment("web", 3)
+    settle(kit, ref)
+    pods = [pod for _, pod in kit.world.all(PODS)]
+    assert len(pods) == 3
+    for pod in pods:
+        assert pod["metadata"]["labels"]["app"] == "web"
+        assert deployments.HASH_LABEL in pod["metadata"]["labels"]
+        assert pod["metadata"]["ownerReferences"][0]["kind"] == "ReplicaSet"
+    status = kit.world.get(ref)["status"]
+    assert status["readyReplicas"] == status["updatedReplicas"] == 3
+    assert [c["status"] for c in status["conditions"]] == ["True", "True"]
+
+
+def test_rolling_update_keeps_within_its_bounds(kit: Any) -> None:
+    ref = kit.deployment("web", 4, strategy={"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}})
+    settle(kit, ref)
+    change_template(kit, ref)
+    settle(kit, ref, floor=3, ceiling=5)
+    pods = [pod for _, pod in kit.world.all(PODS)]
+    assert len(pods) == 4
+    assert all(pod["spec"]["containers"][0]["args"] == ["2"] for pod in pods)
+
+
+def test_rolling_update_waits_while_new_pods_are_not_ready(kit: Any) -> None:
+    ref = kit.deployment("web", 4, strategy={"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})
+    settle(kit, ref)
+    change_template(kit, ref)
+    settle(kit, ref, ready=False, floor=4, ceiling=5)
+    ready = [pod for _, pod in kit.world.all(PODS) if is_ready(pod)]
+    assert len(ready) == 4
+    assert all("args" not in pod["spec"]["containers"][0] for pod in ready)
+
+
+def test_recreate_never_runs_two_templates_at_once(kit: Any) -> None:
+    ref = kit.deployment("web", 2, strategy={"type": "Recreate"})
+    settle(kit, ref)
+    change_template(kit, ref)
+    settle(kit, ref, ceiling=2)
+    assert all(pod["spec"]["containers"][0]["args"] == ["2"] for _, pod in kit.world.all(PODS))
+    assert len(list(kit.world.all(PODS))) == 2
+
+
+@pytest.mark.parametrize("replicas", [0, 1, 5])
+def test_scales(kit: Any, replicas: int) -> None:
+    ref = kit.deployment("web", 3)
+    settle(kit, ref)
+    deployment = kit.world.get(ref)
+    kit.put(ref, {**deployment, "spec": {**deployment["spec"], "replicas": replicas}})
+    settle(kit, ref)
+    assert len(list(kit.world.all(PODS))) == replicas
+
+
+def test_zero_surge_and_zero_unavailable_still_moves(kit: Any) -> None:
+    ref = kit.deployment("web", 1, strategy={"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}})
+    settle(kit, ref)
+    change_template(kit, ref)
+    settle(kit, ref)
+    assert [pod["spec"]["containers"][0].get("args") for _, pod in kit.world.all(PODS)] == [["2"]]
+
+
+def test_a_missing_deployment_asks_for_nothing(kit: Any) -> None:
+    assert deployments.plan(kit.world, Ref("apps", "deployments", "default", "gone")) == []

@@ -1,0 +1,48 @@
+"""What nobody owns any more goes; what somebody still owns stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tsujiban.controller.reconcile import garbage
+from tsujiban.controller.reconcile.actions import Delete
+from tsujiban.controller.world import NAMESPACES, PODS, Ref, owner_reference
+
+
+def test_owned_objects_follow_their_owner(kit: Any) -> None:
+    ref = kit.deployment("web", 1)
+    owner = kit.world.get(ref)
+    pod = kit.pod("p")
+    metadata = {**kit.world.get(pod)["metadata"], "ownerReferences": [owner_reference(owner)]}
+    kit.put(pod, {**kit.world.get(pod), "metadata": metadata})
+    kit.pod("free")
+    kit.world.drop(ref)
+    assert garbage.orphaned(kit.world, owner) == [Delete(pod)]
+
+
+def test_a_second_living_owner_keeps_it(kit: Any) -> None:
+    first, second = kit.deployment("a", 1), kit.deployment("b", 1)
+    gone, kept = kit.world.get(first), kit.world.get(second)
+    pod = kit.pod("p")
+    references = [owner_reference(gone), owner_reference(kept)]
+    kit.put(pod, {**kit.world.get(pod), "metadata": {"name": "p", "uid": "u", "ownerReferences": references}})
+    kit.world.drop(first)
+    assert garbage.orphaned(kit.world, gone) == []
+
+
+def test_an_owner_made_anew_under_the_same_name_is_another(kit: Any) -> None:
+    ref = kit.deployment("web", 1)
+    gone = kit.world.get(ref)
+    pod = kit.pod("p")
+    metadata = {"name": "p", "uid": "u", "ownerReferences": [owner_reference(gone)]}
+    kit.put(pod, {**kit.world.get(pod), "metadata": metadata})
+    kit.world.drop(ref)
+    kit.put(ref, {**gone, "metadata": {**gone["metadata"], "uid": "another"}})
+    assert garbage.orphaned(kit.world, gone) == [Delete(pod)]
+
+
+def test_a_deleted_namespace_is_emptied(kit: Any) -> None:
+    kit.pod("p")
+    assert garbage.of_namespace(kit.world, "default") == [Delete(Ref(*PODS, "default", "p"))]
+    kit.put(Ref(*NAMESPACES, "", "default"), {"metadata": {"name": "default"}})
+    assert garbage.of_namespace(kit.world, "default") == []

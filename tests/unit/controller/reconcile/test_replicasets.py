@@ -1,0 +1,57 @@
+"""A ReplicaSet holds its number, and gives up the least useful pods first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tsujiban.controller.reconcile import replicasets
+from tsujiban.controller.reconcile.actions import Create, Delete
+from tsujiban.controller.world import PODS, REPLICA_SETS, Ref, owner_reference
+
+
+def replica_set(kit: Any, replicas: int) -> Ref:
+    obj = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "replicas": replicas,
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": []}},
+        },
+    }
+    ref: Ref = kit.put(Ref(*REPLICA_SETS, "default", "web"), obj)
+    return ref
+
+
+def own(kit: Any, ref: Ref, *pods: Ref) -> None:
+    for pod_ref in pods:
+        pod = kit.world.get(pod_ref)
+        metadata = {**pod["metadata"], "ownerReferences": [owner_reference(kit.world.get(ref))]}
+        kit.put(pod_ref, {**pod, "metadata": metadata})
+
+
+def test_replaces_a_failed_pod(kit: Any) -> None:
+    ref = replica_set(kit, 1)
+    dead = kit.pod("web-dead")
+    own(kit, ref, dead)
+    kit.put(dead, {**kit.world.get(dead), "status": {"phase": "Failed"}})
+    actions = replicasets.plan(kit.world, ref, suffix=lambda: "fresh")
+    assert [type(a) for a in actions[:2]] == [Delete, Create]
+    assert actions[0].ref == dead
+    assert actions[1].ref == Ref(*PODS, "default", "web-fresh")
+
+
+def test_scaling_down_spares_what_is_ready(kit: Any) -> None:
+    ref = replica_set(kit, 1)
+    good = kit.pod("web-a", node="n1", ready=True)
+    unready = kit.pod("web-b", node="n1")
+    unbound = kit.pod("web-c")
+    own(kit, ref, good, unready, unbound)
+    gone = [a.ref for a in replicasets.plan(kit.world, ref) if isinstance(a, Delete)]
+    assert gone == [unbound, unready]
+
+
+def test_suffixes_differ_and_are_readable() -> None:
+    suffixes = {replicasets.random_suffix() for _ in range(200)}
+    assert len(suffixes) > 190
+    assert all(len(s) == 5 and not set(s) & set("aeiou01ly3") for s in suffixes)

@@ -1,0 +1,73 @@
+"""Pods are spread, and bound together with an address or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tsujiban.controller.reconcile import scheduler
+from tsujiban.controller.reconcile.actions import Update
+from tsujiban.controller.world import NODES, PODS, Ref
+
+
+def allocator(**free: int) -> scheduler.Allocate:
+    def allocate(node: str, ref: Ref) -> tuple[str, ...]:
+        if not free.get(node.replace("-", "_"), 0):
+            return ()
+        return (f"10.0.0.{free[node.replace('-', '_')]}",)
+
+    return allocate
+
+
+def bound(kit: Any, ref: Ref, allocate: scheduler.Allocate) -> tuple[str | None, str | None]:
+    kit.carry_out(scheduler.plan(kit.world, ref, allocate))
+    pod = kit.world.get(ref)
+    return pod["spec"].get("nodeName"), pod["status"].get("podIP")
+
+
+def test_spreads_over_nodes(kit: Any) -> None:
+    kit.node("n1")
+    kit.node("n2")
+    allocate = allocator(n1=9, n2=9)
+    nodes = [bound(kit, kit.pod(f"p{i}"), allocate)[0] for i in range(4)]
+    assert sorted(filter(None, nodes)) == ["n1", "n1", "n2", "n2"]
+
+
+def test_goes_where_an_address_is_free(kit: Any) -> None:
+    kit.node("n1")
+    kit.node("n2")
+    assert bound(kit, kit.pod("p"), allocator(n2=7)) == ("n2", "10.0.0.7")
+
+
+def test_a_named_node_is_kept_and_gets_an_address(kit: Any) -> None:
+    kit.node("n1")
+    kit.node("n2")
+    assert bound(kit, kit.pod("p", node="n2"), allocator(n1=1, n2=2)) == ("n2", "10.0.0.2")
+
+
+def test_node_selector_unschedulable_and_unready_nodes(kit: Any) -> None:
+    kit.node("n1")
+    kit.node("n2", disk="fast")
+    cordoned = kit.node("n3", disk="fast")
+    kit.put(cordoned, {**kit.world.get(cordoned), "spec": {"unschedulable": True}})
+    kit.put(Ref(*NODES, "", "n4"), {"metadata": {"name": "n4", "labels": {"disk": "fast"}}})
+    ref = kit.pod("p")
+    pod = kit.world.get(ref)
+    kit.put(ref, {**pod, "spec": {**pod["spec"], "nodeSelector": {"disk": "fast"}}})
+    assert bound(kit, ref, allocator(n1=1, n2=2, n3=3, n4=4)) == ("n2", "10.0.0.2")
+
+
+def test_says_why_a_pod_waits_and_says_it_once(kit: Any) -> None:
+    kit.node("n1")
+    ref = kit.pod("p")
+    first = scheduler.plan(kit.world, ref, allocator())
+    assert [type(a) for a in first] == [Update]
+    assert "no free address on n1" in first[0].obj["status"]["conditions"][0]["message"]  # type: ignore[union-attr]
+    kit.carry_out(first)
+    assert scheduler.plan(kit.world, ref, allocator()) == []
+
+
+def test_a_bound_pod_is_left_alone(kit: Any) -> None:
+    kit.node("n1")
+    ref = kit.pod("p", node="n1", ip="10.0.0.1")
+    assert scheduler.plan(kit.world, ref, allocator(n1=5)) == []
+    assert scheduler.plan(kit.world, Ref(*PODS, "default", "gone"), allocator(n1=5)) == []
