@@ -1,0 +1,157 @@
+"""Kinds that stand for their pods: apps/v1, batch/v1 and v1 ReplicationController."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tsujiban.resources.kinds.core import PodTemplate
+from tsujiban.resources.kinds.meta import LabelSelector, Object, ObjectMeta, Shape
+
+
+class DeploymentSpec(Shape, frozen=True):
+    """`replicas` None is 1."""
+
+    replicas: int | None = None
+    selector: LabelSelector | None = None
+    template: PodTemplate = PodTemplate()
+    strategy: Any = None
+    min_ready_seconds: int = 0
+    revision_history_limit: int | None = None
+    paused: bool = False
+    progress_deadline_seconds: int | None = None
+
+
+class Deployment(Object, frozen=True):
+    """apps/v1 Deployment."""
+
+    spec: DeploymentSpec = DeploymentSpec()
+    status: Any = None
+
+
+class StatefulSetSpec(Shape, frozen=True):
+    """`replicas` None is 1."""
+
+    replicas: int | None = None
+    selector: LabelSelector | None = None
+    template: PodTemplate = PodTemplate()
+    service_name: str = ""
+    volume_claim_templates: Any = None
+    pod_management_policy: str = ""
+    update_strategy: Any = None
+    revision_history_limit: int | None = None
+    min_ready_seconds: int = 0
+    persistent_volume_claim_retention_policy: Any = None
+    ordinals: Any = None
+
+
+class StatefulSet(Object, frozen=True):
+    """apps/v1 StatefulSet."""
+
+    spec: StatefulSetSpec = StatefulSetSpec()
+    status: Any = None
+
+
+class DaemonSetSpec(Shape, frozen=True):
+    """One pod a node."""
+
+    selector: LabelSelector | None = None
+    template: PodTemplate = PodTemplate()
+    update_strategy: Any = None
+    min_ready_seconds: int = 0
+    revision_history_limit: int | None = None
+
+
+class DaemonSet(Object, frozen=True):
+    """apps/v1 DaemonSet."""
+
+    spec: DaemonSetSpec = DaemonSetSpec()
+    status: Any = None
+
+
+class ReplicaSetSpec(Shape, frozen=True):
+    """`replicas` None is 1."""
+
+    replicas: int | None = None
+    min_ready_seconds: int = 0
+    selector: LabelSelector | None = None
+    template: PodTemplate = PodTemplate()
+
+
+class ReplicaSet(Object, frozen=True):
+    """apps/v1 ReplicaSet."""
+
+    spec: ReplicaSetSpec = ReplicaSetSpec()
+    status: Any = None
+
+
+class ReplicationControllerSpec(Shape, frozen=True):
+    """`selector` is a plain map; `replicas` None is 1."""
+
+    replicas: int | None = None
+    min_ready_seconds: int = 0
+    selector: dict[str, str] = msgspec.field(default_factory=dict)
+    template: PodTemplate | None = None
+
+
+class ReplicationController(Object, frozen=True):
+    """v1 ReplicationController."""
+
+    spec: ReplicationControllerSpec = ReplicationControllerSpec()
+    status: Any = None
+
+
+class JobSpec(Shape, frozen=True):
+    """Pods that end."""
+
+    template: PodTemplate = PodTemplate()
+    parallelism: int | None = None
+    completions: int | None = None
+    active_deadline_seconds: int | None = None
+    pod_failure_policy: Any = None
+    success_policy: Any = None
+    backoff_limit: int | None = None
+    backoff_limit_per_index: int | None = None
+    max_failed_indexes: int | None = None
+    selector: LabelSelector | None = None
+    manual_selector: bool | None = None
+    ttl_seconds_after_finished: int | None = None
+    completion_mode: str | None = None
+    suspend: bool | None = None
+    pod_replacement_policy: str | None = None
+    managed_by: str | None = None
+
+
+class Job(Object, frozen=True):
+    """batch/v1 Job."""
+
+    spec: JobSpec = JobSpec()
+    status: Any = None
+
+
+class JobTemplate(Shape, frozen=True):
+    """The jobs that a CronJob makes."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: JobSpec = JobSpec()
+
+
+class CronJobSpec(Shape, frozen=True):
+    """Jobs at times."""
+
+    schedule: str = ""
+    time_zone: str | None = None
+    starting_deadline_seconds: int | None = None
+    concurrency_policy: str = ""
+    suspend: bool | None = None
+    job_template: JobTemplate = JobTemplate()
+    successful_jobs_history_limit: int | None = None
+    failed_jobs_history_limit: int | None = None
+
+
+class CronJob(Object, frozen=True):
+    """batch/v1 CronJob."""
+
+    spec: CronJobSpec = CronJobSpec()
+    status: Any = None
