@@ -1,0 +1,47 @@
+# make demo   the bank, from nothing to an attack that fails      make test    every test
+# make bench  figures, side by side                               make clean   undo all of it
+VENV   := .venv
+BIN    := $(VENV)/bin
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: setup demo test lint unit system bench example clean root
+
+demo: setup root
+	$(AS_ROOT) $(BIN)/tsujiban demo bank $(ARGS)
+
+test: setup root lint
+	$(AS_ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider $(ARGS)
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml .ci/setup
+	VENV=$(VENV) .ci/setup
+
+root:
+	@$(AS_ROOT) true 2>/dev/null || { \
+	  echo "This needs root (network namespaces, nftables). Remedy: run make as root, or install sudo and allow it." >&2; \
+	  exit 1; }
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup
+	$(BIN)/python -m pytest -m "not system" $(ARGS)
+
+system: setup root
+	$(AS_ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider -m system $(ARGS)
+
+bench: setup root
+	$(AS_ROOT) $(BIN)/python bench/bank.py $(ARGS)
+
+example:
+	python3 examples/bank/bundle.py > examples/bank/apps.yaml
+
+clean:
+	@if [ -x $(BIN)/tsujiban ]; then $(AS_ROOT) $(BIN)/tsujiban down --if-exists; fi
+	$(AS_ROOT) rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	$(AS_ROOT) find . -name __pycache__ -type d -prune -exec rm -rf {} +
