@@ -1,0 +1,94 @@
+"""What /proc says of a process and of its session: memory, start time, signals, namespaces.
+
+A supervised process leads a session of its own, so its descendants (also those in a PID
+namespace of their own) are the processes of that session. Pids are reused; a pid together with
+its start time is not.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """The fields of /proc/PID/stat that are needed here (proc(5))."""
+
+    pid: int
+    state: str
+    parent: int
+    group: int
+    session: int
+    start_ticks: int  # clock ticks after boot
+
+
+def parse_stat(text: str) -> Stat:
+    """Parse one /proc/PID/stat; the command in parentheses may hold anything, even ')'."""
+    pid, _, rest = text.partition(" (")
+    fields = rest[rest.rindex(")") + 2 :].split()
+    return Stat(int(pid), fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+
+
+def stat(pid: int) -> Stat | None:
+    """State of one process; None when it is gone."""
+    try:
+        return parse_stat((PROC / str(pid) / "stat").read_text(errors="replace"))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def processes() -> list[Stat]:
+    """All processes, zombies included."""
+    found = (stat(int(name)) for name in os.listdir(PROC) if name.isdecimal())
+    return [entry for entry in found if entry is not None]
+
+
+def members(session: int) -> list[Stat]:
+    """Living processes of a session."""
+    return [entry for entry in processes() if entry.session == session and entry.state not in "ZX"]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes."""
+
+    rss: int = 0
+    private: int = 0
+
+    def __add__(self, other: Memory) -> Memory:
+        return Memory(self.rss + other.rss, self.private + other.private)
+
+
+def memory(pid: int) -> Memory:
+    """Resident and private (clean and dirty) memory of one process; zero when it is gone."""
+    try:
+        text = (PROC / str(pid) / "smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return Memory()
+    sizes: dict[str, int] = {}
+    for line in text.splitlines()[1:]:
+        key, _, rest = line.partition(":")
+        sizes[key] = int(rest.split()[0]) * 1024
+    private = sum(sizes.get(key, 0) for key in ("Private_Clean", "Private_Dirty", "Private_Hugetlb"))
+    return Memory(sizes.get("Rss", 0), private)
+
+
+def ignores_as_init(pid: int, signal_number: int) -> bool:
+    """True when `pid` is process 1 of a PID namespace and neither catches nor blocks the signal.
+
+    The kernel then drops the signal (pid_namespaces(7)): waiting for it would be in vain.
+    """
+    try:
+        text = (PROC / str(pid) / "status").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    values = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    inner = values.get("NSpid", "").split()
+    if len(inner) < 2 or inner[-1] != "1":
+        return False
+    handled = int(values["SigCgt"], 16) | int(values["SigBlk"], 16)
+    return not handled >> (signal_number - 1) & 1
