@@ -34,6 +34,7 @@ class PodsDelta(Message):
     MessagePack unquoted, which no decoder can read)."""
 
     pods: dict[str, bytes | None]
+    config_maps: dict[str, bytes | None] = {}  # by namespace/name: those that its pods mount
     full: bool = False
 
 

@@ -6,20 +6,21 @@ from tsujiban.controller.reconcile.actions import Action, Delete
 from tsujiban.controller.world import NAMESPACES, Json, Ref, World
 
 
-def orphaned(world: World, deleted: Json) -> list[Action]:
-    """What goes when `deleted` has gone (background propagation)."""
-    uid = deleted["metadata"]["uid"]
+def orphaned(world: World, owner_uid: str) -> list[Action]:
+    """What goes when the object with this uid has gone (background propagation)."""
     return [
         Delete(ref)
-        for ref, obj in world.owned_by(uid)
-        if not any(_alive(world, ref, owner) for owner in obj["metadata"]["ownerReferences"])
+        for ref, obj in world.owned_by(owner_uid)
+        if not any(alive(world, ref, owner) for owner in obj["metadata"]["ownerReferences"])
     ]
 
 
-def _alive(world: World, ref: Ref, owner: Json) -> bool:
+def alive(world: World, ref: Ref, owner: Json) -> bool:
+    """Whether the owner that `ref` names exists, and is the very one (uid) that is meant."""
     group = owner["apiVersion"].partition("/")[0] if "/" in owner["apiVersion"] else ""
     resource = owner["kind"].lower() + "s"
-    found = world.find((group, resource), ref.namespace, owner["name"])
+    kind = (group, resource)
+    found = world.find(kind, ref.namespace, owner["name"]) or world.find(kind, "", owner["name"])
     return found is not None and found["metadata"]["uid"] == owner["uid"]
 
 

@@ -17,7 +17,7 @@ def test_owned_objects_follow_their_owner(kit: Any) -> None:
     kit.put(pod, {**kit.world.get(pod), "metadata": metadata})
     kit.pod("free")
     kit.world.drop(ref)
-    assert garbage.orphaned(kit.world, owner) == [Delete(pod)]
+    assert garbage.orphaned(kit.world, owner["metadata"]["uid"]) == [Delete(pod)]
 
 
 def test_a_second_living_owner_keeps_it(kit: Any) -> None:
@@ -27,7 +27,7 @@ def test_a_second_living_owner_keeps_it(kit: Any) -> None:
     references = [owner_reference(gone), owner_reference(kept)]
     kit.put(pod, {**kit.world.get(pod), "metadata": {"name": "p", "uid": "u", "ownerReferences": references}})
     kit.world.drop(first)
-    assert garbage.orphaned(kit.world, gone) == []
+    assert garbage.orphaned(kit.world, gone["metadata"]["uid"]) == []
 
 
 def test_an_owner_made_anew_under_the_same_name_is_another(kit: Any) -> None:
@@ -38,7 +38,7 @@ def test_an_owner_made_anew_under_the_same_name_is_another(kit: Any) -> None:
     kit.put(pod, {**kit.world.get(pod), "metadata": metadata})
     kit.world.drop(ref)
     kit.put(ref, {**gone, "metadata": {**gone["metadata"], "uid": "another"}})
-    assert garbage.orphaned(kit.world, gone) == [Delete(pod)]
+    assert garbage.orphaned(kit.world, gone["metadata"]["uid"]) == [Delete(pod)]
 
 
 def test_a_deleted_namespace_is_emptied(kit: Any) -> None:

@@ -1,0 +1,207 @@
+"""Policy to nodes: feeds the policy graph with changes, sends each node its difference, and knows
+when a revision is in force everywhere.
+
+"Enforced" is a promise to whoever waits for it, so it is counted strictly: a node that has
+something outstanding at or below a revision has not enforced it, and a node that is registered
+but not connected has not either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import msgspec
+import structlog
+
+from tsujiban.controller.loop import Change
+from tsujiban.controller.world import NODES, PODS, Json, Ref, World
+from tsujiban.policy.graph import PolicyGraph
+from tsujiban.resources.load import decode
+from tsujiban.resources.registry import KINDS
+from tsujiban.wire.messages import Enforced, PodsDelta, Policy, ToNode
+
+log = structlog.get_logger(__name__)
+
+Send = Callable[[str, ToNode], Awaitable[None]]
+
+CONFIG_MAPS = ("", "configmaps")
+
+
+class Progress(msgspec.Struct):
+    """What one node has been sent and has enforced."""
+
+    connected: bool = False
+    sent: int = 0
+    enforced: int = 0
+    outstanding: tuple[int, ...] = ()  # revisions sent and not acknowledged, ascending
+    problems: tuple[str, ...] = ()
+
+    def has(self, revision: int) -> bool:
+        """Whether everything up to `revision` is in force at the node."""
+        return self.connected and not any(r <= revision for r in self.outstanding) and not self.problems
+
+
+class Distributor:
+    """Holds the policy graph. Used from the control loop's task only."""
+
+    def __init__(self, graph: PolicyGraph, send: Send) -> None:
+        self.graph = graph
+        self.revision = 0
+        self.nodes: dict[str, Progress] = {}
+        # revision at which the meaning of each policy last changed
+        self.written: dict[Ref, int] = {}
+        self._send = send
+        self._pods: dict[str, dict[str, Json]] = {}  # node -> namespace/name -> pod
+
+    async def observe(self, world: World, changes: Sequence[Change]) -> None:
+        """Take a batch of changes in, and send what it means to the nodes that it concerns."""
+        self.revision = max(self.revision, max(change.revision for change in changes))
+        self._register(changes)
+        self.graph.apply(self._policy_changes(changes))
+        for name, node in self.nodes.items():
+            if node.connected:
+                await self._send_policy(name, node)
+        for name, delta in self._pod_deltas(world, changes).items():
+            if self.nodes.get(name, _ABSENT).connected:
+                await self._send(name, delta)
+
+    async def connected(self, world: World, name: str) -> None:
+        """A node's stream has begun: send everything."""
+        node = self.nodes.setdefault(name, Progress())
+        node.connected, node.outstanding, node.problems = True, (self.revision,), ()
+        await self._send(name, Policy(delta=self.graph.snapshot(name, self.revision)))
+        node.sent = self.revision
+        pods = self._pods.get(name, {})
+        await self._send(name, self._pods_message(world, pods, dict.fromkeys(pods), full=True))
+
+    def disconnected(self, name: str) -> None:
+        """A node's stream has ended."""
+        if name in self.nodes:
+            self.nodes[name].connected = False
+
+    def enforced(self, name: str, message: Enforced) -> None:
+        """A node acknowledges a revision (and, with it, all earlier ones)."""
+        node = self.nodes[name]
+        node.problems = message.problems
+        if not message.problems:
+            node.enforced = max(node.enforced, message.revision)
+            node.outstanding = tuple(r for r in node.outstanding if r > message.revision)
+
+    def count(self, revision: int) -> tuple[int, int]:
+        """(nodes on which `revision` is in force, nodes there are)."""
+        return sum(node.has(revision) for node in self.nodes.values()), len(self.nodes)
+
+    def _register(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if change.ref[:2] == NODES:
+                if change.new is None:
+                    self.nodes.pop(change.ref.name, None)
+                else:
+                    self.nodes.setdefault(change.ref.name, Progress())
+
+    def _policy_changes(self, changes: Iterable[Change]) -> list[tuple[tuple[str, str, str], object | None]]:
+        found = []
+        for change in changes:
+            kind = _GRAPH_KINDS.get(change.ref[:2])
+            if kind is None:
+                continue
+            if change.old is not None and change.new is not None and _same(change.old, change.new):
+                continue
+            if change.new is None:
+                self.written.pop(change.ref, None)
+            elif kind in POLICY_KINDS:
+                self.written[change.ref] = change.revision
+            obj = None if change.new is None else decode(change.new)
+            found.append(((kind, change.ref.namespace, change.ref.name), obj))
+        return found
+
+    async def _send_policy(self, name: str, node: Progress) -> None:
+        delta = self.graph.delta(name, self.revision)
+        if delta is None:
+            return
+        node.outstanding = (*node.outstanding, self.revision)
+        node.sent = self.revision
+        await self._send(name, Policy(delta=delta))
+
+    def _pod_deltas(self, world: World, changes: Iterable[Change]) -> dict[str, PodsDelta]:
+        touched: dict[str, dict[str, None]] = {}
+        for change in changes:
+            if change.ref[:2] != PODS:
+                continue
+            key = f"{change.ref.namespace}/{change.ref.name}"
+            before, after = _place(change.old), _place(change.new)
+            if before and before != after:
+                self._pods[before].pop(key, None)
+                touched.setdefault(before, {})[key] = None
+            if after and change.new is not None:
+                known = self._pods.setdefault(after, {}).get(key)
+                self._pods[after][key] = change.new
+                if known is None or not _same_pod(known, change.new):
+                    touched.setdefault(after, {})[key] = None
+        return {
+            node: self._pods_message(world, self._pods.get(node, {}), keys) for node, keys in touched.items()
+        }
+
+    def _pods_message(
+        self, world: World, pods: dict[str, Json], keys: Iterable[str], *, full: bool = False
+    ) -> PodsDelta:
+        wanted: dict[str, bytes | None] = {}
+        configs: dict[str, bytes | None] = {}
+        for key in keys:
+            pod = pods.get(key)
+            wanted[key] = None if pod is None else msgspec.json.encode(pod)
+            for name in _mounted(pod) if pod else ():
+                namespace = key.partition("/")[0]
+                found = world.find(CONFIG_MAPS, namespace, name)
+                raw = None if found is None else msgspec.json.encode(found)
+                configs[f"{namespace}/{name}"] = raw
+        return PodsDelta(pods=wanted, config_maps=configs, full=full)
+
+
+POLICY_KINDS = frozenset(
+    {
+        "NetworkPolicy", "GlobalNetworkPolicy", "ClusterNetworkPolicy", "AdminNetworkPolicy",
+        "BaselineAdminNetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy",
+        "StagedKubernetesNetworkPolicy", "AuthorizationPolicy", "PeerAuthentication",
+        "RequestAuthentication",
+    }
+)  # fmt: skip
+_OTHER_KINDS = frozenset(
+    {
+        "Namespace", "Node", "Pod", "ServiceAccount", "Service", "EndpointSlice", "Tier", "Profile",
+        "NetworkSet", "GlobalNetworkSet", "HostEndpoint",
+    }
+)  # fmt: skip
+_GRAPH_KINDS = {(k.group, k.plural): k.kind for k in KINDS if k.kind in POLICY_KINDS | _OTHER_KINDS}
+_ABSENT = Progress()
+
+
+def _same(old: Json, new: Json) -> bool:
+    """Whether a change is one of the status or of managed metadata alone; a pod's status does matter."""
+    if old["kind"] == "Pod" and old.get("status") != new.get("status"):
+        return False
+    return all(
+        old.get(field) == new.get(field)
+        for field in old.keys() | new.keys()
+        if field not in ("metadata", "status")
+    ) and all(old["metadata"].get(f) == new["metadata"].get(f) for f in ("labels", "annotations", "uid"))
+
+
+def _same_pod(old: Json, new: Json) -> bool:
+    """Whether the node need not hear of it: it wrote the status itself."""
+    return bool(old["spec"] == new["spec"] and old["metadata"]["uid"] == new["metadata"]["uid"]) and (
+        old["metadata"].get("labels") == new["metadata"].get("labels")
+        and old.get("status", {}).get("podIPs") == new.get("status", {}).get("podIPs")
+    )
+
+
+def _place(pod: Json | None) -> str:
+    """The node that a pod is bound to, once it has an address too."""
+    if pod is None or not pod.get("status", {}).get("podIP"):
+        return ""
+    return str(pod["spec"].get("nodeName", ""))
+
+
+def _mounted(pod: Json) -> list[str]:
+    """Names of the ConfigMaps that a pod mounts."""
+    return [v["configMap"]["name"] for v in pod["spec"].get("volumes", ()) if "configMap" in v]

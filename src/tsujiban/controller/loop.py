@@ -1,0 +1,174 @@
+"""The control loop: keeps the world current, asks the planners, carries out what they say.
+
+One task, one event at a time: a plan always sees what the last plan wrote, because every write
+goes into the world at once and its echo from the watch is recognised by its revision. A write
+that loses a race needs no retry here: the winner's event brings the object back into the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import msgspec
+import structlog
+
+from tsujiban.controller.reconcile.actions import Action, Create, Delete
+from tsujiban.controller.world import Json, Ref, World
+from tsujiban.store.protocol import (
+    AlreadyExists,
+    Compacted,
+    Conflict,
+    Event,
+    EventType,
+    Key,
+    NotFound,
+    Store,
+    Stored,
+    Watch,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change of the world. `new` is None for a deletion, `old` for a creation."""
+
+    ref: Ref
+    old: Json | None
+    new: Json | None
+    revision: int
+
+
+# what to look at again when something has changed: (planner, reference) pairs
+Work = tuple[str, Ref]
+Route = Callable[[World, Change], Iterable[Work]]
+Planner = Callable[[World, Ref], list[Action]]
+Observer = Callable[[World, Sequence[Change]], Awaitable[None]]
+Call = Callable[[], Awaitable[None]]
+
+
+class Loop:
+    """Runs `planners` over a store. `observe` sees every batch of changes, after it is in the world."""
+
+    def __init__(
+        self,
+        store: Store,
+        kinds: Iterable[tuple[str, str]],
+        route: Route,
+        planners: dict[str, Planner],
+        observe: Observer,
+    ) -> None:
+        self.world = World()
+        self._store = store
+        self._kinds = tuple(kinds)
+        self._route = route
+        self._planners = planners
+        self._observe = observe
+        self._revisions: dict[Ref, int] = {}
+        self._queue: dict[Work, None] = {}  # a set that keeps its order
+        self._unseen: list[Change] = []  # changes not yet shown to the observer
+        self._inbox: asyncio.Queue[Sequence[Event] | Call] = asyncio.Queue(maxsize=1000)
+        self.synced = asyncio.Event()
+
+    async def submit(self, call: Call) -> None:
+        """Have `call` run in the loop's own task, between two batches; waits while the loop is behind."""
+        await self._inbox.put(call)
+
+    def enqueue(self, planner: str, ref: Ref) -> None:
+        """Have a planner look at an object. Only from within the loop's task (see `submit`)."""
+        self._queue[planner, ref] = None
+
+    async def run(self) -> None:
+        """Until cancelled. Lists and starts over when the watch's history is gone."""
+        while True:
+            revision = await self._load()
+            watch = await self._store.watch(revision)
+            await self._work()
+            self.synced.set()
+            pump = asyncio.create_task(self._pump(watch))
+            try:
+                await self._serve(pump)
+            except Compacted:
+                log.warning("watch history gone, listing again")
+            finally:
+                pump.cancel()
+                watch.close()
+
+    async def _pump(self, watch: Watch) -> None:
+        while True:
+            await self._inbox.put(await watch.next())
+
+    async def _serve(self, pump: asyncio.Task[None]) -> None:
+        while True:
+            get = asyncio.ensure_future(self._inbox.get())
+            await asyncio.wait({get, pump}, return_when=asyncio.FIRST_COMPLETED)
+            if not get.done():
+                get.cancel()
+                pump.result()  # raises what ended the watch
+            item = get.result()
+            if callable(item):
+                await item()
+            else:
+                for event in item:
+                    self._learn(event.stored, gone=event.type is EventType.DELETED)
+            await self._work()
+
+    async def _load(self) -> int:
+        revision = await self._store.revision()
+        present: set[Ref] = set()
+        for group, resource in self._kinds:
+            for stored in (await self._store.list(group, resource, revision=revision)).items:
+                present.add(_ref(stored.key))
+                self._learn(stored, gone=False)
+        for ref, obj in list(self.world.everything()):
+            if ref not in present:
+                self._change(ref, obj, None, revision)
+        return revision
+
+    def _learn(self, stored: Stored, *, gone: bool) -> None:
+        ref = _ref(stored.key)
+        if stored.revision <= self._revisions.get(ref, 0):
+            return  # the echo of our own write
+        new = None if gone else msgspec.json.decode(stored.value)
+        self._change(ref, self.world.get(ref), new, stored.revision)
+
+    def _change(self, ref: Ref, old: Json | None, new: Json | None, revision: int) -> None:
+        self._revisions[ref] = revision
+        if new is None:
+            self.world.drop(ref)
+        else:
+            self.world.put(ref, new)
+        change = Change(ref, old, new, revision)
+        self._unseen.append(change)
+        self._queue.update(dict.fromkeys(self._route(self.world, change)))
+
+    async def _work(self) -> None:
+        """Plan and write until the queue is empty, showing the observer each step's changes."""
+        while self._queue or self._unseen:
+            changes, self._unseen = self._unseen, []
+            if changes:
+                await self._observe(self.world, changes)
+            queue, self._queue = self._queue, {}
+            for planner, ref in queue:
+                actions = self._planners[planner](self.world, ref)
+                # together: one durable commit serves them all
+                await asyncio.gather(*(self._carry_out(action) for action in actions))
+
+    async def _carry_out(self, action: Action) -> None:
+        key = Key(*action.ref)
+        try:
+            if isinstance(action, Delete):
+                self._learn(await self._store.delete(key), gone=True)
+            elif isinstance(action, Create):
+                self._learn(await self._store.create(key, msgspec.json.encode(action.obj)), gone=False)
+            else:
+                expected = int(action.obj["metadata"]["resourceVersion"])
+                value = msgspec.json.encode(action.obj)
+                self._learn(await self._store.update(key, value, expected), gone=False)
+        except (Conflict, NotFound, AlreadyExists) as error:
+            log.debug("lost a race; the winner's event follows", object=str(key), error=str(error))
+
+
+def _ref(key: Key) -> Ref:
+    return Ref(key.group, key.resource, key.namespace, key.name)

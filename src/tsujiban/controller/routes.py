@@ -1,0 +1,77 @@
+"""Which planners look at which objects when something changes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tsujiban.controller.loop import Change, Work
+from tsujiban.controller.reconcile.garbage import alive
+from tsujiban.controller.world import (
+    DEPLOYMENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICA_SETS,
+    SERVICES,
+    Json,
+    Ref,
+    World,
+    controller_of,
+    selects,
+)
+
+
+def route(world: World, change: Change) -> Iterator[Work]:
+    """The work that one change makes."""
+    ref = change.ref
+    kind = ref[:2]
+    yield from _garbage(world, change)
+    if change.new is None:
+        if kind == NAMESPACES:
+            yield "empty-namespace", ref
+    elif ref.namespace and world.find(NAMESPACES, "", ref.namespace) is None:
+        yield "empty-namespace", Ref(*NAMESPACES, "", ref.namespace)
+    if kind == PODS:
+        yield from _pod(world, change)
+    elif kind == REPLICA_SETS:
+        yield "replicaset", ref
+        yield from _controller(change, DEPLOYMENTS, "deployment")
+    elif kind == DEPLOYMENTS:
+        yield "deployment", ref
+    elif kind == SERVICES:
+        yield "service", ref
+        yield "endpoints", ref
+    elif kind == NAMESPACES:
+        yield "account", ref
+    elif kind == NODES:
+        for pod_ref, pod in world.all(PODS):
+            if not pod["spec"].get("nodeName"):
+                yield "schedule", pod_ref
+
+
+def _garbage(world: World, change: Change) -> Iterator[Work]:
+    """Work for the garbage collector, whose reference names the uid of an owner that is gone."""
+    if change.new is None and change.old is not None:
+        yield "garbage", change.ref._replace(name=change.old["metadata"]["uid"])
+    elif change.new is not None:
+        for owner in change.new["metadata"].get("ownerReferences", ()):
+            if not alive(world, change.ref, owner):
+                yield "garbage", change.ref._replace(name=owner["uid"])
+
+
+def _pod(world: World, change: Change) -> Iterator[Work]:
+    yield "schedule", change.ref
+    yield from _controller(change, REPLICA_SETS, "replicaset")
+    versions = [version for version in (change.old, change.new) if version is not None]
+    for ref, service in world.all(SERVICES, change.ref.namespace):
+        selector = {"matchLabels": service["spec"].get("selector", {})}
+        if any(selects(selector, pod["metadata"].get("labels", {})) for pod in versions):
+            yield "endpoints", ref
+
+
+def _controller(change: Change, kind: tuple[str, str], planner: str) -> Iterator[Work]:
+    """The object's controller; and the controller of that one (a Deployment counts its pods)."""
+    obj: Json | None = change.new or change.old
+    owner = controller_of(obj) if obj else None
+    if owner:
+        yield planner, Ref(*kind, change.ref.namespace, owner["name"])
