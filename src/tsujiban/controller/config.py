@@ -1,0 +1,34 @@
+"""Configuration of the controller process: one JSON file, written by whoever starts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class ControllerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that differs between two controllers."""
+
+    cluster: str
+    state_dir: str
+    trust_domain: str = "cluster.local"
+    cluster_domain: str = "cluster.local"
+    pod_cidr: str = "10.244.0.0/16"
+    block_size: int = 26
+    service_cidr: str = "10.96.0.0/16"
+    dns_address: str = "10.96.0.10"
+    as_number: int = 64512
+    api_names: tuple[str, ...] = ("127.0.0.1", "localhost")  # in the API server's certificate
+    api_sockets: int = 1  # how many of the passed sockets (LISTEN_FDS) are the API's; the last is the nodes'
+    svid_lifetime: int = 3600  # seconds
+
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        return Path(self.state_dir)
+
+
+def load(path: Path) -> ControllerConfig:
+    """Read and check. Raises msgspec.ValidationError, OSError."""
+    return msgspec.json.decode(path.read_bytes(), type=ControllerConfig)

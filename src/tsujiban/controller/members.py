@@ -1,0 +1,41 @@
+"""Nodes as objects: registered when they first connect, ready while they are connected. Pure."""
+
+from __future__ import annotations
+
+from tsujiban.controller.world import Json
+
+
+def registered(
+    old: Json | None, name: str, addresses: tuple[str, ...], blocks: tuple[str, ...], version: str
+) -> Json:
+    """The Node object of a node that has just connected; `old` is what was stored of it."""
+    labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
+    base: Json = old or {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {}}
+    metadata = {**base["metadata"], "labels": {**labels, **base["metadata"].get("labels", {})}}
+    spec = (
+        {**base.get("spec", {}), "podCIDR": blocks[0], "podCIDRs": list(blocks)}
+        if blocks
+        else base.get("spec", {})
+    )
+    status = {
+        **(base.get("status") or {}),
+        "addresses": [
+            *({"type": "InternalIP", "address": address} for address in addresses),
+            {"type": "Hostname", "address": name},
+        ],
+        "nodeInfo": {"kubeletVersion": f"tsujiban-{version}"},
+    }
+    return ready({**base, "metadata": metadata, "spec": spec, "status": status}, True, "AgentConnected")
+
+
+def ready(node: Json, is_ready: bool, reason: str) -> Json:
+    """The same node with its Ready condition set."""
+    others = [c for c in (node.get("status") or {}).get("conditions", ()) if c["type"] != "Ready"]
+    condition = {"type": "Ready", "status": "True" if is_ready else "False", "reason": reason}
+    return {**node, "status": {**(node.get("status") or {}), "conditions": [*others, condition]}}
+
+
+def is_ready(node: Json) -> bool:
+    """Whether the node's Ready condition is True."""
+    conditions = (node.get("status") or {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
