@@ -1,0 +1,94 @@
+"""Where a local cluster keeps its things: every path and every fixed address in one place. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+RUN_ROOT = Path("/run/tsujiban")
+STATE_ROOT = Path("/var/lib/tsujiban")
+FABRIC = IPv4Network("172.31.255.0/24")
+CONTROLLER_ADDRESS = str(FABRIC[1])
+API_PORT = 6443  # inside the fabric; on the host's loopback it is any free port
+NODE_STREAM_PORT = 7443
+FIRST_NODE = 11
+MAX_NODES = 200
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths of one local cluster."""
+
+    cluster: str
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.cluster):
+            raise ValueError(
+                f"{self.cluster!r} cannot name a cluster: use 1 to 20 lower-case letters, digits and '-'"
+            )
+
+    @property
+    def run(self) -> Path:
+        """Sockets, logs, zone files, pods' directories."""
+        return RUN_ROOT / self.cluster
+
+    @property
+    def state(self) -> Path:
+        """Store, CA, keys."""
+        return STATE_ROOT / self.cluster
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """The supervisor's API."""
+        return self.run / "supervisor.sock"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's access to the API."""
+        return self.state / "admin" / "kubeconfig"
+
+    @property
+    def controller_state(self) -> Path:
+        """The controller's store and CA."""
+        return self.state / "controller"
+
+    @property
+    def controller_config(self) -> Path:
+        """The controller's configuration file."""
+        return self.run / "controller.json"
+
+    @property
+    def record(self) -> Path:
+        """What `up` decided (nodes, ports): read by every later command."""
+        return self.run / "cluster.json"
+
+    def node_run(self, node: str) -> Path:
+        """A node's run directory."""
+        return self.run / node
+
+    def node_state(self, node: str) -> Path:
+        """A node's state directory."""
+        return self.state / node
+
+    def agent_config(self, node: str) -> Path:
+        """An agent's configuration file."""
+        return self.run / f"{node}.json"
+
+    def join_file(self, node: str) -> Path:
+        """A node's join file: holds its one-time token."""
+        return self.node_state(node) / "join.json"
+
+
+def node_names(count: int) -> list[str]:
+    """Names of a local cluster's nodes."""
+    if not 1 <= count <= MAX_NODES:
+        raise ValueError(f"a local cluster has 1 to {MAX_NODES} nodes, not {count}")
+    return [f"node-{number}" for number in range(1, count + 1)]
+
+
+def node_address(node: str) -> str:
+    """The fabric address of `node-N`."""
+    return str(FABRIC[FIRST_NODE + int(node.rpartition("-")[2]) - 1])
