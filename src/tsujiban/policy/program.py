@@ -47,35 +47,35 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of every program struct."""
 
 
-class Origin(Frozen):
+class Origin(Frozen, frozen=True):
     """Where a user wrote it."""
 
     file: str = ""
     line: int = 0
 
 
-class PortRange(Frozen):
+class PortRange(Frozen, frozen=True):
     """First to last, both included, 0 to 65535."""
 
     first: int
     last: int
 
 
-class Ports(Frozen):
+class Ports(Frozen, frozen=True):
     """A port clause: any of the ranges, or any of the (address, protocol, port) sets."""
 
     ranges: tuple[PortRange, ...] = ()
     named: tuple[str, ...] = ()  # ids of ServiceSets: named ports of the endpoints concerned
 
 
-class Icmp(Frozen):
+class Icmp(Frozen, frozen=True):
     """ICMP or ICMPv6 type and code; None matches any."""
 
     type: int | None = None
     code: int | None = None
 
 
-class Side(Frozen):
+class Side(Frozen, frozen=True):
     """What a rule asks of one end of a flow."""
 
     nets: tuple[str, ...] | None = None  # CIDRs; () matches nothing
@@ -87,21 +87,21 @@ class Side(Frozen):
     not_ports: Ports | None = None
 
 
-class PathMatch(Frozen):
+class PathMatch(Frozen, frozen=True):
     """One HTTP path clause, on the normalised path."""
 
     exact: str | None = None
     prefix: str | None = None  # on segment boundaries, as Calico's `prefix`
 
 
-class Http(Frozen):
+class Http(Frozen, frozen=True):
     """HTTP clause of a network policy rule. Never matches a connection that is not HTTP."""
 
     methods: tuple[str, ...] = ()
     paths: tuple[PathMatch, ...] = ()
 
 
-class Rule(Frozen):
+class Rule(Frozen, frozen=True):
     """One match and its action. Several rules may carry one id: one rule of the user's,
     whose alternatives had to be written apart (say a selector peer beside an ipBlock)."""
 
@@ -118,7 +118,7 @@ class Rule(Frozen):
     origin: Origin = Origin()
 
 
-class PolicyProgram(Frozen):
+class PolicyProgram(Frozen, frozen=True):
     """One network policy (or profile), compiled; shared by all endpoints that it selects."""
 
     id: str  # e.g. default/summary-reads, _global/deny-all, default/knp:web, _profile/kns.default
@@ -132,7 +132,7 @@ class PolicyProgram(Frozen):
     origin: Origin = Origin()
 
 
-class Tier(Frozen):
+class Tier(Frozen, frozen=True):
     """One tier of one endpoint and direction: the policies that select it, in order.
 
     A tier without an enforced policy does not count: its default action is not taken.
@@ -144,7 +144,7 @@ class Tier(Frozen):
     policies: tuple[str, ...] = ()  # PolicyProgram ids, staged ones included
 
 
-class StringMatch(Frozen):
+class StringMatch(Frozen, frozen=True):
     """Istio's value forms. Exactly one field is set; `present` matches any non-empty value."""
 
     exact: str | None = None
@@ -154,7 +154,7 @@ class StringMatch(Frozen):
     template: str | None = None  # a path template with {*} and {**}
 
 
-class AuthzSource(Frozen):
+class AuthzSource(Frozen, frozen=True):
     """Istio `source`: conjunction of its fields."""
 
     principals: tuple[StringMatch, ...] = ()  # spiffe ids without the scheme
@@ -169,7 +169,7 @@ class AuthzSource(Frozen):
     not_remote_ip_blocks: tuple[str, ...] = ()
 
 
-class AuthzOperation(Frozen):
+class AuthzOperation(Frozen, frozen=True):
     """Istio `operation`: conjunction of its fields."""
 
     hosts: tuple[StringMatch, ...] = ()
@@ -182,7 +182,7 @@ class AuthzOperation(Frozen):
     not_paths: tuple[StringMatch, ...] = ()
 
 
-class AuthzCondition(Frozen):
+class AuthzCondition(Frozen, frozen=True):
     """Istio `when`: a key with values and not_values."""
 
     key: str
@@ -192,7 +192,7 @@ class AuthzCondition(Frozen):
     not_cidrs: tuple[str, ...] = ()
 
 
-class AuthzRule(Frozen):
+class AuthzRule(Frozen, frozen=True):
     """One AuthorizationPolicy rule: (any source) and (any operation) and (every condition)."""
 
     id: str
@@ -211,7 +211,7 @@ class AuthzAction(StrEnum):
     AUDIT = "audit"
 
 
-class AuthzProgram(Frozen):
+class AuthzProgram(Frozen, frozen=True):
     """One AuthorizationPolicy, compiled."""
 
     id: str  # e.g. default/authz:database
@@ -230,7 +230,7 @@ class MtlsMode(StrEnum):
     DISABLE = "disable"
 
 
-class Authentication(Frozen):
+class Authentication(Frozen, frozen=True):
     """The effective PeerAuthentication of one endpoint."""
 
     mode: MtlsMode = MtlsMode.STRICT
@@ -238,7 +238,7 @@ class Authentication(Frozen):
     id: str = "_mesh/strict"  # the rule id of a plaintext refusal
 
 
-class JwtRule(Frozen):
+class JwtRule(Frozen, frozen=True):
     """One issuer of a RequestAuthentication."""
 
     issuer: str
@@ -252,7 +252,7 @@ class JwtRule(Frozen):
     origin: Origin = Origin()
 
 
-class EndpointProgram(Frozen):
+class EndpointProgram(Frozen, frozen=True):
     """All that is enforced at one endpoint. Policies and sets are named, and travel apart."""
 
     id: str  # namespace/name of the pod, or host/<name>
@@ -275,14 +275,14 @@ class EndpointProgram(Frozen):
     no_allow_id: str = "_authz/no-allow"  # rule id of the deny when ALLOW policies exist and none matches
 
 
-class Member(Frozen):
+class Member(Frozen, frozen=True):
     """One member of an AddressSet: an address or a CIDR, and whose it is."""
 
     net: str  # "10.0.0.7" or "10.1.0.0/16"
     identity: str = ""  # spiffe id of the endpoint that owns it; "" for networks and plain pods
 
 
-class AddressSet(Frozen):
+class AddressSet(Frozen, frozen=True):
     """The endpoints and networks that a selector selects. The kernel looks at `net`; the proxy
     at `net` and, for members with an identity, at the authenticated identity as well."""
 
@@ -290,7 +290,7 @@ class AddressSet(Frozen):
     members: frozenset[Member] = frozenset()
 
 
-class ServiceMember(Frozen):
+class ServiceMember(Frozen, frozen=True):
     """An address, a protocol (IANA number), a port."""
 
     address: str
@@ -298,14 +298,14 @@ class ServiceMember(Frozen):
     port: int
 
 
-class ServiceSet(Frozen):
+class ServiceSet(Frozen, frozen=True):
     """(address, protocol, port) triples: named ports, or the endpoints of a Service."""
 
     id: str
     members: frozenset[ServiceMember] = frozenset()
 
 
-class Peer(Frozen):
+class Peer(Frozen, frozen=True):
     """Who owns an address: what a client's proxy must find there, and a server's must see."""
 
     address: str
@@ -315,14 +315,14 @@ class Peer(Frozen):
     node: str = ""
 
 
-class Backend(Frozen):
+class Backend(Frozen, frozen=True):
     """One ready endpoint of a service port."""
 
     address: str
     port: int
 
 
-class ServicePort(Frozen):
+class ServicePort(Frozen, frozen=True):
     """One port of a service and where it leads."""
 
     protocol: int
@@ -331,7 +331,7 @@ class ServicePort(Frozen):
     backends: tuple[Backend, ...] = ()
 
 
-class ServiceProgram(Frozen):
+class ServiceProgram(Frozen, frozen=True):
     """A service: its virtual addresses and the ready endpoints behind each port."""
 
     id: str  # namespace/name
@@ -340,7 +340,7 @@ class ServiceProgram(Frozen):
     endpoint_addresses: tuple[str, ...] = ()  # ready endpoints, for headless DNS answers
 
 
-class SetChange(Frozen):
+class SetChange(Frozen, frozen=True):
     """A difference of one AddressSet or ServiceSet. `full` replaces; otherwise added/removed apply."""
 
     full: bool = False
@@ -351,7 +351,7 @@ class SetChange(Frozen):
     service: bool = False  # a ServiceSet
 
 
-class NodeDelta(Frozen):
+class NodeDelta(Frozen, frozen=True):
     """What changes at one node. None removes. Applying to the state `revision` was sent for
     gives the new state; a delta with `full` replaces everything."""
 
