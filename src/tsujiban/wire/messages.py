@@ -21,13 +21,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 # ---------------------------------------------------------------- controller to node
 
 
-class Policy(Message):
+class Policy(Message, frozen=True):
     """New revision of what the node enforces."""
 
     delta: NodeDelta
 
 
-class PodsDelta(Message):
+class PodsDelta(Message, frozen=True):
     """Pods the node must run, by namespace/name; None stops one.
 
     Each is a Kubernetes object as JSON text in bytes (`msgspec.Raw` would put the JSON into the
@@ -38,7 +38,7 @@ class PodsDelta(Message):
     full: bool = False
 
 
-class NodeConfig(Message):
+class NodeConfig(Message, frozen=True):
     """What a node needs to know of the cluster: sent first, and when it changes."""
 
     trust_domain: str
@@ -52,7 +52,7 @@ class NodeConfig(Message):
     as_number: int = 64512
 
 
-class Signed(Message):
+class Signed(Message, frozen=True):
     """Answer to a `Sign`: the chain, leaf first, in PEM; or why not."""
 
     request: int
@@ -65,7 +65,7 @@ ToNode = Policy | PodsDelta | NodeConfig | Signed
 # ---------------------------------------------------------------- node to controller
 
 
-class Hello(Message):
+class Hello(Message, frozen=True):
     """First message of a stream."""
 
     node: str
@@ -74,7 +74,7 @@ class Hello(Message):
     version: str
 
 
-class Enforced(Message):
+class Enforced(Message, frozen=True):
     """`revision` is in force on both posts of every endpoint of this node."""
 
     revision: int
@@ -82,7 +82,7 @@ class Enforced(Message):
     problems: tuple[str, ...] = ()  # non-empty: not enforced, and why
 
 
-class PodStatus(Message):
+class PodStatus(Message, frozen=True):
     """What became of a pod. `status` is the Kubernetes PodStatus, JSON text in bytes."""
 
     pod: str
@@ -90,15 +90,15 @@ class PodStatus(Message):
     status: bytes
 
 
-class Sign(Message):
-    """A CSR (PEM) for the identity of a pod on this node."""
+class Sign(Message, frozen=True):
+    """A CSR (PEM) for the identity of a pod on this node, or, without `pod`, of the node itself."""
 
     request: int
     pod: str
     csr_pem: str
 
 
-class Flow(Message):
+class Flow(Message, frozen=True):
     """One flow as one post saw it."""
 
     time_ns: int
@@ -124,13 +124,13 @@ class Flow(Message):
     count: int = 1
 
 
-class Flows(Message):
+class Flows(Message, frozen=True):
     """A batch of flow records."""
 
     flows: tuple[Flow, ...]
 
 
-class Component(Message):
+class Component(Message, frozen=True):
     """Health of one component, for `tsujiban status`."""
 
     name: str  # e.g. "bird", "kernel", "sidecar default/web-1"
@@ -144,7 +144,7 @@ class Component(Message):
     private_bytes: int = 0
 
 
-class NodeStatus(Message):
+class NodeStatus(Message, frozen=True):
     """All components of a node; sent on change, and at least every 10 s."""
 
     components: tuple[Component, ...]

@@ -1,0 +1,205 @@
+"""The certificate authority of one trust domain: a root that signs an intermediate that signs all.
+
+Every `sign_*` method states what it grants; nothing is taken from the CSR but its public key.
+The root and the intermediate are each one file (key and certificate together), so that a crash
+can never leave a key beside the certificate of another.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tsujiban.identity import castore
+from tsujiban.identity.certificates import (
+    CLIENT_AUTH,
+    SERVER_AUTH,
+    Issuer,
+    Validity,
+    authority,
+    leaf,
+    name,
+    validity_of,
+)
+from tsujiban.identity.csr import check_csr
+from tsujiban.identity.files import write_private
+from tsujiban.identity.keys import new_key
+from tsujiban.resources.names import node_identity
+from tsujiban.resources.spiffe import SpiffeId, SpiffeIdError, parse_spiffe_id, parse_trust_domain
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+ROOT_LIFETIME = 3652 * DAY
+INTERMEDIATE_LIFETIME = 365 * DAY
+MAX_WORKLOAD_LIFETIME = DAY
+CLOCK_SKEW = 60.0  # seconds by which a certificate is dated back
+
+Clock = Callable[[], float]
+
+
+class SigningRefused(ValueError):
+    """The CA does not grant what is asked of it: a name outside its rules, or an odd lifetime."""
+
+
+class CertificateAuthority:
+    """Signs for one trust domain. Make one with `create`, `load` or `open`."""
+
+    def __init__(
+        self, directory: Path, trust_domain: str, root: Issuer, intermediate: Issuer, clock: Clock = time.time
+    ) -> None:
+        self.directory = directory
+        self.trust_domain = trust_domain
+        self._root = root
+        self._intermediate = intermediate
+        self._clock = clock
+
+    # ------------------------------------------------------------ life of the CA
+
+    @classmethod
+    def create(cls, directory: Path, trust_domain: str, clock: Clock = time.time) -> CertificateAuthority:
+        """Make a CA in `directory`, which must not exist yet (mode 0700, files 0600).
+
+        Appears whole or not at all. Raises SpiffeIdError, CaStoreError (exists already), OSError.
+        """
+        parse_trust_domain(trust_domain)
+        now = clock()
+        root = _new_authority(trust_domain, "root", None, 1, now, ROOT_LIFETIME)
+        intermediate = _new_authority(trust_domain, "intermediate", root, 0, now, INTERMEDIATE_LIFETIME)
+        castore.create(directory, root, intermediate)
+        return cls(directory, trust_domain, root, intermediate, clock)
+
+    @classmethod
+    def load(cls, directory: Path, trust_domain: str, clock: Clock = time.time) -> CertificateAuthority:
+        """Load the CA of `directory` and check it. Raises CaStoreError, never makes a new one."""
+        parse_trust_domain(trust_domain)
+        root, intermediate = castore.load(directory, trust_domain, clock())
+        return cls(directory, trust_domain, root, intermediate, clock)
+
+    @classmethod
+    def open(cls, directory: Path, trust_domain: str, clock: Clock = time.time) -> CertificateAuthority:
+        """Load the CA of `directory`, or create it when there is none; renew its intermediate when due."""
+        try:
+            ca = cls.create(directory, trust_domain, clock)
+        except castore.CaExistsError:
+            ca = cls.load(directory, trust_domain, clock)
+        if ca.intermediate_due():
+            ca.renew_intermediate()
+        return ca
+
+    def intermediate_due(self) -> bool:
+        """True from the half-life of the intermediate on."""
+        validity = validity_of(self._intermediate.certificate)
+        return self._clock() >= (validity.not_before + validity.not_after) / 2
+
+    def renew_intermediate(self) -> None:
+        """A new intermediate key and certificate, on disk first. What the old one signed stays valid."""
+        fresh = _new_authority(
+            self.trust_domain, "intermediate", self._root, 0, self._clock(), INTERMEDIATE_LIFETIME
+        )
+        write_private(self.directory / castore.INTERMEDIATE_FILE, castore.issuer_to_pem(fresh))
+        self._intermediate = fresh
+
+    # ------------------------------------------------------------ what it grants
+
+    @property
+    def bundle_pem(self) -> str:
+        """The roots of the trust domain, PEM: what peers verify with."""
+        return _pem(self._root.certificate)
+
+    def sign_workload(self, csr_pem: str, spiffe_id: str, lifetime: float = HOUR) -> str:
+        """Chain (leaf first, without root) for `spiffe://<trust domain>/ns/<ns>/sa/<account>`.
+
+        `lifetime` in seconds, at most a day. Raises CsrRefused, SigningRefused.
+        """
+        if not 0 < lifetime <= MAX_WORKLOAD_LIFETIME:
+            raise SigningRefused(f"lifetime of a workload must be within a day, not {lifetime} s")
+        identity = self._own(spiffe_id)
+        segments = identity.path.split("/")
+        if len(segments) != 5 or segments[1] != "ns" or segments[3] != "sa":
+            raise SigningRefused(f"{spiffe_id} is not the identity of a workload (/ns/NAMESPACE/sa/ACCOUNT)")
+        return self._sign_svid(csr_pem, identity, lifetime)
+
+    def sign_node(self, csr_pem: str, node: str, lifetime: float = DAY) -> str:
+        """Chain for the agent of `node`. Raises CsrRefused, SigningRefused."""
+        identity = self._own(node_identity(self.trust_domain, node))
+        if identity.path.count("/") != 2:
+            raise SigningRefused(f"{node!r} is not a node name")
+        return self._sign_svid(csr_pem, identity, lifetime)
+
+    def sign_server(
+        self, csr_pem: str, dns_names: Sequence[str], ip_addresses: Sequence[str], lifetime: float = 30 * DAY
+    ) -> str:
+        """Chain for a server of the control plane, for these names. Raises CsrRefused, SigningRefused."""
+        try:
+            names: list[x509.GeneralName] = [x509.DNSName(dns) for dns in dns_names]
+            names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ip_addresses]
+        except ValueError as error:
+            raise SigningRefused(f"not a DNS name or an address: {error}") from error
+        if not names:
+            raise SigningRefused("a server certificate needs a DNS name or an address")
+        return self._sign(csr_pem, x509.Name([]), names, [SERVER_AUTH], lifetime)
+
+    def sign_admin(
+        self,
+        csr_pem: str,
+        user: str,
+        groups: Sequence[str] = ("system:masters",),
+        lifetime: float = 365 * DAY,
+    ) -> str:
+        """Chain for a person who uses the API: CN is the user, each O a group, as in Kubernetes."""
+        if not user or not groups or not all(groups):
+            raise SigningRefused("an API client certificate needs a user and at least one group")
+        return self._sign(csr_pem, name(user, groups), [], [CLIENT_AUTH], lifetime)
+
+    def _own(self, spiffe_id: str) -> SpiffeId:
+        try:
+            identity = parse_spiffe_id(spiffe_id)
+        except SpiffeIdError as error:
+            raise SigningRefused(str(error)) from error
+        if identity.trust_domain != self.trust_domain:
+            raise SigningRefused(f"{spiffe_id} is not in trust domain {self.trust_domain}")
+        return identity
+
+    def _sign_svid(self, csr_pem: str, identity: SpiffeId, lifetime: float) -> str:
+        # X.509-SVID 4.4: an SVID's extended key usage, when present, holds both
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(str(identity))]
+        return self._sign(csr_pem, x509.Name([]), names, [SERVER_AUTH, CLIENT_AUTH], lifetime)
+
+    def _sign(
+        self,
+        csr_pem: str,
+        subject: x509.Name,
+        names: Sequence[x509.GeneralName],
+        usages: Sequence[x509.ObjectIdentifier],
+        lifetime: float,
+    ) -> str:
+        public_key = check_csr(csr_pem, frozenset(names))
+        issuer = self._intermediate
+        now = self._clock()
+        limits = validity_of(issuer.certificate)
+        validity = Validity(max(now - CLOCK_SKEW, limits.not_before), min(now + lifetime, limits.not_after))
+        if validity.not_after <= now:
+            raise SigningRefused("the lifetime asked for, or the CA's intermediate certificate, is over")
+        certificate = leaf(subject, names, usages, public_key, issuer, validity)
+        return _pem(certificate) + _pem(issuer.certificate)
+
+
+def _new_authority(
+    trust_domain: str, role: str, parent: Issuer | None, path_length: int, now: float, lifetime: float
+) -> Issuer:
+    key = new_key()
+    not_after = now + lifetime
+    if parent is not None:
+        not_after = min(not_after, validity_of(parent.certificate).not_after)
+    validity = Validity(now - CLOCK_SKEW, not_after)
+    certificate = authority(trust_domain, f"{trust_domain} {role}"[:64], key, parent, path_length, validity)
+    return Issuer(certificate, key)
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode()

@@ -1,0 +1,59 @@
+"""Certificate signing requests as the CA sees them: untrusted input that proves one thing only.
+
+A CSR proves that its sender holds a private key. Everything else in it is a wish; what is
+granted is decided elsewhere and a CSR that wishes for something different is refused, so that
+a confused or lying requester is noticed instead of silently given another name.
+"""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+MAX_CSR_BYTES = 16 * 1024
+_CURVES = (ec.SECP256R1, ec.SECP384R1)
+_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+
+
+class CsrRefused(ValueError):
+    """The CSR is malformed, forged, weak, or asks for what is not granted."""
+
+
+def check_csr(csr_pem: str, granted: frozenset[x509.GeneralName]) -> ec.EllipticCurvePublicKey:
+    """Return the public key of a CSR that asks for nothing but `granted`. Raises CsrRefused.
+
+    Accepted: ECDSA on P-256 or P-384, signed with SHA-2 by that very key. A subjectAltName, when
+    present, must be exactly the granted set; a request to be a CA is refused; the subject and
+    all other wishes are ignored, never copied.
+    """
+    if len(csr_pem) > MAX_CSR_BYTES:
+        raise CsrRefused(f"CSR is larger than {MAX_CSR_BYTES} bytes")
+    try:
+        csr = x509.load_pem_x509_csr(csr_pem.encode())
+        key = csr.public_key()
+        extensions = csr.extensions
+        algorithm = csr.signature_hash_algorithm
+        signed = csr.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.DuplicateExtension) as error:
+        raise CsrRefused("CSR cannot be parsed") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, _CURVES):
+        raise CsrRefused("CSR key must be ECDSA on P-256 or P-384")
+    if not isinstance(algorithm, _HASHES):
+        raise CsrRefused("CSR must be signed with SHA-256, SHA-384 or SHA-512")
+    if not signed:
+        raise CsrRefused("CSR signature is not valid: its sender does not hold the key")
+    _check_extensions(extensions, granted)
+    return key
+
+
+def _check_extensions(extensions: x509.Extensions, granted: frozenset[x509.GeneralName]) -> None:
+    for extension in extensions:
+        wish = extension.value
+        if isinstance(wish, x509.SubjectAlternativeName):
+            names = list(wish)
+            if len(names) != len(granted) or frozenset(names) != granted:
+                raise CsrRefused("CSR asks for other names than are granted")
+        elif isinstance(wish, x509.BasicConstraints) and wish.ca:
+            raise CsrRefused("CSR asks to be a certificate authority")

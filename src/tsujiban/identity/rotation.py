@@ -1,0 +1,218 @@
+"""Keeps every pod of a node in possession of a valid SVID.
+
+A new key for every certificate; renewed at about half-life, so that the controller may be away
+for half an hour before anyone notices. What comes back from the controller is verified before
+it is used: a chain for another key or another identity is an error, not an identity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tsujiban.identity.keys import create_spiffe_csr, key_to_pem, new_key
+from tsujiban.identity.svid import Svid
+from tsujiban.identity.verify import VerificationError, verify_chain
+from tsujiban.resources.spiffe import parse_spiffe_id
+
+log = structlog.get_logger(__name__)
+
+JITTER = 0.1  # of the lifetime, so that a fleet does not renew in one second
+FIRST_RETRY = 0.2  # seconds
+LAST_RETRY = 30.0
+SIGN_TIMEOUT = 30.0
+_LONGEST_SLEEP = 30.0  # the wall clock may jump; look at it again after this many seconds
+
+
+class SignFailed(Exception):
+    """The controller could not be reached or refused to sign; it is asked again later."""
+
+
+class SvidStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """For `tsujiban status`: the identity of one pod."""
+
+    pod: str
+    spiffe_id: str
+    expires: float  # UNIX seconds; 0 when there is no SVID yet
+    error: str  # why the last attempt failed; "" when it did not
+
+
+Sign = Callable[[str, str], Awaitable[str]]  # (pod, csr_pem) -> chain_pem; raises SignFailed
+OnUpdate = Callable[[str, Svid], None]
+Clock = Callable[[], float]
+
+
+def next_renewal(not_before: float, not_after: float, spread: float) -> float:
+    """When to renew, UNIX seconds: half-life minus up to JITTER of the lifetime; `spread` is in [0, 1)."""
+    lifetime = not_after - not_before
+    return not_before + lifetime * (0.5 - JITTER * spread)
+
+
+def retry_delay(failures: int, spread: float) -> float:
+    """Seconds to wait after the `failures`-th failure in a row (from 1): doubling, capped, jittered."""
+    delay = min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16))
+    return delay * (0.5 + 0.5 * spread)
+
+
+def accept_chain(
+    chain_pem: str, key: ec.EllipticCurvePrivateKey, spiffe_id: str, bundle_pem: str, now: float
+) -> Svid:
+    """Make an Svid of what the controller sent. Raises VerificationError when that was not asked for."""
+    peer = verify_chain(chain_pem, bundle_pem, parse_spiffe_id(spiffe_id).trust_domain, now)
+    if str(peer.spiffe_id) != spiffe_id:
+        raise VerificationError(f"certificate is for {peer.spiffe_id}, not {spiffe_id}")
+    if peer.leaf.public_key() != key.public_key():
+        raise VerificationError("certificate is for another key")
+    return Svid(
+        spiffe_id=spiffe_id,
+        chain_pem=chain_pem,
+        key_pem=key_to_pem(key),
+        bundle_pem=bundle_pem,
+        not_before=peer.not_before,
+        not_after=peer.not_after,
+    )
+
+
+class _Entry:
+    def __init__(self, spiffe_id: str) -> None:
+        self.spiffe_id = spiffe_id
+        self.svid: Svid | None = None
+        self.error = ""
+        self.task: asyncio.Task[None] | None = None
+
+
+class SvidManager:
+    """Holds and renews the SVIDs of a node's pods. Use inside a running event loop.
+
+    `sign` asks the controller, `on_update` gets every new SVID (and again when the bundle changes).
+    """
+
+    def __init__(
+        self,
+        sign: Sign,
+        on_update: OnUpdate,
+        bundle_pem: str,
+        *,
+        clock: Clock = time.time,
+        spread: Callable[[], float] = random.random,
+    ) -> None:
+        self._sign = sign
+        self._on_update = on_update
+        self._bundle_pem = bundle_pem
+        self._clock = clock
+        self._spread = spread
+        self._entries: dict[str, _Entry] = {}
+
+    def ensure(self, pod: str, spiffe_id: str) -> None:
+        """Begin to keep an SVID for `pod`; another identity than before replaces it.
+
+        Raises SpiffeIdError.
+        """
+        parse_spiffe_id(spiffe_id)
+        entry = self._entries.get(pod)
+        if entry is not None and entry.spiffe_id == spiffe_id:
+            return
+        self.remove(pod)
+        entry = self._entries[pod] = _Entry(spiffe_id)
+        self._start(pod, entry)
+
+    def remove(self, pod: str) -> None:
+        """Forget the pod's key and stop renewing."""
+        entry = self._entries.pop(pod, None)
+        if entry is not None and entry.task is not None:
+            entry.task.cancel()
+
+    def get(self, pod: str) -> Svid | None:
+        """The pod's SVID, if it has one that has not expired."""
+        entry = self._entries.get(pod)
+        if entry is None or entry.svid is None or entry.svid.not_after <= self._clock():
+            return None
+        return entry.svid
+
+    def status(self) -> list[SvidStatus]:
+        """One line per pod, by name."""
+        return [
+            SvidStatus(
+                pod=pod,
+                spiffe_id=entry.spiffe_id,
+                expires=entry.svid.not_after if entry.svid else 0.0,
+                error=entry.error,
+            )
+            for pod, entry in sorted(self._entries.items())
+        ]
+
+    def set_bundle(self, bundle_pem: str) -> None:
+        """New roots: SVIDs that still verify are handed out with them, the others made anew."""
+        if bundle_pem == self._bundle_pem:
+            return
+        self._bundle_pem = bundle_pem
+        for pod, entry in self._entries.items():
+            if entry.svid is not None:
+                self._rebase(pod, entry, entry.svid)
+
+    async def close(self) -> None:
+        """Stop all renewals and forget all keys."""
+        tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
+        for pod in list(self._entries):
+            self.remove(pod)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, pod: str, entry: _Entry) -> None:
+        if entry.task is not None:
+            entry.task.cancel()
+        entry.task = asyncio.create_task(self._keep(pod, entry), name=f"svid {pod}")
+        entry.task.add_done_callback(lambda task: _report_crash(pod, entry, task))
+
+    def _rebase(self, pod: str, entry: _Entry, svid: Svid) -> None:
+        try:
+            trust_domain = parse_spiffe_id(svid.spiffe_id).trust_domain
+            verify_chain(svid.chain_pem, self._bundle_pem, trust_domain, self._clock())
+        except VerificationError as error:
+            entry.error = f"the trust bundle changed: {error}"
+            self._start(pod, entry)
+        else:
+            entry.svid = msgspec.structs.replace(svid, bundle_pem=self._bundle_pem)
+            self._on_update(pod, entry.svid)
+
+    async def _keep(self, pod: str, entry: _Entry) -> None:
+        failures = 0
+        while True:
+            try:
+                svid = await self._obtain(pod, entry.spiffe_id)
+            except (SignFailed, VerificationError, TimeoutError) as error:
+                failures += 1
+                entry.error = str(error) or "the controller did not answer in time"
+                log.warning("no certificate", pod=pod, spiffe_id=entry.spiffe_id, error=entry.error)
+                await asyncio.sleep(retry_delay(failures, self._spread()))
+                continue
+            failures = 0
+            entry.svid, entry.error = svid, ""
+            self._on_update(pod, svid)
+            await self._sleep_until(next_renewal(svid.not_before, svid.not_after, self._spread()))
+
+    async def _obtain(self, pod: str, spiffe_id: str) -> Svid:
+        key = new_key()
+        async with asyncio.timeout(SIGN_TIMEOUT):
+            chain_pem = await self._sign(pod, create_spiffe_csr(key, spiffe_id))
+        return accept_chain(chain_pem, key, spiffe_id, self._bundle_pem, self._clock())
+
+    async def _sleep_until(self, due: float) -> None:
+        # at least once per round, so that a certificate that is due at birth cannot spin
+        left = FIRST_RETRY
+        while left > 0:
+            await asyncio.sleep(min(left, _LONGEST_SLEEP))
+            left = due - self._clock()
+
+
+def _report_crash(pod: str, entry: _Entry, task: asyncio.Task[None]) -> None:
+    if task.cancelled():
+        return
+    error = task.exception()
+    entry.error = f"renewal stopped: {error!r}"
+    log.error("renewal stopped", pod=pod, exc_info=error)
