@@ -42,9 +42,12 @@ class Supervisor:
         self._stopped: dict[str, asyncio.Event] = {}
         self._watchers: set[Callable[[Event], None]] = set()
         self._shutting_down = False
+        own = procfs.stat(os.getpid())
+        self._start_ticks = own.start_ticks if own else 0
 
     def attach(self) -> None:
         """Take over SIGCHLD of the running loop and begin to look after the logs."""
+        self._record()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self.reap)
         loop.call_later(ROTATE_EVERY, self._rotate)
@@ -213,7 +216,8 @@ class Supervisor:
             watcher(event)
 
     def _record(self) -> None:
-        entries = [
+        entries = [{"name": "supervisor", "pid": os.getpid(), "start_ticks": self._start_ticks}]
+        entries += [
             {"name": name, "pid": entry.pid, "start_ticks": entry.start_ticks}
             for name, entry in self._processes.items()
             if entry.pid
