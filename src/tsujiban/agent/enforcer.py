@@ -1,0 +1,82 @@
+"""Brings a revision into force on both posts of this node, then says so.
+
+The order is the promise: a revision is acknowledged only after the kernel's transaction has been
+committed and every connected proxy has accepted its part, and the connections that became illegal
+have been ended. Work never piles up: deltas that arrive meanwhile are folded in and enforced together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from tsujiban.agent.merge import touched
+from tsujiban.policy.program import NodeDelta, NodeState
+from tsujiban.wire.messages import Enforced
+
+log = structlog.get_logger(__name__)
+
+
+class Post(Protocol):
+    """One of the places where policy is enforced, or something else that follows the node's state."""
+
+    name: str
+
+    async def enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
+        """Make `state` true for `endpoints` (None: all). Returns what is wrong; () is well."""
+
+
+class Enforcer:
+    """Runs the posts, in order, for each new state. `acknowledge` gets the outcome."""
+
+    def __init__(self, posts: Sequence[Post], acknowledge: Callable[[Enforced], Awaitable[None]]) -> None:
+        self.state = NodeState()
+        self.enforced = 0
+        self.problems: tuple[str, ...] = ()
+        self._posts = posts
+        self._acknowledge = acknowledge
+        self._waiting: list[NodeDelta] = []
+        self._dirty = asyncio.Event()
+        self._done = asyncio.Condition()
+
+    def take(self, delta: NodeDelta) -> None:
+        """Queue a delta. Deltas must come in the order in which they were sent."""
+        self._waiting.append(delta)
+        self._dirty.set()
+
+    async def until(self, test: Callable[[NodeState], bool]) -> None:
+        """Wait until a state that passes `test` is in force."""
+        async with self._done:
+            await self._done.wait_for(lambda: self.enforced > 0 and not self._waiting and test(self.state))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            deltas, self._waiting = self._waiting, []
+            if deltas:
+                await self._enforce(deltas)
+
+    async def _enforce(self, deltas: list[NodeDelta]) -> None:
+        begun = time.perf_counter()
+        for delta in deltas:
+            self.state.apply(delta)
+        endpoints = touched(self.state, deltas)
+        problems: list[str] = []
+        for post in self._posts:
+            found = await post.enforce(self.state, endpoints)
+            problems += [f"{post.name}: {problem}" for problem in found]
+        took = int((time.perf_counter() - begun) * 1e6)
+        self.problems = tuple(problems)
+        if problems:
+            log.error("not enforced", revision=self.state.revision, problems=problems)
+        else:
+            self.enforced = self.state.revision
+        async with self._done:
+            self._done.notify_all()
+        await self._acknowledge(Enforced(revision=self.state.revision, took_us=took, problems=self.problems))
