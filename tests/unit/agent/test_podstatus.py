@@ -1,0 +1,62 @@
+"""Phases, conditions and container states as Kubernetes names them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tsujiban.agent.podstatus import ContainerView, pod_status
+
+POD: dict[str, Any] = {"spec": {}, "status": {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}}
+
+
+def status(*views: ContainerView, policy: str = "Always", sidecar: bool | None = True) -> dict[str, Any]:
+    pod = {**POD, "spec": {"restartPolicy": policy}}
+    return pod_status(pod, list(views), host_ip="172.31.255.11", started_at=0.0, sidecar=sidecar)
+
+
+def condition(found: dict[str, Any], kind: str) -> str:
+    (value,) = [c["status"] for c in found["conditions"] if c["type"] == kind]
+    return str(value)
+
+
+RUNNING = ContainerView("main", "host", "running", ready=True, started_at=60.0)
+
+
+def test_running_and_ready() -> None:
+    found = status(RUNNING)
+    assert (found["phase"], condition(found, "Ready"), found["startTime"]) == (
+        "Running",
+        "True",
+        "1970-01-01T00:00:00Z",
+    )
+    assert found["containerStatuses"][0]["state"] == {"running": {"startedAt": "1970-01-01T00:01:00Z"}}
+
+
+def test_not_ready_before_its_proxy_is() -> None:
+    assert condition(status(RUNNING, sidecar=False), "Ready") == "False"
+    assert condition(status(RUNNING, sidecar=None), "Ready") == "True"
+
+
+def test_not_ready_when_one_container_is_not() -> None:
+    second = ContainerView("two", "host", "running", ready=False)
+    assert condition(status(RUNNING, second), "Ready") == "False"
+
+
+def test_pending_before_anything_runs() -> None:
+    found = status(ContainerView("main", "host", "waiting"))
+    assert found["phase"] == "Pending"
+    assert found["containerStatuses"][0]["state"] == {"waiting": {"reason": "ContainerCreating"}}
+
+
+def test_a_crash_loop_says_so() -> None:
+    found = status(ContainerView("main", "host", "backoff", restarts=3, exit_code=1))
+    assert found["phase"] == "Running"
+    assert found["containerStatuses"][0]["state"] == {"waiting": {"reason": "CrashLoopBackOff"}}
+    assert found["containerStatuses"][0]["lastState"] == {"terminated": {"exitCode": 1}}
+
+
+@pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (3, "Failed")])
+def test_a_pod_that_may_end_ends(code: int, phase: str) -> None:
+    assert status(ContainerView("main", "host", "exited", exit_code=code), policy="Never")["phase"] == phase
