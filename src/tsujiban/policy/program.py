@@ -159,6 +159,8 @@ class AuthzSource(Frozen, frozen=True):
 
     principals: tuple[StringMatch, ...] = ()  # spiffe ids without the scheme
     not_principals: tuple[StringMatch, ...] = ()
+    trust_domains: tuple[StringMatch, ...] = ()
+    not_trust_domains: tuple[StringMatch, ...] = ()
     namespaces: tuple[StringMatch, ...] = ()
     not_namespaces: tuple[StringMatch, ...] = ()
     request_principals: tuple[StringMatch, ...] = ()
@@ -236,12 +238,14 @@ class Authentication(Frozen, frozen=True):
     mode: MtlsMode = MtlsMode.STRICT
     ports: dict[int, MtlsMode] = {}
     id: str = "_mesh/strict"  # the rule id of a plaintext refusal
+    port_ids: dict[int, str] = {}  # the same for the ports of `ports`; `id` for one that is not here
 
 
 class JwtRule(Frozen, frozen=True):
     """One issuer of a RequestAuthentication."""
 
     issuer: str
+    id: str = ""  # e.g. default/ra:NAME/0
     audiences: tuple[str, ...] = ()
     jwks: str = ""  # inline JSON; a jwks_uri is resolved by the proxy
     jwks_uri: str = ""
