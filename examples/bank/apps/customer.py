@@ -49,7 +49,7 @@ def ask(path):
 
 
 def amount(minor, currency, signed=False):
-    """`-4815`, EUR → `−€48.15`; with `signed`, a gain has a plus."""
+    """`-4815` in EUR is €48.15 with a minus; with `signed`, a gain has a plus."""
     sign = MINUS if minor < 0 else "+" if signed else ""
     whole, cents = divmod(abs(minor), 100)
     return f"{sign}{SYMBOLS.get(currency, currency + ' ')}{whole:,}".replace(",", NARROW) + f".{cents:02}"

@@ -11,7 +11,22 @@ import importlib
 import click
 
 # name -> ("module:attribute", one line of help)
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "apply": ("tsujiban.cli.apply:apply", "Create or change objects from manifests, all or none."),
+    "completion": ("tsujiban.cli.completion:completion", "Print the shell's completion script."),
+    "delete": ("tsujiban.cli.delete:delete", "Delete objects."),
+    "demo": ("tsujiban.cli.demo:demo", "Run the bank and attack it."),
+    "describe": ("tsujiban.cli.describe:describe", "Show one object in detail, with its events."),
+    "down": ("tsujiban.cli.updown:down", "Stop the cluster and remove what it made."),
+    "exec": ("tsujiban.cli.execute:execute", "Run a command inside a pod."),
+    "explain": ("tsujiban.cli.explain:explain", "Say why a flow is allowed or denied."),
+    "flows": ("tsujiban.cli.flows:flows", "Show what the two posts decided."),
+    "get": ("tsujiban.cli.get:get", "Show objects."),
+    "logs": ("tsujiban.cli.logs:logs", "Show a container's log."),
+    "port-forward": ("tsujiban.cli.forward:forward", "Reach a service from this machine, through a pod."),
+    "status": ("tsujiban.cli.status:status", "Show every component and its health."),
+    "up": ("tsujiban.cli.updown:up", "Start a cluster on this machine."),
+}
 
 
 class LazyGroup(click.Group):
@@ -30,6 +45,13 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}:{attribute} is not a command")
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; what the cluster refuses becomes one message and an exit code."""
+        from tsujiban.cli.errors import explained
+
+        with explained():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands without importing any of them."""

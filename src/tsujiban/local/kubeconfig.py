@@ -91,7 +91,9 @@ def read(path: Path) -> Access:
         ]
         return Access(str(cluster["server"]), *files)
     except (KeyError, TypeError) as error:
-        raise KubeconfigError(f"{path}: has no {error}" if isinstance(error, KeyError) else f"{path}: {error}") from error
+        raise KubeconfigError(
+            f"{path}: has no {error}" if isinstance(error, KeyError) else f"{path}: {error}"
+        ) from error
 
 
 def _named(document: dict[str, Any], key: str, name: str) -> dict[str, Any]:

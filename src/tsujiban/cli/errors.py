@@ -1,0 +1,61 @@
+"""How the command line fails: one message, what to do, an exit code that a script can rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import IO, Any
+
+import click
+
+
+class Exit(IntEnum):
+    """Exit codes of every command (docs/cli.md)."""
+
+    OK = 0
+    NO = 1  # the question was answered, and the answer is no: denied, unhealthy, not found, an act failed
+    USAGE = 2  # wrong use, or bad input; nothing was changed
+    UNREACHABLE = 3  # no cluster, or its API does not answer
+    REFUSED = 4  # the cluster refused, or did not get there in time
+
+
+class Failure(click.ClickException):
+    """An error that the user can understand; never shown with a traceback."""
+
+    def __init__(self, message: str, *, hint: str = "", code: Exit = Exit.NO) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.__dict__["exit_code"] = int(code)  # click declares it on the class, and reads it from here
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message and, on a line of its own, the remedy."""
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(self.message, err=True)
+        if self.hint:
+            click.echo(f"  {self.hint}", err=True)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the client's errors into failures. Its module is imported only when something went wrong."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        failure = _failure(error)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+def _failure(error: Exception) -> Failure | None:
+    from tsujiban.local.client import ApiError, Unreachable
+
+    if isinstance(error, Unreachable):
+        return Failure(str(error), hint=error.hint, code=Exit.UNREACHABLE)
+    if isinstance(error, ApiError):
+        code = Exit.NO if error.http == 404 else Exit.USAGE if error.http in (400, 422) else Exit.REFUSED
+        return Failure(str(error), code=code)
+    return None

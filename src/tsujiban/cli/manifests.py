@@ -1,0 +1,68 @@
+"""Manifests from files, folders and standard input to objects; bad ones are refused with every finding."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tsujiban.cli import findings
+from tsujiban.cli.errors import Exit, Failure
+from tsujiban.resources.findings import errors
+from tsujiban.resources.load import ORIGIN, Loaded, LoadedObject, origin_annotation, read
+
+Json = dict[str, Any]
+SUFFIXES = (".yaml", ".yml", ".json")
+STDIN = "-"
+
+
+def expand(paths: Sequence[Path], *, recursive: bool = False) -> list[Path]:
+    """Files as they are; of a folder, its manifests in the order of their names. Raises Failure."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            entries = sorted(path.rglob("*") if recursive else path.iterdir())
+            inside = [entry for entry in entries if entry.suffix in SUFFIXES and entry.is_file()]
+            if not inside:
+                raise Failure(f"{path}: no manifests ({', '.join(SUFFIXES)}) in this folder", code=Exit.USAGE)
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def contents(paths: Sequence[Path]) -> dict[str, bytes]:
+    """Contents by name. Raises Failure for what cannot be read."""
+    sources: dict[str, bytes] = {}
+    for path in paths:
+        try:
+            sources[str(path)] = sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes()
+        except OSError as error:
+            raise Failure(f"{path}: {error.strerror}", code=Exit.USAGE) from error
+    return sources
+
+
+def load(sources: dict[str, bytes]) -> Loaded:
+    """Read all of `sources`. Every finding is shown; errors raise Failure."""
+    loaded = read(sources.items())
+    findings.show(loaded.findings, sources)
+    if wrong := errors(loaded.findings):
+        raise findings.refusal(len(wrong))
+    if not loaded.objects:
+        raise Failure("no objects in " + ", ".join(sources), code=Exit.USAGE)
+    return loaded
+
+
+def wire_form(one: LoadedObject, namespace: str) -> Json:
+    """The object as it is sent: as written, in its namespace, with the file and lines it came from."""
+    meta = dict(one.raw["metadata"])
+    if one.kind.namespaced:
+        meta.setdefault("namespace", namespace)
+    meta["annotations"] = {**(meta.get("annotations") or {}), ORIGIN: origin_annotation(one)}
+    return {**one.raw, "metadata": meta}
+
+
+def read_all(paths: Sequence[Path], namespace: str) -> list[Json]:
+    """Objects of all `paths`, ready to send. Raises Failure."""
+    return [wire_form(one, namespace) for one in load(contents(expand(paths))).objects]

@@ -1,0 +1,196 @@
+"""A small synchronous client of the API server, for the command line and the demonstration.
+
+It speaks the Kubernetes REST paths that the API server serves, and Tsujiban's own beside them.
+Objects stay plain JSON here: what is shown is what the server said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from tsujiban.local.kubeconfig import Access
+from tsujiban.resources.registry import Kind
+
+Json = dict[str, Any]
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+
+
+class Unreachable(Exception):
+    """No answer from the API server, or no right to ask it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ApiError(Exception):
+    """The server refused. `status` is its Kubernetes Status object, `http` the HTTP status code."""
+
+    def __init__(self, http: int, status: Json) -> None:
+        super().__init__(str(status.get("message") or f"the API server answered {http}"))
+        self.http = http
+        self.status = status
+
+
+def resource_path(kind: Kind, namespace: str | None, name: str = "", *parts: str) -> str:
+    """Path of a kind's collection, or of one object, or of a subresource of it."""
+    root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.api_version}"
+    scope = f"/namespaces/{namespace}" if kind.namespaced and namespace else ""
+    return "/".join([f"{root}{scope}/{kind.plural}", *(part for part in (name, *parts) if part)])
+
+
+class Client:
+    """Talks to one API server. Use as a context manager."""
+
+    def __init__(self, access: Access, transport: httpx.BaseTransport | None = None) -> None:
+        """Raises Unreachable when a certificate file cannot be read; `transport` is for tests."""
+        self.server = access.server
+        try:
+            verify = True if transport else access.ssl_context()
+        except OSError as error:
+            raise Unreachable(
+                f"cannot read the client certificate of {access.server}: {error}",
+                "Run as the user who ran `tsujiban up` (root), or start the cluster again.",
+            ) from error
+        self._http = httpx.Client(
+            base_url=access.server,
+            verify=verify,
+            transport=transport,
+            trust_env=False,
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._http.close()
+
+    # ------------------------------------------------------------------ objects
+
+    def list(self, kind: Kind, namespace: str | None = None, *, labels: str = "") -> Json:
+        """The Kubernetes list of a kind; all namespaces when `namespace` is None."""
+        parameters = {"labelSelector": labels} if labels else {}
+        found = self._json("GET", resource_path(kind, namespace), params=parameters)
+        for item in found.get("items", []):  # a list's items leave these out, as Kubernetes' do
+            item.setdefault("apiVersion", kind.api_version)
+            item.setdefault("kind", kind.kind)
+        return found
+
+    def get(self, kind: Kind, namespace: str | None, name: str) -> Json:
+        """One object. Raises ApiError (404) when there is none."""
+        return self._json("GET", resource_path(kind, namespace, name))
+
+    def exists(self, kind: Kind, namespace: str | None, name: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self.get(kind, namespace, name)
+        except ApiError as error:
+            if error.http == 404:
+                return False
+            raise
+        return True
+
+    def delete(self, kind: Kind, namespace: str | None, name: str) -> Json:
+        """Delete one object."""
+        return self._json("DELETE", resource_path(kind, namespace, name))
+
+    def watch(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        since: str = "",
+        seconds: float | None = None,
+    ) -> Iterator[Json]:
+        """Events ({"type", "object"}) from resourceVersion `since` on; ends after `seconds`."""
+        parameters = {"watch": "1", "resourceVersion": since, "labelSelector": labels}
+        if seconds is not None:
+            parameters["timeoutSeconds"] = str(max(1, round(seconds)))
+        given = {key: value for key, value in parameters.items() if value}
+        yield from self._lines(resource_path(kind, namespace), given)
+
+    def apply(self, objects: Sequence[Json], *, dry_run: bool = False) -> Json:
+        """Create or change all of `objects`, or none of them."""
+        return self._json("POST", "/tsujiban/v1/apply", json={"objects": [*objects], "dryRun": dry_run})
+
+    # ------------------------------------------------------------------ the rest
+
+    def status(self) -> Json:
+        """Every component and its health."""
+        return self._json("GET", "/tsujiban/v1/status")
+
+    def flows(self, *, follow: bool = False, parameters: dict[str, str] | None = None) -> Iterator[Json]:
+        """Flow records, oldest first; with `follow`, new ones as they come."""
+        given = dict(parameters or {})
+        if follow:
+            given["follow"] = "1"
+        yield from self._lines("/tsujiban/v1/flows", given)
+
+    def log(self, pod: Json, *, container: str, follow: bool, tail: int | None) -> Iterator[str]:
+        """Text of a container's log."""
+        from tsujiban.resources.registry import resolve
+
+        meta = pod["metadata"]
+        parameters = {"container": container}
+        if follow:
+            parameters["follow"] = "1"
+        if tail is not None:
+            parameters["tailLines"] = str(tail)
+        path = resource_path(resolve("pods"), meta["namespace"], meta["name"], "log")
+        with self._open(path, parameters) as answer:
+            yield from answer.iter_text()
+
+    def _lines(self, path: str, parameters: dict[str, str]) -> Iterator[Json]:
+        with self._open(path, parameters) as answer:
+            for line in answer.iter_lines():
+                if line:
+                    yield json.loads(line)
+
+    @contextmanager
+    def _open(self, path: str, parameters: dict[str, str]) -> Iterator[httpx.Response]:
+        """A streamed answer; silence is no error, an end is the end."""
+        timeout = httpx.Timeout(CONNECT_SECONDS, read=None)
+        try:
+            with self._http.stream("GET", path, params=parameters, timeout=timeout) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    _check(answer)
+                yield answer
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _json(self, method: str, path: str, **arguments: Any) -> Json:
+        answer = self._reach(lambda: self._http.request(method, path, **arguments))
+        _check(answer)
+        found: Json = answer.json()
+        return found
+
+    def _reach(self, call: Callable[[], httpx.Response]) -> httpx.Response:
+        try:
+            return call()
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+        return Unreachable(
+            f"the API server at {self.server} does not answer: {error}",
+            "Start the cluster with `tsujiban up`; its logs are below /run/tsujiban.",
+        )
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.status_code < 400:
+        return
+    try:
+        status = answer.json()
+    except ValueError:
+        status = {"message": answer.text.strip()[:400]}
+    raise ApiError(answer.status_code, status if isinstance(status, dict) else {"message": str(status)})
