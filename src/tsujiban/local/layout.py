@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from pathlib import Path
+
+from tsujiban.local.fabric import MAX_NODES, NETWORK, check_cluster_name
 
 RUN_ROOT = Path("/run/tsujiban")
 STATE_ROOT = Path("/var/lib/tsujiban")
-FABRIC = IPv4Network("172.31.255.0/24")
-CONTROLLER_ADDRESS = str(FABRIC[1])
+CONTROLLER_ADDRESS = str(NETWORK[1])
 API_PORT = 6443  # inside the fabric; on the host's loopback it is any free port
 NODE_STREAM_PORT = 7443
-FIRST_NODE = 11
-MAX_NODES = 200
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +21,7 @@ class Layout:
     cluster: str
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.cluster):
-            raise ValueError(
-                f"{self.cluster!r} cannot name a cluster: use 1 to 20 lower-case letters, digits and '-'"
-            )
+        check_cluster_name(self.cluster)
 
     @property
     def run(self) -> Path:
@@ -87,8 +80,3 @@ def node_names(count: int) -> list[str]:
     if not 1 <= count <= MAX_NODES:
         raise ValueError(f"a local cluster has 1 to {MAX_NODES} nodes, not {count}")
     return [f"node-{number}" for number in range(1, count + 1)]
-
-
-def node_address(node: str) -> str:
-    """The fabric address of `node-N`."""
-    return str(FABRIC[FIRST_NODE + int(node.rpartition("-")[2]) - 1])
