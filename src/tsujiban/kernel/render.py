@@ -1,0 +1,192 @@
+"""A node's state as its policy table: where packets enter it, and who is asked.
+
+    prerouting (raw)   from a pod: only from its own addresses and MAC, before conntrack sees it
+    forward            from a pod: its egress program; then, to a pod: its ingress program
+    input              from a pod to the node: DNS as far as its egress program lets it, nothing else
+    output             from the node to a pod: its ingress program
+
+Whatever enters or leaves by an interface with the prefix of pod links is decided here, known
+or not: an interface that the verdict maps do not hold is dropped, also while no agent runs.
+Everything else on the machine passes untouched.
+
+Established connections go first. A revoked one is ended by taking its conntrack entry away
+(`conntrack.py`); its next packet is then neither established nor, since only a SYN opens a TCP
+connection here, able to begin anew from whichever end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tsujiban.kernel import names
+from tsujiban.kernel.elements import canonical
+from tsujiban.kernel.policies import PolicyChains
+from tsujiban.kernel.sets import ADDRESS, SetMemory, TableSets
+from tsujiban.kernel.table import Chain, Hook, Set, Table
+from tsujiban.kernel.verdicts import CLEAR, Letter, Logging, RuleKey, Verdicts
+from tsujiban.policy.program import Direction, EndpointProgram, NodeState
+
+TABLE = "tsujiban"
+LINK_PREFIX = "tsj"
+
+# Rule ids of what no policy decides.
+SPOOFED = "_kernel/spoofed"
+UNKNOWN = "_kernel/unknown-interface"
+NODE = "_kernel/node"
+INVALID = "_kernel/invalid"
+NOT_OPENED = "_kernel/not-opened"  # TCP in the middle of a connection that conntrack does not know
+
+_RAW, _FILTER = -300, 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the kernel post has to know beside the program."""
+
+    dns_addresses: tuple[str, ...] = ()  # of the node: all that a pod may reach there, port 53
+    logging: Logging = field(default_factory=Logging)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The table, and what its names stand for."""
+
+    table: Table
+    keys: dict[str, RuleKey]  # by counter name
+    long_ids: dict[str, str]  # rule ids by their stand-in in log prefixes
+    interfaces: dict[str, str]  # endpoint ids by interface
+    problems: tuple[str, ...] = field(default=())
+
+
+def render(state: NodeState, settings: Settings, memory: SetMemory | None = None) -> Rendered:
+    """The policy table of a node. Pure; `memory` makes the next rendering cheaper."""
+    table = Table(TABLE)
+    memory = memory or SetMemory()
+    memory.forget(state)
+    verdicts = Verdicts(table, settings.logging)
+    chains = PolicyChains(state, table, TableSets(state, table, memory), verdicts)
+    problems: list[str] = []
+    endpoints: dict[str, EndpointProgram] = {}
+    for endpoint in state.endpoints.values():
+        problem = _unusable(endpoint, endpoints)
+        if problem:
+            problems.append(f"endpoint {endpoint.id}: {problem}: it is cut off")
+        elif endpoint.interface:
+            endpoints[endpoint.interface] = endpoint
+    _sources(table, verdicts, endpoints)
+    _programs(table, verdicts, chains, endpoints)
+    _node(table, verdicts, settings)
+    return Rendered(
+        table=table,
+        keys=verdicts.keys,
+        long_ids=verdicts.long_ids,
+        interfaces={interface: endpoint.id for interface, endpoint in endpoints.items()},
+        problems=(*problems, *chains.problems),
+    )
+
+
+def _unusable(endpoint: EndpointProgram, others: dict[str, EndpointProgram]) -> str | None:
+    if endpoint.host:
+        return "host endpoints are not enforced"
+    if not endpoint.interface:
+        return None  # not here yet
+    try:
+        names.interface(endpoint.interface)
+        if endpoint.mac:
+            names.mac(endpoint.mac)
+        for address in endpoint.addresses:
+            canonical(address)
+    except ValueError as error:
+        return str(error)
+    if not endpoint.interface.startswith(LINK_PREFIX):
+        return f"interface {endpoint.interface} does not begin with {LINK_PREFIX}"
+    if endpoint.interface in others:
+        return f"interface {endpoint.interface} is {others[endpoint.interface].id}'s"
+    return None
+
+
+def _base(table: Table, name: str, hook: str, priority: int, *rules: str) -> None:
+    table.add(Chain(name, rules, Hook("filter", hook, priority)))
+
+
+def _sources(table: Table, verdicts: Verdicts, endpoints: dict[str, EndpointProgram]) -> None:
+    """Anti-spoofing. Neighbour discovery may also come from a link-local or no address."""
+    rules = []
+    for version, ip in ((4, "ip"), (6, "ip6")):
+        plain: dict[str, str] = {}
+        with_mac: dict[str, str] = {}
+        for interface, endpoint in endpoints.items():
+            for address in map(canonical, endpoint.addresses):
+                if (":" in address) != (version == 6):
+                    continue
+                if endpoint.mac:
+                    with_mac[f"{interface} . {names.mac(endpoint.mac)} . {address}"] = ""
+                else:
+                    plain[f"{interface} . {address}"] = ""
+        of = ADDRESS[version]
+        table.add(Set(f"source{version}", f"ifname . {of}", plain))
+        table.add(Set(f"source-mac{version}", f"ifname . ether_addr . {of}", with_mac))
+        rules.append(f"iifname . ether saddr . {ip} saddr @source-mac{version} accept")
+        rules.append(f"iifname . {ip} saddr @source{version} accept")
+    rules += (
+        f"ip6 saddr {source} {rule}" for source in ("fe80::/10", "::") for rule in _neighbours("accept")
+    )
+    rules.append(verdicts.goto(Letter.DENY, Direction.EGRESS, SPOOFED))
+    table.add(Chain("sources", tuple(rules)))
+    _base(table, "prerouting", "prerouting", _RAW, f'iifname "{LINK_PREFIX}*" goto sources')
+
+
+def _neighbours(verdict: str) -> tuple[str, ...]:
+    """Router solicitation, neighbour solicitation and advertisement; never router advertisement."""
+    return tuple(
+        f"ip6 hoplimit 255 meta l4proto 58 @th,0,8 {types} {verdict}" for types in ("133", "135-136")
+    )
+
+
+def _opening(verdicts: Verdicts, direction: Direction) -> tuple[str, ...]:
+    """What comes before any program: only what opens a connection goes on to it."""
+    invalid = verdicts.count(RuleKey(Letter.DENY, direction, INVALID))
+    middle = verdicts.count(RuleKey(Letter.DENY, direction, NOT_OPENED))
+    return (
+        "ct state established,related accept",
+        f"ct state invalid {invalid} drop",
+        f"meta l4proto 6 tcp flags & (fin | syn | rst | ack) != syn {middle} drop",
+        CLEAR,
+    )
+
+
+def _programs(
+    table: Table, verdicts: Verdicts, chains: PolicyChains, endpoints: dict[str, EndpointProgram]
+) -> None:
+    for direction, side in ((Direction.EGRESS, "iifname"), (Direction.INGRESS, "oifname")):
+        elements = {
+            interface: f"jump {chains.endpoint(endpoint, direction)}"
+            for interface, endpoint in endpoints.items()
+        }
+        programs = table.add(Set(f"{direction}-programs", "ifname", elements, data="verdict"))
+        rules = (
+            *_opening(verdicts, direction),
+            f"{side} vmap @{programs}",
+            verdicts.goto(Letter.DENY, direction, UNKNOWN),
+        )
+        table.add(Chain(str(direction), rules))
+    _base(table, "forward-egress", "forward", _FILTER - 1, f'iifname "{LINK_PREFIX}*" goto egress')
+    _base(table, "forward-ingress", "forward", _FILTER, f'oifname "{LINK_PREFIX}*" goto ingress')
+
+
+def _node(table: Table, verdicts: Verdicts, settings: Settings) -> None:
+    dns = [
+        f"{'ip6' if ':' in address else 'ip'} daddr {address} meta l4proto {protocol} th dport 53 goto egress"
+        for address in map(canonical, settings.dns_addresses)
+        for protocol in (6, 17)
+    ]
+    to_node = (
+        "ct state established,related accept",
+        *_neighbours("accept"),
+        *dns,
+        verdicts.goto(Letter.DENY, Direction.EGRESS, NODE),
+    )
+    table.add(Chain("to-node", to_node))
+    table.add(Chain("from-node", (*_neighbours("accept"), "goto ingress")))
+    _base(table, "input", "input", _FILTER, f'iifname "{LINK_PREFIX}*" goto to-node')
+    _base(table, "output", "output", _FILTER, f'oifname "{LINK_PREFIX}*" goto from-node')

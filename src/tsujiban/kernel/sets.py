@@ -1,0 +1,87 @@
+"""Which nftables sets a table needs: those that its rules ask for, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tsujiban.kernel.clauses import MissingSetError
+from tsujiban.kernel.elements import AddressElements, ServiceElements, network_elements, number_elements
+from tsujiban.kernel.names import name
+from tsujiban.kernel.table import Set, Table
+from tsujiban.policy.program import NodeState, PortRange
+
+ADDRESS = {4: "ipv4_addr", 6: "ipv6_addr"}
+
+
+def triple_type(version: int) -> str:
+    """nft's type of (address, protocol, port)."""
+    return f"{ADDRESS[version]} . inet_proto . inet_service"
+
+
+class SetMemory:
+    """Elements of the state's sets, kept between renderings so that only differences cost."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, AddressElements] = {}
+        self.services: dict[str, ServiceElements] = {}
+
+    def forget(self, state: NodeState) -> None:
+        """Drop what `state` no longer holds."""
+        for known, held in ((self.addresses, state.sets), (self.services, state.service_sets)):
+            for gone in known.keys() - held.keys():
+                del known[gone]
+
+
+class TableSets:
+    """Makes the sets that rules ask for part of `table`. Implements `clauses.Sets`."""
+
+    def __init__(self, state: NodeState, table: Table, memory: SetMemory) -> None:
+        self._state = state
+        self._table = table
+        self._memory = memory
+        self._asked: dict[tuple[str, int], str] = {}
+
+    def addresses(self, set_id: str, version: int) -> str:
+        """Members of an AddressSet. Raises MissingSetError."""
+        known = self._asked.get((set_id, version))
+        if known:
+            return known
+        if set_id not in self._state.sets:
+            raise MissingSetError(set_id)
+        held = self._memory.addresses.setdefault(set_id, AddressElements())
+        held.update(self._state.sets[set_id])
+        made = Set(
+            # another name when it holds networks: a set cannot change its kind, its users can
+            name=name(f"{'nets' if held.interval else 'hosts'}{version}", set_id),
+            type=ADDRESS[version],
+            elements=held.elements(version),
+            interval=held.interval,
+        )
+        return self._asked.setdefault((set_id, version), self._table.add(made))
+
+    def services(self, set_id: str, version: int) -> str:
+        """Members of a ServiceSet. Raises MissingSetError."""
+        if set_id not in self._state.service_sets:
+            raise MissingSetError(set_id)
+        held = self._memory.services.setdefault(set_id, ServiceElements())
+        held.update(self._state.service_sets[set_id])
+        elements = held.elements(version)
+        return self._table.add(Set(name(f"ports{version}", set_id), triple_type(version), elements))
+
+    def networks(self, nets: Iterable[str], version: int) -> str:
+        """A constant set of CIDRs."""
+        elements = network_elements(nets, version)
+        return self._constant(f"cidrs{version}", ADDRESS[version], elements, interval=True)
+
+    def ports(self, ranges: Iterable[PortRange]) -> str:
+        """A constant set of port ranges."""
+        elements = number_elements((ports.first, ports.last) for ports in ranges)
+        return self._constant("ranges", "inet_service", elements, interval=True)
+
+    def protocols(self, numbers: Iterable[int]) -> str:
+        """A constant set of protocols."""
+        return self._constant("protocols", "inet_proto", {str(number): "" for number in sorted(numbers)})
+
+    def _constant(self, kind: str, of: str, elements: dict[str, str], *, interval: bool = False) -> str:
+        """Constant sets are called by their content: equal ones are one, and none ever changes."""
+        return self._table.add(Set(name(kind, *sorted(elements)), of, elements, interval=interval))
