@@ -29,14 +29,15 @@ from tsujiban.identity.certificates import (
 from tsujiban.identity.csr import check_csr
 from tsujiban.identity.files import write_private
 from tsujiban.identity.keys import new_key
-from tsujiban.resources.names import node_identity
-from tsujiban.resources.spiffe import SpiffeId, SpiffeIdError, parse_spiffe_id, parse_trust_domain
+from tsujiban.resources import spiffe
+from tsujiban.resources.names import SPIFFE_SCHEME, node_identity
 
 HOUR = 3600.0
 DAY = 24 * HOUR
 ROOT_LIFETIME = 3652 * DAY
 INTERMEDIATE_LIFETIME = 365 * DAY
 MAX_WORKLOAD_LIFETIME = DAY
+NODE_LIFETIME = 7 * DAY  # a node that was off for longer must join again
 CLOCK_SKEW = 60.0  # seconds by which a certificate is dated back
 
 Clock = Callable[[], float]
@@ -64,9 +65,9 @@ class CertificateAuthority:
     def create(cls, directory: Path, trust_domain: str, clock: Clock = time.time) -> CertificateAuthority:
         """Make a CA in `directory`, which must not exist yet (mode 0700, files 0600).
 
-        Appears whole or not at all. Raises SpiffeIdError, CaStoreError (exists already), OSError.
+        Appears whole or not at all. Raises ValueError (trust domain), CaExistsError, OSError.
         """
-        parse_trust_domain(trust_domain)
+        _check_trust_domain(trust_domain)
         now = clock()
         root = _new_authority(trust_domain, "root", None, 1, now, ROOT_LIFETIME)
         intermediate = _new_authority(trust_domain, "intermediate", root, 0, now, INTERMEDIATE_LIFETIME)
@@ -75,8 +76,8 @@ class CertificateAuthority:
 
     @classmethod
     def load(cls, directory: Path, trust_domain: str, clock: Clock = time.time) -> CertificateAuthority:
-        """Load the CA of `directory` and check it. Raises CaStoreError, never makes a new one."""
-        parse_trust_domain(trust_domain)
+        """Load the CA of `directory` and check it. Never makes a new one. Raises CaStoreError."""
+        _check_trust_domain(trust_domain)
         root, intermediate = castore.load(directory, trust_domain, clock())
         return cls(directory, trust_domain, root, intermediate, clock)
 
@@ -118,18 +119,19 @@ class CertificateAuthority:
         """
         if not 0 < lifetime <= MAX_WORKLOAD_LIFETIME:
             raise SigningRefused(f"lifetime of a workload must be within a day, not {lifetime} s")
-        identity = self._own(spiffe_id)
-        segments = identity.path.split("/")
-        if len(segments) != 5 or segments[1] != "ns" or segments[3] != "sa":
-            raise SigningRefused(f"{spiffe_id} is not the identity of a workload (/ns/NAMESPACE/sa/ACCOUNT)")
-        return self._sign_svid(csr_pem, identity, lifetime)
+        workload = spiffe.workload(spiffe_id)
+        if workload is None or workload.trust_domain != self.trust_domain:
+            raise SigningRefused(
+                f"{spiffe_id!r} is not a workload's identity (spiffe://{self.trust_domain}/ns/NAMESPACE/sa/ACCOUNT)"
+            )
+        return self._sign_svid(csr_pem, spiffe_id, lifetime)
 
-    def sign_node(self, csr_pem: str, node: str, lifetime: float = DAY) -> str:
+    def sign_node(self, csr_pem: str, node: str, lifetime: float = NODE_LIFETIME) -> str:
         """Chain for the agent of `node`. Raises CsrRefused, SigningRefused."""
-        identity = self._own(node_identity(self.trust_domain, node))
-        if identity.path.count("/") != 2:
+        spiffe_id = node_identity(self.trust_domain, node)
+        if spiffe.node(spiffe_id) != node:
             raise SigningRefused(f"{node!r} is not a node name")
-        return self._sign_svid(csr_pem, identity, lifetime)
+        return self._sign_svid(csr_pem, spiffe_id, lifetime)
 
     def sign_server(
         self, csr_pem: str, dns_names: Sequence[str], ip_addresses: Sequence[str], lifetime: float = 30 * DAY
@@ -156,18 +158,9 @@ class CertificateAuthority:
             raise SigningRefused("an API client certificate needs a user and at least one group")
         return self._sign(csr_pem, name(user, groups), [], [CLIENT_AUTH], lifetime)
 
-    def _own(self, spiffe_id: str) -> SpiffeId:
-        try:
-            identity = parse_spiffe_id(spiffe_id)
-        except SpiffeIdError as error:
-            raise SigningRefused(str(error)) from error
-        if identity.trust_domain != self.trust_domain:
-            raise SigningRefused(f"{spiffe_id} is not in trust domain {self.trust_domain}")
-        return identity
-
-    def _sign_svid(self, csr_pem: str, identity: SpiffeId, lifetime: float) -> str:
+    def _sign_svid(self, csr_pem: str, spiffe_id: str, lifetime: float) -> str:
         # X.509-SVID 4.4: an SVID's extended key usage, when present, holds both
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(str(identity))]
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id)]
         return self._sign(csr_pem, x509.Name([]), names, [SERVER_AUTH, CLIENT_AUTH], lifetime)
 
     def _sign(
@@ -187,6 +180,12 @@ class CertificateAuthority:
             raise SigningRefused("the lifetime asked for, or the CA's intermediate certificate, is over")
         certificate = leaf(subject, names, usages, public_key, issuer, validity)
         return _pem(certificate) + _pem(issuer.certificate)
+
+
+def _check_trust_domain(name: str) -> None:
+    parsed = spiffe.parse(SPIFFE_SCHEME + name)
+    if parsed is None or parsed.path:
+        raise ValueError(f"{name!r} is not a trust domain: lower-case letters, digits, '.', '-' and '_' only")
 
 
 def _new_authority(

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tsujiban.identity.keys import create_spiffe_csr, key_to_pem, new_key
 from tsujiban.identity.svid import Svid
 from tsujiban.identity.verify import VerificationError, verify_chain
-from tsujiban.resources.spiffe import parse_spiffe_id
+from tsujiban.resources.spiffe import parse
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ def accept_chain(
     chain_pem: str, key: ec.EllipticCurvePrivateKey, spiffe_id: str, bundle_pem: str, now: float
 ) -> Svid:
     """Make an Svid of what the controller sent. Raises VerificationError when that was not asked for."""
-    peer = verify_chain(chain_pem, bundle_pem, parse_spiffe_id(spiffe_id).trust_domain, now)
+    peer = verify_chain(chain_pem, bundle_pem, _trust_domain(spiffe_id), now)
     if str(peer.spiffe_id) != spiffe_id:
         raise VerificationError(f"certificate is for {peer.spiffe_id}, not {spiffe_id}")
     if peer.leaf.public_key() != key.public_key():
@@ -112,9 +112,9 @@ class SvidManager:
     def ensure(self, pod: str, spiffe_id: str) -> None:
         """Begin to keep an SVID for `pod`; another identity than before replaces it.
 
-        Raises SpiffeIdError.
+        Raises ValueError when `spiffe_id` is not a SPIFFE ID.
         """
-        parse_spiffe_id(spiffe_id)
+        _trust_domain(spiffe_id)
         entry = self._entries.get(pod)
         if entry is not None and entry.spiffe_id == spiffe_id:
             return
@@ -171,8 +171,7 @@ class SvidManager:
 
     def _rebase(self, pod: str, entry: _Entry, svid: Svid) -> None:
         try:
-            trust_domain = parse_spiffe_id(svid.spiffe_id).trust_domain
-            verify_chain(svid.chain_pem, self._bundle_pem, trust_domain, self._clock())
+            verify_chain(svid.chain_pem, self._bundle_pem, _trust_domain(svid.spiffe_id), self._clock())
         except VerificationError as error:
             entry.error = f"the trust bundle changed: {error}"
             self._start(pod, entry)
@@ -208,6 +207,13 @@ class SvidManager:
         while left > 0:
             await asyncio.sleep(min(left, _LONGEST_SLEEP))
             left = due - self._clock()
+
+
+def _trust_domain(spiffe_id: str) -> str:
+    identity = parse(spiffe_id)
+    if identity is None:
+        raise ValueError(f"{spiffe_id!r} is not a SPIFFE ID")
+    return identity.trust_domain
 
 
 def _report_crash(pod: str, entry: _Entry, task: asyncio.Task[None]) -> None:

@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import crypto
 
 from tsujiban.identity.certificates import utc, validity_of
-from tsujiban.resources.spiffe import SpiffeId, SpiffeIdError, parse_spiffe_id
+from tsujiban.resources.spiffe import SpiffeId, parse
 
 MAX_CHAIN_BYTES = 64 * 1024
 MAX_CHAIN_LENGTH = 5
@@ -90,10 +90,9 @@ def leaf_identity(leaf: x509.Certificate, trust_domain: str) -> SpiffeId:
     uris = _names(extensions).get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) != 1:
         raise VerificationError(f"certificate has {len(uris)} URI names; a SPIFFE identity is exactly one")
-    try:
-        identity = parse_spiffe_id(uris[0])
-    except SpiffeIdError as error:
-        raise VerificationError(str(error)) from error
+    identity = parse(uris[0])
+    if identity is None:
+        raise VerificationError(f"{uris[0][:200]!a} is not a SPIFFE ID")
     if identity.trust_domain != trust_domain:
         raise VerificationError(f"{identity} is not in trust domain {trust_domain}")
     if not identity.path:

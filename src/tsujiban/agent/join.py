@@ -1,0 +1,142 @@
+"""Makes this machine a node: one token against one certificate.
+
+The order is the point: the trust bundle is fetched first and compared with the digest of the
+join file; only a server that a pinned root vouches for ever sees the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from pathlib import Path
+
+import httpx
+import msgspec
+import structlog
+
+from tsujiban.agent.credentials import CredentialsError, NodeCredentials, Trust, load, save
+from tsujiban.identity.files import PrivateFileError, read_private
+from tsujiban.identity.keys import create_csr, new_key
+from tsujiban.wire.join import BUNDLE_PATH, JOIN_PATH, JoinFile, JoinRequest, JoinResponse, bundle_digest
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT = 10.0  # seconds, per request
+MAX_ANSWER = 256 * 1024  # bytes
+FIRST_RETRY = 0.1  # seconds
+LAST_RETRY = 2.0
+
+
+class JoinError(Exception):
+    """This machine cannot join; trying again with the same join file is of no use."""
+
+
+class ControllerUnreachable(Exception):
+    """The controller cannot be reached now."""
+
+
+async def ensure_joined(join_file: Path, directory: Path, node: str) -> NodeCredentials:
+    """The node's credentials: those in `directory`, or new ones by joining, which uses `join_file` up.
+
+    Waits for a controller that is not there yet. Raises JoinError.
+    """
+    try:
+        return load(directory, node)
+    except CredentialsError as error:
+        log.info("joining", node=node, because=str(error))
+    ticket = read_join_file(join_file)
+    if ticket.node != node:
+        raise JoinError(f"{join_file} is for node {ticket.node!r}, this is {node!r}")
+    delay = FIRST_RETRY
+    while True:
+        try:
+            credentials = await join(ticket, directory)
+        except ControllerUnreachable as error:
+            log.warning("controller unreachable", server=ticket.server, reason=str(error))
+            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret
+            delay = min(delay * 2, LAST_RETRY)
+        else:
+            _use_up(join_file)
+            return credentials
+
+
+def read_join_file(path: Path) -> JoinFile:
+    """Raises JoinError."""
+    try:
+        return msgspec.json.decode(read_private(path), type=JoinFile)
+    except (PrivateFileError, msgspec.MsgspecError) as error:
+        raise JoinError(f"join file {path} is not usable: {error}; make a new one") from error
+
+
+def _use_up(join_file: Path) -> None:
+    """The token in it is spent."""
+    join_file.unlink(missing_ok=True)
+
+
+async def join(ticket: JoinFile, directory: Path) -> NodeCredentials:
+    """Join once and store the credentials in `directory`. Raises JoinError, ControllerUnreachable."""
+    bundle_pem = await _pinned_bundle(ticket)
+    key = new_key()
+    request = JoinRequest(token=ticket.token, csr_pem=create_csr(key, []), node=ticket.node)
+    context = _context()
+    context.load_verify_locations(cadata=bundle_pem)
+    status, body = await _exchange(ticket.server, context, "POST", JOIN_PATH, msgspec.json.encode(request))
+    if status >= 500:
+        raise ControllerUnreachable(f"{JOIN_PATH} answered {status}")
+    if status != 200:
+        raise JoinError(f"{ticket.server} refused: {status} {body[:500].decode(errors='replace')}")
+    try:
+        answer = msgspec.json.decode(body, type=JoinResponse)
+        trust = Trust(trust_domain=answer.trust_domain, bundle_pem=bundle_pem)
+        return save(directory, ticket.node, key, answer.chain_pem, trust)
+    except (msgspec.MsgspecError, CredentialsError) as error:
+        raise JoinError(f"{ticket.server} answered with an unusable certificate: {error}") from error
+
+
+async def _pinned_bundle(ticket: JoinFile) -> str:
+    """The trust bundle, from anyone, believed only by its digest."""
+    context = _context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the digest verifies; nothing secret is sent on this connection
+    status, body = await _exchange(ticket.server, context, "GET", BUNDLE_PATH, b"")
+    if status != 200:
+        raise ControllerUnreachable(f"{BUNDLE_PATH} answered {status}")
+    try:
+        bundle_pem = body.decode("ascii")
+        digest = bundle_digest(bundle_pem)
+    except ValueError as error:
+        raise JoinError(f"{ticket.server} sent no trust bundle") from error
+    if digest != ticket.ca_sha256:
+        raise JoinError(
+            f"{ticket.server} is not the cluster of the join file: its trust bundle has SHA-256 {digest}, "
+            f"expected {ticket.ca_sha256}; the token was not sent"
+        )
+    return bundle_pem
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+async def _exchange(
+    server: str, context: ssl.SSLContext, method: str, path: str, body: bytes
+) -> tuple[int, bytes]:
+    """One request; status and body. Environment proxies are not used, redirects not followed."""
+    answer = bytearray()
+    try:
+        async with (
+            httpx.AsyncClient(base_url=server, verify=context, trust_env=False, timeout=TIMEOUT) as client,
+            client.stream(method, path, content=body) as response,
+        ):
+            async for chunk in response.aiter_bytes():
+                answer += chunk
+                if len(answer) > MAX_ANSWER:
+                    raise JoinError(f"{server}{path} answered with more than {MAX_ANSWER} bytes")
+    except httpx.InvalidURL as error:
+        raise JoinError(f"{server!r} is not a URL: {error}") from error
+    except httpx.HTTPError as error:
+        raise ControllerUnreachable(str(error) or type(error).__name__) from error
+    return response.status_code, bytes(answer)

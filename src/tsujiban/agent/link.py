@@ -1,0 +1,251 @@
+"""The node's side of the node stream: always connected, or about to be.
+
+The node works on without its controller; what it has to tell waits here in bounded space, and
+newer news replaces older. Nothing in here touches the data plane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from pathlib import Path
+
+import structlog
+
+from tsujiban.agent.credentials import CredentialsError, NodeCredentials, load, save
+from tsujiban.identity.keys import create_csr, new_key
+from tsujiban.identity.rotation import SignFailed, next_renewal, retry_delay
+from tsujiban.identity.tls import TlsError, client_context
+from tsujiban.wire.messages import (
+    Enforced,
+    Flows,
+    Hello,
+    NodeStatus,
+    PodStatus,
+    Sign,
+    Signed,
+    ToController,
+    ToNode,
+)
+from tsujiban.wire.outbox import Outbox, OutboxFull
+from tsujiban.wire.transport import BadMessage, ClientStream, StreamLost, StreamRefused, connect
+
+log = structlog.get_logger(__name__)
+
+FIRST_RETRY = 0.1  # seconds
+LAST_RETRY = 2.0
+STABLE = 5.0  # seconds that a stream must live for the next retry to be quick again
+SIGN_TIMEOUT = 10.0
+OUTBOX_LIMIT = 8192  # messages
+FLOWS_LIMIT = 1024  # messages, from which on flow records are dropped: everything else goes first
+INBOX_LIMIT = 64  # messages; a slow agent makes the controller wait, and then start over
+
+
+class ControllerLink:
+    """Keeps the node stream up. `run` it as a task, read `messages`, `send` what there is to say."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        node: str,
+        directory: Path,
+        hello: Callable[[], Hello],
+        *,
+        server_name: str = "",
+        on_connected: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`directory` holds the node's credentials (`agent.credentials`); `hello` makes the first message
+        of every stream; `server_name` is what the controller's certificate must say when it is not `host`;
+        `on_connected` is called after Hello was sent, so that the agent queues what the controller may
+        have missed (statuses of all pods)."""
+        self._host = host
+        self._port = port
+        self._server_name = server_name or host
+        self._node = node
+        self._directory = directory
+        self._hello = hello
+        self._on_connected = on_connected
+        self._outbox: Outbox[ToController] = Outbox(OUTBOX_LIMIT, _key, _newer)
+        self._inbox: asyncio.Queue[ToNode] = asyncio.Queue(INBOX_LIMIT)
+        self._requests = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[str]] = {}
+        self._connected = asyncio.Event()
+        self._renewal_error = ""
+        self.dropped = 0  # messages that found the outbox full
+
+    # ------------------------------------------------------------ for the agent
+
+    @property
+    def connected(self) -> bool:
+        """Whether a stream is up now."""
+        return self._connected.is_set()
+
+    @property
+    def renewal_error(self) -> str:
+        """Why the node's own certificate could not be renewed; "" when all is well."""
+        return self._renewal_error
+
+    async def messages(self) -> AsyncIterator[ToNode]:
+        """What the controller says, of one stream after the other; `Signed` excepted. Never ends.
+
+        Each stream begins with the full state, so the seam needs no care."""
+        while True:
+            yield await self._inbox.get()
+
+    def send(self, message: ToController) -> None:
+        """Queue a message; never blocks. Of statuses the newest is kept; flow records are dropped
+        (and counted in `dropped`) when many messages wait."""
+        if isinstance(message, Flows) and len(self._outbox) >= FLOWS_LIMIT:
+            self.dropped += 1
+            return
+        try:
+            self._outbox.put(message)
+        except OutboxFull:
+            self.dropped += 1
+
+    async def sign(self, pod: str, csr_pem: str) -> str:
+        """Chain for a pod of this node ("" for the node itself). Raises SignFailed.
+
+        Waits up to SIGN_TIMEOUT seconds for a connection and the answer."""
+        request = next(self._requests)
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting[request] = answer
+        try:
+            async with asyncio.timeout(SIGN_TIMEOUT):
+                await self._connected.wait()
+                self._outbox.put(Sign(request=request, pod=pod, csr_pem=csr_pem))
+                return await answer
+        except TimeoutError as error:
+            raise SignFailed("the controller did not answer in time") from error
+        except OutboxFull as error:
+            raise SignFailed(str(error)) from error
+        finally:
+            del self._waiting[request]
+
+    async def run(self) -> None:
+        """Connect, and connect again, until cancelled; renew the node's certificate meanwhile."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._stay_connected())
+            tasks.create_task(self._renew())
+
+    # ------------------------------------------------------------ the connection
+
+    async def _stay_connected(self) -> None:
+        delay = FIRST_RETRY
+        while True:
+            began = time.monotonic()
+            try:
+                await self._session()
+            except (StreamLost, StreamRefused, BadMessage, CredentialsError, TlsError) as error:
+                log.warning("no controller", host=self._host, port=self._port, reason=str(error))
+            delay = FIRST_RETRY if time.monotonic() - began > STABLE else min(delay * 2, LAST_RETRY)
+            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret
+
+    async def _session(self) -> None:
+        credentials = load(self._directory, self._node)
+        context = client_context(credentials.path, credentials.trust.bundle_pem)
+        try:
+            async with connect(self._host, self._port, context, self._server_name) as stream:
+                await stream.send(self._hello())
+                self._connected.set()
+                self._on_connected()
+                await _first_failure(self._read(stream), self._write(stream))
+        finally:
+            self._connected.clear()
+            self._outbox.discard(_is_of_one_stream)
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(SignFailed("the connection to the controller was lost"))
+
+    async def _read(self, stream: ClientStream) -> None:
+        while True:
+            message = await stream.next()
+            if isinstance(message, Signed):
+                self._answer(message)
+            else:
+                await self._inbox.put(message)
+
+    async def _write(self, stream: ClientStream) -> None:
+        while True:
+            message = await self._outbox.get()
+            try:
+                await stream.send(message)
+            except BadMessage as error:
+                self.dropped += 1
+                log.error("message dropped", reason=str(error))
+
+    def _answer(self, message: Signed) -> None:
+        answer = self._waiting.get(message.request)
+        if answer is None or answer.done():
+            return  # it came too late
+        if message.error or not message.chain_pem:
+            answer.set_exception(SignFailed(message.error or "the controller sent no certificate"))
+        else:
+            answer.set_result(message.chain_pem)
+
+    # ------------------------------------------------------------ the node's own certificate
+
+    async def _renew(self) -> None:
+        failures = 0
+        while True:
+            await self._connected.wait()
+            try:
+                credentials = load(self._directory, self._node)
+                spread = random.random()  # noqa: S311  # jitter, not a secret
+                due = next_renewal(credentials.not_before, credentials.not_after, spread)
+                if (left := due - time.time()) > 0:
+                    await asyncio.sleep(min(left, 60.0))  # the clock may jump: look again
+                    continue
+                await self._renew_once(credentials)
+            except (SignFailed, CredentialsError, OSError) as error:
+                failures += 1
+                self._renewal_error = str(error)
+                log.warning("node certificate not renewed", reason=str(error))
+                await asyncio.sleep(retry_delay(failures, random.random()))  # noqa: S311
+            else:
+                failures = 0
+                self._renewal_error = ""
+
+    async def _renew_once(self, credentials: NodeCredentials) -> None:
+        key = new_key()
+        chain_pem = await self.sign("", create_csr(key, []))
+        save(self._directory, self._node, key, chain_pem, credentials.trust)
+        log.info("node certificate renewed", node=self._node)
+
+
+def _key(message: ToController) -> Hashable:
+    match message:
+        case NodeStatus():
+            return NodeStatus
+        case Enforced():
+            return Enforced
+        case PodStatus():
+            return (PodStatus, message.pod)
+        case _:
+            return None
+
+
+def _newer(_older: ToController, newer: ToController) -> ToController:
+    return newer
+
+
+def _is_of_one_stream(message: ToController) -> bool:
+    """Messages that mean nothing to the next stream."""
+    return isinstance(message, Sign | Enforced | Hello)
+
+
+async def _first_failure(*coroutines: Awaitable[None]) -> None:
+    """Run all until one fails, then cancel the others and raise its exception, bare (no group)."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,241 @@
+"""The controller's side of all node streams: who is connected, as proven by certificate.
+
+A node's name comes from its certificate and nowhere else. A message that speaks in the name of
+another node ends the stream: a node that is confused or compromised must not be half believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Hashable
+
+import structlog
+from cryptography import x509
+
+from tsujiban.identity.certificates import validity_of
+from tsujiban.identity.verify import VerificationError, leaf_identity
+from tsujiban.resources.names import node_identity
+from tsujiban.wire.messages import PROTOCOL_VERSION, Flows, Hello, Sign, Signed, ToController, ToNode
+from tsujiban.wire.outbox import Outbox, OutboxFull
+from tsujiban.wire.transport import NodeStreamServer, ServerStream, StreamRefused
+
+log = structlog.get_logger(__name__)
+
+HELLO_TIMEOUT = 10.0  # seconds
+QUEUE_LIMIT = 4096  # messages that may wait for a slow node before it must start over
+
+OnHello = Callable[[str, Hello], Awaitable[None]]
+OnMessage = Callable[[str, ToController], Awaitable[None]]
+OnGone = Callable[[str], Awaitable[None]]
+SignCsr = Callable[[str, Sign], Awaitable[Signed]]
+MergeKey = Callable[[ToNode], Hashable]
+Merge = Callable[[ToNode, ToNode], ToNode | None]
+
+
+def _no_key(_message: ToNode) -> None:
+    return None
+
+
+def _no_merge(_older: ToNode, _newer: ToNode) -> None:
+    return None
+
+
+class _Session:
+    """One live stream."""
+
+    def __init__(self, node: str, stream: ServerStream, outbox: Outbox[ToNode], expires: float) -> None:
+        self.node = node
+        self.stream = stream
+        self.outbox = outbox
+        self.expires = expires
+        self.ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.over = asyncio.Event()
+
+    def end(self, reason: str) -> None:
+        """Make the stream end, with a reason for the node."""
+        if not self.ending.done():
+            self.ending.set_result(reason)
+
+
+class NodeServer:
+    """Serves node streams; one live stream per node, a newer one replaces an older.
+
+    `on_hello(node, hello)` is awaited before any message of that stream is read: it sends the full
+    state with `send`, or raises StreamRefused. `on_message(node, message)` gets everything else but
+    `Sign`, in order; whatever a message says of pods must be checked against the store. `on_gone`
+    is awaited when a node's stream ended and no newer one has replaced it. `merge_key` and `merge`
+    coalesce what waits for a slow node (see `wire.outbox.Outbox`).
+    """
+
+    def __init__(
+        self,
+        trust_domain: str,
+        *,
+        on_hello: OnHello,
+        on_message: OnMessage,
+        on_gone: OnGone,
+        sign: SignCsr,
+        merge_key: MergeKey = _no_key,
+        merge: Merge = _no_merge,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._trust_domain = trust_domain
+        self._on_hello = on_hello
+        self._on_message = on_message
+        self._on_gone = on_gone
+        self._sign = sign
+        self._merge_key = merge_key
+        self._merge = merge
+        self._clock = clock
+        self._sessions: dict[str, _Session] = {}
+        self._server = NodeStreamServer(self._serve)
+
+    async def start(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+        """Serve on a bound socket, which may have been opened in another network namespace."""
+        await self._server.start(listener, context)
+
+    async def close(self) -> None:
+        """End all streams, telling the nodes, and stop listening."""
+        sessions = list(self._sessions.values())
+        for session in sessions:
+            session.end("the controller is stopping")
+        await asyncio.gather(*(session.over.wait() for session in sessions))
+        self._server.close()
+
+    def nodes(self) -> frozenset[str]:
+        """Names of the connected nodes."""
+        return frozenset(self._sessions)
+
+    def disconnect(self, node: str, reason: str) -> None:
+        """End the stream of a node, e.g. because it was deleted."""
+        session = self._sessions.get(node)
+        if session is not None:
+            session.end(reason)
+
+    async def send(self, node: str, message: ToNode) -> bool:
+        """Queue a message; False when the node is not connected. Never waits for the node:
+        one that is too slow is disconnected, and gets the full state when it comes back."""
+        session = self._sessions.get(node)
+        if session is None or session.ending.done():
+            return False
+        try:
+            session.outbox.put(message)
+        except OutboxFull as error:
+            log.warning("node is too slow", node=node, reason=str(error))
+            session.end("too slow; connect again for the full state")
+            return False
+        return True
+
+    # ------------------------------------------------------------ one stream
+
+    async def _serve(self, stream: ServerStream) -> None:
+        try:
+            session, hello = await self._admit(stream)
+        except StreamRefused as refusal:
+            log.warning("node refused", address=stream.peer_address, reason=str(refusal))
+            raise
+        try:
+            await self._replace(session)
+            await self._run(session, hello)
+        except StreamRefused as refusal:
+            log.warning("node disconnected", node=session.node, reason=str(refusal))
+            raise
+        finally:
+            await self._leave(session)
+
+    async def _admit(self, stream: ServerStream) -> tuple[_Session, Hello]:
+        node, expires = self._identify(stream.peer_certificate)
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT):
+                hello = await stream.receive()
+        except TimeoutError as error:
+            raise StreamRefused("no Hello in time") from error
+        if not isinstance(hello, Hello):
+            raise StreamRefused("the first message must be Hello")
+        if hello.node != node:
+            raise StreamRefused(f"Hello says node {hello.node[:100]!r}, the certificate {node!r}")
+        if hello.protocol != PROTOCOL_VERSION:
+            raise StreamRefused(
+                f"protocol {hello.protocol} is not {PROTOCOL_VERSION}; upgrade the older side"
+            )
+        return _Session(node, stream, Outbox(QUEUE_LIMIT, self._merge_key, self._merge), expires), hello
+
+    def _identify(self, der: bytes) -> tuple[str, float]:
+        """Name of the node and expiry of its certificate (UNIX seconds)."""
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+            identity = leaf_identity(certificate, self._trust_domain)
+        except (ValueError, VerificationError) as error:
+            raise StreamRefused(f"certificate is not a node's: {error}") from error
+        node = identity.path.rpartition("/")[2]
+        if str(identity) != node_identity(self._trust_domain, node):
+            raise StreamRefused(f"{identity} is not a node")
+        expires = validity_of(certificate).not_after
+        if expires <= self._clock():
+            raise StreamRefused("the certificate has expired")
+        return node, expires
+
+    async def _replace(self, session: _Session) -> None:
+        """Become the node's stream, after an older one has handled its last message."""
+        older = self._sessions.get(session.node)
+        self._sessions[session.node] = session
+        if older is not None:
+            older.end("replaced by a newer stream of the same node")
+            await older.over.wait()
+        if session.ending.done():
+            raise StreamRefused(session.ending.result())
+        log.info("node connected", node=session.node)
+
+    async def _leave(self, session: _Session) -> None:
+        """Tell that the node is gone, unless a newer stream has taken over (it waits for `over`)."""
+        session.end("the stream has ended")
+        try:
+            if self._sessions.get(session.node) is session:
+                await self._on_gone(session.node)
+        finally:
+            if self._sessions.get(session.node) is session:
+                del self._sessions[session.node]
+            session.over.set()
+
+    async def _run(self, session: _Session, hello: Hello) -> None:
+        tasks: set[asyncio.Future[object]] = {
+            asyncio.ensure_future(coroutine)
+            for coroutine in (self._read(session, hello), self._write(session), self._end(session))
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, session: _Session, hello: Hello) -> None:
+        node = session.node
+        await self._on_hello(node, hello)
+        while (message := await session.stream.receive()) is not None:
+            if isinstance(message, Sign):
+                await self.send(node, await self._sign(node, message))
+            elif isinstance(message, Hello):
+                raise StreamRefused("a second Hello")
+            elif isinstance(message, Flows) and any(flow.node != node for flow in message.flows):
+                raise StreamRefused("a flow record in the name of another node")
+            else:
+                await self._on_message(node, message)
+
+    async def _write(self, session: _Session) -> None:
+        while True:
+            await session.stream.send(await session.outbox.get())
+
+    async def _end(self, session: _Session) -> None:
+        """Refuse when asked to, or when the certificate expires."""
+        try:
+            async with asyncio.timeout(max(0.0, session.expires - self._clock())):
+                reason = await session.ending
+        except TimeoutError as error:
+            raise StreamRefused("the certificate has expired") from error
+        raise StreamRefused(reason)

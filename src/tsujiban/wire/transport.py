@@ -1,0 +1,223 @@
+"""The node stream on the wire: one bidirectional gRPC call over mutual TLS, MessagePack inside.
+
+grpclib does HTTP/2; it reads a message of whatever length the sender announces, so the length
+is checked here, before memory is spent. This is the one module that reaches under grpclib's
+public interface (to do that, and to see the peer's certificate).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from grpclib.client import Channel
+from grpclib.config import Configuration
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.encoding.base import CodecBase
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.server import Server
+from h2.exceptions import H2Error
+
+from tsujiban.wire.messages import ToController, ToNode
+
+METHOD = "/tsujiban.node.v1.NodeStream/Connect"
+MAX_TO_NODE = 256 * 1024 * 1024  # bytes; a node trusts its controller with a full state
+MAX_TO_CONTROLLER = 4 * 1024 * 1024  # bytes; a controller does not trust a node
+CONNECT_TIMEOUT = 10.0  # seconds, TCP and TLS handshake
+PING_INTERVAL = 5.0
+PING_TIMEOUT = 10.0
+
+_Send = TypeVar("_Send")
+_Receive = TypeVar("_Receive")
+
+
+class StreamLost(Exception):
+    """The stream ended without a reason from the peer: network, crash, or a peer that broke the protocol."""
+
+
+class StreamRefused(Exception):
+    """The peer ended the stream and said why (to a node), or is told why (by a controller)."""
+
+
+class BadMessage(Exception):
+    """The peer sent something that is not a message, or too large a one."""
+
+
+class _Codec(CodecBase):  # type: ignore[misc]  # grpclib is untyped here
+    """Names the content type; `_Framed` encodes and decodes, for it knows limits and types."""
+
+    __content_subtype__ = "msgpack"
+
+    def encode(self, message: bytes, message_type: object) -> bytes:
+        return message
+
+    def decode(self, data: bytes, message_type: object) -> bytes:
+        return data
+
+
+class _Framed(Generic[_Send, _Receive]):
+    """Typed, bounded sending and receiving on a grpclib stream (of either side)."""
+
+    def __init__(
+        self, stream: Any, decoder: msgspec.msgpack.Decoder[_Receive], receive_limit: int, send_limit: int
+    ) -> None:
+        self._stream = stream
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = decoder
+        self._receive_limit = receive_limit
+        self._send_limit = send_limit
+
+    async def receive(self) -> _Receive | None:
+        """The next message; None when the peer has ended the stream. Raises BadMessage."""
+        header = await self._read(5)
+        if not header:
+            return None
+        compressed, length = struct.unpack(">BI", header)
+        if compressed:
+            raise BadMessage("message is compressed")
+        if length > self._receive_limit:
+            raise BadMessage(f"message of {length} bytes is larger than {self._receive_limit}")
+        try:
+            return self._decoder.decode(await self._read(length))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise BadMessage(f"not a message of protocol version 1: {error}") from error
+
+    async def send(self, message: _Send) -> None:
+        """Send one message; returns when it is in the socket's buffer.
+
+        Raises BadMessage, with nothing sent, when the peer would refuse it for its size.
+        """
+        data = self._encoder.encode(message)
+        if len(data) > self._send_limit:
+            raise BadMessage(
+                f"{type(message).__name__} of {len(data)} bytes is larger than {self._send_limit}"
+            )
+        await self._stream.send_message(data)
+
+    async def _read(self, size: int) -> bytes:
+        try:
+            data: bytes = await self._stream._stream.recv_data(size)
+        except AssertionError as error:  # grpclib's word for: the stream ended inside a message
+            raise BadMessage("stream ended in the middle of a message") from error
+        return data
+
+
+class ServerStream(_Framed[ToNode, ToController]):
+    """The controller's end."""
+
+    @property
+    def peer_certificate(self) -> bytes:
+        """The client's certificate, DER, as TLS verified it; empty when there is none."""
+        tls = _transport(self._stream).get_extra_info("ssl_object")
+        return (tls.getpeercert(True) if tls is not None else None) or b""
+
+    @property
+    def peer_address(self) -> str:
+        """Where the client connects from, for the log."""
+        return str(self._stream.peer.addr())
+
+
+class ClientStream(_Framed[ToController, ToNode]):
+    """The node's end."""
+
+    async def next(self) -> ToNode:
+        """The next message. Raises what `connect` turns into StreamRefused and StreamLost; BadMessage."""
+        with self._stream._wrapper:  # wakes us when the connection is lost
+            message = await self.receive()
+        if message is None:
+            self._stream._maybe_raise()  # the status that the controller ended with
+            raise StreamLost("the controller ended the stream")
+        return message
+
+
+class NodeStreamServer:
+    """Accepts node streams and hands each to `handle`.
+
+    `handle` may raise StreamRefused (the client is told) or BadMessage; when it returns, the
+    stream ends. The TLS context must demand client certificates.
+    """
+
+    def __init__(self, handle: Callable[[ServerStream], Awaitable[None]]) -> None:
+        self._handle = handle
+        self._decoder = msgspec.msgpack.Decoder(ToController)
+        self._server: Any = None
+
+    async def start(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+        """Serve on a bound socket (perhaps opened in another network namespace)."""
+        if context.verify_mode is not ssl.CERT_REQUIRED:
+            raise ValueError("the node stream demands client certificates")
+        _keep_alive(listener)  # Linux: accepted sockets inherit it
+        self._server = Server([self], codec=_Codec(), config=_configuration())
+        await self._server.start(sock=listener, ssl=context)
+
+    def close(self) -> None:
+        """Stop listening and drop what still runs; end the streams before, if peers are to know why."""
+        if self._server is not None:
+            self._server.close()
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return {METHOD: Handler(self._serve, Cardinality.STREAM_STREAM, None, None)}
+
+    async def _serve(self, stream: Any) -> None:
+        try:
+            await self._handle(ServerStream(stream, self._decoder, MAX_TO_CONTROLLER, MAX_TO_NODE))
+        except StreamRefused as refusal:
+            raise GRPCError(Status.PERMISSION_DENIED, str(refusal)) from refusal
+        except BadMessage as error:
+            raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
+
+
+@asynccontextmanager
+async def connect(
+    host: str, port: int, context: ssl.SSLContext, server_name: str
+) -> AsyncIterator[ClientStream]:
+    """Open the stream to a controller; `server_name` is what its certificate must say.
+
+    Inside the block an ended stream raises; it leaves the block as StreamLost or StreamRefused.
+    """
+    configuration = _configuration(ssl_target_name_override=server_name)
+    channel = Channel(host, port, codec=_Codec(), ssl=context, config=configuration)
+    decoder = msgspec.msgpack.Decoder(ToNode)
+    try:
+        call = channel.request(METHOD, Cardinality.STREAM_STREAM, None, None)
+        async with call as stream:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await stream.send_request()
+            _keep_alive(_transport(stream).get_extra_info("socket"))
+            yield ClientStream(stream, decoder, MAX_TO_NODE, MAX_TO_CONTROLLER)
+            await stream.cancel()
+    except GRPCError as error:
+        raise StreamRefused(error.message or error.status.name) from error
+    except (OSError, TimeoutError, StreamTerminatedError, ProtocolError, H2Error) as error:
+        raise StreamLost(str(error) or type(error).__name__) from error
+    finally:
+        channel.close()
+
+
+def _transport(stream: Any) -> Any:
+    return stream.peer._transport
+
+
+def _configuration(**options: Any) -> Any:
+    return Configuration(
+        _keepalive_time=PING_INTERVAL,
+        _keepalive_timeout=PING_TIMEOUT,
+        _http2_max_pings_without_data=0,
+        _http2_min_sent_ping_interval_without_data=PING_INTERVAL / 2,
+        **options,
+    )
+
+
+def _keep_alive(sock: Any) -> None:
+    """Let the kernel end the connection of a peer that vanished, within about PING_TIMEOUT."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, int(PING_INTERVAL))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(PING_TIMEOUT * 1000))
