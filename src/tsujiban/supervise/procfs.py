@@ -77,18 +77,32 @@ def memory(pid: int) -> Memory:
     return Memory(sizes.get("Rss", 0), private)
 
 
+def _status(pid: int) -> dict[str, str]:
+    try:
+        text = (PROC / str(pid) / "status").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def _is_init(status: dict[str, str]) -> bool:
+    inner = status.get("NSpid", "").split()
+    return len(inner) > 1 and inner[-1] == "1"
+
+
+def is_init(pid: int, uid: int) -> bool:
+    """True when `pid` is process 1 of a PID namespace below ours and runs as `uid` only."""
+    status = _status(pid)
+    return _is_init(status) and set(status["Uid"].split()) == {str(uid)}
+
+
 def ignores_as_init(pid: int, signal_number: int) -> bool:
     """True when `pid` is process 1 of a PID namespace and neither catches nor blocks the signal.
 
     The kernel then drops the signal (pid_namespaces(7)): waiting for it would be in vain.
     """
-    try:
-        text = (PROC / str(pid) / "status").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+    status = _status(pid)
+    if not _is_init(status):
         return False
-    values = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    inner = values.get("NSpid", "").split()
-    if len(inner) < 2 or inner[-1] != "1":
-        return False
-    handled = int(values["SigCgt"], 16) | int(values["SigBlk"], 16)
+    handled = int(status["SigCgt"], 16) | int(status["SigBlk"], 16)
     return not handled >> (signal_number - 1) & 1

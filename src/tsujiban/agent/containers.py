@@ -1,0 +1,179 @@
+"""From a Kubernetes pod to processes: what runs, as whom, with what in sight.
+
+One image exists: `host`, the machine's own file system, read-only. Every container runs as uid
+and gid 300000 + the pod's slot, without capabilities, whatever its securityContext says: there
+is no way to ask for more. What cannot be run is said per container, with Kubernetes' reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tsujiban.agent import podenv, probes, volumes
+from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.sandbox import Sandbox
+from tsujiban.resources.kinds.core import ConfigMap, Container, Pod
+from tsujiban.supervise.spec import ProcessSpec, Restart
+
+CONTAINER_UID = 300_000
+SIDECAR_UID = 200_000
+MAX_SLOTS = 100_000
+IMAGE = "host"
+DEFAULT_GRACE = 30  # seconds; Kubernetes' terminationGracePeriodSeconds
+_RESTART = {
+    "": Restart.ALWAYS,
+    "Always": Restart.ALWAYS,
+    "OnFailure": Restart.ON_FAILURE,
+    "Never": Restart.NEVER,
+}
+
+
+class ImageError(ConfigError):
+    """An image that is not here, and never will be."""
+
+    reason = "ErrImagePull"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a pod is put: its node, its directory there, its addresses, its slot.
+
+    The slot is a number that no other pod of this machine has while this one exists.
+    """
+
+    cluster: str
+    node: str
+    node_run: Path  # the node's run directory
+    slot: int
+    addresses: tuple[str, ...]
+    host_ip: str = ""
+    dns_address: str = ""
+    cluster_domain: str = "cluster.local"
+    config_maps: Mapping[str, ConfigMap] = field(default_factory=dict)  # of the pod's namespace
+
+    @property
+    def container_uid(self) -> int:
+        """User and group of the pod's containers."""
+        return CONTAINER_UID + self.slot
+
+    @property
+    def sidecar_uid(self) -> int:
+        """User and group of the pod's sidecar."""
+        return SIDECAR_UID + self.slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerPlan:
+    """One container: its process, or why there is none."""
+
+    name: str
+    image: str
+    process: ProcessSpec | None = None
+    readiness: probes.Probe | None = None
+    liveness: probes.Probe | None = None
+    startup: probes.Probe | None = None
+    reason: str = ""  # Kubernetes' reason: ErrImagePull, CreateContainerConfigError
+    message: str = ""
+
+
+def process_name(node: str, pod_uid: str, process: str) -> str:
+    """The supervisor's name of a process of a pod; `process` is a container's name, or `sidecar.`"""
+    return f"{node}/pods/{pod_uid}/{process}"
+
+
+def pod_prefix(node: str, pod_uid: str) -> str:
+    """What the supervisor's names of all processes of a pod start with."""
+    return process_name(node, pod_uid, "")
+
+
+def sandbox_of(pod: Pod, place: Place) -> Sandbox:
+    """The pod's sandbox."""
+    return Sandbox(
+        cluster=place.cluster,
+        uid=pod.metadata.uid,
+        directory=place.node_run / "sandboxes" / pod.metadata.uid,
+        hostname=(pod.spec.hostname or pod.metadata.name)[:63].rstrip("-."),
+        addresses=place.addresses,
+        dns_address=place.dns_address,
+        namespace=pod.metadata.namespace or "default",
+        cluster_domain=place.cluster_domain,
+        subdomain=pod.spec.subdomain,
+    )
+
+
+def plan(pod: Pod, place: Place) -> tuple[ContainerPlan, ...]:
+    """All containers of a pod. Pure; a container that cannot run says why."""
+    sandbox = sandbox_of(pod, place)
+    plans = []
+    for container in pod.spec.containers:
+        try:
+            plans.append(_plan(pod, container, place, sandbox))
+        except ConfigError as error:
+            plans.append(
+                ContainerPlan(
+                    name=container.name, image=container.image, reason=error.reason, message=str(error)
+                )
+            )
+    return tuple(plans)
+
+
+def prepare(pod: Pod, place: Place) -> None:
+    """Make the pod's sandbox and volumes; may be repeated. Raises ConfigError, OSError,
+    NamespaceError."""
+    sandbox = sandbox_of(pod, place)
+    sandbox.prepare()
+    volumes.materialise(pod, sandbox.directory / "volumes", place.container_uid, place.config_maps)
+
+
+def _plan(pod: Pod, container: Container, place: Place, sandbox: Sandbox) -> ContainerPlan:
+    if container.image != IMAGE:
+        raise ImageError(
+            f'image {container.image!r}: only "{IMAGE}", the machine\'s own file system, can be run'
+        )
+    if pod.spec.init_containers or pod.spec.ephemeral_containers:
+        raise ConfigError("initContainers and ephemeralContainers are not supported")
+    if pod.spec.host_network or pod.spec.host_pid or pod.spec.host_ipc:
+        raise ConfigError("hostNetwork, hostPID and hostIPC are not allowed: a pod has its own namespaces")
+    if not 0 <= place.slot < MAX_SLOTS:
+        raise ConfigError(f"slot {place.slot} is not between 0 and {MAX_SLOTS - 1}")
+    variables = podenv.environment(pod, container, _fields(place))
+    grace = pod.spec.termination_grace_period_seconds
+    process = sandbox.process(
+        process_name(place.node, pod.metadata.uid, container.name),
+        podenv.command(container, variables),
+        uid=place.container_uid,
+        gid=place.container_uid,
+        env=variables,
+        cwd=container.working_dir or "/",
+        mounts=volumes.mounts(pod, container, sandbox.directory / "volumes"),
+        restart=_restart(pod),
+        grace=DEFAULT_GRACE if grace is None else grace,
+    )
+    process.check()
+    return ContainerPlan(
+        name=container.name,
+        image=container.image,
+        process=process,
+        readiness=probes.parse(container, container.readiness_probe),
+        liveness=probes.parse(container, container.liveness_probe),
+        startup=probes.parse(container, container.startup_probe),
+    )
+
+
+def _restart(pod: Pod) -> Restart:
+    try:
+        return _RESTART[pod.spec.restart_policy]
+    except KeyError:
+        raise ConfigError(f"restartPolicy {pod.spec.restart_policy!r}: Always, OnFailure or Never") from None
+
+
+def _fields(place: Place) -> dict[str, str]:
+    return {
+        "spec.nodeName": place.node,
+        "status.hostIP": place.host_ip,
+        "status.hostIPs": place.host_ip,
+        "status.podIP": place.addresses[0] if place.addresses else "",
+        "status.podIPs": ",".join(place.addresses),
+    }

@@ -1,0 +1,77 @@
+"""A container's environment, command and arguments as Kubernetes makes them. Pure.
+
+Sources: Kubernetes API reference (EnvVar, `fieldRef`), and "Define Dependent Environment
+Variables": `$(NAME)` stands for a variable defined before, `$$(NAME)` for the text `$(NAME)`,
+and what names no variable stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from tsujiban.resources.kinds.core import Container, EnvVar, Pod
+
+REFERENCE = re.compile(r"\$\$|\$\(([^()$]+)\)")
+KEYED = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
+
+
+class ConfigError(ValueError):
+    """A container that cannot be made from what was written; `reason` is a Kubernetes reason."""
+
+    reason = "CreateContainerConfigError"
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Replace `$(NAME)`."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match.group(1) is None:
+            return "$"
+        return variables.get(match.group(1), match.group())
+
+    return REFERENCE.sub(replace, text)
+
+
+def environment(pod: Pod, container: Container, fields: Mapping[str, str]) -> dict[str, str]:
+    """The variables of one container. `fields` are the values of `status.` and `spec.` field paths.
+
+    Raises ConfigError.
+    """
+    if container.env_from:
+        raise ConfigError("envFrom is not supported: write env with values")
+    variables: dict[str, str] = {}
+    for entry in container.env:
+        variables[entry.name] = (
+            expand(entry.value, variables) if entry.value_from is None else _from_field(pod, entry, fields)
+        )
+    return variables
+
+
+def _from_field(pod: Pod, entry: EnvVar, fields: Mapping[str, str]) -> str:
+    reference = entry.value_from.field_ref if entry.value_from is not None else None
+    if not isinstance(reference, dict):
+        raise ConfigError(f"env {entry.name}: only value and valueFrom.fieldRef are supported")
+    path = str(reference.get("fieldPath", ""))
+    keyed = KEYED.fullmatch(path)
+    if keyed:
+        table = pod.metadata.labels if keyed.group(1) == "labels" else pod.metadata.annotations
+        return table.get(keyed.group(2), "")
+    known = {
+        "metadata.name": pod.metadata.name,
+        "metadata.namespace": pod.metadata.namespace,
+        "metadata.uid": pod.metadata.uid,
+        "spec.nodeName": pod.spec.node_name,
+        "spec.serviceAccountName": pod.spec.service_account_name or "default",
+        **fields,
+    }
+    if path not in known:
+        raise ConfigError(f"env {entry.name}: unknown fieldPath {path!r}; one of {', '.join(sorted(known))}")
+    return known[path]
+
+
+def command(container: Container, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """What is run. Raises ConfigError: the image `host` has no entry point of its own."""
+    if not container.command:
+        raise ConfigError('command: is required, for the image "host" has none of its own')
+    return tuple(expand(part, variables) for part in (*container.command, *container.args))

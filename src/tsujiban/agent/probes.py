@@ -1,0 +1,163 @@
+"""Probes: is a container ready, is it alive.
+
+A probe of a port connects from inside the pod's network namespace to the pod's loopback
+address: neither policy nor the mesh's redirect sees it, and nothing outside can pass for it.
+So an application must listen on all addresses or on 127.0.0.1, as Kubernetes' kubelet asks of
+the pod's address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.sandbox import Command
+from tsujiban.resources.kinds import core
+from tsujiban.resources.kinds.meta import Shape
+from tsujiban.supervise.netns import call_in
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One probe, with Kubernetes' defaults; times in seconds. Exactly one of `port` and `command`
+    is set; with `http` the port is asked for `path`."""
+
+    port: int = 0
+    http: bool = False
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
+    command: tuple[str, ...] = ()
+    initial_delay: float = 0
+    period: float = 10
+    timeout: float = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
+class _Header(Shape, frozen=True):
+    name: str
+    value: str = ""
+
+
+class Tally:
+    """Turns outcomes into a state, by the probe's thresholds. Pure."""
+
+    def __init__(self, probe: Probe, passing: bool = False) -> None:
+        self.passing = passing
+        self._probe = probe
+        self._run = 0
+
+    def add(self, success: bool) -> bool:
+        """Count one outcome; returns whether the container passes now."""
+        if success == self.passing:
+            self._run = 0
+            return self.passing
+        self._run += 1
+        needed = self._probe.success_threshold if success else self._probe.failure_threshold
+        if self._run >= needed:
+            self.passing = success
+            self._run = 0
+        return self.passing
+
+
+def parse(container: core.Container, probe: core.Probe | None) -> Probe | None:
+    """A container's probe; None without one. Raises ConfigError."""
+    if probe is None:
+        return None
+    base = Probe(
+        initial_delay=probe.initial_delay_seconds or 0,
+        period=probe.period_seconds or 10,
+        timeout=probe.timeout_seconds or 1,
+        success_threshold=probe.success_threshold or 1,
+        failure_threshold=probe.failure_threshold or 3,
+    )
+    if min(base.initial_delay, base.period, base.timeout, base.success_threshold, base.failure_threshold) < 0:
+        raise ConfigError(f"container {container.name}: a probe's numbers must not be negative")
+    if probe.http_get is not None:
+        return _http(container, probe.http_get, base)
+    if probe.tcp_socket is not None:
+        return replace(base, port=_port(container, probe.tcp_socket.port))
+    if probe.exec is not None and probe.exec.command:
+        return replace(base, command=probe.exec.command)
+    raise ConfigError(f"container {container.name}: a probe must be httpGet, tcpSocket or exec")
+
+
+def _http(container: core.Container, action: core.HTTPGetAction, base: Probe) -> Probe:
+    if action.scheme not in ("", "HTTP") or action.host:
+        raise ConfigError(f"container {container.name}: httpGet supports neither HTTPS nor another host")
+    try:
+        headers = msgspec.convert(action.http_headers or [], tuple[_Header, ...])
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"container {container.name}: httpHeaders: {error}") from None
+    return replace(
+        base,
+        port=_port(container, action.port),
+        http=True,
+        path=action.path or "/",
+        headers=tuple((header.name, header.value) for header in headers),
+    )
+
+
+def _port(container: core.Container, port: int | str) -> int:
+    if isinstance(port, str) and not port.isdecimal():
+        for entry in container.ports:
+            if entry.name == port:
+                return entry.container_port
+        raise ConfigError(f"container {container.name}: no port is named {port!r}")
+    number = int(port)
+    if not 1 <= number <= 65535:
+        raise ConfigError(f"container {container.name}: {port!r} is not a port")
+    return number
+
+
+def check_port(netns_path: str, probe: Probe) -> str:
+    """Run a tcp or http probe inside a namespace. "" is success, else what went wrong. Blocks for
+    at most the probe's timeout (and the time of each answered HTTP header)."""
+    try:
+        with call_in(
+            netns_path, lambda: socket.create_connection((LOOPBACK, probe.port), probe.timeout)
+        ) as connection:
+            return _ask(connection, probe) if probe.http else ""
+    except OSError as error:
+        return f"port {probe.port}: {error}"
+    except (http.client.HTTPException, ValueError) as error:  # ValueError: an impossible path or header
+        return f"port {probe.port}: {type(error).__name__}: {error}"
+
+
+def _ask(connection: socket.socket, probe: Probe) -> str:
+    client = http.client.HTTPConnection(LOOPBACK, probe.port, timeout=probe.timeout)
+    client.sock = connection
+    headers = {"User-Agent": "tsujiban-probe", "Connection": "close", **dict(probe.headers)}
+    client.request("GET", probe.path, headers=headers)
+    status = client.getresponse().status
+    return "" if 200 <= status < 400 else f"GET {probe.path}: status {status}"
+
+
+async def run(probe: Probe, netns_path: str, execute: Command | None = None) -> str:
+    """Run a probe once: "" is success, else what went wrong. An exec probe runs `execute` (made with
+    `sandbox.exec_command`)."""
+    if not probe.command:
+        return await asyncio.to_thread(check_port, netns_path, probe)
+    if execute is None:
+        return "not running"
+    child = await asyncio.create_subprocess_exec(
+        *execute.argv,
+        env=execute.env,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        code = await asyncio.wait_for(child.wait(), probe.timeout)
+    except TimeoutError:
+        child.kill()
+        await child.wait()
+        return f"exec: no answer within {probe.timeout:g} s"
+    return "" if code == 0 else f"exec: exit status {code}"

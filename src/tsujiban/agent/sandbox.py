@@ -1,0 +1,191 @@
+"""A pod's place on the machine: its network namespace, its directory, its processes' view.
+
+Every process of a pod, container or sidecar, runs in the pod's network namespace and in mount,
+UTS, IPC and PID namespaces of its own, without any capability, as a user of its own: it sees
+the machine's files read-only, its own processes, and none of Tsujiban's directories. Nothing
+holds a sandbox but its processes, so nothing of it is left when they end.
+
+`Sandbox` is pure; `prepare` and `remove` touch the machine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tsujiban.agent import sandbox_init
+from tsujiban.network import namespaces
+from tsujiban.resources import names
+from tsujiban.supervise import procfs
+from tsujiban.supervise.netns import namespace_path
+from tsujiban.supervise.spec import ProcessSpec, Restart
+
+HIDDEN = ("/run/tsujiban", "/run/netns", "/var/lib/tsujiban")
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+_INIT = (sys.executable, "-IS", str(Path(sandbox_init.__file__)))
+_UNSHARE = (
+    "unshare",
+    "--mount",
+    "--uts",
+    "--ipc",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--propagation=private",
+    "--",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A file or directory of the machine shown at `target` inside."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """Where one pod lives."""
+
+    cluster: str
+    uid: str  # of the pod
+    directory: Path  # <node run dir>/sandboxes/<pod uid>, root only
+    hostname: str
+    addresses: tuple[str, ...] = ()
+    dns_address: str = ""
+    namespace: str = "default"  # Kubernetes namespace
+    cluster_domain: str = "cluster.local"
+    subdomain: str = ""
+    hidden: tuple[str, ...] = field(default=HIDDEN)
+
+    @property
+    def netns(self) -> str:
+        """Name of the pod's network namespace."""
+        return names.pod_namespace(self.cluster, self.uid)
+
+    @property
+    def netns_path(self) -> str:
+        """Path of the pod's network namespace."""
+        return namespace_path(self.netns)
+
+    def etc_files(self) -> dict[str, str]:
+        """Contents of the files in /etc that are the pod's own."""
+        domain = f"svc.{self.cluster_domain}"
+        resolv = f"search {self.namespace}.{domain} {domain} {self.cluster_domain}\n"
+        if self.dns_address:
+            resolv += f"nameserver {self.dns_address}\n"
+        resolv += "options ndots:5\n"
+        full = f"{self.hostname}.{self.subdomain}.{self.namespace}.{domain}\t" if self.subdomain else ""
+        hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+        hosts += "".join(
+            f"{ipaddress.ip_address(entry)}\t{full}{self.hostname}\n" for entry in self.addresses
+        )
+        return {"resolv.conf": resolv, "hosts": hosts, "hostname": self.hostname + "\n"}
+
+    def process(
+        self,
+        name: str,
+        argv: tuple[str, ...],
+        *,
+        uid: int,
+        gid: int,
+        env: dict[str, str] | None = None,
+        cwd: str = "/",
+        mounts: tuple[Mount, ...] = (),
+        restart: Restart = Restart.ALWAYS,
+        grace: float = 5.0,
+        order: int = 5,
+        log: str = "",
+    ) -> ProcessSpec:
+        """The specification of a process in this sandbox; `name` is the supervisor's."""
+        etc = tuple(Mount(str(self.directory / "etc" / entry), f"/etc/{entry}") for entry in self.etc_files())
+        config = {
+            "stage": str(self.directory / "root"),
+            "hostname": self.hostname,
+            "hide": list(self.hidden),
+            "mounts": [
+                {"source": entry.source, "target": entry.target, "writable": entry.writable}
+                for entry in (*etc, *mounts)
+            ],
+            "uid": uid,
+            "gid": gid,
+            "cwd": cwd,
+            "argv": list(argv),
+            "env": {"PATH": PATH, "HOSTNAME": self.hostname, "HOME": "/tmp", **(env or {})},  # noqa: S108
+        }
+        return ProcessSpec(
+            name=name,
+            argv=(*_UNSHARE, *_INIT),
+            env={sandbox_init.VARIABLE: json.dumps(config, sort_keys=True)},
+            netns=self.netns_path,
+            log=log,
+            restart=restart,
+            grace=grace,
+            order=order,
+        )
+
+    def prepare(self) -> None:
+        """Make the network namespace and the directory, or complete them. Raises OSError,
+        NamespaceError."""
+        namespaces.create(self.netns)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("etc", "root", "volumes"):
+            (self.directory / name).mkdir(mode=0o755, exist_ok=True)
+        for name, content in self.etc_files().items():
+            write_file(self.directory / "etc" / name, content.encode(), 0o644)
+
+    def remove(self) -> None:
+        """Remove both; the pod's processes must have ended. May be repeated."""
+        namespaces.delete(self.netns)
+        if self.directory.exists():
+            shutil.rmtree(self.directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line and the whole environment to run it with."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+
+
+def exec_command(process: ProcessSpec, pid: int, argv: tuple[str, ...]) -> Command:
+    """The command that runs `argv` beside a running process of a sandbox: in its namespaces, as its
+    user, with its environment, and with no more rights than it has.
+
+    `pid` is the supervisor's pid of that process. Raises LookupError when it is not up.
+    """
+    config = json.loads(process.env[sandbox_init.VARIABLE])
+    inner = sandbox_pid(pid, config["uid"])
+    entering = {key: config[key] for key in ("uid", "gid", "cwd", "env")}
+    entering |= {"enter": inner, "argv": list(argv)}
+    return Command(_INIT, {sandbox_init.VARIABLE: json.dumps(entering)})
+
+
+def sandbox_pid(pid: int, uid: int) -> int:
+    """The sandbox's first process (1 in its PID namespace), of the session that `pid` leads.
+
+    Raises LookupError when there is none, or when it has not become `uid` yet: then the sandbox
+    is still being built.
+    """
+    for member in procfs.members(pid):
+        if procfs.is_init(member.pid, uid):
+            return member.pid
+    raise LookupError(f"process {pid} has no running sandbox")
+
+
+def write_file(path: Path, content: bytes, mode: int) -> None:
+    """Write a file in place when its content differs: a bind mount shows the inode, not the name."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
