@@ -52,7 +52,10 @@ def explained() -> Iterator[None]:
 
 def _failure(error: Exception) -> Failure | None:
     from tsujiban.local.client import ApiError, Unreachable
+    from tsujiban.local.cluster import NotRunning
 
+    if isinstance(error, NotRunning):
+        return Failure(str(error), code=Exit.UNREACHABLE)
     if isinstance(error, Unreachable):
         return Failure(str(error), hint=error.hint, code=Exit.UNREACHABLE)
     if isinstance(error, ApiError):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import click
 
 from tsujiban.cli.complete import pods
-from tsujiban.cli.errors import Exit, Failure
 from tsujiban.cli.logs import choose_container
 from tsujiban.cli.session import cluster_option, connect, find_pod, namespace_option, open_local
 
@@ -38,12 +36,5 @@ def execute(
     with connect(cluster) as client:
         found = find_pod(client, namespace, pod)
     chosen = choose_container(found, container)
-    argv = [*open_local(cluster).exec_argv(namespace, found["metadata"]["name"], chosen), *command]
-    program = shutil.which(argv[0])
-    if program is None:
-        raise Failure(
-            f"{argv[0]} is not installed",
-            hint="`make setup` installs what is missing.",
-            code=Exit.UNREACHABLE,
-        )
-    os.execv(program, argv)  # noqa: S606 - an argument list, no shell
+    run = open_local(cluster).exec_command(namespace, found["metadata"]["name"], chosen, command)
+    os.execve(run.argv[0], run.argv, run.env)  # noqa: S606 - an argument list, no shell

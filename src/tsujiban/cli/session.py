@@ -93,12 +93,8 @@ def open_local(cluster: str) -> LocalCluster:
 
     try:
         return open_cluster(cluster)
-    except (OSError, LookupError) as error:
-        raise Failure(
-            f"cluster {cluster!r} is not on this machine: {error}",
-            hint="Start it: `tsujiban up`.",
-            code=Exit.UNREACHABLE,
-        ) from error
+    except ValueError as error:
+        raise Failure(str(error), code=Exit.USAGE) from error
 
 
 def kind_of(word: str) -> Kind:
