@@ -50,6 +50,8 @@ class Distributor:
         self.nodes: dict[str, Progress] = {}
         # revision at which the meaning of each policy last changed
         self.written: dict[Ref, int] = {}
+        # policies whose status may not say what is true now
+        self.unsettled: set[Ref] = set()
         self._send = send
         self._pods: dict[str, dict[str, Json]] = {}  # node -> namespace/name -> pod
 
@@ -69,6 +71,7 @@ class Distributor:
         """A node's stream has begun: send everything."""
         node = self.nodes.setdefault(name, Progress())
         node.connected, node.outstanding, node.problems = True, (self.revision,), ()
+        self.unsettled.update(self.written)
         await self._send(name, Policy(delta=self.graph.snapshot(name, self.revision)))
         node.sent = self.revision
         pods = self._pods.get(name, {})
@@ -78,6 +81,7 @@ class Distributor:
         """A node's stream has ended."""
         if name in self.nodes:
             self.nodes[name].connected = False
+            self.unsettled.update(self.written)
 
     def enforced(self, name: str, message: Enforced) -> None:
         """A node acknowledges a revision (and, with it, all earlier ones)."""
@@ -98,6 +102,8 @@ class Distributor:
                     self.nodes.pop(change.ref.name, None)
                 else:
                     self.nodes.setdefault(change.ref.name, Progress())
+                if (change.new is None) != (change.old is None):
+                    self.unsettled.update(self.written)
 
     def _policy_changes(self, changes: Iterable[Change]) -> list[tuple[tuple[str, str, str], object | None]]:
         found = []
@@ -109,8 +115,10 @@ class Distributor:
                 continue
             if change.new is None:
                 self.written.pop(change.ref, None)
+                self.unsettled.discard(change.ref)
             elif kind in POLICY_KINDS:
                 self.written[change.ref] = change.revision
+                self.unsettled.add(change.ref)
             obj = None if change.new is None else decode(change.new)
             found.append(((kind, change.ref.namespace, change.ref.name), obj))
         return found

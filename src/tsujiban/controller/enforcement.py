@@ -23,8 +23,19 @@ def plan(world: World, ref: Ref, distributor: Distributor) -> list[Action]:
 
 
 def waiting(world: World, distributor: Distributor) -> list[Ref]:
-    """The policies whose status does not say what is true now."""
-    return [ref for ref in distributor.written if plan(world, ref, distributor)]
+    """The policies whose status does not say what is true now; forgets those that have settled."""
+    found = []
+    for ref in sorted(distributor.unsettled):
+        if plan(world, ref, distributor):
+            found.append(ref)
+        elif _settled(world.get(ref)):
+            distributor.unsettled.discard(ref)
+    return found
+
+
+def _settled(policy: Json | None) -> bool:
+    conditions = ((policy or {}).get("status") or {}).get("conditions", ())
+    return any(c["type"] == CONDITION and c["status"] == "True" for c in conditions)
 
 
 def _condition(policy: Json, enforced: int, nodes: int) -> Json:

@@ -79,6 +79,16 @@ class Loop:
         """Have a planner look at an object. Only from within the loop's task (see `submit`)."""
         self._queue[planner, ref] = None
 
+    async def create(self, ref: Ref, obj: Json) -> None:
+        """Write a new object, and know it. Only from within the loop's task. Raises StoreError."""
+        self._learn(await self._store.create(Key(*ref), msgspec.json.encode(obj)), gone=False)
+
+    async def update(self, ref: Ref, obj: Json) -> None:
+        """Replace an object at the resourceVersion that `obj` carries, and know it. Only from within
+        the loop's task. Raises StoreError."""
+        expected = int(obj["metadata"]["resourceVersion"])
+        self._learn(await self._store.update(Key(*ref), msgspec.json.encode(obj), expected), gone=False)
+
     async def run(self) -> None:
         """Until cancelled. Lists and starts over when the watch's history is gone."""
         while True:
@@ -156,18 +166,15 @@ class Loop:
                 await asyncio.gather(*(self._carry_out(action) for action in actions))
 
     async def _carry_out(self, action: Action) -> None:
-        key = Key(*action.ref)
         try:
             if isinstance(action, Delete):
-                self._learn(await self._store.delete(key), gone=True)
+                self._learn(await self._store.delete(Key(*action.ref)), gone=True)
             elif isinstance(action, Create):
-                self._learn(await self._store.create(key, msgspec.json.encode(action.obj)), gone=False)
+                await self.create(action.ref, action.obj)
             else:
-                expected = int(action.obj["metadata"]["resourceVersion"])
-                value = msgspec.json.encode(action.obj)
-                self._learn(await self._store.update(key, value, expected), gone=False)
+                await self.update(action.ref, action.obj)
         except (Conflict, NotFound, AlreadyExists) as error:
-            log.debug("lost a race; the winner's event follows", object=str(key), error=str(error))
+            log.debug("lost a race; the winner's event follows", error=str(error))
 
 
 def _ref(key: Key) -> Ref:

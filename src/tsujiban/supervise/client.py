@@ -112,6 +112,10 @@ class SupervisorClient:
         """State of one process. Raises Refused when the name is unknown."""
         return _status(await self._ask("status", name=name))
 
+    async def specification(self, name: str) -> ProcessSpec:
+        """How a process was started. Raises Refused when the name is unknown."""
+        return ProcessSpec.from_json(await self._ask("spec", name=name))
+
     async def list(self, prefix: str = "") -> list[ProcessStatus]:
         """States of all processes whose name starts with `prefix`."""
         return [_status(entry) for entry in await self._ask("list", prefix=prefix)]

@@ -128,6 +128,8 @@ class _Connection:
             return supervisor.kill(_text(message, "name"), number)
         if operation == "status":
             return supervisor.status(_text(message, "name"))
+        if operation == "spec":
+            return supervisor.specification(_text(message, "name"))
         if operation == "list":
             return supervisor.list(_text(message, "prefix", ""))
         if operation == "watch":
@@ -138,7 +140,7 @@ class _Connection:
             await supervisor.shutdown()
             asyncio.get_running_loop().call_soon(self._stopping.set)
             return None
-        raise SupervisorError(f"unknown op {operation!r}: start, stop, kill, status, list, watch, shutdown")
+        raise SupervisorError(f"unknown op {operation!r}: start, stop, kill, status, spec, list, watch, shutdown")
 
 
 def _text(message: Event, key: str, default: str | None = None) -> str:

@@ -128,6 +128,10 @@ class Supervisor:
         process = self._known(name)
         return process.status(procfs.members(process.pid) if process.pid else [])
 
+    def specification(self, name: str) -> Event:
+        """How a process was started. Raises SupervisorError when there is none of that name."""
+        return self._known(name).spec.to_json()
+
     def list(self, prefix: str = "") -> list[Event]:
         """States of all processes whose name starts with `prefix`, in order of their start."""
         running = procfs.processes()

@@ -1,0 +1,240 @@
+"""The control plane put together: store, loop, policy distribution, node streams.
+
+Everything that changes the world's cached view or the policy graph runs in the control loop's own
+task; callbacks from streams and the API hand their work over with `Loop.submit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from tsujiban.controller import bootstrap, enforcement, members
+from tsujiban.controller.addresses import Addresses
+from tsujiban.controller.config import ControllerConfig
+from tsujiban.controller.distribution import Distributor
+from tsujiban.controller.loop import Call, Change, Loop
+from tsujiban.controller.reconcile import (
+    accounts,
+    deployments,
+    endpoints,
+    garbage,
+    replicasets,
+    scheduler,
+    services,
+)
+from tsujiban.controller.reconcile.actions import Action
+from tsujiban.controller.routes import route
+from tsujiban.controller.world import NODES, PODS, Json, Ref, World
+from tsujiban.flows.ring import FlowRing
+from tsujiban.network.ipam import IpamError
+from tsujiban.policy.graph import PolicyGraph
+from tsujiban.resources.names import workload_identity
+from tsujiban.resources.registry import KINDS
+from tsujiban.store.protocol import Conflict, Key, NotFound, Store
+from tsujiban.wire.messages import (
+    Enforced,
+    Flows,
+    Hello,
+    NodeConfig,
+    NodeStatus,
+    PodStatus,
+    ToController,
+    ToNode,
+)
+from tsujiban.wire.transport import StreamRefused
+
+log = structlog.get_logger(__name__)
+
+NODE_GRACE = 5.0  # seconds a node may be away before it is called not ready
+
+
+class Plane:
+    """One control plane. `send` is set by whoever owns the node server, before `run`."""
+
+    def __init__(self, config: ControllerConfig, store: Store, bundle_pem: str) -> None:
+        self._config = config
+        self._store = store
+        self._bundle_pem = bundle_pem
+        self._addresses = Addresses()
+        self.flows = FlowRing()
+        self.components: dict[str, tuple[float, NodeStatus]] = {}
+        self.distributor = Distributor(PolicyGraph(config.trust_domain), self._send)
+        self.send = _nowhere
+        self._later: set[asyncio.Task[None]] = set()
+        reserved = frozenset({config.dns_address})
+        self.loop = Loop(
+            store,
+            {(kind.group, kind.plural) for kind in KINDS},
+            route,
+            {
+                "deployment": deployments.plan,
+                "replicaset": replicasets.plan,
+                "schedule": self._schedule,
+                "service": lambda w, r: services.plan(w, r, config.service_cidr, reserved),
+                "endpoints": endpoints.plan,
+                "account": accounts.plan,
+                "garbage": lambda w, r: garbage.orphaned(w, r.name),
+                "empty-namespace": lambda w, r: garbage.of_namespace(w, r.name),
+                "policy-status": lambda w, r: enforcement.plan(w, r, self.distributor),
+            },
+            self._observe,
+        )
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        first = bootstrap.initial_objects(self._config.pod_cidr, self._config.block_size)
+        await bootstrap.ensure(self._store, first)
+        await self.loop.run()
+
+    # ------------------------------------------------------------ what the node server calls
+
+    async def hello(self, node: str, hello: Hello) -> None:
+        """A node has connected; returns when everything it must have has been sent."""
+        await self._in_loop(lambda: self._welcome(node, hello))
+
+    async def message(self, node: str, message: ToController) -> None:
+        """A node says something."""
+        if isinstance(message, Enforced):
+            await self.loop.submit(lambda: self._enforced(node, message))
+        elif isinstance(message, PodStatus):
+            await self.loop.submit(lambda: self._pod_status(node, message))
+        elif isinstance(message, Flows):
+            self.flows.extend(message.flows)
+        elif isinstance(message, NodeStatus):
+            self.components[node] = (time.time(), message)
+
+    async def gone(self, node: str) -> None:
+        """A node's stream has ended."""
+        await self.loop.submit(lambda: self._lost(node))
+        task = asyncio.create_task(self._after_grace(node))
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    def pod_identity(self, node: str, pod: str) -> str | None:
+        """The SPIFFE ID of a pod, if the store says that it runs on `node`."""
+        namespace, _, name = pod.partition("/")
+        found = self.loop.world.find(PODS, namespace, name)
+        if found is None or found["spec"].get("nodeName") != node or found["spec"].get("hostNetwork"):
+            return None
+        account = found["spec"].get("serviceAccountName") or "default"
+        return workload_identity(self._config.trust_domain, namespace, account)
+
+    # ------------------------------------------------------------ in the loop's task
+
+    async def _in_loop(self, call: Call) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def run() -> None:
+            try:
+                await call()
+            except StreamRefused as refusal:
+                done.set_exception(refusal)
+            else:
+                done.set_result(None)
+
+        await self.loop.submit(run)
+        await done
+
+    async def _observe(self, world: World, changes: Sequence[Change]) -> None:
+        self._addresses.observe(world, changes)
+        await self.distributor.observe(world, changes)
+        self._review_policies(world)
+
+    def _schedule(self, world: World, ref: Ref) -> list[Action]:
+        return scheduler.plan(world, ref, lambda node, pod: self._addresses.allocate(world, node, pod))
+
+    def _review_policies(self, world: World) -> None:
+        for ref in enforcement.waiting(world, self.distributor):
+            self.loop.enqueue("policy-status", ref)
+
+    async def _send(self, node: str, message: ToNode) -> None:
+        await self.send(node, message)
+
+    async def _welcome(self, node: str, hello: Hello) -> None:
+        try:
+            blocks = self._addresses.blocks(node)
+        except IpamError as error:
+            raise StreamRefused(str(error)) from error
+        old = self.loop.world.find(NODES, "", node)
+        await self._write_node(
+            node, old, members.registered(old, node, hello.addresses, blocks, hello.version)
+        )
+        await self._send_config()
+        await self.distributor.connected(self.loop.world, node)
+
+    async def _send_config(self) -> None:
+        """Tell every node of all its peers, and of the cluster's networks."""
+        addresses = {
+            ref.name: entry["address"]
+            for ref, obj in self.loop.world.all(NODES)
+            for entry in (obj.get("status") or {}).get("addresses", ())
+            if entry["type"] == "InternalIP"
+        }
+        for node in addresses:
+            config = NodeConfig(
+                trust_domain=self._config.trust_domain,
+                trust_bundle_pem=self._bundle_pem,
+                pod_blocks=self._addresses.blocks(node),
+                pod_cidrs=self._addresses.pools(),
+                service_cidrs=(self._config.service_cidr,),
+                dns_address=self._config.dns_address,
+                cluster_domain=self._config.cluster_domain,
+                bgp_peers=tuple(sorted((n, a) for n, a in addresses.items() if n != node)),
+                as_number=self._config.as_number,
+            )
+            await self._send(node, config)
+
+    async def _enforced(self, node: str, message: Enforced) -> None:
+        self.distributor.enforced(node, message)
+        self._review_policies(self.loop.world)
+
+    async def _pod_status(self, node: str, message: PodStatus) -> None:
+        namespace, _, name = message.pod.partition("/")
+        ref = Ref(*PODS, namespace, name)
+        pod = self.loop.world.get(ref)
+        if pod is None or pod["spec"].get("nodeName") != node or pod["metadata"]["uid"] != message.uid:
+            return  # of a pod that is gone, or not this node's
+        status = {**msgspec.json.decode(message.status), **_addresses_of(pod)}
+        if status != pod.get("status"):
+            await self._update(ref, {**pod, "status": status})
+
+    async def _lost(self, node: str) -> None:
+        self.distributor.disconnected(node)
+        self._review_policies(self.loop.world)
+
+    async def _after_grace(self, node: str) -> None:
+        await asyncio.sleep(NODE_GRACE)
+        await self.loop.submit(lambda: self._call_not_ready(node))
+
+    async def _call_not_ready(self, node: str) -> None:
+        found = self.loop.world.find(NODES, "", node)
+        progress = self.distributor.nodes.get(node)
+        if found is not None and progress is not None and not progress.connected:
+            await self._update(Ref(*NODES, "", node), members.ready(found, False, "AgentDisconnected"))
+
+    async def _write_node(self, name: str, old: Json | None, node: Json) -> None:
+        ref = Ref(*NODES, "", name)
+        if old is None:
+            await self.loop.create(ref, node)
+        else:
+            await self._update(ref, node)
+
+    async def _update(self, ref: Ref, obj: Json) -> None:
+        try:
+            await self.loop.update(ref, obj)
+        except (Conflict, NotFound):
+            log.info("lost a race", object=str(Key(*ref)))
+
+
+def _addresses_of(pod: Json) -> Json:
+    """What the node may not change of a pod's status: its addresses are the controller's to give."""
+    return {key: pod["status"][key] for key in ("podIP", "podIPs") if key in pod.get("status", {})}
+
+
+async def _nowhere(_node: str, _message: ToNode) -> bool:
+    return False
