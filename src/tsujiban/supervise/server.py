@@ -30,6 +30,9 @@ def peer_uid(connection: socket.socket) -> int:
     return int(struct.unpack("3i", credentials)[1])
 
 
+OPERATIONS = ("start", "stop", "kill", "status", "spec", "list", "watch", "shutdown")
+
+
 class Server:
     """Serves one supervisor on one socket until `stopping` is set."""
 
@@ -140,7 +143,7 @@ class _Connection:
             await supervisor.shutdown()
             asyncio.get_running_loop().call_soon(self._stopping.set)
             return None
-        raise SupervisorError(f"unknown op {operation!r}: start, stop, kill, status, spec, list, watch, shutdown")
+        raise SupervisorError(f"unknown op {operation!r}: one of {', '.join(OPERATIONS)}")
 
 
 def _text(message: Event, key: str, default: str | None = None) -> str:
