@@ -11,16 +11,12 @@ from tsujiban.local.layout import (
     Layout,
 )
 from tsujiban.resources.names import fabric_namespace, node_namespace
+from tsujiban.supervise.netns import namespace_path
 from tsujiban.supervise.spec import Listener, ProcessSpec
 
 CONTROLLER = "controller"
 _PYTHON = (sys.executable, "-I", "-m")  # isolated: nothing of the environment, nothing of the user's
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-
-
-def netns_path(name: str) -> str:
-    """Path of a named network namespace, as iproute2 keeps it."""
-    return f"/run/netns/{name}"
 
 
 def agent_name(node: str) -> str:
@@ -30,7 +26,7 @@ def agent_name(node: str) -> str:
 
 def controller(layout: Layout, api_port: int) -> ProcessSpec:
     """The controller: in the host's namespace, with its node-facing sockets in the fabric."""
-    fabric = netns_path(fabric_namespace(layout.cluster))
+    fabric = namespace_path(fabric_namespace(layout.cluster))
     return ProcessSpec(
         name=CONTROLLER,
         argv=(*_PYTHON, "tsujiban.controller", "--config", str(layout.controller_config)),
@@ -53,7 +49,7 @@ def agent(layout: Layout, node: str) -> ProcessSpec:
         name=agent_name(node),
         argv=(*_PYTHON, "tsujiban.agent", "--config", str(layout.agent_config(node))),
         env=_ENV,
-        netns=netns_path(node_namespace(layout.cluster, node)),
+        netns=namespace_path(node_namespace(layout.cluster, node)),
         backoff_max=5.0,
         grace=20.0,
         order=10,

@@ -1,0 +1,168 @@
+"""`tsujiban up`: a whole cluster on this machine, or nothing at all.
+
+Every step can be repeated; when one fails, what the earlier ones made is taken down again, so
+that a person can mend the cause and simply try once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from tsujiban.agent.config import AgentConfig
+from tsujiban.controller.config import ControllerConfig
+from tsujiban.identity.files import make_private_directory, write_private
+from tsujiban.local import credentials, preflight, specs
+from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.cluster import LocalCluster, Record, open_cluster
+from tsujiban.local.down import down
+from tsujiban.local.fabric import Fabric
+from tsujiban.local.layout import CONTROLLER_ADDRESS, NODE_STREAM_PORT, Layout, node_names
+from tsujiban.local.waiting import until
+from tsujiban.resources.registry import resolve
+from tsujiban.supervise.client import SupervisorClient
+
+READY_SECONDS = 60.0
+Progress = Callable[[str], None]
+
+
+class UpError(Exception):
+    """The cluster could not be started; nothing is left of it."""
+
+
+def up(name: str, nodes: int, progress: Progress, trust_domain: str = "cluster.local") -> LocalCluster:
+    """Start a cluster and wait until its nodes are ready.
+
+    Raises UpError, ValueError (a bad name or number), PreflightError (missing tool or right).
+    """
+    layout = Layout(name)
+    members = node_names(nodes)
+    progress("checking this machine")
+    preflight.check()
+    preflight.check_free(name)
+    try:
+        return _start(layout, members, trust_domain, progress)
+    except BaseException:
+        progress("taking down what was made")
+        down(name, keep_state=layout.controller_state.joinpath("store.db").exists())
+        raise
+
+
+def _start(layout: Layout, nodes: list[str], trust_domain: str, progress: Progress) -> LocalCluster:
+    for root in (layout.run.parent, layout.state.parent):
+        root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_private_directory(layout.run)
+    make_private_directory(layout.state)
+    port = _free_port()
+    progress(f"laying the fabric: {len(nodes)} nodes")
+    fabric = Fabric(layout.cluster)
+    fabric.create()
+    addresses = {node: fabric.add_node(node, number).address for number, node in enumerate(nodes, 1)}
+    progress("making the certification authority and the nodes' tokens")
+    credentials.make(layout, trust_domain, nodes, port)
+    _configure(layout, addresses, trust_domain)
+    record = Record(cluster=layout.cluster, nodes=tuple(nodes), api_port=port)
+    write_private(layout.record, msgspec.json.encode(record))
+    progress("starting the supervisor, the controller and the agents")
+    _supervise(layout)
+    asyncio.run(_launch(layout, nodes, port))
+    cluster = open_cluster(layout.cluster)
+    progress("waiting for the nodes")
+    _wait_ready(cluster, nodes)
+    return cluster
+
+
+def _free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _configure(layout: Layout, addresses: dict[str, str], trust_domain: str) -> None:
+    controller = ControllerConfig(
+        cluster=layout.cluster,
+        state_dir=str(layout.controller_state),
+        trust_domain=trust_domain,
+        api_names=("127.0.0.1", "localhost", CONTROLLER_ADDRESS),
+        api_sockets=2,
+    )
+    write_private(layout.controller_config, msgspec.json.encode(controller))
+    for node, address in addresses.items():
+        make_private_directory(layout.node_run(node))
+        agent = AgentConfig(
+            cluster=layout.cluster,
+            node=node,
+            address=address,
+            run_dir=str(layout.node_run(node)),
+            state_dir=str(layout.node_state(node)),
+            supervisor_socket=str(layout.supervisor_socket),
+            join_file=str(layout.join_file(node)),
+            controller_host=CONTROLLER_ADDRESS,
+            controller_port=NODE_STREAM_PORT,
+        )
+        write_private(layout.agent_config(node), msgspec.json.encode(agent))
+
+
+def _supervise(layout: Layout) -> None:
+    """Start the supervisor, detached, and wait for its word that it answers."""
+    argv = [sys.executable, "-I", "-m", "tsujiban.supervise"]
+    argv += ["--socket", str(layout.supervisor_socket), "--run-dir", str(layout.run)]
+    log = Path(layout.run, "supervisor.log").open("ab")  # noqa: SIM115  # the child keeps it
+    child = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        cwd="/",
+        start_new_session=True,
+    )
+    log.close()
+    with child.stdout as answer:  # type: ignore[union-attr]  # it is a pipe
+        said = answer.readline()
+    if said != b"ready\n":
+        raise UpError(f"the supervisor did not start: see {layout.run}/supervisor.log")
+
+
+async def _launch(layout: Layout, nodes: list[str], port: int) -> None:
+    async with SupervisorClient(layout.supervisor_socket) as supervisor:
+        await supervisor.start(specs.controller(layout, port))
+        for node in nodes:
+            await supervisor.start(specs.agent(layout, node))
+
+
+def _wait_ready(cluster: LocalCluster, nodes: list[str]) -> None:
+    kind = resolve("nodes")
+
+    def ready() -> bool:
+        try:
+            with cluster.client() as client:
+                found = client.list(kind)["items"]
+        except (Unreachable, ApiError):
+            return False
+        up = {
+            item["metadata"]["name"]
+            for item in found
+            for c in (item.get("status") or {}).get("conditions", ())
+            if c["type"] == "Ready" and c["status"] == "True"
+        }
+        return set(nodes) <= up
+
+    if not until(ready, READY_SECONDS):
+        raise UpError(f"the nodes did not become ready in {READY_SECONDS:.0f} s: {_troubles(cluster)}")
+
+
+def _troubles(cluster: LocalCluster) -> str:
+    """The last line of the log of each process that does not run well, for the error."""
+    found = []
+    for process in cluster.processes():
+        if process.restarts or process.state != "running":
+            lines = Path(process.log).read_text(errors="replace").strip().splitlines()
+            found.append(f"{process.name}: {lines[-1] if lines else process.state}")
+    return "; ".join(found) or "no process failed; see `tsujiban status`"
