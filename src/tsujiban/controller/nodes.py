@@ -12,13 +12,23 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Hashable
 
+import msgspec
 import structlog
 from cryptography import x509
 
 from tsujiban.identity.certificates import validity_of
 from tsujiban.identity.verify import VerificationError, leaf_identity
 from tsujiban.resources.names import node_identity
-from tsujiban.wire.messages import PROTOCOL_VERSION, Flows, Hello, Sign, Signed, ToController, ToNode
+from tsujiban.wire.messages import (
+    PROTOCOL_VERSION,
+    Flows,
+    Hello,
+    PodStatus,
+    Sign,
+    Signed,
+    ToController,
+    ToNode,
+)
 from tsujiban.wire.outbox import Outbox, OutboxFull
 from tsujiban.wire.transport import NodeStreamServer, ServerStream, StreamRefused
 
@@ -222,9 +232,8 @@ class NodeServer:
                 await self.send(node, await self._sign(node, message))
             elif isinstance(message, Hello):
                 raise StreamRefused("a second Hello")
-            elif isinstance(message, Flows) and any(flow.node != node for flow in message.flows):
-                raise StreamRefused("a flow record in the name of another node")
             else:
+                _check(node, message)
                 await self._on_message(node, message)
 
     async def _write(self, session: _Session) -> None:
@@ -239,3 +248,14 @@ class NodeServer:
         except TimeoutError as error:
             raise StreamRefused("the certificate has expired") from error
         raise StreamRefused(reason)
+
+
+def _check(node: str, message: ToController) -> None:
+    """Refuse what no honest node says."""
+    if isinstance(message, Flows) and any(flow.node != node for flow in message.flows):
+        raise StreamRefused("a flow record in the name of another node")
+    if isinstance(message, PodStatus):
+        try:
+            msgspec.json.decode(message.status, type=dict[str, object])
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise StreamRefused("a pod status that is not a JSON object") from error

@@ -44,7 +44,7 @@ class Connection(NamedTuple, Generic[F]):
         """`deny` when the kernel, or the proxy every time, denied; `partial` when the proxy denied some
         requests and allowed others; otherwise `allow`."""
         proxied = {record.verdict for record in self.proxy}
-        if proxied == {"deny"} or any(record.verdict != "allow" for record in self.kernel):
+        if (proxied and "allow" not in proxied) or any(record.verdict != "allow" for record in self.kernel):
             return "deny"
         return "partial" if proxied - {"allow"} else "allow"
 

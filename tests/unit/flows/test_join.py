@@ -64,7 +64,7 @@ def test_both_posts_allow() -> None:
         ([("kernel", "allow"), ("proxy", "deny")], "deny", 1),
         ([("kernel", "allow"), ("proxy", "allow"), ("proxy", "deny"), ("proxy", "allow")], "partial", 2),
         ([("kernel", "deny"), ("proxy", "allow")], "deny", 0),
-        ([("kernel", "allow"), ("proxy", "odd")], "partial", 1),
+        ([("kernel", "allow"), ("proxy", "odd")], "deny", 1),
         ([("kernel", "odd")], "deny", 0),
     ],
 )
