@@ -9,10 +9,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from tsujiban.kernel import services
+from tsujiban.kernel.counters import Count, read_counts
 from tsujiban.kernel.keeper import TableKeeper
 from tsujiban.kernel.nft import Nft
 from tsujiban.kernel.render import TABLE, Rendered, Settings, render
 from tsujiban.kernel.sets import SetMemory
+from tsujiban.kernel.table import Table
+from tsujiban.kernel.verdicts import RuleKey
 from tsujiban.policy.program import NodeState
 
 
@@ -27,22 +31,17 @@ class Applied:
     problems: tuple[str, ...] = ()  # what could not be enforced as written, and was denied instead
 
 
-@dataclass(frozen=True)
-class Verified:
-    """What `verify` found and, if anything, repaired."""
-
-    differences: tuple[str, ...] = ()
-
-
 class KernelPost:
     """The policy table of the network namespace this is made in. Not thread-safe, and blocking."""
 
     def __init__(self, settings: Settings, nft: Nft | None = None) -> None:
         self._nft = nft or Nft()
         self._settings = settings
-        self._keeper = TableKeeper(self._nft, TABLE)
+        self._policy = TableKeeper(self._nft, TABLE)
+        self._services = TableKeeper(self._nft, services.TABLE)
         self._memory = SetMemory()
         self.rendered: Rendered | None = None  # what is in force
+        self._addresses: Table | None = None
 
     def sync(self, state: NodeState, revision: int) -> Applied:
         """Enforce `state`, by the smallest change, in one transaction.
@@ -51,25 +50,48 @@ class KernelPost:
         """
         start = time.perf_counter_ns()
         rendered = render(state, self._settings, self._memory)
-        change = self._keeper.apply(rendered.table)
+        addresses = services.render(state, self._settings.dns_addresses)
+        policy = self._policy.apply(rendered.table)
         self.rendered = rendered
+        translation = self._services.apply(addresses)
+        self._addresses = addresses
         return Applied(
             revision=revision,
-            commands=change.commands,
-            rebuilt=change.rebuilt,
+            commands=policy.commands + translation.commands,
+            rebuilt=policy.rebuilt,
             took_us=(time.perf_counter_ns() - start) // 1000,
             problems=rendered.problems,
         )
 
-    def verify(self) -> Verified:
-        """Compare the kernel with what was programmed, and repair what somebody else changed."""
-        if self.rendered is None:
-            return Verified()
-        differences = self._keeper.differences()
-        if differences:
-            self._keeper.forget()
-            self._keeper.apply(self.rendered.table)
-        return Verified(differences)
+    def verify(self) -> tuple[str, ...]:
+        """Compare the kernel with what was programmed; repair, atomically, what somebody else changed.
+
+        Returns what was wrong, in words; () when nothing was, or nothing is programmed yet.
+        Raises NftError when it cannot be repaired.
+        """
+        wrong: tuple[str, ...] = ()
+        for keeper, table in (
+            (self._policy, self.rendered.table if self.rendered else None),
+            (self._services, self._addresses),
+        ):
+            differences = keeper.differences() if table else ()
+            if table and differences:
+                wrong += tuple(f"table {table.name}: {difference}" for difference in differences)
+                keeper.forget()
+                keeper.apply(table)
+        return wrong
+
+    def counts(self) -> dict[RuleKey, Count]:
+        """Packets and bytes of every rule that is in force, by verdict, direction and rule id."""
+        return read_counts(self._nft, self.rendered.keys) if self.rendered else {}
+
+    def endpoints(self) -> dict[str, str]:
+        """Ids of the endpoints that are enforced, by interface."""
+        return self.rendered.interfaces if self.rendered else {}
+
+    def long_ids(self) -> dict[str, str]:
+        """Rule ids that are too long for a log prefix, by what stands for them there."""
+        return self.rendered.long_ids if self.rendered else {}
 
     def close(self) -> None:
         """Let go of the kernel. What is in force stays in force."""

@@ -187,6 +187,8 @@ def _node(table: Table, verdicts: Verdicts, settings: Settings) -> None:
         verdicts.goto(Letter.DENY, Direction.EGRESS, NODE),
     )
     table.add(Chain("to-node", to_node))
-    table.add(Chain("from-node", (*_neighbours("accept"), "goto ingress")))
+    # refusals by the node (a reject, a packet too big) may be about what conntrack does not hold yet
+    errors = ("meta l4proto 1 @th,0,8 3 accept", "meta l4proto 58 @th,0,8 1-2 accept")
+    table.add(Chain("from-node", (*_neighbours("accept"), *errors, "goto ingress")))
     _base(table, "input", "input", _FILTER, f'iifname "{LINK_PREFIX}*" goto to-node')
     _base(table, "output", "output", _FILTER, f'oifname "{LINK_PREFIX}*" goto from-node')

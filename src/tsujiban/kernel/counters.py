@@ -1,0 +1,33 @@
+"""What the rules have counted: one counter a rule id, kept while the rule is in force.
+
+The counters are objects of their own, so rewriting a chain, or restarting the agent, does not
+set them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tsujiban.kernel.nft import Nft
+from tsujiban.kernel.render import TABLE
+from tsujiban.kernel.table import FAMILY
+from tsujiban.kernel.verdicts import RuleKey
+
+
+class Count(NamedTuple):
+    """How much has matched."""
+
+    packets: int
+    bytes: int
+
+
+def read_counts(nft: Nft, keys: Mapping[str, RuleKey]) -> dict[RuleKey, Count]:
+    """The counters in the kernel whose names `keys` holds. Raises NftError."""
+    listing = nft.listing(f"list counters table {FAMILY} {TABLE}")
+    counters = (entry["counter"] for entry in listing if "counter" in entry)
+    return {
+        keys[counter["name"]]: Count(counter["packets"], counter["bytes"])
+        for counter in counters
+        if counter["name"] in keys
+    }
