@@ -1,0 +1,202 @@
+"""Envoy's access log records as events: who, to what, with which verdict, by which rule.
+
+The rule id that Envoy was given as the name of a verdict comes back here, so that a flow record
+cites the same rule as the kernel's log and `explain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpclib.const
+import msgspec
+from envoy.config.core.v3 import base_pb2
+from envoy.data.accesslog.v3 import accesslog_pb2
+from envoy.service.accesslog.v3 import als_pb2
+from google.protobuf import any_pb2, wrappers_pb2
+
+from tsujiban.proxy import names
+from tsujiban.proxy.decisions import Admission, Class, parse_decision_name
+
+_METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
+_VERSIONS = {1: "TLSv1", 2: "TLSv1.1", 3: "TLSv1.2", 4: "TLSv1.3"}
+_CONNECTED = accesslog_pb2.AccessLogType.TcpUpstreamConnected
+
+
+class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of one proxy.
+
+    `log` tells what it is about: `http` a request, `tcp` an uninspected connection (twice: when
+    it is connected, `final` false, and when it ends), `tunnel` a CONNECT that was refused or
+    ended, `connection` a connection refused before that (TLS, plaintext), `egress` an outgoing
+    connection of the endpoint's own.
+    """
+
+    time_ns: int
+    endpoint: str
+    log: str
+    direction: str  # ingress or egress
+    verdict: str  # allow or deny
+    rules: tuple[str, ...]  # the deciding rule ids, one for each layer that had a say
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+    peer: str = ""  # authenticated SPIFFE ID
+    tls: str = ""  # TLS version of the tunnel
+    method: str = ""
+    path: str = ""
+    host: str = ""
+    status: int = 0
+    request_id: str = ""
+    detail: str = ""  # why Envoy ended it, when that is worth knowing
+    bytes_in: int = 0
+    bytes_out: int = 0
+    duration_ns: int = 0
+    final: bool = True
+
+    @property
+    def rule(self) -> str:
+        """The first deciding rule id; "" when none was reached."""
+        return self.rules[0] if self.rules else ""
+
+
+def decode(endpoint: str, log: str, message: als_pb2.StreamAccessLogsMessage) -> Iterator[ProxyEvent]:
+    """Events of one message of the stream."""
+    for http in message.http_logs.log_entry:
+        yield _http(endpoint, log, http)
+    for tcp in message.tcp_logs.log_entry:
+        event = _tcp(endpoint, log, tcp)
+        if event is not None:
+            yield event
+
+
+def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> ProxyEvent:
+    common = entry.common_properties
+    decision = _decision(common, "envoy.filters.http.rbac", "enforced_effective_policy_id")
+    request, response = entry.request, entry.response
+    details = response.response_code_details
+    denied = decision is not None and decision.kind is Class.DENY
+    method = accesslog_method(request.request_method)
+    return ProxyEvent(
+        **_ends(common),
+        endpoint=endpoint,
+        log=log,
+        direction="ingress",
+        verdict="deny" if denied or decision is None else "allow",
+        rules=decision.rules if decision is not None else (),
+        peer=_peer(common),
+        tls=_tls(common),
+        method=method if log == "http" else "CONNECT",
+        path=request.original_path or request.path,
+        host=request.authority,
+        status=response.response_code.value,
+        request_id=request.request_id,
+        detail="" if details == "via_upstream" else details,
+        bytes_in=request.request_body_bytes,
+        bytes_out=response.response_body_bytes,
+    )
+
+
+def accesslog_method(number: int) -> str:
+    """Name of the HTTP method; "" for one that Envoy has no number for."""
+    name: str = base_pb2.RequestMethod.Name(number)
+    return "" if name == "METHOD_UNSPECIFIED" else name
+
+
+def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> ProxyEvent | None:
+    common = entry.common_properties
+    decision = _decision(common, "envoy.filters.network.rbac", "shadow_effective_policy_id")
+    failure = common.downstream_transport_failure_reason
+    upstream = common.upstream_transport_failure_reason
+    if log == "connection":
+        refused = decision is not None and decision.kind is Class.DENY
+        if not refused and not failure:
+            return None  # an ordinary connection: what went over it has records of its own
+    elif decision is None and not failure and not upstream:
+        return None
+    denied = bool(failure or upstream) or decision is None or decision.kind is not Class.TCP
+    return ProxyEvent(
+        **_ends(common),
+        endpoint=endpoint,
+        log=log,
+        direction="egress" if log == "egress" else "ingress",
+        verdict="deny" if denied else "allow",
+        rules=decision.rules if decision is not None else (),
+        peer=_peer(common),
+        tls=_tls(common),
+        detail=failure or upstream or common.connection_termination_details,
+        bytes_in=entry.connection_properties.received_bytes,
+        bytes_out=entry.connection_properties.sent_bytes,
+        final=common.access_log_type != _CONNECTED,
+    )
+
+
+def _ends(common: accesslog_pb2.AccessLogCommon) -> dict[str, Any]:
+    source, local = common.downstream_remote_address, common.downstream_local_address
+    return {
+        "time_ns": common.start_time.ToNanoseconds(),
+        "duration_ns": common.duration.ToNanoseconds(),
+        "source": source.socket_address.address,
+        "source_port": source.socket_address.port_value,
+        "destination": local.socket_address.address,
+        "destination_port": local.socket_address.port_value,
+    }
+
+
+def _decision(common: accesslog_pb2.AccessLogCommon, namespace: str, key: str) -> Admission | None:
+    metadata = common.metadata.filter_metadata
+    if namespace in metadata and key in metadata[namespace].fields:
+        return parse_decision_name(metadata[namespace].fields[key].string_value)
+    return parse_decision_name(_state(common, names.DECISION_STATE))
+
+
+def _peer(common: accesslog_pb2.AccessLogCommon) -> str:
+    carried = _state(common, names.PEER_STATE)
+    if carried:
+        return "" if carried == names.PLAINTEXT else carried
+    sans = common.tls_properties.peer_certificate_properties.subject_alt_name
+    return sans[0].uri if len(sans) == 1 else ""
+
+
+def _tls(common: accesslog_pb2.AccessLogCommon) -> str:
+    return _state(common, names.TLS_STATE) or _VERSIONS.get(common.tls_properties.tls_version, "")
+
+
+def _state(common: accesslog_pb2.AccessLogCommon, key: str) -> str:
+    if key not in common.filter_state_objects:
+        return ""
+    packed: any_pb2.Any = common.filter_state_objects[key]
+    for kind in (wrappers_pb2.StringValue(), wrappers_pb2.BytesValue()):
+        if packed.Unpack(kind):
+            value = kind.value
+            return value.decode() if isinstance(value, bytes) else value
+    return ""
+
+
+class AccessLogHandler:
+    """Receives the records of one pod's sidecar."""
+
+    def __init__(self, endpoint: str, sink: Callable[[ProxyEvent], None]) -> None:
+        self._endpoint = endpoint
+        self._sink = sink
+
+    def __mapping__(self) -> dict[str, grpclib.const.Handler]:
+        """Grpclib's table of methods."""
+        return {
+            _METHOD: grpclib.const.Handler(
+                self._serve,
+                grpclib.const.Cardinality.STREAM_UNARY,
+                als_pb2.StreamAccessLogsMessage,
+                als_pb2.StreamAccessLogsResponse,
+            )
+        }
+
+    async def _serve(self, stream: Any) -> None:
+        log = ""
+        while (message := await stream.recv_message()) is not None:
+            log = message.identifier.log_name or log
+            for event in decode(self._endpoint, log, message):
+                self._sink(event)
+        await stream.send_message(als_pb2.StreamAccessLogsResponse())

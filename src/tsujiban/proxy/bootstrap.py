@@ -1,0 +1,86 @@
+"""What a sidecar is started with: where its agent is, and as little else as possible.
+
+No secret and no policy is in it: both come over the agent's Unix socket, and until they do the
+proxy listens nowhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tsujiban.proxy import names
+from tsujiban.proxy.matchers import Json, typed
+
+_KEEPALIVE = {"connection_keepalive": {"interval": "10s", "timeout": "10s"}}
+
+
+def bootstrap(node_id: str, socket_path: Path, admin_path: Path | None = None) -> Json:
+    """Bootstrap of a sidecar, in JSON.
+
+    `node_id` names it to the agent (the endpoint's id). `socket_path` is the agent's socket for
+    this pod. `admin_path`, if any, is a Unix socket in a directory that only the proxy's uid can
+    enter; without it there is no admin interface.
+    """
+    grpc = {
+        "envoy_grpc": {
+            "cluster_name": names.AGENT_CLUSTER,
+            "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
+        }
+    }
+    http2 = typed(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        explicit_http_config={"http2_protocol_options": _KEEPALIVE},
+    )
+    agent: Json = {
+        "name": names.AGENT_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
+        "load_assignment": {
+            "cluster_name": names.AGENT_CLUSTER,
+            "endpoints": [
+                {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(socket_path)}}}}]}
+            ],
+        },
+    }
+    config: Json = {
+        "node": {"id": node_id, "cluster": "tsujiban"},
+        "static_resources": {"clusters": [agent]},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [grpc],
+            },
+            "cds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
+            "lds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
+        },
+        "stats_config": {"stats_matcher": {"reject_all": True}},
+        "bootstrap_extensions": [
+            {
+                "name": "envoy.bootstrap.internal_listener",
+                "typed_config": typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener"),
+            }
+        ],
+    }
+    if admin_path is not None:
+        config["admin"] = {"address": {"pipe": {"path": str(admin_path), "mode": 0o600}}}
+    return config
+
+
+def argv(binary: Path, config: Path, *, concurrency: int = 1, log_level: str = "warning") -> list[str]:
+    """Command line of a sidecar. A changed listener lets go of its connections within 2 s."""
+    return [
+        str(binary),
+        "--config-path",
+        str(config),
+        "--concurrency",
+        str(concurrency),
+        "--drain-time-s",
+        "2",
+        "--drain-strategy",
+        "immediate",
+        "--disable-hot-restart",
+        "--log-level",
+        log_level,
+    ]

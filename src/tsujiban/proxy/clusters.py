@@ -1,0 +1,150 @@
+"""Clusters: the application, the clear, tunnels by identity, and the endpoints of services.
+
+A tunnel goes to the original destination address *and port*: the kernel's port policy at the
+other end stays true, and each address is asked for the identity that owns it.
+"""
+
+from __future__ import annotations
+
+from tsujiban.policy.program import ServicePort
+from tsujiban.proxy import names, tls
+from tsujiban.proxy.matchers import Json, typed
+from tsujiban.proxy.resource import Kind, Resource
+
+CONNECT_TIMEOUT = "5s"
+_MANY = 1 << 30
+_UNLIMITED: Json = {
+    "thresholds": [{"max_connections": _MANY, "max_pending_requests": _MANY, "max_requests": _MANY}]
+}
+_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+PRESERVE_CASE: Json = {
+    "header_key_format": {
+        "stateful_formatter": {
+            "name": "preserve_case",
+            "typed_config": typed(
+                "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
+            ),
+        }
+    }
+}
+
+
+def _original(name: str, **fields: object) -> Resource:
+    body: Json = {
+        "name": name,
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "circuit_breakers": _UNLIMITED,
+        **fields,
+    }
+    return Resource(Kind.CLUSTER, name, body)
+
+
+def app() -> Resource:
+    """The application at the address and port that the client meant, in the client's HTTP."""
+    options = typed(
+        _HTTP,
+        use_downstream_protocol_config={
+            "http_protocol_options": PRESERVE_CASE,
+            "http2_protocol_options": {},
+        },
+    )
+    return _original(names.APP, typed_extension_protocol_options={_HTTP_KEY: options})
+
+
+def passthrough() -> Resource:
+    """The original destination, in the clear."""
+    return _original(names.PASSTHROUGH)
+
+
+_HTTP_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def mesh(identity: str) -> Resource:
+    """Tunnels to the endpoints of one identity. A pooled connection takes new tunnels for ten
+    minutes at most, so that none outlives its certificate by much."""
+    options = typed(
+        _HTTP,
+        explicit_http_config={
+            "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
+        },
+        common_http_protocol_options={
+            "idle_timeout": "60s",
+            "max_connection_duration": "600s",
+        },
+    )
+    return _original(
+        names.mesh_cluster(identity),
+        typed_extension_protocol_options={_HTTP_KEY: options},
+        transport_socket=tls.client(identity),
+    )
+
+
+def internal(name: str, listener: str) -> Resource:
+    """An internal listener of this proxy, as a cluster with one endpoint."""
+    address = {"envoy_internal_address": {"server_listener_name": listener, "endpoint_id": "in"}}
+    body: Json = {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "circuit_breakers": _UNLIMITED,
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+        "transport_socket": internal_socket([]),
+    }
+    return Resource(Kind.CLUSTER, name, body)
+
+
+def internal_socket(passed: list[Json]) -> Json:
+    """Transport socket into an internal listener; `passed` is the metadata that goes along."""
+    plain = {
+        "name": "raw",
+        "typed_config": typed("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
+    }
+    config = typed(
+        "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+        transport_socket=plain,
+        passthrough_metadata=passed,
+    )
+    return {"name": "internal", "typed_config": config}
+
+
+def service(identifier: str, port: int) -> Resource:
+    """A service's port; its endpoints come by EDS."""
+    name = names.service_cluster(identifier, port)
+    passed = [{"kind": {"host": {}}, "name": "envoy.filters.listener.original_dst"}]
+    body: Json = {
+        "name": name,
+        "type": "EDS",
+        "lb_policy": "LEAST_REQUEST",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "circuit_breakers": _UNLIMITED,
+        "eds_cluster_config": {"eds_config": tls.ADS},
+        "transport_socket": internal_socket(passed),
+    }
+    return Resource(Kind.CLUSTER, name, body)
+
+
+def endpoints(identifier: str, port: ServicePort) -> Resource:
+    """The ready endpoints of a service's port. Each leads into the inner outbound listener,
+    which treats it as a connection to that very address."""
+    name = names.service_cluster(identifier, port.port)
+    listed = []
+    for backend in sorted(port.backends, key=lambda one: (one.address, one.port)):
+        host = f"[{backend.address}]" if ":" in backend.address else backend.address
+        where = f"{host}:{backend.port}"
+        internal_address = {
+            "server_listener_name": names.OUTBOUND_INNER,
+            "endpoint_id": where,
+        }
+        listed.append(
+            {
+                "endpoint": {"address": {"envoy_internal_address": internal_address}},
+                "metadata": {"filter_metadata": {"envoy.filters.listener.original_dst": {"local": where}}},
+            }
+        )
+    body: Json = {"cluster_name": name, "endpoints": [{"lb_endpoints": listed}] if listed else []}
+    return Resource(Kind.ENDPOINT, name, body)

@@ -1,0 +1,185 @@
+"""A decision: what becomes of a connection, as far as addresses and ports do not settle it.
+
+Addresses, identities and ports are resolved when configuration is rendered. What remains is a
+small tree whose leaves name a verdict and its rule, and whose branches look at the request (or
+the source port). The three views of one tree are three promises: what a tunnel is told before
+any byte passes, what each request is told, and what a connection that is not HTTP is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from tsujiban.policy.program import Frozen
+
+
+class Predicate(Frozen, tag=True):
+    """What a branch looks at."""
+
+
+class Text(Predicate):
+    """A request header (`:method`, `:path`, ...) compared with one value."""
+
+    header: str
+    exact: str | None = None
+    prefix: str | None = None
+    suffix: str | None = None
+    regex: str | None = None  # RE2, whole value
+    ignore_case: bool = False
+
+
+class SourcePort(Predicate):
+    """Source port in a range, both ends included."""
+
+    first: int
+    last: int
+
+
+class AllOf(Predicate):
+    """Conjunction of at least one."""
+
+    terms: tuple[Predicate, ...]
+
+
+class AnyOf(Predicate):
+    """Disjunction of at least one."""
+
+    terms: tuple[Predicate, ...]
+
+
+class Not(Predicate):
+    """Negation."""
+
+    term: Predicate
+
+
+# A predicate that is already settled is a bool.
+Settled = Predicate | bool
+
+
+def all_of(terms: list[Settled]) -> Settled:
+    """Conjunction, simplified."""
+    if any(term is False for term in terms):
+        return False
+    rest = tuple(term for term in terms if not isinstance(term, bool))
+    return True if not rest else rest[0] if len(rest) == 1 else AllOf(terms=rest)
+
+
+def any_of(terms: list[Settled]) -> Settled:
+    """Disjunction, simplified. No terms: false."""
+    if any(term is True for term in terms):
+        return True
+    rest = tuple(term for term in terms if not isinstance(term, bool))
+    return False if not rest else rest[0] if len(rest) == 1 else AnyOf(terms=rest)
+
+
+def negate(term: Settled) -> Settled:
+    """Negation, simplified."""
+    if isinstance(term, bool):
+        return not term
+    return term.term if isinstance(term, Not) else Not(term=term)
+
+
+class Leaf(Frozen, tag="leaf"):
+    """A verdict and the rules behind it, one for each layer that had a say."""
+
+    allow: bool
+    rules: tuple[str, ...]
+
+
+class Branch(Frozen, tag="branch"):
+    """Go on with `then` if the predicate holds, else with `otherwise`."""
+
+    test: Predicate
+    then: Decision
+    otherwise: Decision
+
+
+Decision = Leaf | Branch
+
+
+def branch(test: Settled, then: Decision, otherwise: Decision) -> Decision:
+    """A branch, or the side that is already certain."""
+    if isinstance(test, bool):
+        return then if test else otherwise
+    return then if then == otherwise else Branch(test=test, then=then, otherwise=otherwise)
+
+
+class Class(StrEnum):
+    """What a connection's first look settles, before any byte of it passes."""
+
+    DENY = "deny"  # nothing on it can be allowed
+    TCP = "tcp"  # everything on it is allowed: bytes may flow uninspected
+    INSPECT = "http"  # only as HTTP, each request judged
+
+
+class Admission(Frozen):
+    """Class and rules of a connection's first look."""
+
+    kind: Class
+    rules: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """How access logs and filter state carry it."""
+        return decision_name(self.kind, self.rules)
+
+
+def decision_name(kind: Class, rules: tuple[str, ...]) -> str:
+    """`class:rule rule`. Rule ids hold neither spaces nor a class before their first colon."""
+    return f"{kind.value}:{' '.join(rules)}"
+
+
+def parse_decision_name(name: str) -> Admission | None:
+    """Inverse of `decision_name`; None for what is not one."""
+    kind, colon, rules = name.partition(":")
+    if not colon or kind not in set(Class):
+        return None
+    return Admission(kind=Class(kind), rules=tuple(rules.split()))
+
+
+def leaves(decision: Decision) -> Iterator[Leaf]:
+    """Every reachable leaf."""
+    stack = [decision]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, Leaf):
+            yield one
+        else:
+            stack += (one.then, one.otherwise)
+
+
+def looks_at_request(test: Predicate) -> bool:
+    """Whether any part of it needs an HTTP request."""
+    if isinstance(test, Text):
+        return True
+    if isinstance(test, Not):
+        return looks_at_request(test.term)
+    if isinstance(test, AllOf | AnyOf):
+        return any(looks_at_request(term) for term in test.terms)
+    return False
+
+
+def admit(decision: Decision) -> Admission | Branch:
+    """The first look. A branch on the source port alone stays a branch: Envoy asks it.
+
+    Bytes pass uninspected only if a connection that is not HTTP is allowed *and* no HTTP clause
+    on the way could have denied: then no request that it may carry would be denied either, and a
+    client gains nothing from how it opens the connection.
+    """
+    if isinstance(decision, Branch) and not looks_at_request(decision.test):
+        return decision
+    plain = decision
+    could_deny = False
+    while isinstance(plain, Branch):
+        if looks_at_request(plain.test):
+            could_deny |= any(not leaf.allow for leaf in leaves(plain.then))
+        else:
+            could_deny |= any(not leaf.allow for leaf in leaves(plain))
+        plain = plain.otherwise
+    if plain.allow and not could_deny:
+        return Admission(kind=Class.TCP, rules=plain.rules)
+    if any(leaf.allow for leaf in leaves(decision)):
+        return Admission(kind=Class.INSPECT, rules=plain.rules)
+    return Admission(kind=Class.DENY, rules=plain.rules)

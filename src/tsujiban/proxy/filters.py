@@ -1,0 +1,122 @@
+"""Filters and access logs that inbound and outbound listeners share."""
+
+from __future__ import annotations
+
+from tsujiban.proxy import names
+from tsujiban.proxy.matchers import Json, typed
+from tsujiban.proxy.tls import ADS
+
+ORIGINAL_DST: Json = {
+    "name": "original_dst",
+    "typed_config": typed("envoy.extensions.filters.listener.original_dst.v3.OriginalDst"),
+}
+TLS_INSPECTOR: Json = {
+    "name": "tls_inspector",
+    "typed_config": typed("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"),
+}
+ROUTER: Json = {
+    "name": "router",
+    "typed_config": typed("envoy.extensions.filters.http.router.v3.Router"),
+}
+
+LOCAL_ADDRESS_STATE = "envoy.filters.listener.original_dst.local_ip"
+REMOTE_ADDRESS_STATE = "envoy.filters.listener.original_dst.remote_ip"
+
+
+def access_log(log: str, *, http: bool = False) -> list[Json]:
+    """Send records to the agent. `log` tells it where they come from."""
+    common = {
+        "log_name": log,
+        "transport_api_version": "V3",
+        "grpc_service": {"envoy_grpc": {"cluster_name": names.AGENT_CLUSTER}},
+        "buffer_flush_interval": "0.1s",
+        "filter_state_objects_to_log": [
+            names.PEER_STATE,
+            names.DECISION_STATE,
+            names.TLS_STATE,
+        ],
+    }
+    kind = "HttpGrpcAccessLogConfig" if http else "TcpGrpcAccessLogConfig"
+    config = typed(f"envoy.extensions.access_loggers.grpc.v3.{kind}", common_config=common)
+    return [{"name": log, "typed_config": config}]
+
+
+def state_value(key: str, text: str, *, share: bool = True, own: bool = False) -> Json:
+    """One object of a set_filter_state filter.
+
+    Hashable, so that connections with different values are never pooled together; keys that are
+    their own factory (`own`) bring their own type.
+    """
+    value: Json = {
+        "object_key": key,
+        "format_string": {"text_format_source": {"inline_string": text}},
+        "read_only": True,
+    }
+    if not own:
+        value["factory_key"] = "envoy.hashable_string"
+    if share:
+        value["shared_with_upstream"] = "ONCE"
+    return value
+
+
+def addresses_state() -> list[Json]:
+    """Carry a connection's original addresses into the internal listener behind it."""
+    return [
+        state_value(LOCAL_ADDRESS_STATE, "%DOWNSTREAM_LOCAL_ADDRESS%", own=True),
+        state_value(REMOTE_ADDRESS_STATE, "%DOWNSTREAM_REMOTE_ADDRESS%", own=True),
+    ]
+
+
+def network_state(values: list[Json]) -> Json:
+    """Set filter state when a connection arrives."""
+    config = typed("envoy.extensions.filters.network.set_filter_state.v3.Config", on_new_connection=values)
+    return {"name": "state", "typed_config": config}
+
+
+def http_state(values: list[Json]) -> Json:
+    """Set filter state when a request arrives."""
+    config = typed("envoy.extensions.filters.http.set_filter_state.v3.Config", on_request_headers=values)
+    return {"name": "state", "typed_config": config}
+
+
+def discovered(name: str, message: str) -> Json:
+    """A filter whose configuration is a resource of its own (ECDS). Until it is there, nothing
+    passes."""
+    return {
+        "name": name,
+        "config_discovery": {
+            "config_source": ADS,
+            "type_urls": [f"type.googleapis.com/{message}"],
+        },
+    }
+
+
+def tcp_proxy(cluster: str, stat: str, *, log: str = "", **fields: object) -> Json:
+    """Carry bytes to a cluster."""
+    config = typed(
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        stat_prefix=stat,
+        cluster=cluster,
+        idle_timeout="0s",
+        **fields,
+    )
+    if log:
+        config["access_log"] = access_log(log)
+    return {"name": "tcp", "typed_config": config}
+
+
+def refusal(name: str, decision: str) -> Json:
+    """A filter chain that closes at once, and tells the access log which rule said so."""
+    close = typed("envoy.extensions.filters.network.direct_response.v3.Config")
+    return {
+        "name": name,
+        "filters": [
+            network_state([state_value(names.DECISION_STATE, decision, share=False)]),
+            {"name": "close", "typed_config": close},
+        ],
+    }
+
+
+def address(host: str, port: int) -> Json:
+    """A TCP socket address."""
+    return {"socket_address": {"address": host, "port_value": port}}

@@ -1,0 +1,81 @@
+"""A gRPC server on a Unix socket that speaks with one process only: the pod's own sidecar.
+
+The kernel says who is at the other end (SO_PEERCRED); whoever is not the expected user, or is
+refused by the caller's hook, is cut off before a byte is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from grpclib.protocol import H2Protocol
+from grpclib.server import Server
+
+Authorize = Callable[[int, int], bool]
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+def peer_credentials(connection: Any) -> tuple[int, int]:
+    """(pid, uid) of the process that connected. Works on a socket or asyncio's view of one."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(raw)
+    return pid, uid
+
+
+class _GuardedProtocol(H2Protocol):
+    """HTTP/2, once the peer has been let in."""
+
+    authorize: Authorize
+    _refused = False
+
+    def connection_made(self, transport: Any) -> None:
+        pid, uid = peer_credentials(transport.get_extra_info("socket"))
+        if self.authorize(pid, uid):
+            super().connection_made(transport)
+        else:
+            self._refused = True
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._refused:
+            super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if not self._refused:
+            super().connection_lost(exc)
+
+
+class GuardedServer(Server):
+    """A grpclib server whose connections pass `authorize(pid, uid)` first."""
+
+    def __init__(self, handlers: list[Any], authorize: Authorize) -> None:
+        super().__init__(handlers)
+        self._authorize = authorize
+
+    def _protocol_factory(self) -> H2Protocol:
+        protocol = super()._protocol_factory()
+        guarded = _GuardedProtocol(protocol.handler, self._config, self._h2_config)
+        guarded.authorize = self._authorize
+        return guarded
+
+
+async def unlink_stale(path: str) -> None:
+    """Remove a socket file that nobody listens on any more.
+
+    Raises OSError (EADDRINUSE) when somebody does.
+    """
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        os.unlink(path)
+        return
+    writer.close()
+    raise OSError(errno.EADDRINUSE, f"another process listens on {path}; is an agent running already?")

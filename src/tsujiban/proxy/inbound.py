@@ -1,0 +1,248 @@
+"""The inbound listeners: from a stranger's TCP connection to the application.
+
+15006 takes tunnels (and plaintext where PeerAuthentication accepts it). The CONNECT is judged on
+the authenticated identity, the source address and the real original port, before any byte passes.
+What comes out of a tunnel enters the inner listener: as plain bytes if nothing on it could be
+denied any more, else as HTTP and nothing but HTTP, each request judged again.
+"""
+
+from __future__ import annotations
+
+from tsujiban.policy.program import Authentication, EndpointProgram, MtlsMode
+from tsujiban.proxy import filters, matchers, names, rbac, tls
+from tsujiban.proxy.clusters import PRESERVE_CASE
+from tsujiban.proxy.decisions import Admission, Class, decision_name
+from tsujiban.proxy.matchers import Json, typed
+from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.table import Table
+
+_HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_HTTP_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
+_TUNNEL_CHAIN = "tunnel"
+_HTTP_NAMES = ("http", "grpc", "h2c", "http2")
+
+
+def declared_http(endpoint: EndpointProgram) -> list[int]:
+    """Ports that the workload itself calls HTTP (`http`, `http-web`, `grpc`, ...)."""
+    return sorted(
+        {
+            port
+            for name, protocol, port in endpoint.named_ports
+            if protocol == 6 and name.partition("-")[0] in _HTTP_NAMES
+        }
+    )
+
+
+def listener(endpoint: EndpointProgram, table: Table) -> Resource:
+    """The listener that the pod's redirect sends incoming connections to."""
+    authentication = endpoint.authentication
+    chains: dict[str, Json] = {_TUNNEL_CHAIN: _tunnel_chain()}
+    tunnel = matchers.chain_action(_TUNNEL_CHAIN)
+    plaintext = _plaintext(authentication, table, chains)
+    tunnels = matchers.exact(matchers.APPLICATION_PROTOCOL, {f"'{names.ALPN}'": tunnel}, plaintext)
+    choice = matchers.exact(matchers.TRANSPORT_PROTOCOL, {"tls": tunnels}, plaintext)
+    accepts_plaintext = any(
+        mode is not MtlsMode.STRICT for mode in (authentication.mode, *authentication.ports.values())
+    )
+    body: Json = {
+        "name": names.INBOUND,
+        "traffic_direction": "INBOUND",
+        "address": filters.address("0.0.0.0", names.INBOUND_PORT),  # noqa: S104 - the pod's own
+        "listener_filters": [filters.ORIGINAL_DST, filters.TLS_INSPECTOR],
+        "listener_filters_timeout": "1s" if accepts_plaintext else "10s",
+        "continue_on_listener_filters_timeout": accepts_plaintext,
+        "filter_chain_matcher": choice["matcher"],
+        "filter_chains": [chains[name] for name in sorted(chains)],
+        "access_log": filters.access_log("connection"),
+    }
+    return Resource(Kind.LISTENER, names.INBOUND, body)
+
+
+def _plaintext(authentication: Authentication, table: Table, chains: dict[str, Json]) -> Json:
+    def refuse() -> Json:
+        decision = decision_name(Class.DENY, (authentication.id,))
+        chains.setdefault(decision, filters.refusal(decision, decision))
+        return matchers.chain_action(decision)
+
+    def admitted(seen: Admission) -> Json:
+        if seen.kind is Class.DENY:
+            chains.setdefault(seen.name, filters.refusal(seen.name, seen.name))
+        else:
+            chains.setdefault(seen.name, _plaintext_chain(seen.name))
+        return matchers.chain_action(seen.name)
+
+    def mode(one: MtlsMode) -> Json:
+        if one is MtlsMode.STRICT:
+            return refuse()
+        rows = table.rows.get("", ())
+        return rbac.by_address(matchers.SOURCE_IP, rows, rbac.admission(admitted), None, table.rest)
+
+    ports = {
+        str(port): mode(one)
+        for port, one in sorted(authentication.ports.items())
+        if one is not authentication.mode
+    }
+    return matchers.exact(matchers.DESTINATION_PORT, ports, mode(authentication.mode))
+
+
+def _tunnel_chain() -> Json:
+    states = [
+        *filters.addresses_state(),
+        filters.state_value(names.PEER_STATE, "%DOWNSTREAM_PEER_URI_SAN%"),
+        filters.state_value(names.TLS_STATE, "%DOWNSTREAM_TLS_VERSION%"),
+        filters.state_value(
+            names.DECISION_STATE,
+            "%DYNAMIC_METADATA(envoy.filters.http.rbac:enforced_effective_policy_id)%",
+        ),
+    ]
+    connect = {"upgrade_type": "CONNECT", "connect_config": {}}
+    route = {
+        "match": {"connect_matcher": {}},
+        "route": {
+            "cluster": names.INBOUND_INNER,
+            "timeout": "0s",
+            "idle_timeout": "0s",
+            "upgrade_configs": [connect],
+        },
+    }
+    config = typed(
+        _HCM,
+        stat_prefix="tunnel",
+        codec_type="HTTP2",
+        http2_protocol_options={"allow_connect": True},
+        upgrade_configs=[{"upgrade_type": "CONNECT"}],
+        use_remote_address=True,
+        skip_xff_append=True,
+        stream_idle_timeout="0s",
+        request_headers_timeout="10s",
+        route_config={
+            "name": "tunnel",
+            "virtual_hosts": [{"name": "tunnel", "domains": ["*"], "routes": [route]}],
+        },
+        http_filters=[
+            filters.discovered(names.RBAC_CONNECT, _HTTP_RBAC),
+            filters.http_state(states),
+            filters.ROUTER,
+        ],
+        access_log=filters.access_log("tunnel", http=True),
+    )
+    return {
+        "name": _TUNNEL_CHAIN,
+        "filters": [{"name": "http", "typed_config": config}],
+        "transport_socket": tls.server(),
+        "transport_socket_connect_timeout": "10s",
+    }
+
+
+def _plaintext_chain(decision: str) -> Json:
+    states = [
+        *filters.addresses_state(),
+        filters.state_value(names.PEER_STATE, names.PLAINTEXT),
+        filters.state_value(names.DECISION_STATE, decision),
+    ]
+    return {
+        "name": decision,
+        "filters": [
+            filters.network_state(states),
+            filters.tcp_proxy(names.INBOUND_INNER, "plaintext"),
+        ],
+    }
+
+
+def inner_listener(endpoint: EndpointProgram) -> Resource:
+    """The internal listener behind tunnels and accepted plaintext."""
+    http_ports = declared_http(endpoint)
+    http = matchers.chain_action("http")
+    tcp = matchers.chain_action("tcp")
+    listener_filters = [filters.ORIGINAL_DST]
+    if http_ports:
+        listener_filters.append(_http_inspector(http_ports))
+        sniffed = {f"'{one}'": http for one in ("http/1.0", "http/1.1", "h2c")}
+        tcp = matchers.exact(matchers.APPLICATION_PROTOCOL, sniffed, tcp)
+    decided = matchers.filter_state(names.DECISION_STATE)
+    steps = [
+        (matchers.value(decided, prefix=decision_name(Class.INSPECT, ())), http),
+        (matchers.value(decided, prefix=decision_name(Class.TCP, ())), tcp),
+    ]
+    app = filters.tcp_proxy(
+        names.APP,
+        "app",
+        log="tcp",
+        access_log_options={"flush_access_log_on_connected": True},
+    )
+    body: Json = {
+        "name": names.INBOUND_INNER,
+        "traffic_direction": "INBOUND",
+        "internal_listener": {},
+        "listener_filters": listener_filters,
+        "listener_filters_timeout": "0.5s",
+        "continue_on_listener_filters_timeout": True,
+        "filter_chain_matcher": matchers.ordered(steps, None)["matcher"],
+        "filter_chains": [
+            {"name": "http", "filters": [_http_chain()]},
+            {"name": "tcp", "filters": [app]},
+        ],
+    }
+    return Resource(Kind.LISTENER, names.INBOUND_INNER, body)
+
+
+def _http_inspector(ports: list[int]) -> Json:
+    ranges: list[Json] = [{"destination_port_range": {"start": port, "end": port + 1}} for port in ports]
+    named = ranges[0] if len(ranges) == 1 else {"or_match": {"rules": ranges}}
+    return {
+        "name": "http_inspector",
+        "typed_config": typed("envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"),
+        "filter_disabled": {"not_match": named},
+    }
+
+
+def _http_chain() -> Json:
+    route = {
+        "match": {"prefix": "/"},
+        "route": {
+            "cluster": names.APP,
+            "timeout": "0s",
+            "idle_timeout": "0s",
+            "retry_policy": {"retry_on": "reset-before-request", "num_retries": 1},
+        },
+    }
+    denial = {
+        "filter": {
+            "status_code_filter": {
+                "comparison": {
+                    "op": "EQ",
+                    "value": {"default_value": 403, "runtime_key": "tsujiban.denied"},
+                }
+            }
+        },
+        "body": {"inline_string": "request denied by policy, id %REQ(X-REQUEST-ID)%\n"},
+    }
+    config = typed(
+        _HCM,
+        stat_prefix="app",
+        codec_type="AUTO",
+        http_protocol_options={"accept_http_10": True, **PRESERVE_CASE},
+        upgrade_configs=[{"upgrade_type": "websocket"}],
+        use_remote_address=True,
+        skip_xff_append=True,
+        server_header_transformation="PASS_THROUGH",
+        stream_idle_timeout="0s",
+        request_headers_timeout="60s",
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action="REJECT_REQUEST",
+        local_reply_config={"mappers": [denial]},
+        route_config={
+            "name": "app",
+            "virtual_hosts": [{"name": "app", "domains": ["*"], "routes": [route]}],
+        },
+        http_filters=[filters.discovered(names.RBAC_HTTP, _HTTP_RBAC), filters.ROUTER],
+        access_log=filters.access_log("http", http=True),
+    )
+    return {"name": "http", "typed_config": config}
+
+
+def authorization(table: Table) -> list[Resource]:
+    """The two RBAC filters' configurations, which change without touching a listener."""
+    pairs = ((names.RBAC_CONNECT, rbac.connect_rbac(table)), (names.RBAC_HTTP, rbac.http_rbac(table)))
+    return [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in pairs]

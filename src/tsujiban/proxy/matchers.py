@@ -1,0 +1,161 @@
+"""Envoy's generic matchers (xds.type.matcher.v3), as plain data.
+
+Plain dicts, because they are hashed canonically for a resource's version (protobuf maps have no
+stable order), and turned into messages only when that version is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tsujiban.proxy.decisions import AllOf, AnyOf, Not, Predicate, SourcePort, Text
+
+Json = dict[str, Any]
+
+_TYPE = "type.googleapis.com/"
+_NETWORK = _TYPE + "envoy.extensions.matching.common_inputs.network.v3."
+
+
+def typed(type_name: str, **fields: Any) -> Json:
+    """A google.protobuf.Any of a message, in its JSON form."""
+    return {"@type": _TYPE + type_name, **fields}
+
+
+def _input(name: str, **fields: str) -> Json:
+    return {"name": name, "typed_config": {"@type": _NETWORK + name, **fields}}
+
+
+DESTINATION_IP = _input("DestinationIPInput")
+DESTINATION_PORT = _input("DestinationPortInput")
+SOURCE_IP = _input("SourceIPInput")
+SOURCE_PORT = _input("SourcePortInput")
+TRANSPORT_PROTOCOL = _input("TransportProtocolInput")
+APPLICATION_PROTOCOL = _input("ApplicationProtocolInput")
+URI_SAN: Json = {
+    "name": "UriSanInput",
+    "typed_config": typed("envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput"),
+}
+
+
+def filter_state(key: str) -> Json:
+    """The string form of a filter state object."""
+    return _input("FilterStateInput", key=key)
+
+
+def header(name: str) -> Json:
+    """An HTTP request header."""
+    return {
+        "name": f"header {name}",
+        "typed_config": typed("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=name),
+    }
+
+
+def rbac_action(name: str, *, allow: bool) -> Json:
+    """On match: an RBAC filter's verdict, named."""
+    return {
+        "action": {
+            "name": "verdict",
+            "typed_config": typed(
+                "envoy.config.rbac.v3.Action", name=name, action="ALLOW" if allow else "DENY"
+            ),
+        }
+    }
+
+
+def chain_action(name: str) -> Json:
+    """On match: a listener's filter chain."""
+    return {"action": {"name": "chain", "typed_config": typed("google.protobuf.StringValue", value=name)}}
+
+
+def exact(source: Json, table: dict[str, Json], otherwise: Json | None) -> Json:
+    """On match: look a value up."""
+    if not table and otherwise is not None:
+        return otherwise
+    matcher: Json = {"matcher_tree": {"input": source, "exact_match_map": {"map": table}}}
+    if otherwise is not None:
+        matcher["on_no_match"] = otherwise
+    return {"matcher": matcher}
+
+
+def longest_prefix(
+    source: Json, ranges: Iterable[tuple[Iterable[str], Json]], otherwise: Json | None
+) -> Json:
+    """On match: the most specific network that holds an address."""
+    listed = [
+        {"ranges": [_cidr(net) for net in nets], "on_match": target, "exclusive": True}
+        for nets, target in ranges
+    ]
+    if not listed and otherwise is not None:
+        return otherwise
+    config = typed("xds.type.matcher.v3.IPMatcher", range_matchers=listed)
+    custom = {"name": "ip", "typed_config": config}
+    matcher: Json = {"matcher_tree": {"input": source, "custom_match": custom}}
+    if otherwise is not None:
+        matcher["on_no_match"] = otherwise
+    return {"matcher": matcher}
+
+
+def ordered(steps: list[tuple[Json, Json]], otherwise: Json | None) -> Json:
+    """On match: the first (predicate, target) that holds."""
+    if not steps and otherwise is not None:
+        return otherwise
+    listed = [{"predicate": test, "on_match": target} for test, target in steps]
+    matcher: Json = {"matcher_list": {"matchers": listed}}
+    if otherwise is not None:
+        matcher["on_no_match"] = otherwise
+    return {"matcher": matcher}
+
+
+def value(source: Json, **match: Any) -> Json:
+    """A predicate: an input compared with a StringMatcher."""
+    return {"single_predicate": {"input": source, "value_match": match}}
+
+
+def predicate(test: Predicate) -> Json:
+    """A decision's predicate."""
+    if isinstance(test, Text):
+        return value(header(test.header), **_string(test))
+    if isinstance(test, SourcePort):
+        return value(SOURCE_PORT, safe_regex={"regex": range_regex(test.first, test.last)})
+    if isinstance(test, Not):
+        return {"not_matcher": predicate(test.term)}
+    if isinstance(test, AllOf):
+        return {"and_matcher": {"predicate": [predicate(term) for term in test.terms]}}
+    if isinstance(test, AnyOf):
+        return {"or_matcher": {"predicate": [predicate(term) for term in test.terms]}}
+    raise TypeError(f"no such predicate: {test!r}")
+
+
+def _string(test: Text) -> Json:
+    flags: Json = {"ignore_case": True} if test.ignore_case else {}
+    if test.exact is not None:
+        return {"exact": test.exact, **flags}
+    if test.prefix is not None:
+        return {"prefix": test.prefix, **flags}
+    if test.suffix is not None:
+        return {"suffix": test.suffix, **flags}
+    return {"safe_regex": {"regex": test.regex or ""}}
+
+
+def _cidr(net: str) -> Json:
+    address, slash, length = net.partition("/")
+    bits = int(length) if slash else 128 if ":" in address else 32
+    return {"address_prefix": address, "prefix_len": bits}
+
+
+def range_regex(first: int, last: int) -> str:
+    """RE2 expression of the decimal numbers first to last: Envoy's port inputs are text."""
+    parts: list[str] = []
+    low = first
+    while low <= last:
+        step = 1
+        while low % (step * 10) == 0 and low + step * 10 - 1 <= last and step * 10 <= max(low, 1):
+            step *= 10
+        span = min(9 - (low // step) % 10, (last - low + 1) // step - 1)
+        digit = (low // step) % 10
+        head = str(low // step // 10) if low // step >= 10 else ""
+        choice = str(digit) if span == 0 else f"[{digit}-{digit + span}]"
+        parts.append(head + choice + "[0-9]" * (len(str(step)) - 1))
+        low += (span + 1) * step
+    return "|".join(parts)

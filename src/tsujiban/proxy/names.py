@@ -1,0 +1,47 @@
+"""Names that the rendered resources, the ADS server and the access log must agree on."""
+
+from __future__ import annotations
+
+OUTBOUND_PORT = 15001
+INBOUND_PORT = 15006
+HEALTH_PORT = 15021
+
+AGENT_CLUSTER = "agent"  # static: the node agent's Unix socket (ADS and access log)
+
+OUTBOUND = "outbound"  # listener: what the application sends
+OUTBOUND_INNER = "outbound-inner"  # internal listener: after a service's endpoint was chosen
+INBOUND = "inbound"  # listener: what others send
+INBOUND_INNER = "inbound-inner"  # internal listener: what came out of a tunnel
+
+APP = "app"  # cluster: the application, at the original destination
+PASSTHROUGH = "passthrough"  # cluster: the original destination, in the clear
+
+RBAC_CONNECT = "rbac-connect"  # ECDS: may this peer open a tunnel to this port
+RBAC_HTTP = "rbac-http"  # ECDS: may this request pass
+RBAC_EGRESS = "rbac-egress"  # ECDS: names the rule that let a connection out
+
+IDENTITY_SECRET = "identity"  # noqa: S105 - the name of a secret, not one
+TRUST_SECRET = "trust"  # noqa: S105
+
+ALPN = "tsujiban/1"  # what a tunnel says of itself in its TLS handshake
+
+# filter state, shared from a tunnel's connection with the connection inside it
+PEER_STATE = "tsujiban.peer"  # authenticated SPIFFE ID, or PLAINTEXT
+DECISION_STATE = "tsujiban.decision"  # class and rule ids, as `decision_name` writes them
+TLS_STATE = "tsujiban.tls"
+PLAINTEXT = "plaintext"
+
+# rule ids of refusals that no policy wrote
+IDENTITY_RULE = "_mesh/identity"  # the authenticated identity does not own the source address
+UNKNOWN_RULE = "_mesh/unknown-destination"  # an address of the pods' networks that nobody owns
+PATH_RULE = "_http/path"  # a path that two parsers may read differently
+
+
+def mesh_cluster(identity: str) -> str:
+    """Cluster of tunnels to endpoints of `identity`."""
+    return f"mesh|{identity}"
+
+
+def service_cluster(service: str, port: int) -> str:
+    """Cluster of the ready endpoints of a service's port."""
+    return f"service|{service}|{port}"

@@ -1,0 +1,165 @@
+"""Tables of decisions as Envoy matchers: who, from where, to which port, then the request.
+
+The tree is keyed: an exact map on the authenticated identity, a trie on the source address, an
+exact map on the port, and only then the short ordered list of what looks at the request. So the
+cost of a request does not grow with the number of policies.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from tsujiban.proxy import matchers, names
+from tsujiban.proxy.decisions import (
+    Admission,
+    Class,
+    Decision,
+    Leaf,
+    Not,
+    Text,
+    admit,
+    decision_name,
+)
+from tsujiban.proxy.matchers import Json
+from tsujiban.proxy.table import Interval, Row, Table
+
+Render = Callable[[Decision], Json]
+
+_NARROW = 16  # ports of an interval that are listed one by one, rather than as an expression
+_ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+
+# Encoded NUL, dot, slash, backslash, percent sign, or `..` with parameters: after normalisation
+# these are what two parsers may read as different paths.
+_AMBIGUOUS_PATH = r"[^?]*(%(00|2[eEfF5]|5[cC])|/\.\.;|/\.;)[^?]*(\?.*)?"
+
+
+def admission(render: Callable[[Admission], Json]) -> Render:
+    """Render the first look at a connection."""
+
+    def one(decision: Decision) -> Json:
+        seen = admit(decision)
+        if isinstance(seen, Admission):
+            return render(seen)
+        return matchers.ordered([(matchers.predicate(seen.test), one(seen.then))], one(seen.otherwise))
+
+    return one
+
+
+def connect_verdict(seen: Admission) -> Json:
+    """RBAC on a tunnel's CONNECT: refuse what nothing could be allowed on."""
+    return matchers.rbac_action(seen.name, allow=seen.kind is not Class.DENY)
+
+
+def bytes_verdict(seen: Admission) -> Json:
+    """RBAC on a connection that is not inspected: refuse what is not allowed as plain bytes."""
+    kind = Class.TCP if seen.kind is Class.TCP else Class.DENY
+    return matchers.rbac_action(decision_name(kind, seen.rules), allow=kind is Class.TCP)
+
+
+def request(decision: Decision) -> Json:
+    """RBAC on one HTTP request, to the letter."""
+    steps: list[tuple[Json, Json]] = []
+    while not isinstance(decision, Leaf):
+        steps.append((matchers.predicate(decision.test), request(decision.then)))
+        decision = decision.otherwise
+    kind = Class.INSPECT if decision.allow else Class.DENY
+    verdict = matchers.rbac_action(decision_name(kind, decision.rules), allow=decision.allow)
+    return matchers.ordered(steps, verdict)
+
+
+def by_port(intervals: tuple[Interval, ...], render: Render) -> Json:
+    """Look the destination port up."""
+    width: Counter[Decision] = Counter()
+    for one in intervals:
+        width[one.decision] += one.last - one.first + 1
+    common = width.most_common(1)[0][0]
+    listed: dict[str, Json] = {}
+    steps: list[tuple[Json, Json]] = []
+    for one in intervals:
+        if one.decision == common:
+            continue
+        target = render(one.decision)
+        if one.last - one.first < _NARROW:
+            listed.update({str(port): target for port in range(one.first, one.last + 1)})
+        else:
+            regex = matchers.range_regex(one.first, one.last)
+            test = matchers.value(matchers.DESTINATION_PORT, safe_regex={"regex": regex})
+            steps.append((test, target))
+    otherwise = matchers.ordered(steps, render(common))
+    return matchers.exact(matchers.DESTINATION_PORT, listed, otherwise)
+
+
+def by_address(
+    source: Json,
+    rows: tuple[Row, ...],
+    render: Render,
+    otherwise: Json | None = None,
+    rest: Mapping[int, tuple[Interval, ...]] | None = None,
+) -> Json:
+    """Look an address up. `rest` decides for what no row holds, of its IP version."""
+    ranges = [(row.cell.prefixes, by_port(row.intervals, render)) for row in rows]
+    listed = {prefix for row in rows for prefix in row.cell.prefixes}
+    for version, intervals in (rest or {}).items():
+        if _ANYWHERE[version] not in listed:
+            ranges.append(((_ANYWHERE[version],), by_port(intervals, render)))
+    return matchers.longest_prefix(source, ranges, otherwise)
+
+
+def by_identity(source: Json, table: Table, render: Render, plaintext: bool) -> Json:
+    """Look the authenticated identity up, then the source address among those that it owns."""
+    foreign = decision_name(Class.DENY, (names.IDENTITY_RULE,))
+    refuse = matchers.rbac_action(foreign, allow=False)
+    known = {
+        identity: by_address(matchers.SOURCE_IP, rows, render, refuse)
+        for identity, rows in table.rows.items()
+        if identity
+    }
+    if plaintext:
+        known[names.PLAINTEXT] = by_address(
+            matchers.SOURCE_IP, table.rows.get("", ()), render, None, table.rest
+        )
+    return matchers.exact(source, known, refuse)
+
+
+def connect_rbac(table: Table) -> Json:
+    """The HTTP RBAC filter in front of tunnels."""
+    tree = by_identity(matchers.URI_SAN, table, admission(connect_verdict), plaintext=False)
+    return _http_filter(tree)
+
+
+def http_rbac(table: Table) -> Json:
+    """The HTTP RBAC filter in front of the application."""
+    tree = by_identity(matchers.filter_state(names.PEER_STATE), table, request, plaintext=True)
+    ambiguous = Text(header=":path", regex=_AMBIGUOUS_PATH)
+    relative = Not(term=Text(header=":path", prefix="/"))
+    refuse = matchers.rbac_action(decision_name(Class.DENY, (names.PATH_RULE,)), allow=False)
+    steps = [(matchers.predicate(ambiguous), refuse)]
+    options = matchers.value(matchers.header(":path"), exact="*")
+    star = {"and_matcher": {"predicate": [matchers.predicate(relative), {"not_matcher": options}]}}
+    steps.append((star, refuse))
+    return _http_filter(matchers.ordered(steps, tree))
+
+
+def egress_rbac(table: Table) -> Json:
+    """The network RBAC filter of outgoing connections. The same tree in the shadow, for only
+    that one leaves the deciding rule's name for the access log."""
+    rows = tuple(row for rows in table.rows.values() for row in rows)
+    tree = by_address(matchers.DESTINATION_IP, rows, admission(bytes_verdict), None, table.rest)["matcher"]
+    return matchers.typed(
+        "envoy.extensions.filters.network.rbac.v3.RBAC",
+        stat_prefix="egress",
+        matcher=tree,
+        shadow_matcher=tree,
+    )
+
+
+def _http_filter(tree: Json) -> Json:
+    return matchers.typed("envoy.extensions.filters.http.rbac.v3.RBAC", matcher=_matcher(tree))
+
+
+def _matcher(on_match: Json) -> Json:
+    if "matcher" in on_match:
+        inner: Json = on_match["matcher"]
+        return inner
+    return {"on_no_match": on_match}

@@ -1,0 +1,32 @@
+"""One endpoint's share of a node's state, as the resources that its sidecar is given. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tsujiban.policy.program import NodeState
+from tsujiban.proxy import clusters, inbound, names, outbound, table
+from tsujiban.proxy.resource import Resources, collect
+
+
+def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str]) -> Resources:
+    """All resources of an endpoint, but its secrets.
+
+    Raises KeyError when the state holds no such endpoint: there is nothing to enforce then, and
+    the sidecar must stay without configuration, which is to say closed.
+    """
+    endpoint = state.endpoints[endpoint_id]
+    networks = tuple(pod_cidrs)
+    incoming = table.ingress(state, endpoint)
+    outgoing = table.egress(state, endpoint, networks)
+    return collect(
+        [
+            clusters.app(),
+            clusters.passthrough(),
+            clusters.internal(names.INBOUND_INNER, names.INBOUND_INNER),
+            *inbound.authorization(incoming),
+            inbound.listener(endpoint, incoming),
+            inbound.inner_listener(endpoint),
+            *outbound.resources(state, endpoint, outgoing, networks),
+        ]
+    )

@@ -1,0 +1,130 @@
+"""One Envoy's aggregated delta stream, without the I/O.
+
+Keeps what the proxy has asked for, what it holds, and what it has been sent but not yet accepted.
+A proxy that comes back tells the versions it holds; what is the same is not sent again, so that
+an agent's restart disturbs no listener.
+
+Protocol: Envoy's xDS documentation, "Incremental xDS".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from envoy.service.discovery.v3 import discovery_pb2
+
+from tsujiban.proxy.resource import Kind, Resource, Resources
+
+_WILDCARD = "*"
+
+
+class _Subscription:
+    """One type on the stream."""
+
+    def __init__(self) -> None:
+        self.wildcard = False
+        self.names: set[str] = set()
+        self.held: dict[str, str] = {}  # version by name, as last sent or told
+
+    def wants(self, name: str) -> bool:
+        return self.wildcard or name in self.names
+
+
+class Session:
+    """State of one stream. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._types: dict[Kind, _Subscription] = {}
+        self._desired: Resources = {}
+        self._waiting: dict[str, tuple[Kind, int]] = {}  # nonce: type, revision
+        self._counter = 0
+        self._revision = 0
+        self._refused: dict[Kind, str] = {}
+
+    def request(
+        self, message: discovery_pb2.DeltaDiscoveryRequest
+    ) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
+        """Take a subscription, an ACK or a NACK; what there is to answer."""
+        try:
+            kind = Kind(message.type_url)
+        except ValueError:
+            return
+        if message.response_nonce:
+            self._acknowledge(message, kind)
+        first = kind not in self._types
+        subscription = self._types.setdefault(kind, _Subscription())
+        subscribed = set(message.resource_names_subscribe)
+        gone = set(message.resource_names_unsubscribe)
+        if first:
+            subscription.held.update(message.initial_resource_versions)
+            subscription.wildcard = not subscribed
+        else:
+            for name in subscribed:
+                subscription.held.pop(name, None)
+        if _WILDCARD in subscribed:
+            subscription.wildcard = True
+        if _WILDCARD in gone:
+            subscription.wildcard = False
+        subscription.names |= subscribed - {_WILDCARD}
+        subscription.names -= gone
+        for name in gone:
+            subscription.held.pop(name, None)
+        if first or subscribed:
+            yield from self._difference(kind)
+
+    def push(self, desired: Resources, revision: int) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
+        """Make `desired`, the meaning of `revision`, what the proxy should hold."""
+        self._desired = desired
+        self._revision = revision
+        for kind in Kind:
+            yield from self._difference(kind)
+
+    def settled(self, revision: int) -> bool:
+        """Whether the proxy has answered everything that `revision` meant for it."""
+        return self._revision >= revision and not any(sent <= revision for _, sent in self._waiting.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether the proxy listens: it has accepted its listeners, and nothing is under way."""
+        listeners = self._types.get(Kind.LISTENER)
+        return listeners is not None and bool(listeners.held) and not self._waiting
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the proxy refused, and has not been sent anew since."""
+        return tuple(self._refused[kind] for kind in Kind if kind in self._refused)
+
+    def _acknowledge(self, message: discovery_pb2.DeltaDiscoveryRequest, kind: Kind) -> None:
+        if self._waiting.pop(message.response_nonce, None) is None:
+            return
+        if message.HasField("error_detail"):
+            self._refused[kind] = f"Envoy refused a {kind.name.lower()}: {message.error_detail.message}"
+        else:
+            self._refused.pop(kind, None)
+
+    def _difference(self, kind: Kind) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
+        subscription = self._types.get(kind)
+        if subscription is None:
+            return
+        desired = self._desired.get(kind, {})
+        changed: list[Resource] = [
+            one
+            for name, one in desired.items()
+            if subscription.wants(name) and subscription.held.get(name) != one.version
+        ]
+        removed = [name for name in subscription.held if name not in desired]
+        if not changed and not removed:
+            return
+        self._counter += 1
+        response = discovery_pb2.DeltaDiscoveryResponse(
+            type_url=kind, nonce=str(self._counter), removed_resources=removed
+        )
+        for one in changed:
+            resource = response.resources.add(name=one.name, version=one.version)
+            resource.resource.type_url = kind
+            resource.resource.value = one.encoded()
+            subscription.held[one.name] = one.version
+        for name in removed:
+            del subscription.held[name]
+        self._waiting[response.nonce] = (kind, self._revision)
+        yield response
