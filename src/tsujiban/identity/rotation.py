@@ -85,6 +85,7 @@ class _Entry:
         self.svid: Svid | None = None
         self.error = ""
         self.task: asyncio.Task[None] | None = None
+        self.obtained = asyncio.Event()
 
 
 class SvidManager:
@@ -134,6 +135,10 @@ class SvidManager:
         if entry is None or entry.svid is None or entry.svid.not_after <= self._clock():
             return None
         return entry.svid
+
+    async def until(self, pod: str) -> None:
+        """Wait until `ensure` has obtained the pod's first SVID. Raises KeyError when it was not called."""
+        await self._entries[pod].obtained.wait()
 
     def status(self) -> list[SvidStatus]:
         """One line per pod, by name."""
@@ -193,6 +198,7 @@ class SvidManager:
             failures = 0
             entry.svid, entry.error = svid, ""
             self._on_update(pod, svid)
+            entry.obtained.set()
             await self._sleep_until(next_renewal(svid.not_before, svid.not_after, self._spread()))
 
     async def _obtain(self, pod: str, spiffe_id: str) -> Svid:

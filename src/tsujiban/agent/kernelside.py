@@ -1,0 +1,110 @@
+"""The kernel post of this node: programmed, watched over, and followed by the end of what it forbids.
+
+nftables work blocks, so it runs on one thread at a time, in the node's network namespace, where
+the whole agent lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from tsujiban.kernel import services
+from tsujiban.kernel.apply import KernelPost
+from tsujiban.kernel.conntrack import Connection, Conntrack, Ended
+from tsujiban.kernel.keeper import TableKeeper
+from tsujiban.kernel.nft import Nft, NftError
+from tsujiban.kernel.render import Settings
+from tsujiban.policy.evaluate import evaluate
+from tsujiban.policy.flow import Flow, Post
+from tsujiban.policy.program import Action, NodeState
+from tsujiban.policy.world import World
+
+log = structlog.get_logger(__name__)
+
+VERIFY_SECONDS = 2.0
+
+
+class KernelSide:
+    """Policy table, service addresses and connection tracking of this node."""
+
+    name = "kernel"
+
+    def __init__(self, dns_address: str, ended: Callable[[Sequence[Ended]], None]) -> None:
+        """`ended` is told which connections a change has ended."""
+        self._post = KernelPost(Settings(dns_addresses=(dns_address,)))
+        self._nft = Nft()
+        self._services = TableKeeper(self._nft, services.TABLE)
+        self._local = (dns_address,)
+        self._conntrack = Conntrack()
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._enforced_once = False
+        self.repairs = 0
+
+    def interfaces(self) -> Mapping[str, str]:
+        """Endpoint ids by interface, as in force."""
+        return self._post.rendered.interfaces if self._post.rendered else {}
+
+    def long_ids(self) -> Mapping[str, str]:
+        """Rule ids by their stand-in in log prefixes, as in force."""
+        return self._post.rendered.long_ids if self._post.rendered else {}
+
+    async def enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
+        """Program the kernel; then end the connections that are now denied."""
+        try:
+            return await asyncio.to_thread(self._enforce, state, endpoints)
+        except (NftError, OSError) as error:
+            return (str(error),)
+
+    def _enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
+        with self._lock:
+            applied = self._post.sync(state, state.revision)
+            self._services.apply(services.render(state, self._local))
+            ended = self._end_denied(state, endpoints)
+        if ended:
+            self._ended(ended)
+        return applied.problems
+
+    def _end_denied(self, state: NodeState, endpoints: set[str] | None) -> tuple[Ended, ...]:
+        names = state.endpoints.keys() if endpoints is None else endpoints & state.endpoints.keys()
+        addresses = {address for name in names for address in state.endpoints[name].addresses}
+        if not addresses:
+            return ()
+        world = World(state)
+        return self._conntrack.end_denied(addresses, lambda connection: _denied(world, connection))
+
+    async def watch(self) -> None:
+        """Look after the tables: what somebody else changes is put right, and said. Until cancelled."""
+        while True:
+            await asyncio.sleep(VERIFY_SECONDS)
+            try:
+                differences = await asyncio.to_thread(self._verify)
+            except (NftError, OSError) as error:
+                log.error("the kernel's table cannot be verified", reason=str(error))
+                continue
+            if differences:
+                self.repairs += 1
+                log.error("somebody changed the policy table; repaired", differences=differences)
+
+    def _verify(self) -> tuple[str, ...]:
+        with self._lock:
+            return self._post.verify()
+
+
+def _denied(world: World, connection: Connection) -> str | None:
+    """The rule that denies a connection now, as the kernel sees it."""
+    flow = Flow(
+        source=connection.source,
+        destination=connection.destination,
+        protocol=connection.protocol,
+        port=connection.destination_port,
+        source_port=connection.source_port,
+        icmp_type=connection.icmp_type,
+        icmp_code=connection.icmp_code,
+    )
+    verdict = evaluate(world, flow, Post.KERNEL)
+    return verdict.decided_by[0] if verdict.verdict is Action.DENY else None

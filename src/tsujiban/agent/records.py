@@ -1,0 +1,77 @@
+"""What the two posts have seen, as flow records of one form. Pure."""
+
+from __future__ import annotations
+
+from tsujiban.kernel.conntrack import Ended
+from tsujiban.kernel.nflog import KernelEvent
+from tsujiban.policy.program import Action
+from tsujiban.proxy.accesslog import ProxyEvent
+from tsujiban.wire.messages import Flow
+
+KERNEL, PROXY = "kernel", "proxy"
+
+
+def of_kernel(event: KernelEvent, node: str) -> Flow | None:
+    """The record of a kernel decision; None for what decides nothing (Log rules, staged policies)."""
+    if event.staged or event.verdict not in (Action.ALLOW, Action.DENY):
+        return None
+    return Flow(
+        time_ns=event.time_ns,
+        node=node,
+        post=KERNEL,
+        direction=str(event.direction),
+        endpoint=event.endpoint,
+        verdict=str(event.verdict),
+        rule=event.rule,
+        source=event.packet.source,
+        source_port=event.packet.source_port,
+        destination=event.packet.destination,
+        destination_port=event.packet.destination_port,
+        protocol=event.packet.protocol,
+    )
+
+
+def of_proxy(event: ProxyEvent, node: str) -> Flow:
+    """The record of a proxy decision."""
+    return Flow(
+        time_ns=event.time_ns,
+        node=node,
+        post=PROXY,
+        direction=event.direction,
+        endpoint=event.endpoint,
+        verdict=event.verdict,
+        rule=event.rule,
+        source=event.source,
+        source_port=event.source_port,
+        destination=event.destination,
+        destination_port=event.destination_port,
+        protocol=6,
+        peer=event.peer,
+        method=event.method,
+        path=event.path,
+        status=event.status,
+        tls=event.tls,
+        detail=event.detail,
+        bytes_in=event.bytes_in,
+        bytes_out=event.bytes_out,
+    )
+
+
+def of_ended(ended: Ended, node: str, time_ns: int, endpoint: str) -> Flow:
+    """The record of a connection that a change of policy has ended."""
+    connection = ended.connection
+    return Flow(
+        time_ns=time_ns,
+        node=node,
+        post=KERNEL,
+        direction="ingress",
+        endpoint=endpoint,
+        verdict="deny",
+        rule=ended.rule,
+        source=connection.source,
+        source_port=connection.source_port,
+        destination=connection.destination,
+        destination_port=connection.destination_port,
+        protocol=connection.protocol,
+        detail="ended by a change of policy",
+    )

@@ -1,0 +1,151 @@
+"""Pods in the mesh by a sidecar of their own: an Envoy in the pod's sandbox, under its own user.
+
+A sidecar is given one directory: its bootstrap, and the socket on which this agent answers it and
+nobody else. Its uid may open that socket, and whoever connects must also be in the pod's own
+network namespace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tsujiban.agent.containers import Place, process_name, sandbox_of
+from tsujiban.agent.sandbox import Mount
+from tsujiban.identity.rotation import SvidManager
+from tsujiban.kernel import redirect
+from tsujiban.policy.program import EndpointProgram, NodeState
+from tsujiban.proxy import binary
+from tsujiban.proxy.bootstrap import argv, bootstrap
+from tsujiban.proxy.post import ProxyPost
+from tsujiban.resources.kinds.core import Pod
+from tsujiban.supervise.client import SupervisorClient
+from tsujiban.supervise.spec import ProcessSpec, Restart
+
+SIDECAR = "sidecar"
+INSIDE = "/run/tsujiban-proxy"  # where a sidecar sees its directory
+SOCKET = "proxy.sock"
+CONFIG = "bootstrap.json"
+READY_SECONDS = 20.0
+ENFORCED_SECONDS = 10.0
+
+
+class Sidecars:
+    """The sidecars of this node: a `PodMesh`, and the proxy post of the enforcer."""
+
+    name = "proxy"
+
+    def __init__(
+        self, run_dir: Path, post: ProxyPost, svids: SvidManager, supervisor: SupervisorClient
+    ) -> None:
+        self._run_dir = run_dir
+        self._post = post
+        self._svids = svids
+        self._supervisor = supervisor
+        self._binary = binary.locate()
+        self._served: dict[str, str] = {}  # endpoint id -> pod uid
+
+    # ------------------------------------------------------------ the enforcer's view
+
+    async def enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
+        """Give the sidecars their part, and wait for their word."""
+        self._post.update(state, endpoints)
+        try:
+            async with asyncio.timeout(ENFORCED_SECONDS):
+                return await self._post.enforced(state.revision)
+        except TimeoutError:
+            return (f"a sidecar has not answered within {ENFORCED_SECONDS:.0f} s",)
+
+    # ------------------------------------------------------------ the pods' view
+
+    async def join(self, key: str, pod: Pod, place: Place, program: EndpointProgram) -> None:
+        """See `PodMesh.join`."""
+        sandbox = sandbox_of(pod, place)
+        await asyncio.to_thread(
+            redirect.apply, sandbox.netns_path, redirect.Redirect(proxy_uid=place.sidecar_uid)
+        )
+        await self._serve(key, pod, place, sandbox.netns_path)
+        self._svids.ensure(key, program.identity)
+        await self._supervisor.start(self.process(pod, place))
+        async with asyncio.timeout(READY_SECONDS):
+            await self._svids.until(key)
+            await self._post.until_ready(key)
+
+    async def leave(self, key: str, pod: Pod, place: Place) -> None:
+        """See `PodMesh.leave`."""
+        await self._supervisor.stop(process_name(place.node, pod.metadata.uid, SIDECAR))
+        if self._served.get(key) == pod.metadata.uid:
+            del self._served[key]
+            await self._post.remove(key)
+            self._svids.remove(key)
+        await asyncio.to_thread(_remove_directory, self.directory(pod))
+
+    def ready(self, key: str) -> bool:
+        """See `PodMesh.ready`."""
+        return self._post.ready(key) and self._svids.get(key) is not None
+
+    def directory(self, pod: Pod) -> Path:
+        """A sidecar's own directory, as the node sees it."""
+        return self._run_dir / "pods" / pod.metadata.uid
+
+    def process(self, pod: Pod, place: Place) -> ProcessSpec:
+        """The sidecar's process."""
+        config, directory = f"{INSIDE}/{CONFIG}", str(self.directory(pod))
+        return sandbox_of(pod, place).process(
+            process_name(place.node, pod.metadata.uid, SIDECAR),
+            tuple(argv(self._binary, Path(config))),
+            uid=place.sidecar_uid,
+            gid=place.sidecar_uid,
+            mounts=(Mount(directory, INSIDE),),
+            restart=Restart.ALWAYS,
+            grace=5.0,
+            order=4,
+        )
+
+    async def _serve(self, key: str, pod: Pod, place: Place, netns: str) -> None:
+        if self._served.get(key) == pod.metadata.uid:
+            return
+        if key in self._served:
+            await self._post.remove(key)
+        directory = self.directory(pod)
+        config = bootstrap(key, Path(INSIDE, SOCKET))
+        await asyncio.to_thread(_make_directory, directory, place.sidecar_uid, msgspec.json.encode(config))
+        expected = os.stat(netns)
+
+        def authorize(pid: int, _uid: int) -> bool:
+            return _in_namespace(pid, expected)
+
+        await self._post.add(key, directory / SOCKET, place.sidecar_uid, authorize)
+        self._served[key] = pod.metadata.uid
+        svid = self._svids.get(key)
+        if svid is not None:
+            self._post.set_secret(key, svid)
+
+
+def _in_namespace(pid: int, expected: os.stat_result) -> bool:
+    """Whether a process is in the network namespace whose inode is `expected`."""
+    try:
+        found = os.stat(f"/proc/{pid}/ns/net")
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (expected.st_dev, expected.st_ino)
+
+
+def _make_directory(directory: Path, uid: int, config: bytes) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(directory / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(config)
+        os.fchown(file.fileno(), uid, uid)
+    os.chown(directory, uid, uid)
+
+
+def _remove_directory(directory: Path) -> None:
+    for name in (SOCKET, CONFIG):
+        (directory / name).unlink(missing_ok=True)
+    if directory.exists():
+        directory.rmdir()
