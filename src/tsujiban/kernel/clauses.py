@@ -11,12 +11,12 @@ address of the other IP version. Anonymous sets are avoided: they cost superline
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Protocol
 
-from tsujiban.policy.program import Icmp, PortRange, Ports, Rule, Side
+from tsujiban.policy.program import Action, Icmp, PortRange, Ports, Rule, Side
 
 PORTED = frozenset({6, 17, 33, 132, 136})  # TCP, UDP, DCCP, SCTP, UDP-Lite: ports come first in the header
 ICMP = frozenset({1, 58})
@@ -24,19 +24,15 @@ _IP = {4: "ip", 6: "ip6"}
 _PORT = {"saddr": "sport", "daddr": "dport"}
 
 
-class MissingSetError(LookupError):
-    """A rule names a set that the node's state does not hold."""
-
-
 class Sets(Protocol):
     """Where the names of nftables sets come from; asking for one makes it part of the table."""
 
-    def addresses(self, set_id: str, version: int) -> str:
-        """Members of an AddressSet. Raises MissingSetError."""
+    def addresses(self, set_id: str, version: int) -> str | None:
+        """Members of an AddressSet; None when the state does not hold it."""
         ...
 
-    def services(self, set_id: str, version: int) -> str:
-        """Members of a ServiceSet. Raises MissingSetError."""
+    def services(self, set_id: str, version: int) -> str | None:
+        """Members of a ServiceSet; None when the state does not hold it."""
         ...
 
     def networks(self, nets: Iterable[str], version: int) -> str:
@@ -80,18 +76,30 @@ class _Protocols:
 
 
 _Branch = tuple[_Protocols, tuple[str, ...]]  # protocols, and what else must match
+_Limit = Callable[[_Protocols], _Protocols]
 
 
-def matches(rule: Rule, sets: Sets) -> tuple[str, ...]:
+def _ported(have: _Protocols) -> _Protocols:
+    return have.among(PORTED)
+
+
+def _no_icmp(have: _Protocols) -> _Protocols:
+    return have.without(ICMP)
+
+
+def matches(rule: Rule, sets: Sets, missing: Callable[[Rule, str], None]) -> tuple[str, ...]:
     """The nftables matches that together match what `rule` matches at layers 3 and 4.
 
     "" matches every packet; () means that no packet can match. The HTTP clause is not looked at.
-    Raises MissingSetError.
+    `missing` is told of sets that are not there: their clauses fail, and in a Deny are satisfied.
     """
-    versions: Sequence[int | None] = (4, 6) if _about_addresses(rule) else (None,)
-    if rule.ip_version is not None:
-        versions = (rule.ip_version,)
-    return tuple(text for version in versions for text in _matches(rule, version, sets))
+    if rule.ip_version is None and not _about_addresses(rule):
+        return tuple(_Matcher(rule, 4, sets, missing).texts())
+    return tuple(
+        f"meta nfproto ipv{version} {text}".rstrip()
+        for version in ((rule.ip_version,) if rule.ip_version else (4, 6))
+        for text in _Matcher(rule, version, sets, missing).texts()
+    )
 
 
 def _about_addresses(rule: Rule) -> bool:
@@ -107,47 +115,118 @@ def _about_addresses(rule: Rule) -> bool:
     )
 
 
-def _matches(rule: Rule, version: int | None, sets: Sets) -> list[str]:
-    protocols = _Protocols(frozenset(rule.protocols), bool(rule.protocols))
-    branches: list[_Branch] = [(protocols.without(frozenset(rule.not_protocols)), ())]
-    for address, side in (("saddr", rule.src), ("daddr", rule.dst)):
-        if version is not None:
-            terms = _address_terms(address, side, version, sets)
-            if terms is None:
-                return []
-            branches = [(have, (*before, *terms)) for have, before in branches]
-        branches = _services(branches, address, side.services, version, sets)
+class _Matcher:
+    """One rule as packets of one IP version see it."""
+
+    def __init__(self, rule: Rule, version: int, sets: Sets, missing: Callable[[Rule, str], None]) -> None:
+        self._rule = rule
+        self._version = version
+        self._sets = sets
+        self._missing = missing
+        self._closing = rule.action is Action.DENY
+
+    def texts(self) -> list[str]:
+        """The matches."""
+        rule = self._rule
+        protocols = _Protocols(frozenset(rule.protocols), bool(rule.protocols))
+        branches: list[_Branch] = [(protocols.without(frozenset(rule.not_protocols)), ())]
+        for address, side in (("saddr", rule.src), ("daddr", rule.dst)):
+            branches = self._side(branches, address, side)
+        if rule.icmp is not None:
+            branches = _icmp(branches, rule.icmp)
+        if rule.not_icmp is not None:
+            branches = _not_icmp(branches, rule.not_icmp)
+        return [
+            " ".join(filter(None, (have.text(self._sets), *terms)))
+            for have, terms in branches
+            if not have.impossible()
+        ]
+
+    def _side(self, branches: list[_Branch], address: str, side: Side) -> list[_Branch]:
+        terms = self._addresses(address, side)
+        if terms is None:
+            return []
+        branches = [(have, (*before, *terms)) for have, before in branches]
+        if side.services:
+            branches = _either(branches, self._triples(address, side.services, _ported))
         if side.ports is not None:
-            branches = _ports(branches, address, side.ports, version, sets)
+            ranges = (
+                [(_ported, f"th {_PORT[address]} {self._range(side.ports)}")] if side.ports.ranges else []
+            )
+            branches = _either(branches, [*ranges, *self._triples(address, side.ports.named, _no_icmp)])
         if side.not_ports is not None:
-            branches = _not_ports(branches, address, side.not_ports, version, sets)
-    if rule.icmp is not None:
-        branches = _icmp(branches, rule.icmp)
-    if rule.not_icmp is not None:
-        branches = _not_icmp(branches, rule.not_icmp)
-    family = "" if version is None else f"meta nfproto ipv{version}"
-    return [
-        " ".join(filter(None, (family, have.text(sets), *terms)))
-        for have, terms in branches
-        if not have.impossible()
-    ]
+            branches = self._not_ports(branches, address, side.not_ports)
+        return branches
+
+    def _addresses(self, address: str, side: Side) -> tuple[str, ...] | None:
+        """What must hold of one end's address; None when none of this IP version can match."""
+        field = f"{_IP[self._version]} {address}"
+        terms = []
+        nets = _of_version(side.nets or (), self._version)
+        if side.nets is not None:
+            if not nets:
+                return None
+            terms.append(self._nets(field, "", nets))
+        nets = _of_version(side.not_nets, self._version)
+        if nets:
+            terms.append(self._nets(field, "!= ", nets))
+        for sign, names in (("", side.sets), ("!= ", side.not_sets)):
+            for set_id in names:
+                known = self._sets.addresses(set_id, self._version)
+                if known is not None:
+                    terms.append(f"{field} {sign}@{known}")
+                elif not self._lacks(set_id):
+                    return None
+        return tuple(terms)
+
+    def _lacks(self, set_id: str) -> bool:
+        """Report a missing set; whether a clause that needs it is satisfied."""
+        self._missing(self._rule, set_id)
+        return self._closing
+
+    def _nets(self, field: str, sign: str, nets: list[str]) -> str:
+        name = nets[0] if len(nets) == 1 else f"@{self._sets.networks(nets, self._version)}"
+        return f"{field} {sign}{name}"
+
+    def _range(self, ports: Ports) -> str:
+        if len(ports.ranges) > 1:
+            return f"@{self._sets.ports(ports.ranges)}"
+        only = ports.ranges[0]
+        return str(only.first) if only.first == only.last else f"{only.first}-{only.last}"
+
+    def _triples(self, address: str, names: Sequence[str], lacking: _Limit) -> list[tuple[_Limit, str]]:
+        """Alternatives: (address, protocol, port) in one of the sets."""
+        found: list[tuple[_Limit, str]] = []
+        for set_id in names:
+            known = self._sets.services(set_id, self._version)
+            if known is not None:
+                found.append((_ported, f"{_triple(address, self._version)} @{known}"))
+            elif self._lacks(set_id):
+                found.append((lacking, ""))
+        return found
+
+    def _not_ports(self, branches: list[_Branch], address: str, ports: Ports) -> list[_Branch]:
+        """None of the ports; what has no ports has none of them."""
+        refused = [f"th {_PORT[address]} != {self._range(ports)}"] if ports.ranges else []
+        undecidable = False
+        for set_id in ports.named:
+            known = self._sets.services(set_id, self._version)
+            if known is not None:
+                refused.append(f"{_triple(address, self._version)} != @{known}")
+            else:
+                undecidable |= not self._lacks(set_id)
+        found: list[_Branch] = []
+        for have, terms in branches:
+            if undecidable:
+                found.append((have.among(ICMP), terms))
+            else:
+                found += [(have.among(PORTED), (*terms, *refused)), (have.without(PORTED), terms)]
+        return found
 
 
-def _address_terms(address: str, side: Side, version: int, sets: Sets) -> tuple[str, ...] | None:
-    """What must hold of one end's address; None when none of this IP version can match."""
-    field = f"{_IP[version]} {address}"
-    terms = []
-    if side.nets is not None:
-        nets = _of_version(side.nets, version)
-        if not nets:
-            return None
-        terms.append(_network_term(field, "", nets, version, sets))
-    nets = _of_version(side.not_nets, version)
-    if nets:
-        terms.append(_network_term(field, "!= ", nets, version, sets))
-    terms += [f"{field} @{sets.addresses(name, version)}" for name in side.sets]
-    terms += [f"{field} != @{sets.addresses(name, version)}" for name in side.not_sets]
-    return tuple(terms)
+def _either(branches: list[_Branch], alternatives: Sequence[tuple[_Limit, str]]) -> list[_Branch]:
+    """Every branch with every alternative, within the protocols that the alternative is about."""
+    return [(limit(have), (*terms, term)) for have, terms in branches for limit, term in alternatives]
 
 
 def _of_version(nets: Iterable[str], version: int) -> list[str]:
@@ -155,68 +234,8 @@ def _of_version(nets: Iterable[str], version: int) -> list[str]:
     return sorted(str(net) for net in parsed if net.version == version)
 
 
-def _network_term(field: str, sign: str, nets: list[str], version: int, sets: Sets) -> str:
-    if len(nets) == 1:
-        return f"{field} {sign}{nets[0]}"
-    return f"{field} {sign}@{sets.networks(nets, version)}"
-
-
-def _triple(address: str, version: int | None) -> str:
-    if version is None:
-        raise ValueError("a set of (address, protocol, port) needs an IP version")
+def _triple(address: str, version: int) -> str:
     return f"{_IP[version]} {address} . meta l4proto . th {_PORT[address]}"
-
-
-def _services(
-    branches: list[_Branch], address: str, names: Sequence[str], version: int | None, sets: Sets
-) -> list[_Branch]:
-    if not names or version is None:
-        return branches
-    field = _triple(address, version)
-    return [
-        (have.among(PORTED), (*terms, f"{field} @{sets.services(name, version)}"))
-        for have, terms in branches
-        for name in names
-    ]
-
-
-def _range(ports: Ports, sets: Sets) -> str:
-    if len(ports.ranges) > 1:
-        return f"@{sets.ports(ports.ranges)}"
-    only = ports.ranges[0]
-    return str(only.first) if only.first == only.last else f"{only.first}-{only.last}"
-
-
-def _ports(
-    branches: list[_Branch], address: str, ports: Ports, version: int | None, sets: Sets
-) -> list[_Branch]:
-    alternatives = [f"th {_PORT[address]} {_range(ports, sets)}"] if ports.ranges else []
-    alternatives += [
-        f"{_triple(address, version)} @{sets.services(name, version)}"
-        for name in ports.named
-        if version is not None
-    ]
-    return [(have.among(PORTED), (*terms, term)) for have, terms in branches for term in alternatives]
-
-
-def _not_ports(
-    branches: list[_Branch], address: str, ports: Ports, version: int | None, sets: Sets
-) -> list[_Branch]:
-    """None of the ports; what has no ports has none of them."""
-    refused = [f"th {_PORT[address]} != {_range(ports, sets)}"] if ports.ranges else []
-    refused += [
-        f"{_triple(address, version)} != @{sets.services(name, version)}"
-        for name in ports.named
-        if version is not None
-    ]
-    return [
-        branch
-        for have, terms in branches
-        for branch in (
-            (have.among(PORTED), (*terms, *refused)),
-            (have.without(PORTED), terms),
-        )
-    ]
 
 
 def _icmp(branches: list[_Branch], icmp: Icmp) -> list[_Branch]:

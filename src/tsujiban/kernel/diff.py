@@ -105,7 +105,7 @@ def _elements(where: str, held: Set | None, wanted: Set) -> Iterator[str]:
 
 
 def _element(item: Set, key: str, data: str) -> str:
-    if item.type.startswith("ifname"):
-        interface, separator, rest = key.partition(" ")
-        key = f'"{interface}"{separator}{rest}'
+    if "ifname" in item.type:  # names of interfaces may look like anything: they are quoted
+        pairs = zip(item.type.split(" . "), key.split(" . "), strict=True)
+        key = " . ".join(f'"{part}"' if of == "ifname" else part for of, part in pairs)
     return f"{key} : {data}" if item.data else key

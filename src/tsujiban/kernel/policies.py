@@ -9,33 +9,26 @@
 Policy and tier chains are shared by all endpoints that see them alike. A direction has its own
 base chain, so that `accept` ends that direction and not the packet's way.
 
-**HTTP clauses.** The kernel cannot see a request, so it must let pass whatever the endpoint's
-proxy might allow, and nothing more. Behind a proxy ("proxied"):
+**HTTP clauses.** The kernel cannot see a request. Where the endpoint's proxy will see it (TCP, at
+the destination, in the mesh), an Allow with an HTTP clause lets pass what its layer 3 and 4 part
+matches, since some request may match, and the proxy decides. Deny, Pass and Log with one are gone
+past: whether they apply is for the proxy to say, and what later rules say of a request that they
+do not match is what the proxy may allow. Where no proxy will see it, no HTTP clause ever matches.
 
-- Allow with an HTTP clause: allow. Some request may match; the proxy decides.
-- Deny with an HTTP clause: go on. Some request does not match; what later rules say of that one
-  is what the proxy may allow.
-- Pass with an HTTP clause: both are possible, so evaluation goes on *and* remembers (MAYBE) that
-  the tier may have been left: from there on, in this tier, a deny is a pass.
-
-An endpoint without a proxy has nobody to look at requests: Allow and Log with an HTTP clause
-never match, Deny and Pass become a deny.
-
-**What is missing denies.** A rule that names a set which the state does not hold denies what the
-rest of it matches; a policy which the state does not hold denies everything that reaches it.
+**What is missing denies.** A clause whose set the state does not hold fails an Allow or Pass, and
+is satisfied in a Deny; a tier with a policy that the state does not hold takes a deny as its first
+step.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from msgspec import structs
 
-from tsujiban.kernel.clauses import MissingSetError, matches
+from tsujiban.kernel.clauses import matches
 from tsujiban.kernel.names import name
 from tsujiban.kernel.sets import TableSets
 from tsujiban.kernel.table import Chain, Table
-from tsujiban.kernel.verdicts import CLEAR, MAYBE, PASS, Letter, RuleKey, Verdicts, set_mark, test_mark
+from tsujiban.kernel.verdicts import CLEAR, TEST_PASS, Letter, RuleKey, Verdicts
 from tsujiban.policy.program import (
     Action,
     Direction,
@@ -44,10 +37,10 @@ from tsujiban.policy.program import (
     NodeState,
     PolicyProgram,
     Rule,
-    Side,
     Tier,
 )
 
+_TCP = 6
 _ENFORCED = {
     Action.ALLOW: Letter.ALLOW,
     Action.DENY: Letter.DENY,
@@ -62,14 +55,6 @@ _STAGED = {
 }
 
 
-class Place(NamedTuple):
-    """What makes the same policy's chain differ from place to place."""
-
-    direction: Direction
-    proxied: bool
-    soft: bool = False  # an earlier rule of the tier may have passed
-
-
 def rules_of(policy: PolicyProgram, direction: Direction) -> tuple[Rule, ...]:
     """The policy's rules for one direction."""
     return policy.ingress if direction is Direction.INGRESS else policy.egress
@@ -79,7 +64,7 @@ class PolicyChains:
     """Makes chains of `table` for the endpoints of `state`."""
 
     def __init__(self, state: NodeState, table: Table, sets: TableSets, verdicts: Verdicts) -> None:
-        self._state = state
+        self._policies = state.policies
         self._table = table
         self._sets = sets
         self._verdicts = verdicts
@@ -87,117 +72,77 @@ class PolicyChains:
 
     def endpoint(self, endpoint: EndpointProgram, direction: Direction) -> str:
         """The name of the chain that decides one direction of `endpoint`; it always decides."""
-        place = Place(direction, endpoint.mesh is not Mesh.NONE)
+        proxied = direction is Direction.INGRESS and endpoint.mesh is not Mesh.NONE
         refuse = self._verdicts.goto(Letter.DENY, direction, endpoint.no_profile_id)
         rules = [
-            f"jump {self._tier(tier, place)}"
+            f"jump {self._tier(tier, direction, proxied)}"
             for tier in (endpoint.ingress if direction is Direction.INGRESS else endpoint.egress)
         ]
-        for profile in endpoint.profiles:
-            rules += self._steps(profile, place, endpoint.no_profile_id, refuse)
+        for profile_id in endpoint.profiles:
+            profile = self._policies.get(profile_id)
+            if profile is None:
+                self._missing(profile_id)
+                break
+            # after the tiers there is nothing to pass on to but the next profile
+            rules += self._steps(profile, direction, proxied, CLEAR)
         rules.append(refuse)
         return self._table.add(Chain(name("endpoint", direction, endpoint.id), tuple(rules)))
 
-    def _tier(self, tier: Tier, place: Place) -> str:
-        direction = place.direction
-        key = (str(place.proxied), tier.name, tier.default_action, tier.default_id, *tier.policies)
+    def _tier(self, tier: Tier, direction: Direction, proxied: bool) -> str:
+        key = (str(proxied), tier.name, tier.default_action, tier.default_id, *tier.policies)
         chain = name("tier", direction, *key)
         if chain in self._table.chains:
             return chain
         rules: list[str] = []
         counts = False
         for policy_id in tier.policies:
-            rules += self._steps(policy_id, place, tier.default_id, f"{CLEAR} return")
-            policy = self._state.policies.get(policy_id)
-            counts |= policy is None or not policy.staged
-            place = place._replace(soft=place.soft or _may_maybe(policy, place))
+            policy = self._policies.get(policy_id)
+            if policy is None:
+                self._missing(policy_id)
+                rules = [self._verdicts.goto(Letter.DENY, direction, tier.default_id)]
+                counts = False
+                break
+            rules += self._steps(policy, direction, proxied, f"{CLEAR} return")
+            counts |= not policy.staged
         if counts and tier.default_action is Action.PASS:
             rules.append(self._verdicts.count(RuleKey(Letter.NEXT, direction, tier.default_id)))
         elif counts:
-            if place.soft:
-                rules.append(f"{test_mark(MAYBE)} {CLEAR} return")
             rules.append(self._verdicts.goto(Letter.DENY, direction, tier.default_id))
-        if place.soft:
-            rules.append(CLEAR)
         return self._table.add(Chain(chain, tuple(rules)))
 
-    def _steps(self, policy_id: str, place: Place, missing_id: str, passed: str) -> list[str]:
-        """Evaluate one policy; `passed` is the statement that follows when it passed."""
-        policy = self._state.policies.get(policy_id)
-        if policy is None:
-            self.problems[f"policy {policy_id} is missing: what reaches it is denied"] = None
-            return [self._verdicts.goto(Letter.DENY, place.direction, missing_id)]
-        steps = [f"jump {self._policy(policy, place)}"]
-        if not policy.staged and (place.soft or _has(policy, place.direction, Action.PASS)):
-            steps.append(f"{test_mark(PASS)} {passed}")
+    def _missing(self, policy_id: str) -> None:
+        self.problems[f"policy {policy_id} is missing: what reaches it is denied"] = None
+
+    def _steps(self, policy: PolicyProgram, direction: Direction, proxied: bool, passed: str) -> list[str]:
+        """Evaluate one policy; `passed` is the statement that follows when a rule of it passed."""
+        steps = [f"jump {self._policy(policy, direction, proxied)}"]
+        if not policy.staged and any(rule.action is Action.PASS for rule in rules_of(policy, direction)):
+            steps.append(f"{TEST_PASS} {passed}")
         return steps
 
-    def _policy(self, policy: PolicyProgram, place: Place) -> str:
+    def _policy(self, policy: PolicyProgram, direction: Direction, proxied: bool) -> str:
         # places that make no difference to this policy share one chain
-        place = Place(
-            place.direction,
-            place.proxied and any(rule.http is not None for rule in rules_of(policy, place.direction)),
-            place.soft and not policy.staged and _has(policy, place.direction, Action.DENY),
-        )
-        chain = name("policy", policy.id, *map(str, place))
-        if chain in self._table.chains:
-            return chain
-        rules: list[str] = []
-        for rule in rules_of(policy, place.direction):
-            rules += self._rule(rule, policy, place)
-            if rule.action is Action.PASS and rule.http is not None and place.proxied:
-                place = place._replace(soft=not policy.staged)
-        return self._table.add(Chain(chain, tuple(rules)))
+        proxied = proxied and any(rule.http is not None for rule in rules_of(policy, direction))
+        chain = name("policy", policy.id, direction, str(proxied))
+        if chain not in self._table.chains:
+            rules = (
+                line
+                for rule in rules_of(policy, direction)
+                for line in self._rule(rule, policy, direction, proxied)
+            )
+            self._table.add(Chain(chain, tuple(rules)))
+        return chain
 
-    def _rule(self, rule: Rule, policy: PolicyProgram, place: Place) -> list[str]:
-        try:
-            found = matches(rule, self._sets)
-        except MissingSetError as error:
-            self.problems[f"rule {rule.id}: set {error.args[0]} is missing: the rule denies"] = None
-            if policy.staged:
-                return []
-            rule = _without_sets(rule)
-            found = matches(rule, self._sets)
-        statement = self._statement(rule, place, staged=policy.staged)
-        return [f"{match} {statement}".lstrip() for match in found] if statement else []
-
-    def _statement(self, rule: Rule, place: Place, *, staged: bool) -> str | None:
-        """What to do where the rule's layer 3 and 4 clauses match; None: nothing."""
-        direction, action = place.direction, rule.action
+    def _rule(self, rule: Rule, policy: PolicyProgram, direction: Direction, proxied: bool) -> list[str]:
         if rule.http is not None:
-            if not place.proxied:
-                if action in (Action.ALLOW, Action.LOG):
-                    return None
-                action = Action.DENY
-            elif action is Action.PASS and not staged:
-                return f"{self._verdicts.count(RuleKey(Letter.NEXT, direction, rule.id))} {set_mark(MAYBE)}"
-            elif action is not Action.ALLOW:
-                return None
-        if action is Action.DENY and place.soft and not staged:
-            return self._verdicts.soft_deny(direction, rule.id)
-        return self._verdicts.goto((_STAGED if staged else _ENFORCED)[action], direction, rule.id)
+            over_tcp = _TCP in (rule.protocols or (_TCP,))
+            if not proxied or rule.action is not Action.ALLOW or not over_tcp:
+                return []
+            rule = structs.replace(rule, protocols=(_TCP,))
+        found = matches(rule, self._sets, self._without)
+        letter = (_STAGED if policy.staged else _ENFORCED)[rule.action]
+        statement = self._verdicts.goto(letter, direction, rule.id) if found else ""
+        return [f"{match} {statement}".lstrip() for match in found]
 
-
-def _has(policy: PolicyProgram, direction: Direction, action: Action) -> bool:
-    return any(rule.action is action for rule in rules_of(policy, direction))
-
-
-def _may_maybe(policy: PolicyProgram | None, place: Place) -> bool:
-    """Whether the policy can leave MAYBE set."""
-    return (
-        policy is not None
-        and not policy.staged
-        and place.proxied
-        and any(
-            rule.action is Action.PASS and rule.http is not None for rule in rules_of(policy, place.direction)
-        )
-    )
-
-
-def _without_sets(rule: Rule) -> Rule:
-    """A deny of everything that the rule's clauses without sets match, whatever it did before."""
-
-    def bare(side: Side) -> Side:
-        return Side(nets=side.nets, not_nets=side.not_nets)
-
-    return structs.replace(rule, action=Action.DENY, http=None, src=bare(rule.src), dst=bare(rule.dst))
+    def _without(self, rule: Rule, set_id: str) -> None:
+        self.problems[f"rule {rule.id}: set {set_id} is missing: the rule fails closed"] = None

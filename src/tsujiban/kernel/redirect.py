@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tsujiban.kernel import netns
 from tsujiban.kernel.elements import canonical, number_elements
 from tsujiban.kernel.keeper import Change, TableKeeper
 from tsujiban.kernel.nft import Nft
 from tsujiban.kernel.sets import ADDRESS
 from tsujiban.kernel.table import Chain, Hook, Set, Table
+from tsujiban.supervise.netns import call_in
 
 TABLE = "tsujiban-redirect"
 
@@ -103,4 +103,4 @@ def apply(namespace: str, redirect: Redirect) -> Change:
         with Nft() as nft:
             return TableKeeper(nft, TABLE).apply(table)
 
-    return netns.inside(namespace, work)
+    return call_in(namespace, work)

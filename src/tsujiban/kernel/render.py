@@ -158,6 +158,8 @@ def _opening(verdicts: Verdicts, direction: Direction) -> tuple[str, ...]:
 def _programs(
     table: Table, verdicts: Verdicts, chains: PolicyChains, endpoints: dict[str, EndpointProgram]
 ) -> None:
+    itself = {f"{interface} . {interface}": "" for interface in endpoints}
+    table.add(Set("itself", "ifname . ifname", itself))
     for direction, side in ((Direction.EGRESS, "iifname"), (Direction.INGRESS, "oifname")):
         elements = {
             interface: f"jump {chains.endpoint(endpoint, direction)}"
@@ -166,6 +168,7 @@ def _programs(
         programs = table.add(Set(f"{direction}-programs", "ifname", elements, data="verdict"))
         rules = (
             *_opening(verdicts, direction),
+            "iifname . oifname @itself accept",  # a pod that a service address leads back to itself
             f"{side} vmap @{programs}",
             verdicts.goto(Letter.DENY, direction, UNKNOWN),
         )

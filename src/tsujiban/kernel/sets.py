@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tsujiban.kernel.clauses import MissingSetError
 from tsujiban.kernel.elements import AddressElements, ServiceElements, network_elements, number_elements
 from tsujiban.kernel.names import name
 from tsujiban.kernel.table import Set, Table
@@ -41,13 +40,13 @@ class TableSets:
         self._memory = memory
         self._asked: dict[tuple[str, int], str] = {}
 
-    def addresses(self, set_id: str, version: int) -> str:
-        """Members of an AddressSet. Raises MissingSetError."""
+    def addresses(self, set_id: str, version: int) -> str | None:
+        """Members of an AddressSet; None when the state does not hold it."""
         known = self._asked.get((set_id, version))
         if known:
             return known
         if set_id not in self._state.sets:
-            raise MissingSetError(set_id)
+            return None
         held = self._memory.addresses.setdefault(set_id, AddressElements())
         held.update(self._state.sets[set_id])
         made = Set(
@@ -59,10 +58,10 @@ class TableSets:
         )
         return self._asked.setdefault((set_id, version), self._table.add(made))
 
-    def services(self, set_id: str, version: int) -> str:
-        """Members of a ServiceSet. Raises MissingSetError."""
+    def services(self, set_id: str, version: int) -> str | None:
+        """Members of a ServiceSet; None when the state does not hold it."""
         if set_id not in self._state.service_sets:
-            raise MissingSetError(set_id)
+            return None
         held = self._memory.services.setdefault(set_id, ServiceElements())
         held.update(self._state.service_sets[set_id])
         elements = held.elements(version)

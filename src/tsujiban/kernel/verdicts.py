@@ -14,21 +14,11 @@ from tsujiban.kernel.names import COMMENT_BYTES, PREFIX_BYTES, name, written
 from tsujiban.kernel.table import Chain, Table
 from tsujiban.policy.program import Direction
 
-# Bits of the packet mark, only ever set while a packet is in our chains, cleared on entry.
-PASS = 1 << 30  # the tier is left: go on with the next one
-MAYBE = 1 << 29  # a Pass with an HTTP clause may have applied: deny means Pass from here on
-BITS = PASS | MAYBE
-CLEAR = f"meta mark set meta mark & {0xFFFFFFFF ^ BITS:#x}"
-
-
-def test_mark(bit: int) -> str:
-    """The match for one bit of the mark."""
-    return f"meta mark & {bit:#x} == {bit:#x}"
-
-
-def set_mark(bit: int) -> str:
-    """The statement that sets one bit of the mark."""
-    return f"meta mark set meta mark | {bit:#x}"
+# A bit of the packet mark, only ever set while a packet is in our chains, and cleared on entry:
+# a rule passed, so the tier is left.
+_PASS = 1 << 30
+CLEAR = f"meta mark set meta mark & {0xFFFFFFFF ^ _PASS:#x}"
+TEST_PASS = f"meta mark & {_PASS:#x} == {_PASS:#x}"
 
 
 class Letter(StrEnum):
@@ -44,7 +34,11 @@ class Letter(StrEnum):
 
 
 LOGGED = frozenset(Letter) - {Letter.NEXT, Letter.STAGED_NEXT}
-_FINAL = {Letter.ALLOW: "accept", Letter.DENY: "drop", Letter.NEXT: f"{set_mark(PASS)} return"}
+_FINAL = {
+    Letter.ALLOW: "accept",
+    Letter.DENY: "drop",
+    Letter.NEXT: f"meta mark set meta mark | {_PASS:#x} return",
+}
 
 
 class RuleKey(NamedTuple):
@@ -81,14 +75,6 @@ class Verdicts:
             final = _FINAL.get(letter, "return")
             self._table.add(Chain(chain, (self.count(key), *self._log(key), final)))
         return f"{'jump' if letter is Letter.LOG else 'goto'} {chain}"
-
-    def soft_deny(self, direction: Direction, rule: str) -> str:
-        """As a deny, but a pass when a Pass with an HTTP clause may have applied before."""
-        chain = name("soft", direction, rule)
-        if chain not in self._table.chains:
-            may = f"{test_mark(MAYBE)} {set_mark(PASS)} return"
-            self._table.add(Chain(chain, (may, self.goto(Letter.DENY, direction, rule))))
-        return f"goto {chain}"
 
     def count(self, key: RuleKey) -> str:
         """The statement that counts a packet under `key`."""
