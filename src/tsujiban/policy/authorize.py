@@ -1,0 +1,327 @@
+"""The authorization layer: Istio's AuthorizationPolicy, as compiled.
+
+CUSTOM first, then DENY, then ALLOW; no ALLOW policy: allow; else one must match. Where a rule
+cannot be decided (no identity, no HTTP), it counts in the closing direction: an ALLOW rule does
+not match, a DENY rule does on what is left of it. Source: Istio's API reference,
+AuthorizationPolicy; "HTTP-only fields on TCP".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+from tsujiban.policy.addresses import contains
+from tsujiban.policy.flow import Flow, Layer, Post
+from tsujiban.policy.program import (
+    Action,
+    AuthzAction,
+    AuthzCondition,
+    AuthzOperation,
+    AuthzProgram,
+    AuthzRule,
+    AuthzSource,
+    EndpointProgram,
+    StringMatch,
+)
+from tsujiban.policy.world import World
+from tsujiban.resources import httppath, pathtemplate, spiffe
+
+LAYER = "authorization"
+
+
+class Peer:
+    """The authenticated source, taken apart once. All fields are "" for plaintext, and for an
+    identity that does not parse."""
+
+    __slots__ = ("account", "namespace", "principal", "trust_domain")
+
+    def __init__(self, identity: str) -> None:
+        self.principal = self.trust_domain = self.namespace = self.account = ""
+        parsed = spiffe.parse(identity)
+        if parsed is None:
+            return
+        self.principal = parsed.trust_domain + parsed.path
+        self.trust_domain = parsed.trust_domain
+        workload = spiffe.workload(identity)
+        if workload is not None:
+            self.namespace, self.account = workload.namespace, workload.service_account
+
+
+class Subject:
+    """What authorization rules look at: the flow, its authenticated source, its destination."""
+
+    __slots__ = ("claims", "flow", "path", "peer", "request_principal")
+
+    def __init__(self, endpoint: EndpointProgram, flow: Flow, peer: str) -> None:
+        self.flow = flow
+        self.peer = Peer(peer)
+        self.path = None if flow.http is None else request_path(flow.http.path)
+        self.claims: dict[str, object] | None = None
+        self.request_principal = ""
+        claims = None if flow.http is None else flow.http.claims
+        if claims is not None and any(rule.issuer == claims.get("iss") for rule in endpoint.jwt):
+            self.claims = claims
+            if isinstance(claims.get("sub"), str):
+                self.request_principal = f"{claims['iss']}/{claims['sub']}"
+
+
+def request_path(path: str) -> str | None:
+    """The normal form of a path, with the last slash that Envoy keeps; None when ambiguous."""
+    normal = httppath.hardened(path)
+    if normal is None or normal == "/":
+        return normal
+    return normal + "/" if path.partition("?")[0].endswith("/") else normal
+
+
+def authorize(world: World, endpoint: EndpointProgram, flow: Flow, peer: str) -> Layer:
+    """The verdict of the endpoint's AuthorizationPolicies on one flow."""
+
+    def result(action: Action, rule: str) -> Layer:
+        return Layer(layer=LAYER, endpoint=endpoint.id, verdict=action, rule=rule, post=Post.PROXY)
+
+    if not endpoint.authorization and not endpoint.jwt:
+        return result(Action.ALLOW, "")
+    refused = refused_token(endpoint, flow)
+    if refused:
+        return result(Action.DENY, refused)
+    programs: list[AuthzProgram] = []
+    for name in endpoint.authorization:
+        program = world.authorizations.get(name)
+        if program is None:  # a missing policy: fail closed
+            return result(Action.DENY, endpoint.no_allow_id)
+        if not program.dry_run:
+            programs.append(program)
+    if flow.http is not None and programs and request_path(flow.http.path) is None:
+        return result(Action.DENY, endpoint.no_allow_id)  # ambiguous path: no rule can be trusted
+    subject = Subject(endpoint, flow, peer)
+    for action in (AuthzAction.CUSTOM, AuthzAction.DENY):
+        matched = _first(programs, action, subject)
+        if matched is not None:
+            return result(Action.DENY, matched.id)
+    if not any(program.action is AuthzAction.ALLOW for program in programs):
+        return result(Action.ALLOW, "")
+    matched = _first(programs, AuthzAction.ALLOW, subject)
+    if matched is None:
+        return result(Action.DENY, endpoint.no_allow_id)
+    return result(Action.ALLOW, matched.id)
+
+
+def refused_token(endpoint: EndpointProgram, flow: Flow) -> str:
+    """The id of the RequestAuthentication rule that refuses the flow's token; "" for none.
+
+    A token of an issuer that no rule names, or for an audience that its rule does not name.
+    """
+    claims = None if flow.http is None else flow.http.claims
+    if claims is None or not endpoint.jwt:
+        return ""
+    mine = [rule for rule in endpoint.jwt if rule.issuer == claims.get("iss")]
+    if not mine:
+        return endpoint.jwt[0].id
+    audiences = set(_strings(claims.get("aud")))
+    if any(not rule.audiences or audiences & set(rule.audiences) for rule in mine):
+        return ""
+    return mine[0].id
+
+
+def _first(programs: Iterable[AuthzProgram], action: AuthzAction, subject: Subject) -> AuthzRule | None:
+    for program in programs:
+        if program.action is action:
+            for rule in program.rules:
+                if rule_failure(rule, subject, action is not AuthzAction.ALLOW) is None:
+                    return rule
+    return None
+
+
+def rule_failure(rule: AuthzRule, subject: Subject, closing: bool) -> str | None:
+    """The first part of a rule that does not hold (`from`, `to`, `when[KEY]`); None: it matches.
+
+    `closing` is true for rules that deny: what cannot be decided then counts as holding.
+    """
+    if rule.sources and not any(source_matches(source, subject, closing) for source in rule.sources):
+        return "from"
+    if rule.operations and not any(operation_matches(o, subject, closing) for o in rule.operations):
+        return "to"
+    for condition in rule.conditions:
+        if not condition_matches(condition, subject, closing):
+            return f"when[{condition.key}]"
+    return None
+
+
+def source_matches(source: AuthzSource, subject: Subject, closing: bool) -> bool:
+    """All clauses of a `source`. The remote address is the connection's: there is no proxy
+    before the mesh whose word would be taken."""
+    peer, address = subject.peer, subject.flow.source
+    return (
+        _identity(source.principals, source.not_principals, peer.principal, closing)
+        and _identity(source.trust_domains, source.not_trust_domains, peer.trust_domain, closing)
+        and _identity(source.namespaces, source.not_namespaces, peer.namespace, closing)
+        and _http_clause(
+            source.request_principals, source.not_request_principals, subject, closing, _request_principal
+        )
+        and _addresses(source.ip_blocks, source.not_ip_blocks, address)
+        and _addresses(source.remote_ip_blocks, source.not_remote_ip_blocks, address)
+    )
+
+
+def operation_matches(operation: AuthzOperation, subject: Subject, closing: bool) -> bool:
+    """All clauses of an `operation`."""
+    port = subject.flow.port
+    return (
+        (not operation.ports or port in operation.ports)
+        and port not in operation.not_ports
+        and _http_clause(operation.hosts, operation.not_hosts, subject, closing, _host, fold=True)
+        and _http_clause(operation.methods, operation.not_methods, subject, closing, _method)
+        and _http_clause(operation.paths, operation.not_paths, subject, closing, _path)
+    )
+
+
+def condition_matches(condition: AuthzCondition, subject: Subject, closing: bool) -> bool:
+    """One `when` condition. An unknown key cannot be decided."""
+    key, flow, peer = condition.key, subject.flow, subject.peer
+    if key in ("source.ip", "remote.ip"):
+        return _addresses(condition.cidrs, condition.not_cidrs, flow.source)
+    if key == "destination.ip":
+        return _addresses(condition.cidrs, condition.not_cidrs, flow.destination)
+    if key == "destination.port":
+        return _plain(condition.values, condition.not_values, (str(flow.port),))
+    if key == "connection.sni":
+        return _plain(condition.values, condition.not_values, (flow.sni,) if flow.sni else ())
+    identity = {
+        "source.principal": peer.principal,
+        "source.serviceAccount": peer.principal,
+        "source.namespace": peer.namespace,
+    }.get(key)
+    if identity is not None:
+        return _identity(condition.values, condition.not_values, identity, closing)
+    read = _request_value(key)
+    if read is None:
+        return closing
+    return _http_clause(condition.values, condition.not_values, subject, closing, read)
+
+
+Read = Callable[[Subject], Sequence[str]]
+
+
+def _request_principal(subject: Subject) -> Sequence[str]:
+    return (subject.request_principal,) if subject.request_principal else ()
+
+
+def _host(subject: Subject) -> Sequence[str]:
+    return (subject.flow.http.host,) if subject.flow.http is not None else ()
+
+
+def _method(subject: Subject) -> Sequence[str]:
+    return (subject.flow.http.method,) if subject.flow.http is not None else ()
+
+
+def _path(subject: Subject) -> Sequence[str]:
+    return (subject.path,) if subject.path is not None else ()
+
+
+def _request_value(key: str) -> Read | None:
+    """How to read a condition's key from the request; None for a key that is not known."""
+    if key == "request.auth.principal":
+        return _request_principal
+    if key == "request.auth.audiences":
+        return lambda subject: _claim(subject, ("aud",))
+    if key == "request.auth.presenter":
+        return lambda subject: _claim(subject, ("azp",))
+    name, bracket, rest = key.partition("[")
+    if not bracket or not rest.endswith("]"):
+        return None
+    parts = tuple(rest[:-1].split("]["))
+    if name == "request.headers" and len(parts) == 1:
+        return lambda subject: _header(subject, parts[0])
+    if name == "request.auth.claims":
+        return lambda subject: _claim(subject, parts)
+    return None
+
+
+def _header(subject: Subject, name: str) -> Sequence[str]:
+    request = subject.flow.http
+    if request is None:
+        return ()
+    value = request.headers.get(name.lower())
+    return () if value is None else (value,)
+
+
+def _claim(subject: Subject, path: Sequence[str]) -> Sequence[str]:
+    value: object = subject.claims
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return _strings(value)
+
+
+def _strings(value: object) -> Sequence[str]:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list | tuple):
+        return tuple(item for item in value if isinstance(item, str))
+    return ()
+
+
+def _identity(
+    wanted: Sequence[StringMatch], unwanted: Sequence[StringMatch], value: str, closing: bool
+) -> bool:
+    """A clause on the authenticated identity. Without one, no ALLOW rule that asks for any
+    matches, and a DENY rule's `not` clause does."""
+    if not wanted and not unwanted:
+        return True
+    if not value:
+        return closing and not wanted
+    return _plain(wanted, unwanted, (value,))
+
+
+def _http_clause(
+    wanted: Sequence[StringMatch],
+    unwanted: Sequence[StringMatch],
+    subject: Subject,
+    closing: bool,
+    read: Read,
+    fold: bool = False,
+) -> bool:
+    """A clause on the request. On a connection that is not HTTP: holds only for denying."""
+    if not wanted and not unwanted:
+        return True
+    if subject.flow.http is None:
+        return closing
+    return _plain(wanted, unwanted, read(subject), fold)
+
+
+def _plain(
+    wanted: Sequence[StringMatch], unwanted: Sequence[StringMatch], values: Sequence[str], fold: bool = False
+) -> bool:
+    if wanted and not any(string_matches(match, value, fold) for match in wanted for value in values):
+        return False
+    return not any(string_matches(match, value, fold) for match in unwanted for value in values)
+
+
+def _addresses(wanted: Sequence[str], unwanted: Sequence[str], address: str) -> bool:
+    if wanted and not any(contains(net, address) for net in wanted):
+        return False
+    return not any(contains(net, address) for net in unwanted)
+
+
+def string_matches(match: StringMatch, value: str, fold: bool = False) -> bool:
+    """Whether a value satisfies one of Istio's value forms; `fold` ignores case (host names)."""
+    if match.present:
+        return bool(value)
+    if match.template is not None:
+        return _template(match.template).fullmatch(value) is not None
+    if fold:
+        value = value.lower()
+    for form, test in (
+        (match.exact, value.__eq__),
+        (match.prefix, value.startswith),
+        (match.suffix, value.endswith),
+    ):
+        if form is not None:
+            return bool(test(form.lower() if fold else form))
+    return False
+
+
+@lru_cache(maxsize=4096)
+def _template(text: str) -> re.Pattern[str]:
+    return pathtemplate.pattern(text)

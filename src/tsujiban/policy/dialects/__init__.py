@@ -1,0 +1,1 @@
+"""One module a dialect: typed objects in, normal forms out. Nothing behind them knows a dialect."""

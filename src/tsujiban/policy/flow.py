@@ -1,0 +1,68 @@
+"""What is judged, and what the judgement says: plain data shared by evaluate, explain and tests.
+
+Kept apart from the evaluator so that a caller that only holds flows and verdicts (a flow log, a
+test file) need not import it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from tsujiban.policy.program import Action, Frozen
+from tsujiban.resources.protocols import TCP
+
+
+class Post(StrEnum):
+    """Which enforcement post's view of a flow is asked for."""
+
+    BOTH = "both"  # the verdict: every post must say yes
+    KERNEL = "kernel"  # addresses, ports, protocol; an HTTP clause counts as its layer 4 part
+    PROXY = "proxy"  # authenticated identity and HTTP as well
+
+
+class Request(Frozen, frozen=True):
+    """The HTTP request of a flow, as the destination's proxy sees it."""
+
+    method: str = "GET"
+    path: str = "/"
+    host: str = ""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)  # names in lower case
+    claims: dict[str, object] | None = None  # of a token that verified; None is: no token
+
+
+class Flow(Frozen, frozen=True):
+    """One flow. Addresses may be `@namespace/name` where an endpoint's address is unknown."""
+
+    source: str
+    destination: str
+    protocol: int = TCP
+    port: int = 0  # destination port
+    source_port: int | None = None
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    source_endpoint: str = ""  # endpoint id; "" is: look the address up
+    destination_endpoint: str = ""
+    peer: str | None = None  # authenticated SPIFFE ID; "" is plaintext; None: the source's own
+    sni: str = ""
+    http: Request | None = None
+
+
+class Layer(Frozen, frozen=True):
+    """What one layer says."""
+
+    layer: str  # egress, ingress, authentication, authorization
+    endpoint: str  # whose program was asked
+    verdict: Action  # ALLOW or DENY
+    rule: str  # deciding rule id; "" when no rule was needed (no policy of this kind applies)
+    post: Post = Post.BOTH  # which post decided
+    logged: tuple[str, ...] = ()  # ids of matching Log rules
+
+
+class Verdict(Frozen, frozen=True):
+    """The judgement of a flow: allowed when every layer allows."""
+
+    verdict: Action  # ALLOW or DENY
+    decided_by: tuple[str, ...]  # rules that denied; or, when allowed, the rule of each layer
+    layers: tuple[Layer, ...]
