@@ -102,10 +102,11 @@ class Delete(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """Write nothing, but fail unless the object's revision is `expected` (0: does not exist)."""
+    """Write nothing, but fail unless the object's revision is `expected` (0: it must not exist;
+    None: it must exist, at whatever revision)."""
 
     key: Key
-    expected: int
+    expected: int | None = None
 
 
 Operation = Create | Update | Delete | Check

@@ -75,9 +75,7 @@ def _change(operation: Operation, present: Stored | None, revision: int) -> Even
     """The change that an operation makes to what is there; None when it makes none."""
     key = operation.key
     if isinstance(operation, Check):
-        found = present.revision if present else 0
-        if found != operation.expected:
-            raise Conflict(key, operation.expected, found)
+        _check(operation, present)
         return None
     if isinstance(operation, Create):
         if present is not None:
@@ -93,6 +91,14 @@ def _change(operation: Operation, present: Stored | None, revision: int) -> Even
             return None
         return Event(EventType.MODIFIED, Stored(key, value, revision), present.value)
     return _deletion(operation, present, revision)
+
+
+def _check(operation: Check, present: Stored | None) -> None:
+    if operation.expected is None:
+        if present is None:
+            raise NotFound(operation.key)
+    elif operation.expected != (found := present.revision if present else 0):
+        raise Conflict(operation.key, operation.expected, found)
 
 
 def _deletion(operation: Delete, present: Stored, revision: int) -> Event:

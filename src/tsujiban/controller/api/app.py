@@ -1,0 +1,327 @@
+"""The API server as an ASGI application, and how it is served.
+
+Every request goes one way: who asks, may they, do it, write it into the audit log. Whatever goes wrong on
+that way leaves as a Status object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+import tsujiban
+from tsujiban.controller.api import audit, collection, discovery, extras, target, writes
+from tsujiban.controller.api.authorize import Attributes, Authorizer, BuiltIn
+from tsujiban.controller.api.errors import (
+    ApiError,
+    bad_request,
+    forbidden,
+    from_store,
+    method_not_allowed,
+    path_not_found,
+)
+from tsujiban.controller.api.peer import PeerProtocol
+from tsujiban.controller.api.query import flag
+from tsujiban.controller.api.responses import json_response, refusal
+from tsujiban.controller.api.target import Target
+from tsujiban.controller.api.users import Authenticator, TokenReview, User, no_tokens
+from tsujiban.flows.ring import FlowRing
+from tsujiban.store.protocol import Store, StoreError
+from tsujiban.wire.join import BUNDLE_PATH, JOIN_PATH
+
+log = structlog.get_logger(__name__)
+
+MAX_CONNECTIONS = 2048
+KEEP_ALIVE_SECONDS = 75
+SHUTDOWN_SECONDS = 2
+_HEALTH = ("/healthz", "/livez", "/readyz")
+
+Handler = Callable[[Request, User], Awaitable[Response]]
+
+
+def create_app(
+    store: Store,
+    *,
+    trust_domain: str,
+    join: extras.Joins,
+    status: extras.Status,
+    flows: FlowRing[Any],
+    logs: extras.Logs,
+    tokens: TokenReview = no_tokens,
+    authorizer: Authorizer | None = None,
+) -> Starlette:
+    """The application. `trust_domain` is that of node certificates; `tokens` knows bearer tokens."""
+    api = _Api(store, Authenticator(trust_domain, tokens), authorizer or BuiltIn())
+
+    async def joining(request: Request) -> Response:
+        return await extras.join(join, request)
+
+    async def bundle(_request: Request) -> Response:
+        return extras.bundle(join)
+
+    async def resource(request: Request) -> Response:
+        return await api.resource(request, logs)
+
+    async def show_status(_request: Request, _user: User) -> Response:
+        return json_response(await status())
+
+    async def show_flows(request: Request, _user: User) -> Response:
+        return extras.flows(flows, request)
+
+    async def apply(request: Request, _user: User) -> Response:
+        return await extras.apply_set(store, request)
+
+    routes = [
+        *(Route(path, api.health, methods=["GET"]) for path in _HEALTH),
+        Route(JOIN_PATH, joining, methods=["POST"]),
+        Route(BUNDLE_PATH, bundle, methods=["GET"]),
+        Route("/version", api.guarded(_version), methods=["GET"]),
+        Route("/tsujiban/v1/status", api.guarded(show_status), methods=["GET"]),
+        Route("/tsujiban/v1/flows", api.guarded(show_flows), methods=["GET"]),
+        Route("/tsujiban/v1/apply", api.guarded(apply, "apply"), methods=["POST"]),
+        Route("/{path:path}", resource, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+    ]
+    return Starlette(routes=routes, exception_handlers=_HANDLERS)
+
+
+async def serve(app: Starlette, context: ssl.SSLContext, sockets: Sequence[socket.socket]) -> None:
+    """Serve on listening sockets until cancelled; then finish what is being answered. The sockets are closed.
+
+    `context` should ask for client certificates (CERT_OPTIONAL): who has none needs a token.
+    """
+    config = uvicorn.Config(
+        app,
+        http=PeerProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        ssl_context_factory=lambda _config, _default: context,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(list(sockets)))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+
+
+def server_context(certificate: str, key: str, client_roots_pem: str) -> ssl.SSLContext:
+    """TLS for `serve`: files of the server's chain and key, and the roots that clients are verified by."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(cadata=client_roots_pem)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but signals stay with the process that it is a part of."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Api:
+    """The way of a request."""
+
+    def __init__(self, store: Store, authenticator: Authenticator, authorizer: Authorizer) -> None:
+        self._store = store
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+
+    async def health(self, _request: Request) -> Response:
+        """Ready when the store answers."""
+        await self._store.revision()
+        return PlainTextResponse("ok")
+
+    def guarded(self, handler: Handler, verb: str = "get") -> Callable[[Request], Awaitable[Response]]:
+        """A plain path, behind authentication and authorization."""
+
+        async def endpoint(request: Request) -> Response:
+            wanted = Attributes(verb=verb, path=request.url.path)
+            return await self._answer(request, wanted, lambda user: handler(request, user))
+
+        return endpoint
+
+    async def resource(self, request: Request, logs: extras.Logs) -> Response:
+        """Discovery and everything about objects."""
+        segments = target.split(request.scope["raw_path"])
+        if segments[0] not in ("api", "apis"):
+            return await self._answer(request, _plain(request), _nothing)
+        depth = 2 if segments[0] == "api" else 3
+        if len(segments) <= depth:
+            return await self._answer(request, _plain(request), lambda _user: _discovery(segments, request))
+        found = target.parse(segments)
+        verb = _verb(request, found)
+        wanted = Attributes(
+            verb=verb,
+            group=found.kind.group,
+            resource=found.kind.plural,
+            subresource=found.subresource,
+            namespace=found.namespace,
+            name=found.name,
+        )
+        return await self._answer(request, wanted, lambda _user: self._act(verb, found, request, logs))
+
+    async def _answer(
+        self, request: Request, wanted: Attributes, act: Callable[[User], Awaitable[Response]]
+    ) -> Response:
+        user: User | None = None
+        try:
+            user = await self._authenticator.user(request)
+            if not await self._authorizer.allowed(user, wanted):
+                raise forbidden(f"user {user.name!r} cannot {wanted}")
+            response = await act(user)
+        except StoreError as error:
+            refused = from_store(error)
+            audit.record(user, wanted, code=refused.code, reason=refused.reason)
+            raise refused from None
+        except ApiError as error:
+            audit.record(user, wanted, code=error.code, reason=error.reason)
+            raise
+        audit.record(user, wanted, code=response.status_code)
+        return response
+
+    async def _act(self, verb: str, found: Target, request: Request, logs: extras.Logs) -> Response:
+        if (found.kind.group, found.kind.plural, found.subresource) == ("", "pods", "log"):
+            return await extras.log(self._store, logs, found, request)
+        return await _ACTIONS[verb](self._store, found, request)
+
+
+_ACTIONS: dict[str, Callable[[Store, Target, Request], Awaitable[Response]]] = {
+    "get": collection.get,
+    "list": collection.listed,
+    "watch": collection.watch,
+    "create": writes.create,
+    "update": writes.update,
+    "patch": writes.patched,
+    "delete": writes.delete,
+    "deletecollection": writes.delete_all,
+}
+_OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_COLLECTION_VERBS = {"POST": "create", "DELETE": "deletecollection"}
+
+
+def _verb(request: Request, found: Target) -> str:
+    method = request.method
+    if found.subresource:
+        return _subresource_verb(method, found)
+    if found.name:
+        verb = _OBJECT_VERBS.get(method)
+    elif method in ("GET", "HEAD"):
+        return "watch" if flag(request.query_params, "watch") else "list"
+    else:
+        verb = _COLLECTION_VERBS.get(method)
+    if verb is None:
+        raise method_not_allowed(method)
+    return verb
+
+
+def _subresource_verb(method: str, found: Target) -> str:
+    is_log = found.subresource == "log" and (found.kind.group, found.kind.plural) == ("", "pods")
+    is_status = found.subresource == "status" and discovery.has_status(found.kind)
+    if not is_log and not is_status:
+        raise path_not_found()
+    verb = _OBJECT_VERBS.get(method)
+    if verb is None or verb == "delete" or (is_log and verb != "get"):
+        raise method_not_allowed(method)
+    return verb
+
+
+def _plain(request: Request) -> Attributes:
+    return Attributes(
+        verb="get" if request.method == "GET" else request.method.lower(), path=request.url.path
+    )
+
+
+async def _discovery(segments: list[str], request: Request) -> Response:
+    if request.method != "GET":
+        raise method_not_allowed(request.method)
+    if segments[0] == "api":
+        found = discovery.resources("", segments[1]) if len(segments) == 2 else discovery.core_versions()
+    elif len(segments) == 1:
+        found = discovery.groups()
+    elif len(segments) == 2:
+        found = discovery.group(segments[1])
+    else:
+        found = discovery.resources(segments[1], segments[2])
+    return json_response(found)
+
+
+async def _nothing(_user: User) -> Response:
+    raise path_not_found()
+
+
+async def _version(_request: Request, _user: User) -> Response:
+    return json_response(
+        {
+            "major": "1",
+            "minor": "32",  # of the Kubernetes API whose behaviour this follows
+            "gitVersion": f"v1.32.0+tsujiban-{tsujiban.__version__}",
+            "gitCommit": "",
+            "gitTreeState": "clean",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": "",
+            "compiler": platform.python_implementation(),
+            "platform": f"{platform.system().lower()}/{platform.machine()}",
+        }
+    )
+
+
+async def _on_api_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, ApiError):
+        raise error
+    return refusal(error)
+
+
+async def _on_store_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, StoreError):
+        raise error
+    return refusal(from_store(error))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    code = error.status_code if isinstance(error, HTTPException) else 500
+    return refusal(method_not_allowed(request.method) if code == 405 else path_not_found())
+
+
+async def _on_recursion(_request: Request, _error: Exception) -> Response:
+    return refusal(bad_request("the object is nested too deep"))
+
+
+async def _on_anything(request: Request, error: Exception) -> Response:
+    log.error("internal error", method=request.method, path=request.url.path, error=repr(error))
+    return refusal(ApiError(500, "InternalError", "an internal error occurred; see the controller's log"))
+
+
+_HANDLERS: dict[Any, Any] = {
+    ApiError: _on_api_error,
+    StoreError: _on_store_error,
+    HTTPException: _on_http_error,
+    RecursionError: _on_recursion,
+    Exception: _on_anything,
+}

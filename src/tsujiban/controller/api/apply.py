@@ -1,0 +1,250 @@
+"""`POST /tsujiban/v1/apply`: a set of objects, all or none, in one transaction.
+
+Every object is judged alone and beside the others and the store; one error refuses the whole, and
+every error is told. What is unchanged is not written. Somebody else's write in between makes
+it start over, on what is there then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tsujiban.controller.api import admission, three_way
+from tsujiban.controller.api.discovery import has_status
+from tsujiban.controller.api.documents import for_create, for_update, without_nulls
+from tsujiban.controller.api.errors import ApiError, bad_request
+from tsujiban.controller.api.target import Target, name_problem
+from tsujiban.resources import load
+from tsujiban.resources.findings import Finding, errors
+from tsujiban.resources.load import LoadedObject
+from tsujiban.resources.registry import Kind
+from tsujiban.store import metadata
+from tsujiban.store.protocol import (
+    AlreadyExists,
+    Check,
+    Conflict,
+    Create,
+    Key,
+    NotFound,
+    Operation,
+    Store,
+    Stored,
+    Update,
+)
+
+Json = dict[str, Any]
+
+MAX_OBJECTS = 10_000
+ATTEMPTS = 6
+
+
+class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Body of the request."""
+
+    objects: list[Any]
+    dry_run: bool = False
+    manager: str = ""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What became of one object."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    action: str  # created, configured, unchanged
+    resource_version: str
+    generation: int
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Answer: a result for each object, in order, and the revision at which all of it is true."""
+
+    results: list[Result]
+    revision: int
+    dry_run: bool
+
+
+class _Item:
+    """One object of the set, on its way."""
+
+    def __init__(self, loaded: LoadedObject) -> None:
+        self.loaded = loaded
+        self.kind: Kind = loaded.kind
+        self.document: Json = without_nulls(loaded.raw)
+        self.document["apiVersion"] = self.kind.api_version
+        head = self.document["metadata"]
+        if self.kind.namespaced:
+            head.setdefault("namespace", "default")
+        else:
+            head.pop("namespace", None)
+        if has_status(self.kind):
+            self.document.pop("status", None)
+        for name in ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"):
+            head.pop(name, None)
+        self.key = Key(
+            self.kind.group, self.kind.plural, head.get("namespace", ""), str(head.get("name", ""))
+        )
+
+    @property
+    def target(self) -> Target:
+        """As if it had been written to its own path."""
+        return Target(
+            kind=self.kind,
+            api_version=self.kind.api_version,
+            namespace=self.key.namespace,
+            name=self.key.name,
+        )
+
+    def finding(self, code: str, message: str, field: str, hint: str = "") -> Finding:
+        """A finding about this object, with the place in the user's file."""
+        return Finding(
+            code=code,
+            message=message,
+            hint=hint,
+            file=self.loaded.file,
+            line=self.loaded.line(field),
+            object=self.loaded.title,
+            field=field,
+        )
+
+
+async def apply(store: Store, request: ApplyRequest) -> Applied:
+    """Do it.
+
+    Raises:
+        ApiError: 400, too many objects; 422 with every finding in `details.findings`; 409, others write
+            the same objects all the time.
+    """
+    if len(request.objects) > MAX_OBJECTS:
+        raise bad_request(f"{len(request.objects)} objects; at most {MAX_OBJECTS} can be applied together")
+    items = _judge(request.objects)
+    for _ in range(ATTEMPTS):
+        try:
+            return await _attempt(store, items, dry_run=request.dry_run)
+        except (Conflict, AlreadyExists, NotFound):
+            continue
+    raise ApiError(409, "Conflict", "others change the same objects all the time; nothing was changed")
+
+
+def _judge(objects: Sequence[Any]) -> list[_Item]:
+    """Each object by itself, and all of them beside each other."""
+    findings: list[Finding] = []
+    items: list[_Item] = []
+    seen: set[Key] = set()
+    for raw in objects:
+        loaded = load.check(raw)
+        findings += errors(loaded.findings)
+        for one in loaded.objects:
+            item = _Item(one)
+            problem = name_problem(item.kind, item.key.name)
+            if problem:
+                findings.append(item.finding("invalid-name", problem, "metadata.name"))
+            if item.key in seen:
+                findings.append(item.finding("duplicate-object", "is in the set twice", "metadata.name"))
+            seen.add(item.key)
+            items.append(item)
+    _refuse(findings)
+    return items
+
+
+async def _attempt(store: Store, items: Sequence[_Item], *, dry_run: bool) -> Applied:
+    present = [await _present(store, item.key) for item in items]
+    checks = await _lean(store, items)
+    wanted = [_merged(item, stored) for item, stored in zip(items, present, strict=True)]
+    _refuse([found for document in wanted for found in admission.shape_findings(document)])
+    operations: list[Operation] = [
+        _operation(item, stored, document)
+        for item, stored, document in zip(items, present, wanted, strict=True)
+    ]
+    if dry_run:
+        written: list[Stored | None] = [
+            _imagined(op, stored) for op, stored in zip(operations, present, strict=True)
+        ]
+        revision = await store.revision()
+    else:
+        written = list((await store.transaction([*operations, *checks]))[: len(items)])
+        revision = max([stored.revision for stored in written if stored], default=0)
+    results = [
+        _result(item, before, after)
+        for item, before, after in zip(items, present, written, strict=True)
+        if after is not None
+    ]
+    return Applied(results=results, revision=revision, dry_run=dry_run)
+
+
+async def _present(store: Store, key: Key) -> Stored | None:
+    try:
+        return await store.get(key)
+    except NotFound:
+        return None
+
+
+async def _lean(store: Store, items: Sequence[_Item]) -> list[Check]:
+    """Checks for the namespaces and tiers that the set needs and does not bring along."""
+    own = {item.key for item in items}
+    findings: list[Finding] = []
+    checks: dict[Key, Check] = {}
+    for item in items:
+        for key in admission.leans_on(item.kind, item.document):
+            if key in own or key in checks:
+                continue
+            if await _present(store, key) is not None:
+                checks[key] = Check(key)
+            elif key.resource == "namespaces":
+                text, hint = f"namespace {key.name!r} does not exist", "create it in the same set"
+                findings.append(item.finding("unknown-namespace", text, "metadata.namespace", hint))
+            else:
+                found = admission.missing_tier(key.name)
+                findings.append(item.finding(found.code, found.message, found.field, found.hint))
+    _refuse(findings)
+    return list(checks.values())
+
+
+def _merged(item: _Item, stored: Stored | None) -> Json:
+    if stored is None:
+        return for_create(three_way.with_annotation(item.document), item.target)
+    current = metadata.decode(stored.value)
+    return for_update(three_way.merge(item.document, current), current, item.target)
+
+
+def _operation(item: _Item, stored: Stored | None, document: Json) -> Create | Update:
+    value = metadata.encode(document)
+    return Create(item.key, value) if stored is None else Update(item.key, value, stored.revision)
+
+
+def _imagined(operation: Operation, stored: Stored | None) -> Stored:
+    """What a write would give, without doing it."""
+    if isinstance(operation, Create):
+        return Stored(operation.key, metadata.created(operation.value, 0), 0)
+    if not isinstance(operation, Update) or stored is None:
+        raise TypeError(f"not an operation of apply: {operation}")
+    value = metadata.updated(stored.value, operation.value, 0)
+    return stored if value is None else Stored(operation.key, value, 0)
+
+
+def _result(item: _Item, before: Stored | None, after: Stored) -> Result:
+    action = "created" if before is None else "unchanged" if after == before else "configured"
+    head = metadata.decode(after.value)["metadata"]
+    return Result(
+        api_version=item.kind.api_version,
+        kind=item.kind.kind,
+        namespace=item.key.namespace,
+        name=item.key.name,
+        action=action,
+        resource_version=head["resourceVersion"],
+        generation=head.get("generation", 0),
+    )
+
+
+def _refuse(findings: Sequence[Finding]) -> None:
+    if not findings:
+        return
+    message = f"nothing was applied: {len(findings)} errors: " + "; ".join(str(f) for f in findings[:20])
+    causes = [{"reason": "FieldValueInvalid", "message": f.message, "field": f.field} for f in findings]
+    details = {"causes": causes, "findings": [msgspec.to_builtins(finding) for finding in findings]}
+    raise ApiError(422, "Invalid", message, details)

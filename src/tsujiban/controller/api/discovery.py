@@ -1,0 +1,107 @@
+"""What the server serves: `/api`, `/apis`, and the resource lists of each version.
+
+Source: Kubernetes API concepts, "API Discovery" (the unaggregated form, that every client falls back to).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tsujiban.controller.api.errors import path_not_found
+from tsujiban.resources.registry import KINDS, Kind
+
+Json = dict[str, Any]
+
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+STATUS_VERBS = ("get", "patch", "update")
+
+
+def served() -> dict[str, dict[str, list[Kind]]]:
+    """Kinds by group and version, in the order of the registry: earlier groups win ambiguous names."""
+    found: dict[str, dict[str, list[Kind]]] = {}
+    for kind in KINDS:
+        for api_version in kind.versions:
+            group, _, version = api_version.rpartition("/")
+            found.setdefault(group, {}).setdefault(version, []).append(kind)
+    return found
+
+
+def core_versions() -> Json:
+    """`/api`."""
+    return {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [],
+    }
+
+
+def groups() -> Json:
+    """`/apis`."""
+    found = [_group(name, list(versions)) for name, versions in served().items() if name]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
+
+
+def group(name: str) -> Json:
+    """`/apis/GROUP`.
+
+    Raises:
+        ApiError: 404.
+    """
+    versions = served().get(name) if name else None
+    if versions is None:
+        raise path_not_found()
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, list(versions))}
+
+
+def resources(group_name: str, version: str) -> Json:
+    """`/api/v1`, `/apis/GROUP/VERSION`.
+
+    Raises:
+        ApiError: 404.
+    """
+    kinds = served().get(group_name, {}).get(version)
+    if kinds is None:
+        raise path_not_found()
+    listed: list[Json] = []
+    for kind in kinds:
+        listed.append(_resource(kind, kind.plural, VERBS))
+        if has_status(kind):
+            listed.append(_resource(kind, f"{kind.plural}/status", STATUS_VERBS))
+        if (kind.group, kind.plural) == ("", "pods"):
+            listed.append(_resource(kind, "pods/log", ("get",)))
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group_name}/{version}" if group_name else version,
+        "resources": listed,
+    }
+
+
+def has_status(kind: Kind) -> bool:
+    """Whether `status` is apart from the rest: written by controllers, through its own path."""
+    return "status" in kind.type.__struct_fields__
+
+
+def _group(name: str, versions: list[str]) -> Json:
+    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": listed, "preferredVersion": listed[0]}
+
+
+def _resource(kind: Kind, name: str, verbs: tuple[str, ...]) -> Json:
+    found: Json = {
+        "name": name,
+        "singularName": kind.singular if "/" not in name else "",
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
+        "verbs": list(verbs),
+    }
+    if "/" not in name:
+        found["shortNames"] = list(kind.short_names)
+        found["categories"] = ["all"] if kind.plural in _ALL else []
+    return found
+
+
+# what `kubectl get all` means
+_ALL = frozenset(
+    {"pods", "services", "deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "cronjobs"}
+)

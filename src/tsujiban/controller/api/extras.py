@@ -1,0 +1,160 @@
+"""Tsujiban's own paths beside Kubernetes': status, flows, pod logs, joining, applying a set."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from tsujiban.controller.api import query
+from tsujiban.controller.api.apply import ApplyRequest, apply
+from tsujiban.controller.api.errors import ApiError, bad_request, forbidden
+from tsujiban.controller.api.responses import APPLY_BYTES, Lines, json_response, parse_json, read_body
+from tsujiban.controller.api.target import Target
+from tsujiban.controller.join import JoinRefused
+from tsujiban.flows.record import FlowRecord
+from tsujiban.flows.ring import FlowFilter, FlowRing
+from tsujiban.store.protocol import Store
+from tsujiban.wire.join import JoinRequest, JoinResponse
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+JOIN_BYTES = 64 * 1024
+_FLOW_BATCH = 1000
+
+
+class LogRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which log. `container` is never empty; `sidecar` is the pod's Envoy."""
+
+    namespace: str
+    pod: str
+    container: str
+    tail_lines: int | None = None  # None is all
+    follow: bool = False
+
+
+class LogUnavailable(Exception):
+    """There is no such log, or its node does not answer; the text is for the user."""
+
+
+# chunks of text; raises LogUnavailable before the first
+Logs = Callable[[LogRequest], AsyncIterator[bytes]]
+Status = Callable[[], Awaitable[Any]]  # anything msgspec encodes
+
+
+class Joins(Protocol):
+    """What joining needs: `JoinService` is one."""
+
+    @property
+    def bundle_pem(self) -> str:
+        """The trust bundle."""
+
+    async def join(self, request: JoinRequest) -> JoinResponse:
+        """Sign, or raise JoinRefused."""
+
+
+async def join(service: Joins, request: Request) -> Response:
+    """POST: a token buys a node certificate. The only write that needs no client certificate."""
+    wanted = _typed(parse_json(await read_body(request, JOIN_BYTES)), JoinRequest)
+    try:
+        return json_response(await service.join(wanted))
+    except JoinRefused as error:
+        raise forbidden(error.reason) from None
+
+
+def bundle(service: Joins) -> Response:
+    """GET: the trust bundle, which is public."""
+    return PlainTextResponse(service.bundle_pem, media_type="application/x-pem-file")
+
+
+async def apply_set(store: Store, request: Request) -> Response:
+    """POST: all of a set of objects, or none."""
+    body = parse_json(await read_body(request, APPLY_BYTES))
+    return json_response(await apply(store, _typed(body, ApplyRequest)))
+
+
+def flows(ring: FlowRing[Any], request: Request) -> Response:
+    """GET: flow records as JSON lines, oldest first; `follow` goes on with new ones."""
+    parameters = request.query_params
+    clauses = {name: parameters.get(name, "") for name in FlowFilter.__struct_fields__}
+    wanted = FlowFilter(**clauses)
+    since = query.number(parameters, "since") or 0
+    limit = query.number(parameters, "limit")
+    follow = query.flag(parameters, "follow")
+    return Lines(_flow_lines(ring, wanted, since, limit, follow=follow), "application/jsonl")
+
+
+async def _flow_lines(
+    ring: FlowRing[Any], wanted: FlowFilter, since: int, limit: int | None, *, follow: bool
+) -> AsyncIterator[bytes]:
+    while True:
+        last = ring.last
+        found = ring.query(since, wanted, limit)
+        for start in range(0, len(found), _FLOW_BATCH):
+            yield b"".join(_flow_line(n.sequence, n.flow) for n in found[start : start + _FLOW_BATCH])
+            await asyncio.sleep(0)  # a long history must not hold up the others
+        if not follow:
+            return
+        since, limit = last, None
+        await ring.wait(since)
+
+
+def _flow_line(sequence: int, flow: FlowRecord) -> bytes:
+    return msgspec.json.encode({"sequence": sequence, **msgspec.to_builtins(flow)}) + b"\n"
+
+
+async def log(store: Store, logs: Logs, target: Target, request: Request) -> Response:
+    """GET of a pod's log, as text."""
+    parameters = request.query_params
+    pod = msgspec.json.decode((await store.get(target.key)).value, type=_Pod)
+    names = [container.name for container in pod.spec.containers]
+    container = parameters.get("container", "") or (names[0] if len(names) == 1 else "")
+    if container not in (*names, "sidecar"):
+        listed = ", ".join([*names, "sidecar"])
+        raise bad_request(f"container {container!r} is not one of pod {target.name}: {listed}")
+    source = logs(
+        LogRequest(
+            namespace=target.namespace,
+            pod=target.name,
+            container=container,
+            tail_lines=query.number(parameters, "tailLines"),
+            follow=query.flag(parameters, "follow"),
+        )
+    )
+    try:
+        first = await anext(source, b"")
+    except LogUnavailable as error:
+        raise ApiError(503, "ServiceUnavailable", str(error)) from None
+    return Lines(_rest(first, source), "text/plain")
+
+
+async def _rest(first: bytes, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    try:
+        async for chunk in source:
+            yield chunk
+    except LogUnavailable as error:
+        yield f"\n(the log ends here: {error})\n".encode()
+
+
+class _Container(msgspec.Struct):
+    name: str = ""
+
+
+class _PodSpec(msgspec.Struct):
+    containers: list[_Container] = []
+
+
+class _Pod(msgspec.Struct):
+    spec: _PodSpec
+
+
+def _typed(body: Any, to: type[T]) -> T:
+    try:
+        return msgspec.convert(body, to)
+    except msgspec.ValidationError as error:
+        raise bad_request(f"the body: {error}") from None

@@ -1,0 +1,110 @@
+"""Answers: JSON in one piece, or in lines that never end, each with a bound on how slow the client may be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from tsujiban.controller.api.errors import ApiError, bad_request, too_large
+from tsujiban.resources import json_reader
+
+JSON = "application/json"
+OBJECT_BYTES = 1_500_000
+APPLY_BYTES = 8_000_000
+BODY_SECONDS = 30.0
+SEND_SECONDS = 30.0
+
+
+def json_response(body: Any, status: int = 200) -> Response:
+    """`body` as JSON; bytes are JSON already."""
+    data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return Response(data, status, media_type=JSON)
+
+
+def refusal(error: ApiError) -> Response:
+    """The Status object of an error."""
+    return json_response(error.status(), error.code)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        ApiError: it is longer than `limit` bytes, or comes too slowly.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise too_large(limit)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large(limit)
+    except TimeoutError:
+        raise ApiError(408, "Timeout", f"the request body did not come within {BODY_SECONDS:g} s") from None
+    return bytes(body)
+
+
+def parse_json(body: bytes) -> Any:
+    """Strict JSON: UTF-8, no duplicate keys, no NaN.
+
+    Raises:
+        ApiError: 400.
+    """
+    try:
+        documents = json_reader.documents(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise bad_request(f"the body is not UTF-8 (byte {error.start})") from None
+    except json_reader.NotJSON as error:
+        raise bad_request(f"the body is not JSON: {error}") from None
+    if len(documents) != 1:
+        raise bad_request(f"the body holds {len(documents)} JSON documents, not one")
+    return documents[0]
+
+
+class Lines(Response):
+    """A stream of chunks that ends when the source or the client does, or the client stops reading."""
+
+    def __init__(self, source: AsyncIterator[bytes], media_type: str = JSON) -> None:
+        super().__init__(media_type=media_type)
+        del self.headers["content-length"]
+        self._source = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it (ASGI)."""
+        sending = asyncio.ensure_future(self._send(send))
+        leaving = asyncio.ensure_future(_gone(receive))
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            leaving.cancel()
+            sending.cancel()
+            with suppress(asyncio.CancelledError, TimeoutError):
+                await sending
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        try:
+            async with aclosing(self._source) as source:  # type: ignore[type-var]
+                async for chunk in source:
+                    async with asyncio.timeout(SEND_SECONDS):
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except TimeoutError:
+            return  # the client reads no more; the unfinished body tells it so
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
