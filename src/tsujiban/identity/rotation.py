@@ -48,10 +48,12 @@ OnUpdate = Callable[[str, Svid], None]
 Clock = Callable[[], float]
 
 
-def next_renewal(not_before: float, not_after: float, spread: float) -> float:
-    """When to renew, UNIX seconds: half-life minus up to JITTER of the lifetime; `spread` is in [0, 1)."""
-    lifetime = not_after - not_before
-    return not_before + lifetime * (0.5 - JITTER * spread)
+def next_renewal(obtained: float, not_after: float, spread: float) -> float:
+    """When to renew, UNIX seconds: half-life minus up to JITTER of the life; `spread` is in [0, 1).
+
+    `obtained` is when the certificate was, and not its not_before, which is dated back.
+    """
+    return obtained + (not_after - obtained) * (0.5 - JITTER * spread)
 
 
 def retry_delay(failures: int, spread: float) -> float:
@@ -199,7 +201,7 @@ class SvidManager:
             entry.svid, entry.error = svid, ""
             self._on_update(pod, svid)
             entry.obtained.set()
-            await self._sleep_until(next_renewal(svid.not_before, svid.not_after, self._spread()))
+            await self._sleep_until(next_renewal(self._clock(), svid.not_after, self._spread()))
 
     async def _obtain(self, pod: str, spiffe_id: str) -> Svid:
         key = new_key()

@@ -1,0 +1,341 @@
+"""Pods in real network namespaces, each with a real Envoy, and an agent's proxy post beside them.
+
+Applications are threads of the test whose sockets live in the pods' namespaces: the redirect
+catches them by namespace and user, as it would catch any process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.support.pki import Pki
+
+from tsujiban.identity.keys import create_csr, key_to_pem, new_key
+from tsujiban.identity.svid import Svid
+from tsujiban.kernel import redirect
+from tsujiban.policy.program import (
+    Action,
+    EndpointProgram,
+    Mesh,
+    NodeState,
+    Peer,
+    PolicyProgram,
+    Rule,
+    Tier,
+)
+from tsujiban.proxy import binary
+from tsujiban.proxy.accesslog import ProxyEvent
+from tsujiban.proxy.bootstrap import argv, bootstrap
+from tsujiban.proxy.post import ProxyPost
+from tsujiban.supervise import netns
+
+T = TypeVar("T")
+POD_CIDR = "10.244.0.0/16"
+ALLOW_ALL = PolicyProgram(
+    id="_profile/kns.default",
+    ingress=(Rule(id="_profile/kns.default/ingress/0", action=Action.ALLOW),),
+    egress=(Rule(id="_profile/kns.default/egress/0", action=Action.ALLOW),),
+)
+_number = itertools.count(1)
+
+
+def run(*command: str) -> str:
+    """Run a command; its output. Raises CalledProcessError."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def until(what: str, condition: Callable[[], T], timeout: float = 10.0) -> T:
+    """Poll until the condition is true; its value. Raises AssertionError on the deadline."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        time.sleep(0.01)
+
+
+def tier(*policies: str, direction: str = "ingress") -> Tier:
+    """The default tier with these policies."""
+    return Tier(
+        name="default",
+        default_action=Action.DENY,
+        default_id=f"_tier/default/{direction}/default",
+        policies=policies,
+    )
+
+
+class Pod:
+    """One pod: a namespace with an address, and perhaps an Envoy."""
+
+    def __init__(self, bed: Bed, name: str, address: str, mesh: Mesh, uid: int) -> None:
+        self.bed = bed
+        self.name = name
+        self.id = f"default/{name}"
+        self.address = address
+        self.mesh = mesh
+        self.uid = uid
+        self.identity = bed.identity(name)
+        self.namespace = f"{bed.prefix}-{name}"
+        self.path = f"/run/netns/{self.namespace}"
+        self.directory = bed.directory / name
+        self.log = bed.directory / f"{name}.log"
+        self.envoy: subprocess.Popen[bytes] | None = None
+
+    @property
+    def socket_path(self) -> Path:
+        """The agent's socket for this pod."""
+        return self.directory / "proxy.sock"
+
+    def inside(self, work: Callable[[], T]) -> T:
+        """Run something in the pod's namespace."""
+        return netns.call_in(self.path, work)
+
+    def connect(self, address: str, port: int, timeout: float = 5.0) -> socket.socket:
+        """The application's connect()."""
+        return self.inside(lambda: socket.create_connection((address, port), timeout))
+
+    def listen(self, port: int, serve: Callable[[socket.socket], None]) -> None:
+        """An application: `serve` gets each connection, in a thread."""
+        listener = self.inside(lambda: socket.create_server(("0.0.0.0", port), backlog=64))
+        self.bed.sockets.append(listener)
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=_quietly, args=(serve, connection), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+
+    def start_envoy(self) -> None:
+        """Start the sidecar, unprivileged, as the supervisor would."""
+        config = self.directory / "bootstrap.json"
+        config.write_text(json.dumps(bootstrap(self.id, self.socket_path, self.directory / "admin.sock")))
+        command = ["ip", "netns", "exec", self.namespace, "setpriv", f"--reuid={self.uid}"]
+        command += [f"--regid={self.uid}", "--clear-groups", "--no-new-privs"]
+        command += argv(binary.locate(), config, log_level=os.environ.get("ENVOY_LOG", "warning"))
+        with self.log.open("ab") as log:
+            self.envoy = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def stop_envoy(self) -> None:
+        """Kill the sidecar."""
+        if self.envoy is not None:
+            self.envoy.send_signal(signal.SIGKILL)
+            self.envoy.wait()
+            self.envoy = None
+
+    def admin(self, path: str) -> str:
+        """Ask the sidecar's own interface."""
+        return run("curl", "-s", "--unix-socket", str(self.directory / "admin.sock"), f"http://x{path}")
+
+
+def _quietly(serve: Callable[[socket.socket], None], connection: socket.socket) -> None:
+    try:
+        with connection:
+            serve(connection)
+    except OSError:
+        return
+
+
+class Bed:
+    """A cluster for one test: pods on a bridge, an authority, an agent's proxy post."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.prefix = f"tsjx{os.getpid()}-{next(_number)}"
+        self.pki = Pki(directory / "pki")
+        self.pods: dict[str, Pod] = {}
+        self.sockets: list[socket.socket] = []
+        self.events: list[ProxyEvent] = []
+        self.state = NodeState(revision=1, policies={ALLOW_ALL.id: ALLOW_ALL})
+        self._namespaces: list[str] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.post: ProxyPost | None = None
+        self._netns(f"{self.prefix}-net")
+        run("ip", "-n", f"{self.prefix}-net", "link", "add", "br0", "type", "bridge")
+        run("ip", "-n", f"{self.prefix}-net", "addr", "add", "10.244.255.254/16", "dev", "br0")
+        run("ip", "-n", f"{self.prefix}-net", "addr", "add", "192.0.2.1/24", "dev", "br0")
+        run("ip", "-n", f"{self.prefix}-net", "link", "set", "br0", "up")
+        self.start_agent()
+
+    def _netns(self, name: str) -> None:
+        run("ip", "netns", "add", name)
+        self._namespaces.append(name)
+        run("ip", "-n", name, "link", "set", "lo", "up")
+
+    @property
+    def network(self) -> str:
+        """Namespace path of what lies outside the pods."""
+        return f"/run/netns/{self.prefix}-net"
+
+    def identity(self, name: str) -> str:
+        """SPIFFE ID of the service account of that name."""
+        return f"spiffe://{self.pki.trust_domain}/ns/default/sa/{name}"
+
+    # ------------------------------------------------------------ the agent
+
+    def agent(self, work: Coroutine[Any, Any, T], timeout: float = 10.0) -> T:
+        """Run a coroutine in the agent."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    def start_agent(self) -> None:
+        """A new proxy post, as after an agent's start: it renders everything anew."""
+
+        async def start() -> None:
+            self.post = ProxyPost([POD_CIDR], self.events.append)
+            self.post.update(self.state)
+            for pod in self.pods.values():
+                await self._serve(pod)
+
+        self.agent(start())
+
+    async def _serve(self, pod: Pod) -> None:
+        assert self.post is not None
+        if pod.mesh is Mesh.SIDECAR:
+            self.post.set_secret(pod.id, self.svids[pod.id])
+            await self.post.add(pod.id, pod.socket_path, pod.uid)
+
+    def kill_agent(self) -> None:
+        """The agent goes without a farewell to anybody."""
+        assert self.post is not None
+        self.agent(self.post.close())
+        self.post = None
+
+    def update(self, **changes: Any) -> tuple[str, ...]:
+        """Change the state, wait until it is enforced; what was refused."""
+        self.state.revision += 1
+        for table, entries in changes.items():
+            current = getattr(self.state, table)
+            for name, entry in entries.items():
+                if entry is None:
+                    current.pop(name, None)
+                else:
+                    current[name] = entry
+        revision = self.state.revision
+
+        async def work() -> tuple[str, ...]:
+            assert self.post is not None
+            self.post.update(self.state)
+            return await self.post.enforced(revision)
+
+        return self.agent(work())
+
+    @property
+    def svids(self) -> dict[str, Svid]:
+        """Every pod's current identity."""
+        return {pod.id: self._svids[pod.id] for pod in self.pods.values() if pod.id in self._svids}
+
+    _svids: dict[str, Svid]
+
+    def issue(self, identity: str, pki: Pki | None = None) -> Svid:
+        """An identity signed by the authority."""
+        authority = pki or self.pki
+        key = new_key()
+        chain = authority.ca.sign_workload(create_csr(key, []), identity)
+        now = time.time()
+        return Svid(
+            spiffe_id=identity,
+            chain_pem=chain,
+            key_pem=key_to_pem(key),
+            bundle_pem=authority.ca.bundle_pem,
+            not_before=now,
+            not_after=now + 3600,
+        )
+
+    # ------------------------------------------------------------ pods
+
+    def pod(self, name: str, *, mesh: Mesh = Mesh.SIDECAR, **program: Any) -> Pod:
+        """A pod, its place in the state, and its sidecar, listening."""
+        index = len(self.pods) + 1
+        pod = Pod(self, name, f"10.244.0.{index}", mesh, 260000 + os.getpid() % 1000 * 20 + index)
+        self._netns(pod.namespace)
+        link = f"v{index}"
+        net = f"{self.prefix}-net"
+        run("ip", "-n", net, "link", "add", link, "type", "veth", "peer", "eth0", "netns", pod.namespace)
+        run("ip", "-n", net, "link", "set", link, "master", "br0", "up")
+        run("ip", "-n", pod.namespace, "addr", "add", f"{pod.address}/16", "dev", "eth0")
+        run("ip", "-n", pod.namespace, "link", "set", "eth0", "up")
+        run("ip", "-n", pod.namespace, "route", "add", "default", "via", "10.244.255.254")
+        self.pods[name] = pod
+        self.state.endpoints[pod.id] = EndpointProgram(
+            id=pod.id,
+            node="node-1",
+            addresses=(pod.address,),
+            identity=pod.identity,
+            mesh=mesh,
+            profiles=(ALLOW_ALL.id,),
+            **program,
+        )
+        self.state.peers[pod.address] = Peer(
+            address=pod.address,
+            endpoint=pod.id,
+            identity=pod.identity if mesh is not Mesh.NONE else "",
+            mesh=mesh,
+        )
+        if mesh is Mesh.SIDECAR:
+            pod.directory.mkdir(mode=0o700)
+            os.chown(pod.directory, pod.uid, pod.uid)
+            self._svids = {**getattr(self, "_svids", {}), pod.id: self.issue(pod.identity)}
+            redirect.apply(pod.path, redirect.Redirect(proxy_uid=pod.uid))
+            self.agent(self._serve(pod))
+            pod.start_envoy()
+        return pod
+
+    def settle(self) -> None:
+        """Everything known everywhere, all sidecars listening."""
+        assert self.update() == ()
+        post = self.post
+        assert post is not None
+        for pod in self.pods.values():
+            if pod.mesh is Mesh.SIDECAR:
+                until(f"sidecar of {pod.id} ready: {pod.log.read_text()}", lambda p=pod: post.ready(p.id))
+
+    def seen(self, timeout: float = 5.0, **fields: Any) -> ProxyEvent:
+        """The access log record with these fields."""
+
+        def find() -> ProxyEvent | None:
+            for event in reversed(self.events):
+                if all(getattr(event, name) == value for name, value in fields.items()):
+                    return event
+            return None
+
+        try:
+            event = until(f"record with {fields}", find, timeout)
+        except AssertionError as error:
+            listing = "\n".join(map(str, self.events[-20:]))
+            raise AssertionError(f"{error}; there were:\n{listing}") from None
+        assert event is not None
+        return event
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        for pod in self.pods.values():
+            pod.stop_envoy()
+        for one in self.sockets:
+            one.close()
+        if self.post is not None:
+            self.kill_agent()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        for name in self._namespaces:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
