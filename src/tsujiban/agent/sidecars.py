@@ -28,6 +28,7 @@ from tsujiban.supervise.spec import ProcessSpec, Restart
 
 SIDECAR = "sidecar"
 INSIDE = "/run/tsujiban-proxy"  # where a sidecar sees its directory
+BINARY = "/run/tsujiban-envoy"  # and Envoy, wherever on the machine it is installed
 SOCKET = "proxy.sock"
 CONFIG = "bootstrap.json"
 READY_SECONDS = 20.0
@@ -97,10 +98,10 @@ class Sidecars:
         config, directory = f"{INSIDE}/{CONFIG}", str(self.directory(pod))
         return sandbox_of(pod, place).process(
             process_name(place.node, pod.metadata.uid, SIDECAR),
-            tuple(argv(self._binary, Path(config))),
+            tuple(argv(Path(BINARY), Path(config))),
             uid=place.sidecar_uid,
             gid=place.sidecar_uid,
-            mounts=(Mount(directory, INSIDE),),
+            mounts=(Mount(directory, INSIDE), Mount(str(self._binary), BINARY)),
             restart=Restart.ALWAYS,
             grace=5.0,
             order=4,

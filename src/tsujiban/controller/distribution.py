@@ -15,6 +15,7 @@ import structlog
 
 from tsujiban.controller.loop import Change
 from tsujiban.controller.world import NODES, PODS, Json, Ref, World
+from tsujiban.policy.graph import Change as GraphChange
 from tsujiban.policy.graph import PolicyGraph
 from tsujiban.resources.load import decode
 from tsujiban.resources.registry import KINDS
@@ -105,8 +106,8 @@ class Distributor:
                 if (change.new is None) != (change.old is None):
                     self.unsettled.update(self.written)
 
-    def _policy_changes(self, changes: Iterable[Change]) -> list[tuple[tuple[str, str, str], object | None]]:
-        found = []
+    def _policy_changes(self, changes: Iterable[Change]) -> list[GraphChange]:
+        found: list[GraphChange] = []
         for change in changes:
             kind = _GRAPH_KINDS.get(change.ref[:2])
             if kind is None:
@@ -116,11 +117,12 @@ class Distributor:
             if change.new is None:
                 self.written.pop(change.ref, None)
                 self.unsettled.discard(change.ref)
-            elif kind in POLICY_KINDS:
+            elif kind.kind in POLICY_KINDS:
                 self.written[change.ref] = change.revision
                 self.unsettled.add(change.ref)
             obj = None if change.new is None else decode(change.new)
-            found.append(((kind, change.ref.namespace, change.ref.name), obj))
+            name = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+            found.append(((name, change.ref.namespace, change.ref.name), obj))
         return found
 
     async def _send_policy(self, name: str, node: Progress) -> None:
@@ -180,7 +182,7 @@ _OTHER_KINDS = frozenset(
         "NetworkSet", "GlobalNetworkSet", "HostEndpoint",
     }
 )  # fmt: skip
-_GRAPH_KINDS = {(k.group, k.plural): k.kind for k in KINDS if k.kind in POLICY_KINDS | _OTHER_KINDS}
+_GRAPH_KINDS = {(k.group, k.plural): k for k in KINDS if k.kind in POLICY_KINDS | _OTHER_KINDS}
 _ABSENT = Progress()
 
 

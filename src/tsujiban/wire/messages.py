@@ -12,6 +12,7 @@ import msgspec
 from tsujiban.policy.program import NodeDelta
 
 PROTOCOL_VERSION = 1
+CONTROLLER_NAME = "controller.tsujiban.internal"  # in the certificate of every controller
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):

@@ -1,0 +1,149 @@
+"""What `tsujiban status` shows of this node: every component, as it is now."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import structlog
+
+from tsujiban import __version__
+from tsujiban.agent import containers, sidecars
+from tsujiban.agent.config import AgentConfig
+from tsujiban.agent.enforcer import Enforcer
+from tsujiban.agent.kernelside import KernelSide
+from tsujiban.agent.pods import Pods
+from tsujiban.agent.routing import Routing
+from tsujiban.agent.sidecars import Sidecars
+from tsujiban.identity.rotation import SvidManager
+from tsujiban.network.birdc import BirdcError
+from tsujiban.proxy import binary
+from tsujiban.supervise.client import ProcessStatus, SupervisorClient
+from tsujiban.wire.messages import Component, NodeStatus
+
+log = structlog.get_logger(__name__)
+
+
+class Health:
+    """Looks at everything, when asked."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        supervisor: SupervisorClient,
+        enforcer: Enforcer,
+        kernel: KernelSide,
+        routing: Routing,
+        proxies: Sidecars,
+        svids: SvidManager,
+        pods: Pods,
+    ) -> None:
+        self._config = config
+        self._supervisor = supervisor
+        self._enforcer = enforcer
+        self._kernel = kernel
+        self._routing = routing
+        self._proxies = proxies
+        self._svids = svids
+        self._pods = pods
+        self._versions = {
+            "bird": _version("bird", "--version"),
+            "kernel": _version("nft", "--version"),
+            "sidecar": f"envoy {binary.version()}",
+        }
+        self.node_certificate_expires = 0.0
+        self.node_certificate_error = ""
+
+    async def look(self) -> NodeStatus:
+        """The state of every component. Raises SupervisorGone."""
+        processes = {p.name: p for p in await self._supervisor.list(f"{self._config.node}/")}
+        components = [
+            self._agent(processes),
+            self._kernel_component(),
+            await self._bird(processes),
+            _component("dns", processes.get(f"{self._config.node}/dns"), __version__),
+        ]
+        expiry = {status.pod: status for status in self._svids.status()}
+        for key, runner in sorted(self._pods.running().items()):
+            name = containers.process_name(self._config.node, runner.uid, sidecars.SIDECAR)
+            if name in processes:
+                status = expiry.get(key)
+                components.append(
+                    _component(
+                        f"sidecar {key}",
+                        processes[name],
+                        self._versions["sidecar"],
+                        healthy=self._proxies.ready(key),
+                        detail=status.error if status else "",
+                        certificate_expires=status.expires if status else 0.0,
+                    )
+                )
+        return NodeStatus(components=tuple(components))
+
+    def _agent(self, processes: dict[str, ProcessStatus]) -> Component:
+        return _component(
+            "agent",
+            processes.get(f"{self._config.node}/agent"),
+            __version__,
+            detail=self.node_certificate_error,
+            certificate_expires=self.node_certificate_expires,
+            last_sync=time.time(),
+        )
+
+    def _kernel_component(self) -> Component:
+        problems = self._enforcer.problems
+        repaired = f"table repaired {self._kernel.repairs} times" if self._kernel.repairs else ""
+        return Component(
+            name="kernel",
+            healthy=not problems and self._enforcer.enforced > 0,
+            version=self._versions["kernel"],
+            detail="; ".join((*problems, repaired)).strip("; ")
+            or f"enforces revision {self._enforcer.enforced}",
+            last_sync=time.time(),
+        )
+
+    async def _bird(self, processes: dict[str, ProcessStatus]) -> Component:
+        try:
+            sessions = await self._routing.sessions()
+        except BirdcError as error:
+            detail, healthy = str(error), False
+        else:
+            up = sum(session.established for session in sessions)
+            detail, healthy = f"{up}/{len(sessions)} BGP sessions up", up == len(sessions)
+        process = processes.get(self._routing.name)
+        return _component("bird", process, self._versions["bird"], healthy=healthy, detail=detail)
+
+
+def _component(
+    name: str,
+    process: ProcessStatus | None,
+    version: str,
+    *,
+    healthy: bool = True,
+    detail: str = "",
+    certificate_expires: float = 0.0,
+    last_sync: float = 0.0,
+) -> Component:
+    if process is None:
+        return Component(name=name, healthy=False, version=version, detail="not started")
+    running = process.state == "running"
+    return Component(
+        name=name,
+        healthy=running and healthy,
+        version=version,
+        detail=detail if running else process.error or process.state,
+        certificate_expires=certificate_expires,
+        last_sync=last_sync,
+        restarts=process.restarts,
+        rss_bytes=process.rss_bytes,
+        private_bytes=process.private_bytes,
+    )
+
+
+def _version(*command: str) -> str:
+    """What a tool says of its version, shortened."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except OSError:
+        return ""
+    return " ".join((done.stdout or done.stderr).split()[:3])

@@ -1,0 +1,191 @@
+"""The agent put together: one node's posts, pods and identities, and the link to the controller.
+
+Nothing the data plane needs ends with this process: tables, sidecars, containers, BIRD and DNS go
+on; a new agent finds them by name and carries on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from tsujiban import __version__
+from tsujiban.agent import credentials, names, records
+from tsujiban.agent.config import AgentConfig
+from tsujiban.agent.enforcer import Enforcer
+from tsujiban.agent.flowlog import FlowLog
+from tsujiban.agent.health import Health
+from tsujiban.agent.join import ensure_joined
+from tsujiban.agent.kernelside import KernelSide
+from tsujiban.agent.link import ControllerLink
+from tsujiban.agent.names import NamesSide
+from tsujiban.agent.pods import Pods
+from tsujiban.agent.routing import Routing
+from tsujiban.agent.sidecars import Sidecars
+from tsujiban.identity.rotation import SvidManager
+from tsujiban.kernel.conntrack import Ended
+from tsujiban.kernel.nflog import KernelLog
+from tsujiban.kernel.verdicts import Logging
+from tsujiban.proxy.post import ProxyPost
+from tsujiban.supervise.client import SupervisorClient
+from tsujiban.wire.messages import (
+    CONTROLLER_NAME,
+    PROTOCOL_VERSION,
+    Enforced,
+    Hello,
+    NodeConfig,
+    PodsDelta,
+    Policy,
+)
+
+log = structlog.get_logger(__name__)
+
+STATUS_SECONDS = 1.0  # how often components are looked at
+STATUS_REPEAT_SECONDS = 10.0  # how often they are reported when nothing changes
+
+
+class Node:
+    """What there is once the controller has said what the cluster's networks are."""
+
+    def __init__(
+        self, config: AgentConfig, network: NodeConfig, link: ControllerLink, supervisor: SupervisorClient
+    ) -> None:
+        self._config = config
+        self._link = link
+        self._supervisor = supervisor
+        self._network = network
+        self.flows = FlowLog(link.send)
+        self.post = ProxyPost(
+            network.pod_cidrs, lambda event: self.flows.add([records.of_proxy(event, config.node)])
+        )
+        self.svids = SvidManager(link.sign, self.post.set_secret, network.trust_bundle_pem)
+        self.kernel = KernelSide(network.dns_address, self._ended)
+        self.proxies = Sidecars(config.run, self.post, self.svids, supervisor)
+        self.enforcer = Enforcer([self.kernel, self.proxies, NamesSide(config, network)], self._acknowledge)
+        self.routing = Routing(config, supervisor)
+        self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send)
+        self.health = Health(
+            config, supervisor, self.enforcer, self.kernel, self.routing, self.proxies, self.svids, self.pods
+        )
+
+    async def configure(self, network: NodeConfig) -> None:
+        """The cluster's networks, at first and when they change."""
+        self._network = network
+        self.pods.configure(network)
+        self.post.set_pod_cidrs(network.pod_cidrs)
+        self.svids.set_bundle(network.trust_bundle_pem)
+        await self.routing.configure(network)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._supervisor.start(names.process(self._config, self._network))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.enforcer.run())
+            tasks.create_task(self.kernel.watch())
+            tasks.create_task(self.flows.run())
+            tasks.create_task(self._read_kernel_log())
+            tasks.create_task(self._follow_processes())
+            tasks.create_task(self._report_health())
+
+    async def _acknowledge(self, message: Enforced) -> None:
+        self._link.send(message)
+
+    def _ended(self, ended: Sequence[Ended]) -> None:
+        now = time.time_ns()
+        owners = {
+            address: endpoint.id
+            for endpoint in self.enforcer.state.endpoints.values()
+            for address in endpoint.addresses
+        }
+        self.flows.add(
+            records.of_ended(
+                one,
+                self._config.node,
+                now,
+                owners.get(one.connection.destination) or owners.get(one.connection.source, ""),
+            )
+            for one in ended
+        )
+
+    async def _read_kernel_log(self) -> None:
+        kernel_log = KernelLog(Logging().group, self.kernel.interfaces, self.kernel.long_ids)
+        try:
+            async for event in kernel_log.events():
+                flow = records.of_kernel(event, self._config.node)
+                if flow is not None:
+                    self.flows.add([flow])
+        finally:
+            kernel_log.close()
+
+    async def _follow_processes(self) -> None:
+        async for event in self._supervisor.watch():
+            self.pods.event(event)
+
+    async def _report_health(self) -> None:
+        last = None
+        reported = 0.0
+        while True:
+            trust = credentials.load(self._config.state, self._config.node)
+            self.health.node_certificate_expires = trust.not_after
+            self.health.node_certificate_error = self._link.renewal_error
+            status = await self.health.look()
+            summary = [(c.name, c.healthy, c.detail, c.restarts) for c in status.components]
+            if summary != last or time.monotonic() - reported > STATUS_REPEAT_SECONDS:
+                self._link.send(status)
+                last, reported = summary, time.monotonic()
+            await asyncio.sleep(STATUS_SECONDS)
+
+
+class Agent:
+    """The process: joins, stays connected, and obeys."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self._config = config
+        self._supervisor = SupervisorClient(config.supervisor_socket)
+        self._node: Node | None = None
+        self._link = ControllerLink(
+            config.controller_host,
+            config.controller_port,
+            config.node,
+            config.state,
+            self._hello,
+            server_name=CONTROLLER_NAME,
+            on_connected=self._connected,
+        )
+
+    async def run(self) -> None:
+        """Until cancelled. Raises JoinError, or a group of what made a part fail."""
+        await ensure_joined(Path(self._config.join_file), self._config.state, self._config.node)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._link.run())
+            tasks.create_task(self._obey(tasks))
+
+    def _hello(self) -> Hello:
+        return Hello(
+            node=self._config.node,
+            protocol=PROTOCOL_VERSION,
+            addresses=(self._config.address,),
+            version=__version__,
+        )
+
+    def _connected(self) -> None:
+        if self._node is not None:
+            self._node.pods.report_all()
+
+    async def _obey(self, tasks: asyncio.TaskGroup) -> None:
+        async for message in self._link.messages():
+            if isinstance(message, NodeConfig):
+                if self._node is None:
+                    self._node = Node(self._config, message, self._link, self._supervisor)
+                    tasks.create_task(self._node.run())
+                await self._node.configure(message)
+            elif self._node is None:
+                log.error("the controller spoke before it sent the configuration; ignored")
+            elif isinstance(message, Policy):
+                self._node.enforcer.take(message.delta)
+            elif isinstance(message, PodsDelta):
+                self._node.pods.take(message)
