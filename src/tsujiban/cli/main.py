@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "port-forward": ("tsujiban.cli.forward:forward", "Reach a service from this machine, through a pod."),
     "status": ("tsujiban.cli.status:status", "Show every component and its health."),
     "up": ("tsujiban.cli.updown:up", "Start a cluster on this machine."),
+    "verdict": ("tsujiban.cli.verdict:verdict", "Judge flows against manifests, one JSON object a flow."),
 }
 
 
