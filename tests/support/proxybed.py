@@ -17,6 +17,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,7 +111,7 @@ class Pod:
 
     def listen(self, port: int, serve: Callable[[socket.socket], None]) -> None:
         """An application: `serve` gets each connection, in a thread."""
-        listener = self.inside(lambda: socket.create_server(("0.0.0.0", port), backlog=64))
+        listener = self.inside(lambda: socket.create_server(("", port), backlog=64))
         self.bed.sockets.append(listener)
 
         def accept() -> None:
@@ -306,7 +307,7 @@ class Bed:
         assert post is not None
         for pod in self.pods.values():
             if pod.mesh is Mesh.SIDECAR:
-                until(f"sidecar of {pod.id} ready: {pod.log.read_text()}", lambda p=pod: post.ready(p.id))
+                until(f"{pod.id} ready: {pod.log.read_text()}", partial(post.ready, pod.id))
 
     def seen(self, timeout: float = 5.0, **fields: Any) -> ProxyEvent:
         """The access log record with these fields."""

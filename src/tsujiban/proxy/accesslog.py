@@ -74,18 +74,22 @@ def decode(endpoint: str, log: str, message: als_pb2.StreamAccessLogsMessage) ->
 
 def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> ProxyEvent:
     common = entry.common_properties
-    decision = _decision(common, "envoy.filters.http.rbac", "enforced_effective_policy_id")
+    decision = _verdict(common, "envoy.filters.http.rbac", "enforced_effective_policy_id")
+    allowed = decision is not None and decision.kind is not Class.DENY
+    if decision is None:  # never judged: not HTTP at all, or refused by the parser
+        decision = _carried(common)
+    # A tunnel that is let in for its requests to be judged is allowed by no rule yet.
+    pending = log == "tunnel" and decision is not None and decision.kind is Class.INSPECT
     request, response = entry.request, entry.response
     details = response.response_code_details
-    denied = decision is not None and decision.kind is Class.DENY
     method = accesslog_method(request.request_method)
     return ProxyEvent(
         **_ends(common),
         endpoint=endpoint,
         log=log,
         direction="ingress",
-        verdict="deny" if denied or decision is None else "allow",
-        rules=decision.rules if decision is not None else (),
+        verdict="allow" if allowed else "deny",
+        rules=decision.rules if decision is not None and not pending else (),
         peer=_peer(common),
         tls=_tls(common),
         method=method if log == "http" else "CONNECT",
@@ -107,7 +111,9 @@ def accesslog_method(number: int) -> str:
 
 def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> ProxyEvent | None:
     common = entry.common_properties
-    decision = _decision(common, "envoy.filters.network.rbac", "shadow_effective_policy_id")
+    decision = _verdict(common, "envoy.filters.network.rbac", "shadow_effective_policy_id") or _carried(
+        common
+    )
     failure = common.downstream_transport_failure_reason
     upstream = common.upstream_transport_failure_reason
     if log == "connection":
@@ -145,10 +151,14 @@ def _ends(common: accesslog_pb2.AccessLogCommon) -> dict[str, Any]:
     }
 
 
-def _decision(common: accesslog_pb2.AccessLogCommon, namespace: str, key: str) -> Admission | None:
+def _verdict(common: accesslog_pb2.AccessLogCommon, namespace: str, key: str) -> Admission | None:
     metadata = common.metadata.filter_metadata
-    if namespace in metadata and key in metadata[namespace].fields:
-        return parse_decision_name(metadata[namespace].fields[key].string_value)
+    if namespace not in metadata or key not in metadata[namespace].fields:
+        return None
+    return parse_decision_name(metadata[namespace].fields[key].string_value)
+
+
+def _carried(common: accesslog_pb2.AccessLogCommon) -> Admission | None:
     return parse_decision_name(_state(common, names.DECISION_STATE))
 
 

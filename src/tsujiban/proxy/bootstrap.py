@@ -83,4 +83,7 @@ def argv(binary: Path, config: Path, *, concurrency: int = 1, log_level: str = "
         "--disable-hot-restart",
         "--log-level",
         log_level,
+        # It warns of each use of a matcher whose message is not declared stable.
+        "--component-log-level",
+        "misc:error",
     ]

@@ -14,11 +14,11 @@ from enum import StrEnum
 from tsujiban.policy.program import Frozen
 
 
-class Predicate(Frozen, tag=True):
+class Predicate(Frozen, frozen=True, tag=True):
     """What a branch looks at."""
 
 
-class Text(Predicate):
+class Text(Predicate, frozen=True):
     """A request header (`:method`, `:path`, ...) compared with one value."""
 
     header: str
@@ -29,26 +29,26 @@ class Text(Predicate):
     ignore_case: bool = False
 
 
-class SourcePort(Predicate):
+class SourcePort(Predicate, frozen=True):
     """Source port in a range, both ends included."""
 
     first: int
     last: int
 
 
-class AllOf(Predicate):
+class AllOf(Predicate, frozen=True):
     """Conjunction of at least one."""
 
     terms: tuple[Predicate, ...]
 
 
-class AnyOf(Predicate):
+class AnyOf(Predicate, frozen=True):
     """Disjunction of at least one."""
 
     terms: tuple[Predicate, ...]
 
 
-class Not(Predicate):
+class Not(Predicate, frozen=True):
     """Negation."""
 
     term: Predicate
@@ -81,14 +81,14 @@ def negate(term: Settled) -> Settled:
     return term.term if isinstance(term, Not) else Not(term=term)
 
 
-class Leaf(Frozen, tag="leaf"):
+class Leaf(Frozen, frozen=True, tag="leaf"):
     """A verdict and the rules behind it, one for each layer that had a say."""
 
     allow: bool
     rules: tuple[str, ...]
 
 
-class Branch(Frozen, tag="branch"):
+class Branch(Frozen, frozen=True, tag="branch"):
     """Go on with `then` if the predicate holds, else with `otherwise`."""
 
     test: Predicate
@@ -114,7 +114,7 @@ class Class(StrEnum):
     INSPECT = "http"  # only as HTTP, each request judged
 
 
-class Admission(Frozen):
+class Admission(Frozen, frozen=True):
     """Class and rules of a connection's first look."""
 
     kind: Class

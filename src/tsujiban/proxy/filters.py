@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tsujiban.proxy import names
 from tsujiban.proxy.matchers import Json, typed
 from tsujiban.proxy.tls import ADS
@@ -91,7 +93,7 @@ def discovered(name: str, message: str) -> Json:
     }
 
 
-def tcp_proxy(cluster: str, stat: str, *, log: str = "", **fields: object) -> Json:
+def tcp_proxy(cluster: str, stat: str, *, log: str = "", **fields: Any) -> Json:
     """Carry bytes to a cluster."""
     config = typed(
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",

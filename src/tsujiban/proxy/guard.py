@@ -28,7 +28,7 @@ def peer_credentials(connection: Any) -> tuple[int, int]:
     return pid, uid
 
 
-class _GuardedProtocol(H2Protocol):
+class _GuardedProtocol(H2Protocol):  # type: ignore[misc]  # grpclib has no types
     """HTTP/2, once the peer has been let in."""
 
     authorize: Authorize
@@ -51,7 +51,7 @@ class _GuardedProtocol(H2Protocol):
             super().connection_lost(exc)
 
 
-class GuardedServer(Server):
+class GuardedServer(Server):  # type: ignore[misc]  # grpclib has no types
     """A grpclib server whose connections pass `authorize(pid, uid)` first."""
 
     def __init__(self, handlers: list[Any], authorize: Authorize) -> None:

@@ -215,7 +215,9 @@ def _http_chain() -> Json:
                 }
             }
         },
-        "body": {"inline_string": "request denied by policy, id %REQ(X-REQUEST-ID)%\n"},
+        "body_format_override": {
+            "text_format_source": {"inline_string": "request denied by policy, id %REQ(X-REQUEST-ID)%\n"}
+        },
     }
     config = typed(
         _HCM,

@@ -107,6 +107,11 @@ def ordered(steps: list[tuple[Json, Json]], otherwise: Json | None) -> Json:
     return {"matcher": matcher}
 
 
+def regex(expression: str) -> Json:
+    """An RE2 expression that the whole value must match."""
+    return {"google_re2": {}, "regex": expression}
+
+
 def value(source: Json, **match: Any) -> Json:
     """A predicate: an input compared with a StringMatcher."""
     return {"single_predicate": {"input": source, "value_match": match}}
@@ -117,7 +122,7 @@ def predicate(test: Predicate) -> Json:
     if isinstance(test, Text):
         return value(header(test.header), **_string(test))
     if isinstance(test, SourcePort):
-        return value(SOURCE_PORT, safe_regex={"regex": range_regex(test.first, test.last)})
+        return value(SOURCE_PORT, safe_regex=regex(range_regex(test.first, test.last)))
     if isinstance(test, Not):
         return {"not_matcher": predicate(test.term)}
     if isinstance(test, AllOf):
@@ -135,7 +140,7 @@ def _string(test: Text) -> Json:
         return {"prefix": test.prefix, **flags}
     if test.suffix is not None:
         return {"suffix": test.suffix, **flags}
-    return {"safe_regex": {"regex": test.regex or ""}}
+    return {"safe_regex": regex(test.regex or "")}
 
 
 def _cidr(net: str) -> Json:

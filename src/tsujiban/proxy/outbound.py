@@ -10,6 +10,7 @@ of the pods' networks that nobody is known to own.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from tsujiban.policy.program import EndpointProgram, NodeState
 from tsujiban.proxy import filters, matchers, names, rbac
@@ -100,11 +101,11 @@ def _services(state: NodeState, chains: _Chains, out: list[Resource]) -> dict[st
 def _destination(endpoint: EndpointProgram, table: Table, pod_cidrs: Iterable[str], chains: _Chains) -> Json:
     ranges: list[tuple[Iterable[str], Json]] = []
     for identity, rows in sorted(table.rows.items()):
-        render = rbac.admission(lambda seen, to=identity: _admitted(seen, to, chains))
+        render = rbac.admission(partial(_admitted, chains, identity))
         ranges += [(row.cell.prefixes, rbac.by_port(row.intervals, render)) for row in rows]
     listed = {net for nets, _ in ranges for net in nets}
     ranges.append((sorted(set(pod_cidrs) - listed), chains.refuse(_UNKNOWN)))
-    outside = rbac.admission(lambda seen: _admitted(seen, "", chains))
+    outside = rbac.admission(partial(_admitted, chains, ""))
     for net, version in (("0.0.0.0/0", 4), ("::/0", 6)):
         if net not in listed:
             ranges.append(((net,), rbac.by_port(table.rest[version], outside)))
@@ -115,12 +116,12 @@ def _destination(endpoint: EndpointProgram, table: Table, pod_cidrs: Iterable[st
     return matchers.exact(matchers.DESTINATION_IP, itself, trie)
 
 
-def _admitted(seen: Admission, identity: str, chains: _Chains) -> Json:
+def _admitted(chains: _Chains, identity: str, seen: Admission) -> Json:
     # The client's side reads no HTTP: what only HTTP clauses would allow is refused here.
     if seen.kind is not Class.TCP:
         return chains.refuse(decision_name(Class.DENY, seen.rules))
     name = names.mesh_cluster(identity) if identity else names.PASSTHROUGH
-    tunnel = {"tunneling_config": {"hostname": "%DOWNSTREAM_LOCAL_ADDRESS%"}} if identity else {}
+    tunnel: Json = {"tunneling_config": {"hostname": "%DOWNSTREAM_LOCAL_ADDRESS%"}} if identity else {}
     proxy = filters.tcp_proxy(name, "egress", **tunnel)
     return chains.to(
         name, {"name": name, "filters": [filters.discovered(names.RBAC_EGRESS, _NETWORK_RBAC), proxy]}

@@ -146,6 +146,12 @@ class ProxyPost:
         sessions = sidecar.ads.sessions
         return bool(sessions) and all(one.complete and not one.problems for one in sessions)
 
+    async def until_ready(self, endpoint_id: str) -> None:
+        """Wait until a sidecar is `ready`."""
+        while not self.ready(endpoint_id):
+            self._moved.clear()
+            await self._moved.wait()
+
     async def enforced(self, revision: int) -> tuple[str, ...]:
         """Wait until every connected sidecar has answered what `revision` means for it; what they
         refused, as `endpoint: reason`. Empty: it is in force."""

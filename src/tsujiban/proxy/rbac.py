@@ -83,8 +83,8 @@ def by_port(intervals: tuple[Interval, ...], render: Render) -> Json:
         if one.last - one.first < _NARROW:
             listed.update({str(port): target for port in range(one.first, one.last + 1)})
         else:
-            regex = matchers.range_regex(one.first, one.last)
-            test = matchers.value(matchers.DESTINATION_PORT, safe_regex={"regex": regex})
+            regex = matchers.regex(matchers.range_regex(one.first, one.last))
+            test = matchers.value(matchers.DESTINATION_PORT, safe_regex=regex)
             steps.append((test, target))
     otherwise = matchers.ordered(steps, render(common))
     return matchers.exact(matchers.DESTINATION_PORT, listed, otherwise)

@@ -16,6 +16,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from tsujiban.proxy.resource import Kind, Resource, Resources
 
 _WILDCARD = "*"
+_REASON = 400  # characters
 
 
 class _Subscription:
@@ -85,9 +86,12 @@ class Session:
 
     @property
     def complete(self) -> bool:
-        """Whether the proxy listens: it has accepted its listeners, and nothing is under way."""
-        listeners = self._types.get(Kind.LISTENER)
-        return listeners is not None and bool(listeners.held) and not self._waiting
+        """Whether the proxy has asked for, and answered, everything that it should hold."""
+        return not self._waiting and all(
+            kind in self._types and self._types[kind].held.get(name) == one.version
+            for kind, resources in self._desired.items()
+            for name, one in resources.items()
+        )
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -98,7 +102,8 @@ class Session:
         if self._waiting.pop(message.response_nonce, None) is None:
             return
         if message.HasField("error_detail"):
-            self._refused[kind] = f"Envoy refused a {kind.name.lower()}: {message.error_detail.message}"
+            reason = message.error_detail.message[-_REASON:]  # it begins with the whole resource
+            self._refused[kind] = f"Envoy refused a {kind.name.lower()}: {reason}"
         else:
             self._refused.pop(kind, None)
 

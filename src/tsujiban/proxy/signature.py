@@ -21,7 +21,7 @@ from tsujiban.policy.program import AddressSet, Frozen, ServiceSet
 TCP = 6
 
 
-class Signature(Frozen):
+class Signature(Frozen, frozen=True):
     """All that a rule can ask of one address. `owned` sets hold it as the identity it has proven;
     `seen` sets hold it by address alone (a superset)."""
 
@@ -33,7 +33,7 @@ class Signature(Frozen):
     services: frozenset[tuple[str, int]] = frozenset()  # (service set, TCP port)
 
 
-class Cell(Frozen):
+class Cell(Frozen, frozen=True):
     """Addresses of one signature, as prefixes of a longest-prefix match."""
 
     signature: Signature

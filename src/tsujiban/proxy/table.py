@@ -28,7 +28,7 @@ from tsujiban.proxy.signature import Cell, Signature, Vocabulary
 LAST_PORT = 65535
 
 
-class Interval(Frozen):
+class Interval(Frozen, frozen=True):
     """Ports first to last, and what becomes of a connection to them."""
 
     first: int
@@ -36,14 +36,14 @@ class Interval(Frozen):
     decision: Decision
 
 
-class Row(Frozen):
+class Row(Frozen, frozen=True):
     """One cell's decisions, covering all ports in order."""
 
     cell: Cell
     intervals: tuple[Interval, ...]
 
 
-class Table(Frozen):
+class Table(Frozen, frozen=True):
     """Rows by proven identity ("" is none); `rest` decides for addresses in no row."""
 
     rows: dict[str, tuple[Row, ...]]
