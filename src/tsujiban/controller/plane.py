@@ -38,6 +38,7 @@ from tsujiban.resources.registry import KINDS
 from tsujiban.store.protocol import Conflict, Key, NotFound, Store
 from tsujiban.wire.messages import (
     Enforced,
+    Flow,
     Flows,
     Hello,
     NodeConfig,
@@ -61,7 +62,7 @@ class Plane:
         self._store = store
         self._bundle_pem = bundle_pem
         self._addresses = Addresses()
-        self.flows = FlowRing()
+        self.flows: FlowRing[Flow] = FlowRing()
         self.components: dict[str, tuple[float, NodeStatus]] = {}
         self.distributor = Distributor(PolicyGraph(config.trust_domain), self._send)
         self.send = _nowhere

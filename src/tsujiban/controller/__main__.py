@@ -1,0 +1,114 @@
+"""`python -m tsujiban.controller --config FILE`: the control-plane process.
+
+Its listening sockets are passed in (LISTEN_FDS, as systemd and our supervisor do), so that they
+can be in other network namespaces, and so that clients wait in the queue while it is restarted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from tsujiban.controller import serving
+from tsujiban.controller.api.app import create_app, serve, server_context
+from tsujiban.controller.api.extras import LogRequest, LogUnavailable
+from tsujiban.controller.config import ControllerConfig, load
+from tsujiban.controller.join import JoinService
+from tsujiban.controller.nodes import NodeServer
+from tsujiban.controller.plane import Plane
+from tsujiban.controller.signing import Signer
+from tsujiban.controller.status import StatusReport
+from tsujiban.identity.ca import CertificateAuthority
+from tsujiban.identity.files import make_private_directory
+from tsujiban.identity.tls import server_context as node_context
+from tsujiban.identity.tokens import FileTokenStore
+from tsujiban.logs import configure
+from tsujiban.store.protocol import StoreError
+from tsujiban.store.sqlite import SqliteStore
+
+FIRST_DESCRIPTOR = 3  # sd_listen_fds(3)
+
+
+def main() -> int:
+    """Run until told to stop; 1 when it cannot begin."""
+    parser = argparse.ArgumentParser(prog="python -m tsujiban.controller")
+    parser.add_argument("--config", type=Path, required=True, help="configuration file (JSON)")
+    options = parser.parse_args()
+    configure()
+    try:
+        config = load(options.config)
+        sockets = _sockets(config.api_sockets + 1)
+        asyncio.run(_until_signalled(config, sockets))
+    except (OSError, ValueError, msgspec.MsgspecError, StoreError) as error:
+        print(f"controller: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _sockets(count: int) -> list[socket.socket]:
+    passed = int(os.environ.get("LISTEN_FDS", "0"))
+    if passed != count:
+        raise ValueError(f"{count} listening sockets must be passed in LISTEN_FDS, not {passed}")
+    return [socket.socket(fileno=FIRST_DESCRIPTOR + number) for number in range(count)]
+
+
+async def _until_signalled(config: ControllerConfig, sockets: list[socket.socket]) -> None:
+    task = asyncio.create_task(_run(config, sockets))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
+    make_private_directory(config.state)
+    ca = CertificateAuthority.open(config.state / "ca", config.trust_domain)
+    certificate = serving.make_certificate(ca, config.state, config.api_names)
+    store = await SqliteStore.open(config.state / "store.db")
+    try:
+        plane = Plane(config, store, ca.bundle_pem)
+        nodes = NodeServer(
+            config.trust_domain,
+            on_hello=plane.hello,
+            on_message=plane.message,
+            on_gone=plane.gone,
+            sign=Signer(ca, plane.pod_identity, config.svid_lifetime).sign,
+        )
+        plane.send = nodes.send
+        app = create_app(
+            store,
+            trust_domain=config.trust_domain,
+            join=JoinService(ca, FileTokenStore(config.state / "tokens")),
+            status=StatusReport(plane, serving.expires(certificate)),
+            flows=plane.flows,
+            logs=_logs,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(plane.run())
+            await plane.loop.synced.wait()
+            await nodes.start(sockets[-1], node_context(certificate, ca.bundle_pem))
+            context = server_context(str(certificate), str(certificate), ca.bundle_pem)
+            tasks.create_task(serve(app, context, sockets[:-1]))
+    finally:
+        await store.close()
+
+
+async def _logs(request: LogRequest) -> AsyncIterator[bytes]:
+    raise LogUnavailable(
+        f"logs of {request.namespace}/{request.pod} are kept on its node: read them there with `tsujiban logs`"
+    )
+    yield b""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""`/tsujiban/v1/status`: every component of the cluster, as last heard of."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from tsujiban import __version__
+from tsujiban.controller.plane import Plane
+from tsujiban.controller.world import NODES, Json
+from tsujiban.wire.messages import Component
+
+STALE_SECONDS = 25.0  # nodes report every 10 s at least
+
+
+class StatusReport:
+    """Answers for the API."""
+
+    def __init__(self, plane: Plane, certificate_expires: float) -> None:
+        self._plane = plane
+        self._certificate_expires = certificate_expires
+
+    async def __call__(self) -> Json:
+        """The report: {"healthy", "components": [{"node", ...}]}."""
+        rows = [{"node": "", **_row(self._controller())}]
+        now = time.time()
+        for ref, _ in sorted(self._plane.loop.world.all(NODES)):
+            heard = self._plane.components.get(ref.name)
+            progress = self._plane.distributor.nodes.get(ref.name)
+            connected = progress is not None and progress.connected
+            if heard is None or not connected or now - heard[0] > STALE_SECONDS:
+                detail = "not heard of since it disconnected" if heard else "never heard of"
+                rows.append({"node": ref.name, **_row(Component(name="agent", healthy=False, detail=detail))})
+            if heard is not None and connected:
+                rows += [{"node": ref.name, **_row(component)} for component in heard[1].components]
+        return {"healthy": all(row["healthy"] for row in rows), "components": rows}
+
+    def _controller(self) -> Component:
+        enforced, nodes = self._plane.distributor.count(self._plane.distributor.revision)
+        return Component(
+            name="controller",
+            healthy=self._plane.loop.synced.is_set(),
+            version=__version__,
+            detail=f"revision {self._plane.distributor.revision} in force on {enforced}/{nodes} nodes",
+            certificate_expires=self._certificate_expires,
+            last_sync=time.time(),
+            rss_bytes=_resident(),
+        )
+
+
+def _row(component: Component) -> Json:
+    return {name: getattr(component, name) for name in component.__struct_fields__}
+
+
+def _resident() -> int:
+    """Resident memory of this process, bytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
