@@ -105,7 +105,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
 
 async def _logs(request: LogRequest) -> AsyncIterator[bytes]:
     raise LogUnavailable(
-        f"logs of {request.namespace}/{request.pod} are kept on its node: read them there with `tsujiban logs`"
+        f"logs of {request.namespace}/{request.pod} are kept on its node: `tsujiban logs` reads them there"
     )
     yield b""
 

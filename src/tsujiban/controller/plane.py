@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
@@ -51,6 +51,8 @@ from tsujiban.wire.transport import StreamRefused
 
 log = structlog.get_logger(__name__)
 
+Deliver = Callable[[str, ToNode], Awaitable[bool]]
+
 NODE_GRACE = 5.0  # seconds a node may be away before it is called not ready
 
 
@@ -65,7 +67,7 @@ class Plane:
         self.flows: FlowRing[Flow] = FlowRing()
         self.components: dict[str, tuple[float, NodeStatus]] = {}
         self.distributor = Distributor(PolicyGraph(config.trust_domain), self._send)
-        self.send = _nowhere
+        self.send: Deliver = _nowhere
         self._later: set[asyncio.Task[None]] = set()
         reserved = frozenset({config.dns_address})
         self.loop = Loop(
