@@ -74,9 +74,7 @@ def connect(cluster: str) -> Client:
     if missing:
         raise Failure(
             f"no cluster {cluster!r} runs on this machine",
-            hint="Start one with `tsujiban up`"
-            + ("" if cluster == DEFAULT_CLUSTER else f" --cluster {cluster}")
-            + ".",
+            hint=f"Start one with `tsujiban up{'' if cluster == DEFAULT_CLUSTER else f' --cluster {cluster}'}`.",
             code=Exit.UNREACHABLE,
         )
     try:

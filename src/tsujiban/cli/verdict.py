@@ -10,12 +10,11 @@ from typing import IO
 import click
 import msgspec
 
-from tsujiban.cli import manifests
+from tsujiban.cli import offline
 from tsujiban.cli.errors import Exit, Failure
 from tsujiban.policy.flow import Flow, Post, Request, Verdict
-from tsujiban.policy.offline import PLACES, End, OfflineWorld, UnknownName
+from tsujiban.policy.offline import End, OfflineWorld, UnknownName
 from tsujiban.resources import protocols
-from tsujiban.resources.load import LoadedObject
 
 
 class FlowLine(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
@@ -103,7 +102,7 @@ def verdict(
     post: str,
 ) -> None:
     """Say for every flow whether it is allowed, and by which rules."""
-    objects = _objects(files, endpoints, recursive)
+    objects = offline.load(files, endpoints, recursive=recursive)
     world = OfflineWorld(objects, trust_domain=trust_domain, strict=strict)
     out = sys.stdout.buffer
     encode = msgspec.json.Encoder().encode
@@ -115,15 +114,6 @@ def verdict(
         out.write(encode(answer))
         out.write(b"\n")
         out.flush()
-
-
-def _objects(files: tuple[Path, ...], endpoints: tuple[Path, ...], recursive: bool) -> list[LoadedObject]:
-    sources = manifests.contents(manifests.expand(files, recursive=recursive))
-    objects = manifests.load(sources).objects
-    if endpoints:
-        objects = [one for one in objects if one.kind.kind not in PLACES]
-        objects += manifests.load(manifests.contents(manifests.expand(endpoints))).objects
-    return objects
 
 
 def _lines(flows: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

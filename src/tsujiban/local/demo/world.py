@@ -15,10 +15,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from tsujiban.agent import sandbox_init
 from tsujiban.agent.sandbox import Command
+from tsujiban.controller.config import load
 from tsujiban.local.client import Client
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.demo import manifests
+from tsujiban.local.demo.capture import Capture
+from tsujiban.resources.names import workload_identity
 from tsujiban.resources.registry import resolve
 
 Json = dict[str, Any]
@@ -36,7 +40,7 @@ RANGE = "/v3/kv/range"
 PUT = "/v3/kv/put"
 KEY = "YWNjb3VudHMvMTA0Mg=="  # accounts/1042 in base64, as etcd's gateway takes keys
 HOLDER = "Aoi Tanaka"
-ACCOUNT_PATH = "accounts/1042"
+OPENING_BALANCE = 1284756
 
 
 class DemoError(Exception):
@@ -59,9 +63,22 @@ class Answer(NamedTuple):
 class World:
     """One running bank."""
 
-    def __init__(self, cluster: LocalCluster, client: Client) -> None:
+    def __init__(self, cluster: LocalCluster, client: Client, capture: Capture) -> None:
         self.cluster = cluster
         self.client = client
+        self.capture = capture
+        self.nodes = cluster.record.nodes
+        self.trust_domain = load(cluster.layout.controller_config).trust_domain
+        self.account: Json = {}  # as the database holds it, once an act has read it
+
+    def identity(self, account: str) -> str:
+        """SPIFFE ID of a service account of the bank."""
+        return workload_identity(self.trust_domain, NAMESPACE, account)
+
+    def sandbox_user(self, process: str) -> int:
+        """The user id that a sandboxed process runs as."""
+        user = json.loads(self.cluster.specification(process).env[sandbox_init.VARIABLE])
+        return int(user["uid"])
 
     # ------------------------------------------------------------------ waiting
 
@@ -145,9 +162,11 @@ class World:
         meta = pod["metadata"]
         return self.cluster.exec_command(meta["namespace"], meta["name"], container, tuple(command))
 
-    async def script(self, pod: Json, name: str, *arguments: str, stdin: bytes = b"") -> Json:
+    async def script(
+        self, pod: Json, name: str, *arguments: str, stdin: bytes = b"", container: str = ""
+    ) -> Json:
         """Run one of the programs in `inside/` in a pod; the JSON that it prints."""
-        out = await self.inside(pod, script_command(name, *arguments), stdin=stdin)
+        out = await self.inside(pod, script_command(name, *arguments), stdin=stdin, container=container)
         found: Json = json.loads(out.splitlines()[-1])
         return found
 
@@ -220,6 +239,11 @@ def is_ready(pod: Json) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     ready = any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
     return ready and not pod["metadata"].get("deletionTimestamp")
+
+
+def address(pod: Json) -> str:
+    """A pod's address."""
+    return str(pod["status"]["podIP"])
 
 
 def balance(answer: Answer) -> int | None:

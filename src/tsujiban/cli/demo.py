@@ -1,0 +1,137 @@
+"""`tsujiban demo bank`: start a cluster, play the ten acts, clean up, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from tsujiban.cli.errors import Exit, Failure
+from tsujiban.cli.session import DEFAULT_CLUSTER, cluster_option
+
+if TYPE_CHECKING:
+    from tsujiban.local.demo.record import Record
+    from tsujiban.local.demo.show import Show
+
+NODES = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+
+
+@click.group()
+def demo() -> None:
+    """Run a demonstration on real parts."""
+
+
+@demo.command()
+@click.option("--keep", is_flag=True, help="Leave it running afterwards, and say how to look around.")
+@click.option(
+    "-o", "--output", "form", type=click.Choice(["json"]), help="A record of every act, on standard output."
+)
+@cluster_option
+def bank(keep: bool, form: str | None, cluster: str) -> None:
+    """A bank in ten acts: open, wire-tapped, hacked, defended, robbed, killed, still open.
+
+    Exits 0 only if everything came out as it must, and leaves nothing behind.
+    """
+    from rich.console import Console
+
+    from tsujiban.local.demo.show import Show
+
+    console = Console(stderr=form == "json", soft_wrap=True)
+    with Show(console) as show, interruptible():
+        try:
+            record = _evening(cluster, keep, show)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+    if form == "json":
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(_with_verdicts(record))).decode())
+    if not record.ok:
+        raise click.exceptions.Exit(int(Exit.NO))
+
+
+def _evening(cluster: str, keep: bool, show: Show) -> Record:
+    from tsujiban.local.demo.runner import play
+    from tsujiban.local.down import down
+    from tsujiban.local.preflight import PreflightError
+    from tsujiban.local.up import UpError, up
+
+    show.say("Tsujiban: the bank")
+    try:
+        running = up(cluster, NODES, show.step)
+    except (PreflightError, ValueError) as error:
+        raise Failure(str(error), code=Exit.USAGE) from error
+    except UpError as error:
+        raise Failure(str(error), hint="Nothing of it was left behind.", code=Exit.REFUSED) from error
+    kept = False
+    try:
+        record = asyncio.run(play(running, show))
+        show.epilogue(record)
+        kept = keep
+    finally:
+        if not kept:
+            with undisturbed():
+                show.step("taking everything down")
+                down(cluster)
+    if kept:
+        show.say(_around(cluster))
+    return record
+
+
+def _with_verdicts(record: Record) -> dict[str, object]:
+    import msgspec
+
+    acts = [{**msgspec.to_builtins(act), "ok": act.ok} for act in record.acts]
+    return {"ok": record.ok, "seconds": round(record.seconds, 1), "acts": acts}
+
+
+def _around(cluster: str) -> str:
+    """What to try in a cluster that was kept."""
+    option = "" if cluster == DEFAULT_CLUSTER else f" --cluster {cluster}"
+    lines = [
+        (
+            "look at the bank in a browser: http://127.0.0.1:8080",
+            "port-forward deployment/visitor 8080:customer:8080",
+        ),
+        ("who is well", "status"),
+        ("what runs where", "get pods -A -o wide"),
+        ("what the posts decide, live", "flows -f"),
+        ("why a flow is denied", "explain customer database --port 2379 --method POST --path /v3/kv/put"),
+        ("be the attacker", "exec deployment/customer -- python3 -c '...'"),
+        ("end it", "down"),
+    ]
+    width = max(len(command) for _, command in lines) + len(option)
+    rows = [f"  tsujiban {(command + option):<{width}}  # {text}" for text, command in lines]
+    return "\n".join(["", "The bank is still open. Look around:", *rows])
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A terminal that closes and a polite `kill` end the evening as Ctrl-C does."""
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """No signal interrupts the cleaning up."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

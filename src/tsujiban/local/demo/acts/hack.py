@@ -1,0 +1,118 @@
+"""Acts 3, 4 and 5: the hack without policy, the policy, the same hack."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+from tsujiban.local.demo import doors
+from tsujiban.local.demo.stage import Stage
+from tsujiban.local.demo.world import (
+    KEY,
+    OPENING_BALANCE,
+    PUT,
+    RANGE,
+    Answer,
+    Json,
+    World,
+    address,
+    balance,
+    example,
+)
+
+DATABASE = "http://database:2379"
+STOLEN_BALANCE = 1300  # what the attacker leaves
+
+
+def write_body(account: Json, minor: int) -> str:
+    """etcd's put, which sets the balance."""
+    value = base64.b64encode(json.dumps({**account, "balance": minor}, ensure_ascii=False).encode())
+    return json.dumps({"key": KEY, "value": value.decode()})
+
+
+def read_body() -> str:
+    """etcd's range, which reads the account."""
+    return json.dumps({"key": KEY})
+
+
+async def hack(world: World, app: str = "customer") -> Answer:
+    """What code inside a pod does to the database."""
+    return await world.request(
+        await world.pod(app), "POST", DATABASE + PUT, write_body(world.account, STOLEN_BALANCE)
+    )
+
+
+async def undefended(world: World, stage: Stage) -> None:
+    """Change a balance from inside customer; look at the page; put it right again."""
+    stage.step("inside customer: reading, then writing the database")
+    pod = await world.pod("customer")
+    answer = await world.request(pod, "POST", DATABASE + RANGE, read_body())
+    world.account = json.loads(base64.b64decode(json.loads(answer.body)["kvs"][0]["value"]))
+    answer = await hack(world)
+    stage.check(
+        "customer writes to the database",
+        expected="HTTP 200: it works",
+        observed=answer,
+        ok=answer.status == 200,
+    )
+    stage.same("the balance on the page", STOLEN_BALANCE, balance(await world.page()))
+    await world.restore()
+    stage.same("the balance, restored", OPENING_BALANCE, balance(await world.page()))
+
+
+async def policy_on(world: World, stage: Stage) -> None:
+    """Apply the policy and wait until it is enforced."""
+    stage.step("tsujiban apply -f policy.yaml --wait")
+    said = await world.tsujiban("apply", "-f", example("policy.yaml"), "--wait")
+    found = re.search(r"enforced on (\d+)/(\d+) nodes in (\d+) ms", said)
+    everywhere = found is not None and found[1] == found[2] == str(len(world.nodes))
+    stage.check(
+        "apply --wait",
+        expected=f"enforced on {len(world.nodes)}/{len(world.nodes)} nodes, and how long that took",
+        observed=found[0] if found else said.strip(),
+        ok=everywhere,
+    )
+
+
+async def defended(world: World, stage: Stage) -> None:
+    """The hack again: refused by the kernel; and, with the kernel opened by hand, by the proxy."""
+    customer, database = await world.pod("customer"), await world.pod("database")
+    rule = await _explained(world, stage)
+
+    stage.step("the same hack")
+    since = await world.mark()
+    answer = await hack(world)
+    stage.check(
+        "customer writes to the database", expected="refused", observed=answer, ok=answer.status != 200
+    )
+    ends = {"source": address(customer), "destination": address(database), "destination_port": 2379}
+    flow = await world.decision(since, post="kernel", verdict="deny", **ends)
+    stage.same("the kernel's record: rule", rule, flow["rule"], rule=flow["rule"], post="kernel")
+
+    stage.step("root on the node opens the kernel for customer by hand")
+    with doors.opened(world.cluster.layout.cluster, database, await world.pod("summary"), customer) as sets:
+        since = await world.mark()
+        answer = await hack(world)
+        stage.check(
+            f"the same, past the kernel ({len(sets)} sets forged)",
+            expected="refused by the proxy",
+            observed=answer,
+            ok=answer.status != 200 and bool(sets),
+        )
+        flow = await world.decision(since, post="proxy", verdict="deny", **ends)
+    stage.same("the proxy's record: rule", rule, flow["rule"], rule=flow["rule"], post="proxy")
+    stage.same("the balance", OPENING_BALANCE, balance(await world.page()))
+
+
+async def _explained(world: World, stage: Stage) -> str:
+    said = await world.explain("default/customer", "default/database", port=2379, method="POST", path=PUT)
+    rule = str(said["decided_by"][0])
+    stage.check(
+        "tsujiban explain customer database",
+        expected="deny",
+        observed=said["verdict"],
+        ok=said["verdict"] == "deny",
+        rule=rule,
+    )
+    return rule

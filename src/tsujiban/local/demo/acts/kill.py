@@ -1,0 +1,111 @@
+"""Act 9: everything that manages the bank is killed, one after the other, and nothing moves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+from tsujiban.agent.sandbox import sandbox_pid
+from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.cluster import NotRunning, container_process
+from tsujiban.local.demo.acts.hack import DATABASE, read_body, write_body
+from tsujiban.local.demo.sampling import Sampler
+from tsujiban.local.demo.stage import Stage
+from tsujiban.local.demo.world import PUT, RANGE, World
+
+BACK_SECONDS = 30.0
+SAMPLES_EACH = 3  # samples of each kind that every phase must hold
+INTERVAL = 0.04
+PATIENCE = 4.0  # of the connection that is allowed
+DENIED_PATIENCE = 0.3  # the kernel says no by silence
+
+
+async def nothing_moves(world: World, stage: Stage) -> None:
+    """Sample an allowed and a denied connection while each component is killed and comes back."""
+    summary, customer = await world.pod("summary"), await world.pod("customer")
+    database, visitor = await world.pod("database"), await world.pod("visitor")
+    node = database["spec"]["nodeName"]
+    sidecar = container_process(visitor["spec"]["nodeName"], visitor["metadata"]["uid"], "sidecar")
+    victims = {
+        "the controller": "controller",
+        f"the agent of {node}": f"{node}/agent",
+        "the visitor's sidecar": sidecar,
+        f"BIRD of {node}": f"{node}/bird",
+    }
+    write = write_body(world.account, 1)
+    allowed = Sampler("keep", "POST", DATABASE + RANGE, read_body(), INTERVAL, PATIENCE)
+    denied = Sampler("fresh", "POST", DATABASE + PUT, write, INTERVAL, DENIED_PATIENCE)
+    async with allowed.running(world, summary), denied.running(world, customer):
+        await _more(world, allowed, denied)
+        for title, name in victims.items():
+            await _kill(world, stage, title, name, allowed, denied)
+    stage.check(
+        "the long-lived connection",
+        expected="one connection, every sample HTTP 200",
+        observed=f"{len(allowed.samples)} samples, {len(allowed.good)} good, {len(allowed.ports)} connection",
+        ok=len(allowed.good) == len(allowed.samples) > 0 and len(allowed.ports) == 1,
+    )
+    stage.check(
+        "the denied connection",
+        expected="denied at every sample",
+        observed=f"{len(denied.samples)} samples, {len(denied.good)} got through",
+        ok=len(denied.samples) > 0 and not denied.good,
+    )
+
+
+async def _kill(world: World, stage: Stage, title: str, name: str, allowed: Sampler, denied: Sampler) -> None:
+    stage.step(f"kill -9 {title}")
+    before = await asyncio.to_thread(world.cluster.process, name)
+    first = len(allowed.samples), len(denied.samples)
+    os.kill(await asyncio.to_thread(target, world, name, before.pid), signal.SIGKILL)
+
+    async def back() -> int | None:
+        try:
+            now = await asyncio.to_thread(world.cluster.process, name)
+        except NotRunning:
+            return None
+        return now.pid if now.state == "running" and now.restarts > before.restarts else None
+
+    pid = await world.until(f"{title} restarted", BACK_SECONDS, back)
+    await world.until(f"the cluster converged after {title}", BACK_SECONDS, lambda: healthy(world))
+    await _more(world, allowed, denied)
+    lost = len(allowed.samples[first[0] :]) - sum(s["status"] == 200 for s in allowed.samples[first[0] :])
+    leaked = sum(s["status"] == 200 for s in denied.samples[first[1] :])
+    stage.check(
+        f"kill -9 {title} (pid {before.pid})",
+        expected="comes back and converges; nothing lost, nothing let through",
+        observed=f"back as pid {pid}; {lost} of {len(allowed.samples) - first[0]} allowed samples lost, "
+        f"{leaked} of {len(denied.samples) - first[1]} denied ones let through",
+        ok=lost == 0 and leaked == 0,
+    )
+
+
+def target(world: World, name: str, pid: int) -> int:
+    """Which process to kill: of a sandbox, the program in it rather than the one that built it."""
+    if not name.endswith("/sidecar"):
+        return pid
+    return sandbox_pid(pid, world.sandbox_user(name))
+
+
+async def healthy(world: World) -> bool | None:
+    """True when every component says that it is well."""
+    try:
+        status = await asyncio.to_thread(world.client.status)
+    except (Unreachable, ApiError):
+        return None
+    components = list(status.get("components", []))
+    for node in status.get("nodes", []):
+        components += node.get("components", [])
+    return True if components and all(c.get("healthy") for c in components) else None
+
+
+async def _more(world: World, *samplers: Sampler) -> None:
+    """Wait for a few more samples of each."""
+    wanted = [len(sampler.samples) + SAMPLES_EACH for sampler in samplers]
+
+    async def enough() -> bool | None:
+        done = all(len(sampler.samples) >= count for sampler, count in zip(samplers, wanted, strict=True))
+        return True if done else None
+
+    await world.until("samples", 15.0, enough)

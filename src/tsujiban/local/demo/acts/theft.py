@@ -1,0 +1,123 @@
+"""Act 6: the right key from the wrong address, and the right address without the key."""
+
+from __future__ import annotations
+
+import json
+
+from tsujiban.local.demo import manifests
+from tsujiban.local.demo.forgery import self_signed
+from tsujiban.local.demo.loot import Loot
+from tsujiban.local.demo.stage import Stage
+from tsujiban.local.demo.steal import steal
+from tsujiban.local.demo.world import NAMESPACE, OUTSIDE, Json, World, address
+from tsujiban.proxy.names import ALPN
+
+TLS_PATIENCE = 2.0
+
+
+async def stolen_keys(world: World, stage: Stage) -> None:
+    """Steal summary's key out of its own sidecar's hands and carry it to the other node."""
+    summary, database = await world.pod("summary"), await world.pod("database")
+    elsewhere = next(node for node in world.nodes if node != summary["spec"]["nodeName"])
+    stage.step(f"a pod without sidecar on {elsewhere}")
+    await world.apply(manifests.on_node(manifests.objects("attack/thief.yaml"), elsewhere))
+    thief = await world.named_pod("thief", OUTSIDE)
+
+    stage.step("root reads summary's key from its sidecar's socket")
+    loot = await steal(world.cluster, summary)
+    stage.same("whose certificate was stolen", world.identity("summary"), loot.owner)
+
+    own = await speak(world, summary, database, loot, container="sidecar")
+    stage.check(
+        "the key, from summary's own address",
+        expected="good: the handshake is accepted",
+        observed=describe(own),
+        ok=accepted(own),
+    )
+    said = await world.explain(f"{OUTSIDE}/thief", "default/database", port=2379)
+    rule = str(said["decided_by"][0])
+    since = await world.mark()
+    result = await speak(world, thief, database, loot)
+    stage.check(
+        "the same key, from the thief's address",
+        expected="no connection at all",
+        observed=describe(result),
+        ok=result["stage"] == "connect",
+    )
+    ends = {"destination": address(database), "destination_port": 2379}
+    flow = await world.decision(since, post="kernel", verdict="deny", source=address(thief), **ends)
+    stage.same("the kernel's record: rule", rule, flow["rule"], rule=flow["rule"], post="kernel")
+
+    await _forged_label(world, stage, database, ends)
+
+
+async def _forged_label(world: World, stage: Stage, database: Json, ends: Json) -> None:
+    stage.step("a pod with summary's label and account, and no key")
+    await world.apply(manifests.objects("attack/forger.yaml"))
+    forger = await world.named_pod("forger", NAMESPACE)
+    since = await world.mark()
+    identity = world.identity("summary")
+
+    async def admitted() -> Json | None:
+        found = await speak(world, forger, database, None)
+        return found if found["stage"] != "connect" else None
+
+    without = await world.until("the kernel admits the forged pod", 15.0, admitted)
+    flow = await world.decision(since, post="kernel", verdict="allow", source=address(forger), **ends)
+    stage.check(
+        "the kernel, for the forged label",
+        expected="admits the address",
+        observed="admitted",
+        ok=flow["rule"] == "default/database-read-only/ingress/0",
+        rule=flow["rule"],
+        post="kernel",
+    )
+    stage.check(
+        "TLS without a certificate",
+        expected="refused by TLS",
+        observed=describe(without),
+        ok=refused(without),
+    )
+    forged = await speak(world, forger, database, self_signed(identity))
+    stage.check(
+        f"TLS with a self-made certificate for {identity}",
+        expected="refused by TLS",
+        observed=describe(forged),
+        ok=refused(forged),
+    )
+    await world.delete("pod", NAMESPACE, "forger")
+
+
+async def speak(world: World, pod: Json, database: Json, loot: Loot | None, container: str = "") -> Json:
+    """Speak TLS to the database from inside a pod; how far it got."""
+    given = {
+        "address": address(database),
+        "port": 2379,
+        "seconds": TLS_PATIENCE,
+        "alpn": [ALPN],
+        "send": "",
+        "certificate": loot.chain if loot else "",
+        "key": loot.key if loot else "",
+    }
+    return await world.script(pod, "tls", stdin=json.dumps(given).encode(), container=container)
+
+
+def accepted(result: Json) -> bool:
+    """Whether the server took the client's certificate: it answered, or waits for us to speak."""
+    return result["stage"] == "answered" or (
+        result["stage"] == "answer" and "TimeoutError" in result["error"]
+    )
+
+
+def refused(result: Json) -> bool:
+    """Whether TLS itself refused: a TLS alert, after the connection was there."""
+    return result["stage"] in ("handshake", "answer") and "alert" in result["error"].lower()
+
+
+def describe(result: Json) -> str:
+    """A result in words."""
+    words = {"connect": "no connection", "handshake": "handshake failed", "answer": "handshake done"}
+    text = words.get(result["stage"], f"{result['version']}, answered")
+    if accepted(result):
+        return f"{result['version']}, accepted"
+    return f"{text}: {result['error']}" if result["error"] else text
