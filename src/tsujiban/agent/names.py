@@ -16,7 +16,8 @@ from tsujiban.wire.messages import NodeConfig
 
 
 def process(config: AgentConfig, network: NodeConfig) -> ProcessSpec:
-    """The node's DNS server."""
+    """The node's DNS server; makes the directory that it watches."""
+    (config.run / "dns").mkdir(mode=0o755, exist_ok=True)
     return ProcessSpec(
         name=f"{config.node}/dns",
         argv=(

@@ -68,6 +68,7 @@ class SupervisorClient:
         self._reader_task: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._next_id = 0
+        self._connecting = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -150,10 +151,11 @@ class SupervisorClient:
             raise SupervisorGone(f"no supervisor answers at {self._path}: {error}") from error
 
     async def _ask(self, operation: str, **arguments: Any) -> Any:
-        if self._writer is None or self._writer.is_closing():
-            await self.close()
-            await self.connect()
-        writer = self._writer
+        async with self._connecting:  # of several first requests one connects
+            if self._writer is None or self._writer.is_closing():
+                await self.close()
+                await self.connect()
+            writer = self._writer
         if writer is None:
             raise SupervisorGone(f"no connection to {self._path}")
         self._next_id += 1
