@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from tsujiban.resources import json_reader, positions
 from tsujiban.resources.findings import Finding, Severity, errors
@@ -19,6 +20,7 @@ from tsujiban.resources.kinds.meta import Object
 from tsujiban.resources.positions import NOWHERE, Path, Position
 from tsujiban.resources.registry import Kind, UnknownKind, kind_for
 from tsujiban.resources.shape import Problem, convert, describe
+from tsujiban.resources.validate import validate
 
 MAX_BYTES = 64 * 1024 * 1024
 """Largest source."""
@@ -26,8 +28,14 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_FINDINGS = 100
 """Most findings about one source; reading it ends there."""
 
+EVALUATED_ONLY = frozenset(("http-not-in-allow",))
+"""Codes of what `policy.evaluate` understands, and the kernel cannot be told: it would see the rule
+without its HTTP clause, and deny or pass too much."""
+
 ORIGIN = "tsujiban.io/origin"
 """Annotation of a stored object: the file and lines that it came from, in JSON."""
+
+_CUSTOM = ("istio", "cnp")  # kinds.* modules of custom resources, whose fields cannot be null
 
 _RULE_LISTS = ("ingress", "egress", "rules", "jwtRules", "mtls", "portLevelMtls")
 
@@ -111,15 +119,17 @@ class Loaded:
         return not errors(self.findings)
 
 
-def read(sources: Iterable[tuple[str, bytes]]) -> Loaded:
+def read(sources: Iterable[tuple[str, bytes]], *, offline: bool = False) -> Loaded:
     """The objects of all sources, given as (name, content): YAML or JSON, several documents, lists.
 
-    An object with an error is left out of `objects` and told of in `findings`.
+    An object with an error is left out of `objects` and told of in `findings`. With `offline`,
+    what can be evaluated but not enforced (EVALUATED_ONLY) is a warning: for commands that
+    answer questions about files.
     """
     loaded = Loaded()
     for name, data in sources:
         try:
-            _Source(name, loaded).read(data)
+            _Source(name, loaded, offline=offline).read(data)
         except _TooMany:
             loaded.findings.append(
                 Finding(
@@ -179,9 +189,10 @@ def _origin_of(obj: Object) -> _Origin | None:
 class _Source:
     """Reads one source into a Loaded."""
 
-    def __init__(self, name: str, loaded: Loaded) -> None:
+    def __init__(self, name: str, loaded: Loaded, *, offline: bool = False) -> None:
         self.name = name
         self.loaded = loaded
+        self.offline = offline
         self.told = 0
 
     def _tell(self, code: str, message: str, line: int = 0, column: int = 0, hint: str = "") -> None:
@@ -249,14 +260,19 @@ class _Source:
         kind = self._kind(api_version, kind_name, find, path)
         if kind is None:
             return
-        obj, problems = convert(raw, kind.type)
-        if obj is None or problems:
-            obj, problems = convert(_without_nulls(raw), kind.type)
+        obj, problems = convert(_without_nulls(raw, spare_spec=kind.module in _CUSTOM), kind.type)
+        if obj is not None:
+            problems += _beside(problems, validate(kind, obj, raw))
+        if self.offline:
+            problems = [
+                structs.replace(problem, warning=True) if problem.code in EVALUATED_ONLY else problem
+                for problem in problems
+            ]
         where = partial(_inside, find, path) if path else find
         title = _title(raw, kind_name)
         for problem in problems:
             self._add(_finding(problem, title, self.name, where()))
-        if obj is not None and not problems:
+        if obj is not None and all(problem.warning for problem in problems):
             self.loaded.objects.append(LoadedObject(kind, obj, raw, self.name, where))
 
     def _kind(self, api_version: Any, kind: Any, find: Callable[[], Position], path: Path) -> Kind | None:
@@ -282,13 +298,30 @@ def _inside(find: Callable[[], Position], path: Path) -> Position:
     return find().find(path)
 
 
-def _without_nulls(value: Any) -> Any:
-    """A null field is an absent field, as in Kubernetes. A null list item stays, to be told of."""
+def _without_nulls(raw: dict[str, Any], *, spare_spec: bool) -> dict[str, Any]:
+    """A null field is an absent field, as in Kubernetes. In a custom kind's spec (`spare_spec`) and as
+    an item of a list it is an error there, and stays to be told of."""
+    return {
+        key: value if spare_spec and key == "spec" else _pruned(value)
+        for key, value in raw.items()
+        if value is not None
+    }
+
+
+def _pruned(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: _pruned(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [_pruned(item) for item in value]
     return value
+
+
+def _beside(shape: list[Problem], values: list[Problem]) -> list[Problem]:
+    """Problems of values that do not follow from a problem of shape at the same place."""
+    broken = [problem.path for problem in shape]
+    return [
+        problem for problem in values if not any(path[: len(problem.path)] == problem.path for path in broken)
+    ]
 
 
 def _title(raw: Mapping[str, Any], kind: Any) -> str:

@@ -39,11 +39,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 def convert(data: Mapping[str, Any], to: type[T]) -> tuple[T | None, list[Problem]]:
     """The struct, and all problems of shape. With problems, the struct is of the mended copy."""
+    walk = _Walk()
     try:
-        return msgspec.convert(data, to), []
+        found = msgspec.convert(data, to)
+        if not _holds_null(data):
+            return found, []
     except msgspec.ValidationError:
-        walk = _Walk()
-        mended = walk.struct(data, to, ())
+        pass
+    mended = walk.struct(data, to, ())
     try:
         return msgspec.convert(mended, to), walk.problems
     except msgspec.ValidationError as error:
@@ -60,6 +63,14 @@ def fields(of: type[msgspec.Struct]) -> dict[str, Any]:
         encoded: hints[name]
         for name, encoded in zip(of.__struct_fields__, of.__struct_encode_fields__, strict=True)
     }
+
+
+def _holds_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_null(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_holds_null(item) for item in value)
+    return value is None
 
 
 _DROP = object()
@@ -91,8 +102,6 @@ class _Walk:
                 name = self._unknown(key, known, data, here)
                 if name is None:
                     continue
-            if value is None:
-                continue
             found = self.value(value, known[name], here)
             if found is not _DROP:
                 mended[name] = found

@@ -1,0 +1,264 @@
+"""Core, apps, batch and discovery kinds: what policy reads of them, and what running them needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tsujiban.resources import protocols
+from tsujiban.resources.kinds import apps, core
+from tsujiban.resources.kinds.meta import LabelSelector
+from tsujiban.resources.positions import Path
+from tsujiban.resources.validate import names
+from tsujiban.resources.validate.kubernetes import check_port_name
+from tsujiban.resources.validate.report import Report
+
+_SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+_RESTART_POLICIES = ("Always", "OnFailure", "Never")
+_ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
+_CONCURRENCY = ("Allow", "Forbid", "Replace")
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+
+
+def _pod(pod: core.Pod, raw: Mapping[str, Any], report: Report) -> None:
+    check_pod_spec(pod.spec, ("spec",), report)
+    status = pod.status
+    if status is None:
+        return
+    if status.pod_ip:
+        report.address(("status", "podIP"), status.pod_ip)
+    for index, address in enumerate(status.pod_ips):
+        report.address(("status", "podIPs", index, "ip"), address.ip)
+
+
+def check_pod_spec(
+    spec: core.PodSpec, path: Path, report: Report, *, restarts: Sequence[str] = _RESTART_POLICIES
+) -> None:
+    """What a pod runs. `restarts` are the restart policies that the kind around it allows."""
+    if not spec.containers:
+        report.error((*path, "containers"), "missing-field", "a pod has at least one container")
+    seen: set[str] = set()
+    for field, containers in (
+        ("containers", spec.containers),
+        ("initContainers", spec.init_containers),
+        ("ephemeralContainers", spec.ephemeral_containers),
+    ):
+        for index, container in enumerate(containers):
+            here = (*path, field, index)
+            _container(container, here, report)
+            if container.name in seen:
+                report.error((*here, "name"), "duplicate", f"two containers are called {container.name!r}")
+            seen.add(container.name)
+    for field, name in (("serviceAccountName", spec.service_account_name), ("nodeName", spec.node_name)):
+        if name and not names.is_subdomain(name):
+            report.error((*path, field), "bad-name", f"{name[:64]!r} is not a DNS name")
+    for field, name in (("hostname", spec.hostname), ("subdomain", spec.subdomain)):
+        if name and not names.is_label(name):
+            report.error((*path, field), "bad-name", f"{name[:64]!r} is not a DNS label")
+    report.one_of((*path, "restartPolicy"), spec.restart_policy, restarts, empty=True)
+    names.check_labels(spec.node_selector, (*path, "nodeSelector"), report)
+    if spec.termination_grace_period_seconds is not None and spec.termination_grace_period_seconds < 0:
+        report.error((*path, "terminationGracePeriodSeconds"), "out-of-range", "it cannot be negative")
+
+
+def _container(container: core.Container, path: Path, report: Report) -> None:
+    if report.required((*path, "name"), container.name) and not names.is_label(container.name):
+        report.error((*path, "name"), "bad-name", f"{container.name[:64]!r} is not a DNS label")
+    report.one_of((*path, "imagePullPolicy"), container.image_pull_policy, _PULL_POLICIES, empty=True)
+    port_names: set[str] = set()
+    for index, port in enumerate(container.ports):
+        here = (*path, "ports", index)
+        report.port((*here, "containerPort"), port.container_port)
+        _protocol(port.protocol, (*here, "protocol"), report)
+        if port.host_port:
+            report.port((*here, "hostPort"), port.host_port)
+        if port.host_ip:
+            report.address((*here, "hostIP"), port.host_ip)
+        if port.name:
+            check_port_name(port.name, (*here, "name"), report)
+            if port.name in port_names:
+                report.error((*here, "name"), "duplicate", f"two ports are called {port.name!r}")
+            port_names.add(port.name)
+    for index, variable in enumerate(container.env):
+        here = (*path, "env", index)
+        if report.required((*here, "name"), variable.name) and (
+            "=" in variable.name or "\0" in variable.name
+        ):
+            report.error((*here, "name"), "bad-name", f"{variable.name[:64]!r} cannot name a variable")
+        if variable.value and variable.value_from is not None:
+            report.error((*here, "valueFrom"), "conflict", "value and valueFrom exclude each other")
+    for field, probe in (
+        ("livenessProbe", container.liveness_probe),
+        ("readinessProbe", container.readiness_probe),
+        ("startupProbe", container.startup_probe),
+    ):
+        if probe is not None:
+            _probe(probe, (*path, field), report)
+
+
+def _probe(probe: core.Probe, path: Path, report: Report) -> None:
+    handlers = [
+        name
+        for name, handler in (
+            ("httpGet", probe.http_get),
+            ("tcpSocket", probe.tcp_socket),
+            ("exec", probe.exec),
+            ("grpc", probe.grpc),
+        )
+        if handler is not None
+    ]
+    if len(handlers) != 1:
+        message = f"{' and '.join(handlers)} exclude each other" if handlers else "the probe does nothing"
+        report.error(path, "conflict", message, "set exactly one of httpGet, tcpSocket, exec, grpc")
+    for name, target in (("httpGet", probe.http_get), ("tcpSocket", probe.tcp_socket)):
+        if target is None:
+            continue
+        if isinstance(target.port, int):
+            report.port((*path, name, "port"), target.port)
+        else:
+            check_port_name(target.port, (*path, name, "port"), report)
+
+
+def _protocol(protocol: str | None, path: Path, report: Report) -> None:
+    if protocol is not None:
+        report.one_of(path, protocol, protocols.KUBERNETES)
+
+
+def _service(service: core.Service, raw: Mapping[str, Any], report: Report) -> None:
+    spec = service.spec
+    report.one_of(("spec", "type"), spec.type, _SERVICE_TYPES, empty=True)
+    if spec.type == "ExternalName":
+        report.required(("spec", "externalName"), spec.external_name)
+    elif not spec.ports and spec.cluster_ip != "None":
+        report.error(("spec", "ports"), "missing-field", "a service has at least one port")
+    if spec.cluster_ip not in ("", "None"):
+        report.address(("spec", "clusterIP"), spec.cluster_ip)
+    for index, text in enumerate(spec.cluster_ips):
+        if text != "None":
+            report.address(("spec", "clusterIPs", index), text)
+    for index, text in enumerate(spec.external_ips):
+        report.address(("spec", "externalIPs", index), text)
+    for index, text in enumerate(spec.load_balancer_source_ranges):
+        report.network(("spec", "loadBalancerSourceRanges", index), text, prefix=True)
+    names.check_labels(spec.selector, ("spec", "selector"), report)
+    seen: dict[tuple[str, int], int] = {}
+    port_names: set[str] = set()
+    for index, port in enumerate(spec.ports):
+        here: Path = ("spec", "ports", index)
+        _service_port(port, here, len(spec.ports) > 1, report)
+        key = (port.protocol or "TCP", port.port)
+        if key in seen:
+            report.error((*here, "port"), "duplicate", f"{key[0]} port {key[1]} stands twice")
+        seen[key] = index
+        if port.name and port.name in port_names:
+            report.error((*here, "name"), "duplicate", f"two ports are called {port.name!r}")
+        port_names.add(port.name)
+
+
+def _service_port(port: core.ServicePort, path: Path, named: bool, report: Report) -> None:
+    report.port((*path, "port"), port.port)
+    _protocol(port.protocol, (*path, "protocol"), report)
+    if named:
+        report.required((*path, "name"), port.name)
+    if port.name and not names.is_label(port.name):
+        report.error((*path, "name"), "bad-port", f"{port.name[:64]!r} is not a DNS label")
+    if isinstance(port.target_port, str):
+        check_port_name(port.target_port, (*path, "targetPort"), report)
+    elif port.target_port:
+        report.port((*path, "targetPort"), port.target_port)
+    if port.node_port:
+        report.port((*path, "nodePort"), port.node_port)
+
+
+def _endpoint_slice(endpoints: core.EndpointSlice, raw: Mapping[str, Any], report: Report) -> None:
+    report.one_of(("addressType",), endpoints.address_type, _ADDRESS_TYPES)
+    for index, endpoint in enumerate(endpoints.endpoints):
+        if not endpoint.addresses:
+            report.error(
+                ("endpoints", index, "addresses"), "missing-field", "an endpoint has at least one address"
+            )
+        for at, text in enumerate(endpoint.addresses):
+            if endpoints.address_type != "FQDN":
+                report.address(("endpoints", index, "addresses", at), text)
+    for index, port in enumerate(endpoints.ports):
+        _protocol(port.protocol, ("ports", index, "protocol"), report)
+        if port.port is not None:
+            report.port(("ports", index, "port"), port.port)
+
+
+def _node(node: core.Node, raw: Mapping[str, Any], report: Report) -> None:
+    for index, text in enumerate(node.spec.pod_cidrs):
+        report.network(("spec", "podCIDRs", index), text, prefix=True)
+    for index, address in enumerate(node.status.addresses if node.status else ()):
+        if address.type in ("InternalIP", "ExternalIP"):
+            report.address(("status", "addresses", index, "address"), address.address)
+
+
+Workload = apps.Deployment | apps.StatefulSet | apps.DaemonSet | apps.ReplicaSet
+
+
+def _workload(workload: Workload, raw: Mapping[str, Any], report: Report) -> None:
+    spec = workload.spec
+    if not isinstance(spec, apps.DaemonSetSpec):
+        _replicas(spec.replicas, report)
+    names.check_selector(spec.selector, ("spec", "selector"), report)
+    if spec.selector is None or spec.selector == LabelSelector():
+        report.error(("spec", "selector"), "missing-field", "selector is required and cannot be empty")
+    else:
+        for key, value in spec.selector.match_labels.items():
+            if spec.template.metadata.labels.get(key) != value:
+                message = f"the template's labels do not match the selector: {key} is not {value!r}"
+                report.error(("spec", "template", "metadata", "labels"), "conflict", message)
+    _template(spec.template, ("spec", "template"), report, restarts=("Always",))
+
+
+def _replicas(replicas: int | None, report: Report) -> None:
+    if replicas is not None and replicas < 0:
+        report.error(("spec", "replicas"), "out-of-range", "it cannot be negative")
+
+
+def _template(template: core.PodTemplate, path: Path, report: Report, *, restarts: Sequence[str]) -> None:
+    names.check_labels(template.metadata.labels, (*path, "metadata", "labels"), report)
+    names.check_annotations(template.metadata.annotations, (*path, "metadata", "annotations"), report)
+    check_pod_spec(template.spec, (*path, "spec"), report, restarts=restarts)
+
+
+def _replication_controller(
+    controller: apps.ReplicationController, raw: Mapping[str, Any], report: Report
+) -> None:
+    _replicas(controller.spec.replicas, report)
+    names.check_labels(controller.spec.selector, ("spec", "selector"), report)
+    if controller.spec.template is None:
+        report.error(("spec", "template"), "missing-field", "template is required")
+    else:
+        _template(controller.spec.template, ("spec", "template"), report, restarts=("Always",))
+
+
+def _job(job: apps.Job, raw: Mapping[str, Any], report: Report) -> None:
+    _job_spec(job.spec, ("spec",), report)
+
+
+def _job_spec(spec: apps.JobSpec, path: Path, report: Report) -> None:
+    names.check_selector(spec.selector, (*path, "selector"), report)
+    _template(spec.template, (*path, "template"), report, restarts=("OnFailure", "Never"))
+
+
+def _cron_job(job: apps.CronJob, raw: Mapping[str, Any], report: Report) -> None:
+    report.required(("spec", "schedule"), job.spec.schedule)
+    report.one_of(("spec", "concurrencyPolicy"), job.spec.concurrency_policy, _CONCURRENCY, empty=True)
+    _job_spec(job.spec.job_template.spec, ("spec", "jobTemplate", "spec"), report)
+
+
+CHECKS = {
+    "Pod": _pod,
+    "Service": _service,
+    "EndpointSlice": _endpoint_slice,
+    "Node": _node,
+    "Deployment": _workload,
+    "StatefulSet": _workload,
+    "DaemonSet": _workload,
+    "ReplicaSet": _workload,
+    "ReplicationController": _replication_controller,
+    "Job": _job,
+    "CronJob": _cron_job,
+}
