@@ -189,8 +189,8 @@ def _ports(ports: Ports, world: World, address: str, protocol: int, port: int | 
 def _http(http: Http, action: Action, view: View) -> Clause | None:
     if not view.http_visible:
         return Clause.HTTP
-    if view.post is Post.KERNEL:  # the layer 4 part alone, which may open but never decide to deny
-        return None if action is Action.ALLOW else Clause.HTTP
+    if view.post is Post.KERNEL and action is Action.ALLOW:
+        return None  # the layer 4 part alone; only files may hold it in other rules than Allow
     request = view.flow.http
     if request is None:
         return Clause.HTTP
