@@ -20,7 +20,9 @@ WIDTHS = (12, 6, 7, 21, 21, 28, 44)
 @click.option("--verdict", type=click.Choice(["allow", "deny"]), help="Only these.")
 @click.option("--post", type=click.Choice(["kernel", "proxy"]), help="Only this post's.")
 @click.option("--endpoint", default="", help="Only decisions of this endpoint's rules, e.g. default/web-1.")
-@click.option("--rule", default="", help="Only decisions of rules whose id begins so.")
+@click.option(
+    "--rule", default="", help="Only this rule's decisions, or those of all below it, e.g. default/web."
+)
 @click.option("--address", default="", help="Only flows from or to this address.")
 @click.option("--tail", type=click.IntRange(min=0), default=50, show_default=True, help="How many past ones.")
 @click.option("-o", "--output", "form", type=click.Choice(["json"]), help="JSON lines.")
@@ -37,24 +39,21 @@ def flows(
     cluster: str,
 ) -> None:
     """Show recent decisions, e.g. `tsujiban flows --verdict deny -f`."""
-    exact = {"verdict": verdict or "", "post": post or "", "endpoint": endpoint}
-
-    def wanted(flow: dict[str, Any]) -> bool:
-        return (
-            all(not value or flow.get(key) == value for key, value in exact.items())
-            and flow.get("rule", "").startswith(rule)
-            and (not address or address in (flow["source"], flow["destination"]))
-        )
-
+    clauses = {
+        "verdict": verdict or "",
+        "post": post or "",
+        "endpoint": endpoint,
+        "rule": rule,
+        "address": address,
+    }
+    wanted = {key: value for key, value in clauses.items() if value}
     with connect(cluster) as client:
-        past = [flow for flow in client.flows() if wanted(flow)]
-        shown = past[len(past) - tail :] if tail < len(past) else past
-        _show(shown, form, titles=True)
+        past = list(client.flows(parameters={**wanted, "limit": str(tail)}))
+        _show(past, form, titles=True)
         if follow:
             since = str(past[-1]["sequence"]) if past else "0"
-            for flow in client.flows(follow=True, parameters={"since": since}):
-                if wanted(flow):
-                    _show([flow], form, titles=False)
+            for flow in client.flows(follow=True, parameters={**wanted, "since": since}):
+                _show([flow], form, titles=False)
 
 
 def _show(found: list[dict[str, Any]], form: str | None, *, titles: bool) -> None:

@@ -60,6 +60,13 @@ class Answer(NamedTuple):
         return f"HTTP {self.status}" if self.status else f"no answer ({self.error})"
 
 
+class Mark(NamedTuple):
+    """A moment between flow records."""
+
+    sequence: int  # of the newest record then
+    time_ns: int
+
+
 class World:
     """One running bank."""
 
@@ -202,22 +209,21 @@ class World:
 
     # ------------------------------------------------------------------ decisions
 
-    async def mark(self) -> int:
-        """The sequence number of the newest flow record: decisions after now come after it."""
-        found = await self.flows(-1)
-        return max((flow["sequence"] for flow in found), default=0)
+    async def mark(self) -> Mark:
+        """This moment, for `decision`."""
+        newest = await self._flows(limit="1")
+        return Mark(newest[-1]["sequence"] if newest else 0, time.time_ns())
 
-    async def flows(self, since: int) -> list[Json]:
-        """Flow records after a sequence number."""
-        parameters = {"since": str(since)} if since >= 0 else {}
+    async def _flows(self, **parameters: str) -> list[Json]:
         return await asyncio.to_thread(lambda: list(self.client.flows(parameters=parameters)))
 
-    async def decision(self, since: int, **wanted: object) -> Json:
-        """The first flow record after `since` whose fields are as wanted; waits for it."""
+    async def decision(self, since: Mark, **wanted: object) -> Json:
+        """The first flow record of a decision after `since` whose fields are as wanted; waits for it."""
 
         async def look() -> Json | None:
-            for flow in await self.flows(since):
-                if all(flow.get(key, "") == value for key, value in wanted.items()):
+            for flow in await self._flows(since=str(since.sequence)):
+                late = flow["time_ns"] >= since.time_ns  # records come in batches, some time later
+                if late and all(flow.get(key, "") == value for key, value in wanted.items()):
                     return flow
             return None
 
