@@ -38,6 +38,9 @@ NOT_OPENED = "_kernel/not-opened"  # TCP in the middle of a connection that conn
 
 _RAW, _FILTER = -300, 0
 
+# What kernels say on every link by themselves (multicast reports): of no use here, and not news.
+_HOUSEKEEPING4, _HOUSEKEEPING6 = "ip daddr 224.0.0.0/24 drop", "ip6 daddr ff02::/16 drop"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -192,6 +195,8 @@ def _node(table: Table, verdicts: Verdicts, settings: Settings) -> None:
     table.add(Chain("to-node", to_node))
     # refusals by the node (a reject, a packet too big) may be about what conntrack does not hold yet
     errors = ("meta l4proto 1 @th,0,8 3 accept", "meta l4proto 58 @th,0,8 1-2 accept")
-    table.add(Chain("from-node", (*_neighbours("accept"), *errors, "goto ingress")))
+    table.add(
+        Chain("from-node", (*_neighbours("accept"), _HOUSEKEEPING4, _HOUSEKEEPING6, *errors, "goto ingress"))
+    )
     _base(table, "input", "input", _FILTER, f'iifname "{LINK_PREFIX}*" goto to-node')
     _base(table, "output", "output", _FILTER, f'oifname "{LINK_PREFIX}*" goto from-node')
