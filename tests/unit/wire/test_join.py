@@ -29,11 +29,11 @@ def test_no_certificate_no_digest(text: str) -> None:
 
 
 def test_secrets_do_not_print() -> None:
-    secret = "SECRET"
-    ticket = JoinFile(server="https://c:6443", node="node-1", token=secret, ca_sha256="0" * 64)
-    request = JoinRequest(token=secret, csr_pem="x", node="node-1")
+    hidden = "HIDDEN"
+    ticket = JoinFile(server="https://c:6443", node="node-1", token=hidden, ca_sha256="0" * 64)
+    request = JoinRequest(token=hidden, csr_pem="x", node="node-1")
     for text in (repr(ticket), str(ticket), repr(request), str(request)):
-        assert secret not in text
+        assert hidden not in text
         assert "node-1" in text
 
 
