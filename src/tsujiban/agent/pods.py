@@ -8,10 +8,11 @@ so an agent that starts again walks through the same steps and finds them done.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -64,6 +65,8 @@ class PodRunner:
         self._plans = containers.plan(self.pod, place)
         self._probes: dict[str, ContainerProbes] = {}
         self._changed = asyncio.Event()
+        self._retry = asyncio.Event()
+        self._stale = False
         self._meshed = False
         self._started_at = time.time()
         self._trouble = ""
@@ -83,6 +86,12 @@ class PodRunner:
         self._last = b""
         self.poke()
 
+    def refresh(self) -> None:
+        """A ConfigMap that the pod may mount has changed."""
+        self._stale = True
+        self._retry.set()
+        self.poke()
+
     async def run(self) -> None:
         """Bring the pod up, then follow it. Until cancelled."""
         failures = 0
@@ -94,13 +103,28 @@ class PodRunner:
                 self._trouble = str(error)
                 log.warning("pod cannot start", pod=self.key, reason=self._trouble)
                 await self._say()
-                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                await self._rest(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
         self._trouble = ""
         while True:
             self._changed.clear()
+            if self._stale:
+                await self._renew_volumes()
             await self._say()
             await self._changed.wait()
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait before the next attempt, unless something changes that it may have failed for."""
+        self._retry.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._retry.wait(), seconds)
+
+    async def _renew_volumes(self) -> None:
+        self._stale = False
+        try:
+            await asyncio.to_thread(containers.prepare, self.pod, self._place)
+        except (OSError, ConfigError, NamespaceError) as error:
+            log.warning("volumes not renewed", pod=self.key, reason=str(error))
 
     async def end(self) -> None:
         """Stop everything of the pod, and remove what it had. May be repeated."""
@@ -239,6 +263,9 @@ class Pods:
                 self._config_maps.pop(name, None)
             else:
                 self._config_maps[name] = decode(raw)  # type: ignore[assignment]  # of kind ConfigMap
+        for key, runner in self._runners.items():
+            if any(name.partition("/")[0] == key.partition("/")[0] for name in delta.config_maps):
+                runner.refresh()
         gone = {key for key, raw in delta.pods.items() if raw is None}
         if delta.full:
             gone |= self._runners.keys() - delta.pods.keys()
@@ -311,7 +338,7 @@ class Pods:
     def _place(self, raw: dict[str, Any]) -> Place:
         if self._network is None:
             raise RuntimeError("pods came before the network's configuration")
-        namespace = raw["metadata"]["namespace"] + "/"
+        namespace = raw["metadata"]["namespace"]
         addresses = tuple(entry["ip"] for entry in raw["status"]["podIPs"])
         return Place(
             cluster=self._config.cluster,
@@ -322,12 +349,25 @@ class Pods:
             host_ip=self._config.address,
             dns_address=self._network.dns_address,
             cluster_domain=self._network.cluster_domain,
-            config_maps={
-                name.removeprefix(namespace): found
-                for name, found in self._config_maps.items()
-                if name.startswith(namespace)
-            },
+            config_maps=ConfigMaps(self._config_maps, namespace),
         )
+
+
+class ConfigMaps(Mapping[str, ConfigMap]):
+    """The ConfigMaps of one namespace by name, as they are now."""
+
+    def __init__(self, everywhere: Mapping[str, ConfigMap], namespace: str) -> None:
+        self._everywhere = everywhere
+        self._prefix = namespace + "/"
+
+    def __getitem__(self, name: str) -> ConfigMap:
+        return self._everywhere[self._prefix + name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix(self._prefix) for name in self._everywhere if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def slot_of(address: str, pod_cidrs: tuple[str, ...]) -> int:

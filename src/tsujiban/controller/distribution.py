@@ -148,9 +148,26 @@ class Distributor:
                 self._pods[after][key] = change.new
                 if known is None or not _same_pod(known, change.new):
                     touched.setdefault(after, {})[key] = None
-        return {
+        messages = {
             node: self._pods_message(world, self._pods.get(node, {}), keys) for node, keys in touched.items()
         }
+        for change in changes:
+            if change.ref[:2] == CONFIG_MAPS:
+                self._config_map_deltas(change, messages)
+        return messages
+
+    def _config_map_deltas(self, change: Change, messages: dict[str, PodsDelta]) -> None:
+        """Send a changed ConfigMap to the nodes whose pods mount it."""
+        name = f"{change.ref.namespace}/{change.ref.name}"
+        value = None if change.new is None else msgspec.json.encode(change.new)
+        for node, pods in self._pods.items():
+            if any(
+                key.startswith(change.ref.namespace + "/") and change.ref.name in _mounted(pod)
+                for key, pod in pods.items()
+            ):
+                before = messages.get(node, PodsDelta(pods={}))
+                configs = {**before.config_maps, name: value}
+                messages[node] = msgspec.structs.replace(before, config_maps=configs)
 
     def _pods_message(
         self, world: World, pods: dict[str, Json], keys: Iterable[str], *, full: bool = False
