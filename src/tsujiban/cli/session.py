@@ -72,9 +72,10 @@ def connect(cluster: str) -> Client:
             f"{path}: {error.strerror}", hint="Run as root, or with sudo.", code=Exit.UNREACHABLE
         ) from error
     if missing:
+        option = "" if cluster == DEFAULT_CLUSTER else f" --cluster {cluster}"
         raise Failure(
             f"no cluster {cluster!r} runs on this machine",
-            hint=f"Start one with `tsujiban up{'' if cluster == DEFAULT_CLUSTER else f' --cluster {cluster}'}`.",
+            hint=f"Start one with `tsujiban up{option}`.",
             code=Exit.UNREACHABLE,
         )
     try:

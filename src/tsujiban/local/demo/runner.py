@@ -9,12 +9,13 @@ import time
 from tsujiban.local.client import ApiError, Unreachable
 from tsujiban.local.cluster import LocalCluster, NotRunning
 from tsujiban.local.demo.capture import Capture
+from tsujiban.local.demo.hands import DemoError
 from tsujiban.local.demo.programme import PROGRAMME, Act
 from tsujiban.local.demo.record import ActRecord, Record
 from tsujiban.local.demo.show import Show
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.steal import StealError
-from tsujiban.local.demo.world import DemoError, World
+from tsujiban.local.demo.world import World
 from tsujiban.resources.names import fabric_namespace
 
 POD_NETWORK = "10.244.0.0/16"

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tsujiban.local.demo.world import DemoError, World, script_command
+from tsujiban.local.demo.hands import DemoError, script_command
+from tsujiban.local.demo.world import World
 
 Json = dict[str, Any]
 

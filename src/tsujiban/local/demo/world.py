@@ -1,63 +1,29 @@
-"""What the acts work with: the cluster's API, its pods from inside, its flow records.
-
-Everything goes through the doors that a user has, the command line and the API; what an attacker
-does runs inside a pod, under the pod's own user. Waiting is polling with a deadline.
-"""
+"""The bank as the acts know it: its page, its identities, what its posts decided."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-import sys
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-from tsujiban.agent import sandbox_init
-from tsujiban.agent.sandbox import Command
 from tsujiban.controller.config import load
 from tsujiban.local.client import Client
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.demo import manifests
 from tsujiban.local.demo.capture import Capture
+from tsujiban.local.demo.hands import NAMESPACE, PODS_SECONDS, SYSTEM_PYTHON, Answer, Hands, Json
 from tsujiban.resources.names import workload_identity
-from tsujiban.resources.registry import resolve
 
-Json = dict[str, Any]
-T = TypeVar("T")
-
-SYSTEM_PYTHON = "/usr/bin/python3"
-NAMESPACE = "default"
 OUTSIDE = "outside"
 MESH_OFF = "mesh-off"
-POLL_SECONDS = 0.03
-PODS_SECONDS = 40.0
 RECORD_SECONDS = 10.0
-PATIENCE = 2.5  # of an application inside a pod
 RANGE = "/v3/kv/range"
 PUT = "/v3/kv/put"
 KEY = "YWNjb3VudHMvMTA0Mg=="  # accounts/1042 in base64, as etcd's gateway takes keys
 HOLDER = "Aoi Tanaka"
 OPENING_BALANCE = 1284756
-
-
-class DemoError(Exception):
-    """Something that an act needs did not come about; the text says what."""
-
-
-class Answer(NamedTuple):
-    """What an application got for a request; status 0 is: no answer, and `error` says why."""
-
-    status: int
-    body: str
-    error: str
-    headers: dict[str, str]
-    seconds: float
-
-    def __str__(self) -> str:
-        return f"HTTP {self.status}" if self.status else f"no answer ({self.error})"
 
 
 class Mark(NamedTuple):
@@ -67,12 +33,11 @@ class Mark(NamedTuple):
     time_ns: int
 
 
-class World:
-    """One running bank."""
+class World(Hands):
+    """One running bank, and a tap on its wire."""
 
     def __init__(self, cluster: LocalCluster, client: Client, capture: Capture) -> None:
-        self.cluster = cluster
-        self.client = client
+        super().__init__(cluster, client)
         self.capture = capture
         self.nodes = cluster.record.nodes
         self.trust_domain = load(cluster.layout.controller_config).trust_domain
@@ -81,108 +46,6 @@ class World:
     def identity(self, account: str) -> str:
         """SPIFFE ID of a service account of the bank."""
         return workload_identity(self.trust_domain, NAMESPACE, account)
-
-    def sandbox_user(self, process: str) -> int:
-        """The user id that a sandboxed process runs as."""
-        user = json.loads(self.cluster.specification(process).env[sandbox_init.VARIABLE])
-        return int(user["uid"])
-
-    # ------------------------------------------------------------------ waiting
-
-    async def until(self, what: str, seconds: float, look: Callable[[], Awaitable[T | None]]) -> T:
-        """Poll `look` until it returns something. Raises DemoError after `seconds`."""
-        deadline = time.monotonic() + seconds
-        while True:
-            found = await look()
-            if found is not None:
-                return found
-            if time.monotonic() > deadline:
-                raise DemoError(f"{what}: not after {seconds:.0f} s")
-            await asyncio.sleep(POLL_SECONDS)
-
-    # ------------------------------------------------------------------ commands
-
-    async def tsujiban(self, *words: str) -> str:
-        """Run the real command line, as a user would; its standard output. Raises DemoError."""
-        code, out, err = await run(
-            [sys.executable, "-m", "tsujiban", *words, "--cluster", self.cluster.layout.cluster]
-        )
-        if code > 1:  # 1 is an answer: no
-            raise DemoError(f"tsujiban {' '.join(words)} failed ({code}): {err.strip() or out.strip()}")
-        return out
-
-    async def apply(self, objects: list[Json]) -> None:
-        """Apply objects that are no files."""
-        await asyncio.to_thread(self.client.apply, objects)
-
-    async def delete(self, kind: str, namespace: str | None, name: str) -> None:
-        """Delete an object and wait until it is gone."""
-        found = resolve(kind)
-        await asyncio.to_thread(self.client.delete, found, namespace, name)
-
-        async def gone() -> bool | None:
-            return None if await asyncio.to_thread(self.client.exists, found, namespace, name) else True
-
-        await self.until(f"{kind} {name} deleted", PODS_SECONDS, gone)
-
-    # ------------------------------------------------------------------ pods
-
-    async def pods(self, namespace: str = NAMESPACE, app: str = "") -> list[Json]:
-        """Pods of a namespace; of one application when named."""
-        labels = f"app={app}" if app else ""
-        found = await asyncio.to_thread(self.client.list, resolve("pods"), namespace, labels=labels)
-        items: list[Json] = found.get("items", [])
-        return items
-
-    async def pod(self, app: str, namespace: str = NAMESPACE) -> Json:
-        """The ready pod of an application; waits for it."""
-
-        async def look() -> Json | None:
-            for pod in await self.pods(namespace, app):
-                if is_ready(pod) and pod["metadata"]["name"].startswith(app):
-                    return pod
-            return None
-
-        return await self.until(f"pod of {namespace}/{app} ready", PODS_SECONDS, look)
-
-    async def named_pod(self, name: str, namespace: str) -> Json:
-        """A pod by its name, once it is ready."""
-
-        async def look() -> Json | None:
-            for pod in await self.pods(namespace):
-                if pod["metadata"]["name"] == name and is_ready(pod):
-                    return pod
-            return None
-
-        return await self.until(f"pod {namespace}/{name} ready", PODS_SECONDS, look)
-
-    async def inside(self, pod: Json, command: list[str], *, stdin: bytes = b"", container: str = "") -> str:
-        """Run a command as one of the pod's containers would. Raises DemoError."""
-        entering = await asyncio.to_thread(self.entering, pod, command, container)
-        code, out, err = await run(list(entering.argv), stdin, entering.env)
-        if code:
-            raise DemoError(f"{command[0]} inside {pod['metadata']['name']} failed ({code}): {err.strip()}")
-        return out
-
-    def entering(self, pod: Json, command: list[str], container: str = "") -> Command:
-        """The command that runs `command` inside a pod, and its environment."""
-        meta = pod["metadata"]
-        return self.cluster.exec_command(meta["namespace"], meta["name"], container, tuple(command))
-
-    async def script(
-        self, pod: Json, name: str, *arguments: str, stdin: bytes = b"", container: str = ""
-    ) -> Json:
-        """Run one of the programs in `inside/` in a pod; the JSON that it prints."""
-        out = await self.inside(pod, script_command(name, *arguments), stdin=stdin, container=container)
-        found: Json = json.loads(out.splitlines()[-1])
-        return found
-
-    async def request(
-        self, pod: Json, method: str, url: str, body: str = "", seconds: float = PATIENCE
-    ) -> Answer:
-        """One HTTP request, made by the pod's own Python."""
-        found = await self.script(pod, "request", method, url, str(seconds), stdin=body.encode())
-        return Answer(**found)
 
     # ------------------------------------------------------------------ the bank
 
@@ -240,41 +103,10 @@ class World:
         return found
 
 
-def is_ready(pod: Json) -> bool:
-    """Whether a pod is ready and not on its way out."""
-    conditions = pod.get("status", {}).get("conditions", [])
-    ready = any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")
-
-
-def address(pod: Json) -> str:
-    """A pod's address."""
-    return str(pod["status"]["podIP"])
-
-
 def balance(answer: Answer) -> int | None:
     """The balance that a page shows, in minor units; None when it shows none."""
     found = re.search(r'id="balance" data-minor="(-?\d+)"', answer.body)
     return int(found[1]) if found else None
-
-
-def script_command(name: str, *arguments: str) -> list[str]:
-    """The command that runs a program of `inside/`, its text in the command line."""
-    text = (Path(__file__).parent / "inside" / f"{name}.py").read_text(encoding="utf-8")
-    return [SYSTEM_PYTHON, "-I", "-c", text, *arguments]
-
-
-async def run(argv: list[str], stdin: bytes = b"", env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """Run a command to its end: exit code, output, errors. It is killed when we are cancelled."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
-    try:
-        out, err = await process.communicate(stdin)
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    return process.returncode or 0, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 
 def example(name: str) -> str:

@@ -7,19 +7,9 @@ import json
 import re
 
 from tsujiban.local.demo import doors
+from tsujiban.local.demo.hands import Answer, Json, address
 from tsujiban.local.demo.stage import Stage
-from tsujiban.local.demo.world import (
-    KEY,
-    OPENING_BALANCE,
-    PUT,
-    RANGE,
-    Answer,
-    Json,
-    World,
-    address,
-    balance,
-    example,
-)
+from tsujiban.local.demo.world import KEY, OPENING_BALANCE, PUT, RANGE, World, balance, example
 
 DATABASE = "http://database:2379"
 STOLEN_BALANCE = 1300  # what the attacker leaves

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from tsujiban.local.demo.acts.hack import DATABASE, hack, read_body
+from tsujiban.local.demo.hands import address
 from tsujiban.local.demo.stage import Stage
-from tsujiban.local.demo.world import OPENING_BALANCE, OUTSIDE, PUT, RANGE, World, address, balance
+from tsujiban.local.demo.world import OPENING_BALANCE, OUTSIDE, PUT, RANGE, World, balance
 
 REQUEST_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 SERVICES = (("customer", 8080, "/"), ("summary", 8080, "/accounts/1042"), ("database", 2379, "/version"))

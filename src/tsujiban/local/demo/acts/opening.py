@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tsujiban.local.demo.hands import Json, address
 from tsujiban.local.demo.stage import Stage
-from tsujiban.local.demo.world import HOLDER, OPENING_BALANCE, Json, World, address, balance, example
+from tsujiban.local.demo.world import HOLDER, OPENING_BALANCE, World, balance, example
 
 # the connections that one look at the page makes
 HOPS = (("visitor", "customer", 8080), ("customer", "summary", 8080), ("summary", "database", 2379))

@@ -6,10 +6,11 @@ import json
 
 from tsujiban.local.demo import manifests
 from tsujiban.local.demo.forgery import self_signed
+from tsujiban.local.demo.hands import NAMESPACE, Json, address
 from tsujiban.local.demo.loot import Loot
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.steal import steal
-from tsujiban.local.demo.world import NAMESPACE, OUTSIDE, Json, World, address
+from tsujiban.local.demo.world import OUTSIDE, World
 from tsujiban.proxy.names import ALPN
 
 TLS_PATIENCE = 2.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 
 from tsujiban.local.demo import manifests, tlsrecords
+from tsujiban.local.demo.hands import address
 from tsujiban.local.demo.packets import Streams
 from tsujiban.local.demo.stage import Stage
-from tsujiban.local.demo.world import HOLDER, MESH_OFF, World, address
+from tsujiban.local.demo.world import HOLDER, MESH_OFF, World
 
 BANK = ("visitor", "customer", "summary", "database")
 
