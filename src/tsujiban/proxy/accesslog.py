@@ -117,8 +117,9 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
     failure = common.downstream_transport_failure_reason
     upstream = common.upstream_transport_failure_reason
     if log == "connection":
-        refused = decision is not None and decision.kind is Class.DENY
-        if not refused and not failure:
+        if decision is not None and decision.kind is Class.DENY:
+            failure = ""  # the inspector's, which found no TLS
+        elif decision is not None or not failure:
             return None  # an ordinary connection: what went over it has records of its own
     elif decision is None and not failure and not upstream:
         return None

@@ -32,11 +32,14 @@ class _GuardedProtocol(H2Protocol):  # type: ignore[misc]  # grpclib has no type
     """HTTP/2, once the peer has been let in."""
 
     authorize: Authorize
+    transports: set[Any]
     _refused = False
 
     def connection_made(self, transport: Any) -> None:
         pid, uid = peer_credentials(transport.get_extra_info("socket"))
         if self.authorize(pid, uid):
+            self._transport = transport
+            self.transports.add(transport)
             super().connection_made(transport)
         else:
             self._refused = True
@@ -48,6 +51,7 @@ class _GuardedProtocol(H2Protocol):  # type: ignore[misc]  # grpclib has no type
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if not self._refused:
+            self.transports.discard(self._transport)
             super().connection_lost(exc)
 
 
@@ -57,11 +61,19 @@ class GuardedServer(Server):  # type: ignore[misc]  # grpclib has no types
     def __init__(self, handlers: list[Any], authorize: Authorize) -> None:
         super().__init__(handlers)
         self._authorize = authorize
+        self._transports: set[Any] = set()
+
+    def close(self) -> None:
+        """Stop listening and cut every connection, so that the other side looks for a successor."""
+        super().close()
+        for transport in list(self._transports):
+            transport.abort()
 
     def _protocol_factory(self) -> H2Protocol:
         protocol = super()._protocol_factory()
         guarded = _GuardedProtocol(protocol.handler, self._config, self._h2_config)
         guarded.authorize = self._authorize
+        guarded.transports = self._transports
         return guarded
 
 

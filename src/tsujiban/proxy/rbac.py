@@ -29,9 +29,9 @@ Render = Callable[[Decision], Json]
 _NARROW = 16  # ports of an interval that are listed one by one, rather than as an expression
 _ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 
-# Encoded NUL, dot, slash, backslash, percent sign, or `..` with parameters: after normalisation
-# these are what two parsers may read as different paths.
-_AMBIGUOUS_PATH = r"[^?]*(%(00|2[eEfF5]|5[cC])|/\.\.;|/\.;)[^?]*(\?.*)?"
+# Encoded NUL, dot, slash or backslash, an encoded escape, or dot segments with parameters: after
+# normalisation these are what two parsers may read as different paths.
+_AMBIGUOUS_PATH = r"[^?]*(%00|%2[eEfF]|%5[cC]|%25[0-9a-fA-F][0-9a-fA-F]|/\.\.?(;|%3[bB]))[^?]*(\?.*)?"
 
 
 def admission(render: Callable[[Admission], Json]) -> Render:

@@ -3,75 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import socket
 
 import pytest
-from tests.support.proxybed import Bed, Pod, tier
+from tests.support.meshapps import READS, allow, ask, drain, echo_http, reads, web_client
+from tests.support.proxybed import Bed, run, tier
 
-from tsujiban.policy.program import (
-    Action,
-    AddressSet,
-    Http,
-    Member,
-    PathMatch,
-    PolicyProgram,
-    PortRange,
-    Ports,
-    Rule,
-    Side,
-)
+from tsujiban.policy.program import Http
 
 pytestmark = pytest.mark.system
-
-
-def echo_http(connection: socket.socket) -> None:
-    """A small HTTP/1.1 server: answers with what it was asked."""
-    reader = connection.makefile("rb")
-    while line := reader.readline():
-        headers = {}
-        while (header := reader.readline().strip()) != b"":
-            name, _, value = header.partition(b":")
-            headers[name.lower()] = value.strip()
-        body = b""
-        if headers.get(b"transfer-encoding") == b"chunked":
-            while size := int(reader.readline(), 16):
-                body += reader.read(size)
-                reader.readline()
-            reader.readline()
-        elif b"content-length" in headers:
-            body = reader.read(int(headers[b"content-length"]))
-        answer = line.strip() + b" " + body
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
-
-
-def client(pod: Pod, address: str, port: int) -> http.client.HTTPConnection:
-    connection = http.client.HTTPConnection(address, port)
-    connection.auto_open = 0  # a second connection would not be in the pod
-    connection.sock = pod.connect(address, port)
-    return connection
-
-
-def ask(connection: http.client.HTTPConnection, method: str, path: str, **more: object) -> tuple[int, bytes]:
-    connection.request(method, path, **more)  # type: ignore[arg-type]
-    response = connection.getresponse()
-    return response.status, response.read()
-
-
-def reads_only(bed: Bed, *clients: Pod) -> dict[str, object]:
-    """The policy `default/web`: these clients may GET below /v1, on port 80."""
-    members = frozenset(Member(net=pod.address, identity=pod.identity) for pod in clients)
-    rule = Rule(
-        id="default/web/ingress/0",
-        action=Action.ALLOW,
-        protocols=(6,),
-        src=Side(sets=("s:clients",)),
-        dst=Side(ports=Ports(ranges=(PortRange(first=80, last=80),))),
-        http=Http(methods=("GET",), paths=(PathMatch(prefix="/v1"),)),
-    )
-    return {
-        "policies": {"default/web": PolicyProgram(id="default/web", ingress=(rule,))},
-        "sets": {"s:clients": AddressSet(id="s:clients", members=members)},
-    }
 
 
 def test_requests_are_judged_by_method_and_path(bed: Bed) -> None:
@@ -79,10 +18,10 @@ def test_requests_are_judged_by_method_and_path(bed: Bed) -> None:
     customer = bed.pod("customer")
     stranger = bed.pod("stranger")
     web.listen(80, echo_http)
-    bed.update(**reads_only(bed, customer))
+    bed.update(**allow(customer, http=READS))
     bed.settle()
 
-    connection = client(customer, web.address, 80)
+    connection = web_client(customer, web.address, 80)
     status, body = ask(connection, "GET", "/v1/accounts?x=1")
     assert status == 200
     assert body.startswith(b"GET /v1/accounts?x=1 HTTP/1.1")
@@ -105,7 +44,95 @@ def test_requests_are_judged_by_method_and_path(bed: Bed) -> None:
     assert ask(connection, "GET", "/v2")[0] == 403
 
     with pytest.raises((OSError, http.client.HTTPException)):
-        ask(client(stranger, web.address, 80), "GET", "/v1/x")
+        ask(web_client(stranger, web.address, 80), "GET", "/v1/x")
     refused = bed.seen(log="tunnel", verdict="deny")
     assert refused.peer == stranger.identity
     assert refused.rules == ("_tier/default/ingress/default",)
+
+
+def test_a_chunked_body_arrives_whole(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    web.listen(80, echo_http)
+    bed.update(**allow(customer, http=Http(methods=("POST",))))
+    bed.settle()
+
+    parts = [b"a" * 70000, b"b" * 10]
+    connection = web_client(customer, web.address, 80)
+    status, body = ask(connection, "POST", "/upload", body=iter(parts), encode_chunked=True)
+    assert status == 200
+    assert body == b"POST /upload HTTP/1.1 " + b"".join(parts)
+
+
+def test_two_http_versions(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    web.listen(80, echo_http)
+    bed.update(**allow(customer, http=READS))
+    bed.settle()
+
+    curl = ("ip", "netns", "exec", customer.namespace, "curl", "-s", "-o", "/dev/null", "-w")
+    ask_for = f"http://{web.address}/v2"
+    version_and_status = run(*curl, "%{http_version} %{http_code}", "--http2-prior-knowledge", ask_for)
+    assert version_and_status == "2 403"
+    assert bed.seen(log="http", path="/v2").rules == ("_tier/default/ingress/default",)
+    assert run(*curl, "%{http_version} %{http_code}", f"http://{web.address}/v1") == "1.1 200"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/../admin",
+        "/v1/%2e%2e/admin",
+        "/v1/%2E%2e/admin",
+        "/v1\\..\\admin",
+        "/v1%2f..%2fadmin",
+        "/v1%5c..%5cadmin",
+        "/v1/%252e%252e/admin",
+        "/v1/..;x/admin",
+        "/v1/..%3Bx/admin",
+        "/v1/a%00b",
+        "/v1x",
+        "/V1/x",
+        "http://other/admin",
+        "*",
+        "/../v2",
+    ],
+)
+def test_no_spelling_of_a_path_gets_past_its_rule(shared_web: tuple[Bed, str], target: str) -> None:
+    bed, address = shared_web
+    customer = bed.pods["customer"]
+    connection = customer.connect(address, 80)
+    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n".encode())
+    answer = drain(connection, 5)
+    assert answer.split(b" ")[1:2] in ([b"403"], [b"400"], [b"404"]), answer
+
+
+@pytest.mark.parametrize(
+    "target", ["/v1", "/v1/", "/v1?a=/../b", "//v1/x", "/v1/./x", "/a/../v1/x", "/v1/100%25"]
+)
+def test_every_spelling_of_an_allowed_path_passes(shared_web: tuple[Bed, str], target: str) -> None:
+    bed, address = shared_web
+    connection = bed.pods["customer"].connect(address, 80)
+    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n".encode())
+    assert drain(connection, 5).startswith(b"HTTP/1.1 200")
+
+
+def test_the_application_is_asked_for_the_path_that_was_judged(shared_web: tuple[Bed, str]) -> None:
+    """Envoy removes dot segments before it merges slashes, other readers after."""
+    bed, address = shared_web
+    connection = bed.pods["customer"].connect(address, 80)
+    connection.sendall(b"GET /v1//../admin HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")
+    assert drain(connection, 5).endswith(b"GET /v1/admin HTTP/1.1 ")
+
+
+def test_headers_do_not_change_who_asks(shared_web: tuple[Bed, str]) -> None:
+    bed, address = shared_web
+    customer, stranger = bed.pods["customer"], bed.pods["stranger"]
+    assert reads(stranger, address, 80) == 0
+    connection = customer.connect(address, 80)
+    forged = "X-Forwarded-For: 10.9.9.9\r\nX-Forwarded-Client-Cert: By=x;URI=spiffe://bank.local/x"
+    connection.sendall(f"GET /v1 HTTP/1.1\r\nHost: web\r\n{forged}\r\n\r\n".encode())
+    assert drain(connection, 1).startswith(b"HTTP/1.1 200")
+    event = bed.seen(log="http", path="/v1", status=200)
+    assert (event.source, event.peer) == (customer.address, customer.identity)

@@ -1,0 +1,105 @@
+"""Connections that are not HTTP, or do not say what they are."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import pytest
+from tests.support.meshapps import READS, Greeter, allow, ask, drain, echo_http, web_client
+from tests.support.proxybed import Bed, tier
+
+pytestmark = pytest.mark.system
+
+
+def test_a_server_first_greeting_reaches_whom_policy_allows_and_nobody_else(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    stranger = bed.pod("stranger")
+    served = Greeter()
+    web.listen(3306, served)
+    bed.update(**allow(customer, ports=(3306,)))
+    bed.settle()
+
+    with customer.connect(web.address, 3306) as connection:
+        assert connection.recv(100) == b"220 welcome\r\n"
+        big = b"x" * 300_000
+        connection.sendall(big)
+        connection.shutdown(socket.SHUT_WR)
+        assert drain(connection, 5) == big + b"bye"
+    opened = bed.seen(log="tcp", final=False)
+    assert opened.rules == ("default/web/ingress/0",)
+    assert (opened.peer, opened.tls) == (customer.identity, "TLSv1.3")
+    assert bed.seen(log="tcp", final=True).bytes_in == len(big)
+
+    visitors = served.visitors
+    with stranger.connect(web.address, 3306) as connection:
+        assert drain(connection, 5) == b""
+    assert served.visitors == visitors
+
+
+def test_on_a_port_with_http_rules_only_http_passes(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    served = Greeter()
+    web.listen(80, served)
+    bed.update(**allow(customer, http=READS))
+    bed.settle()
+
+    for first in (b"\x00\x01binary", b"\r\n\r\nGARBAGE\r\n", b"SSH-2.0-x\r\n", b"GARBAGE / HTTP/9\r\n\r\n"):
+        with customer.connect(web.address, 80) as connection:
+            connection.sendall(first)
+            assert b"welcome" not in drain(connection, 3), first
+    with customer.connect(web.address, 80) as connection:
+        assert drain(connection, 1.5) == b""  # silent: no greeting either
+    assert served.visitors == 0
+
+
+def test_a_slow_client_is_judged_like_any_other(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    web.listen(80, echo_http)
+    bed.update(**allow(customer, http=READS))
+    bed.settle()
+
+    for method, expected in (("GET", b"200"), ("PUT", b"403")):
+        with customer.connect(web.address, 80) as connection:
+            assert drain(connection, 1.5) == b""
+            connection.sendall(method[:2].encode())
+            assert drain(connection, 0.7) == b""
+            connection.sendall(f"{method[2:]} /v1 HTTP/1.1\r\nHost: web\r\n\r\n".encode())
+            assert drain(connection, 1).split(b" ")[1] == expected
+
+
+def test_tls_of_the_application_is_bytes_in_the_tunnel(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(bed.pki.workload())
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            secure.sendall(b"inner " + secure.recv(100))
+
+    web.listen(443, serve)
+    bed.update(**allow(customer, ports=(443,)))
+    bed.settle()
+
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    with trusting.wrap_socket(customer.connect(web.address, 443)) as secure:
+        secure.sendall(b"hello")
+        assert secure.recv(100) == b"inner hello"
+
+
+def test_a_port_declared_http_is_logged_by_request_even_without_http_rules(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),), named_ports=(("http", 6, 80),))
+    customer = bed.pod("customer")
+    web.listen(80, echo_http)
+    bed.update(**allow(customer))
+    bed.settle()
+
+    assert ask(web_client(customer, web.address, 80), "DELETE", "/any")[0] == 200
+    event = bed.seen(log="http", method="DELETE")
+    assert (event.path, event.rules) == ("/any", ("default/web/ingress/0",))

@@ -1,0 +1,134 @@
+"""Changes under traffic: policy, keys, a restarted agent, a killed sidecar."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import pytest
+from tests.support.meshapps import (
+    READS,
+    Greeter,
+    Pinger,
+    allow,
+    ask,
+    echo_http,
+    reads,
+    web_client,
+)
+from tests.support.proxybed import Bed, Pod, tier, until
+
+from tsujiban.policy.program import Backend, Http, Peer, ServicePort, ServiceProgram
+
+pytestmark = pytest.mark.system
+
+
+def ping(pod: Pod, address: str, port: int) -> Pinger:
+    connection = pod.connect(address, port)
+    assert connection.recv(100) == b"220 welcome\r\n"
+    return Pinger(connection)
+
+
+def test_a_change_denies_the_next_request_on_a_kept_alive_connection(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    web.listen(80, echo_http)
+    bed.update(**allow(customer, http=READS))
+    bed.settle()
+
+    connection = web_client(customer, web.address, 80)
+    assert ask(connection, "GET", "/v1")[0] == 200
+    assert bed.update(**allow(customer, http=Http(methods=("POST",)))) == ()
+    assert ask(connection, "GET", "/v1")[0] == 403
+    assert bed.update(**allow(customer, http=READS)) == ()
+    assert ask(connection, "GET", "/v1")[0] == 200
+
+
+def test_a_new_certificate_breaks_no_connection(bed: Bed) -> None:
+    web = bed.pod("web")
+    customer = bed.pod("customer")
+    web.listen(9000, Greeter())
+    bed.settle()
+    pinger = ping(customer, web.address, 9000)
+
+    async def rotate() -> None:
+        assert bed.post is not None
+        for pod in (web, customer):
+            bed.post.set_secret(pod.id, bed.issue(pod.identity))
+        await bed.post.enforced(bed.state.revision)
+
+    for _ in range(3):
+        bed.agent(rotate())
+        before = pinger.count
+        until("traffic goes on", partial(pinger.beyond, before + 20))
+    second = ping(customer, web.address, 9000)
+    until("a new connection works", lambda: second.count > 5)
+    assert (pinger.stop(), second.stop()) == ("", "")
+
+
+def test_an_agent_that_comes_back_disturbs_nothing(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    stranger = bed.pod("stranger")
+    web.listen(9000, Greeter())
+    bed.update(**allow(customer, ports=(9000,)))
+    bed.settle()
+    pinger = ping(customer, web.address, 9000)
+
+    bed.kill_agent()
+    during = ping(customer, web.address, 9000)
+    assert reads(stranger, web.address, 9000) == 0
+    until("traffic without an agent", partial(during.beyond, 20))
+    bed.start_agent()
+    bed.settle()
+    back = time.monotonic()
+    while time.monotonic() < back + 4:  # longer than the drain of a changed listener
+        assert (pinger.broken, during.broken) == ("", "")
+        assert reads(stranger, web.address, 9000) == 0
+    assert (pinger.stop(), during.stop()) == ("", "")
+
+
+def test_new_peers_and_services_disturb_nothing(bed: Bed) -> None:
+    web = bed.pod("web")
+    customer = bed.pod("customer")
+    web.listen(9000, Greeter())
+    bed.settle()
+    pinger = ping(customer, web.address, 9000)
+
+    for index in range(5):
+        address = f"10.244.9.{index}"
+        peer = Peer(
+            address=address,
+            endpoint=f"default/p{index}",
+            identity=bed.identity(f"p{index}"),
+            mesh=bed.state.peers[web.address].mesh,
+        )
+        service = ServiceProgram(
+            id=f"default/s{index}",
+            addresses=(f"10.96.0.{index + 1}",),
+            ports=(ServicePort(protocol=6, port=9000, backends=(Backend(address=web.address, port=9000),)),),
+        )
+        assert bed.update(peers={address: peer}, services={service.id: service}) == ()
+    by_service = ping(customer, "10.96.0.3", 9000)
+    back = time.monotonic()
+    while time.monotonic() < back + 4:  # longer than the drain of a changed listener
+        assert (pinger.broken, by_service.broken) == ("", "")
+        time.sleep(0.05)
+    assert (pinger.stop(), by_service.stop()) == ("", "")
+
+
+def test_a_killed_sidecar_passes_nothing_until_it_is_back(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    web.listen(80, echo_http)
+    bed.update(**allow(customer, http=READS))
+    bed.settle()
+    assert reads(customer, web.address, 80) == 200
+    web.stop_envoy()
+    assert reads(customer, web.address, 80) == 0
+    web.start_envoy()
+    until("the sidecar is back", lambda: reads(customer, web.address, 80) == 200)
+    customer.stop_envoy()
+    assert reads(customer, web.address, 80) == 0
+    customer.start_envoy()
+    until("the sidecar is back", lambda: reads(customer, web.address, 80) == 200)

@@ -1,0 +1,156 @@
+"""Where a client's proxy goes, and where it refuses to go."""
+
+from __future__ import annotations
+
+import socket
+from functools import partial
+
+import pytest
+from tests.support.meshapps import Greeter, drain, echo_http, reads
+from tests.support.proxybed import Bed, tier, until
+
+from tsujiban.policy.program import (
+    Action,
+    Authentication,
+    Backend,
+    Mesh,
+    MtlsMode,
+    PolicyProgram,
+    PortRange,
+    Ports,
+    Rule,
+    ServicePort,
+    ServiceProgram,
+    Side,
+)
+from tsujiban.supervise import netns
+
+pytestmark = pytest.mark.system
+
+
+def service(*backends: tuple[str, int]) -> ServiceProgram:
+    return ServiceProgram(
+        id="default/web",
+        addresses=("10.96.0.20",),
+        ports=(
+            ServicePort(
+                protocol=6,
+                port=8080,
+                backends=tuple(Backend(address=address, port=port) for address, port in backends),
+            ),
+        ),
+    )
+
+
+def test_a_service_address_leads_to_its_endpoints_in_and_out_of_the_mesh(bed: Bed) -> None:
+    web = bed.pod("web")
+    plain = bed.pod("plain", mesh=Mesh.NONE)
+    customer = bed.pod("customer")
+    web.listen(80, echo_http)
+    plain.listen(81, echo_http)
+    bed.update(services={"default/web": service((web.address, 80))})
+    bed.settle()
+    assert reads(customer, "10.96.0.20", 8080) == 200
+    event = bed.seen(log="tcp", final=False)
+    assert (event.destination, event.destination_port) == (web.address, 80)
+    assert event.peer == customer.identity
+
+    bed.update(services={"default/web": service((plain.address, 81), (web.address, 80))})
+    for _ in range(6):
+        assert reads(customer, "10.96.0.20", 8080) == 200
+    until(
+        "both endpoints are used",
+        lambda: (
+            {web.address, plain.address}
+            <= {event.destination for event in bed.events if event.log == "egress"}
+        ),
+    )
+    assert reads(customer, "10.96.0.20", 9) == 0
+    bed.update(services={"default/web": service()})
+    assert reads(customer, "10.96.0.20", 8080) == 0
+
+
+def test_the_world_outside_is_reached_and_an_unowned_pod_address_is_not(bed: Bed) -> None:
+    customer = bed.pod("customer")
+    bed.settle()
+    unowned = "10.244.255.254"
+    served = Greeter()
+    for address in ("192.0.2.1", unowned):
+        listener = netns.call_in(bed.network, partial(socket.create_server, (address, 7000)))
+        bed.sockets.append(listener)
+    outside, inside = bed.sockets[-2:]
+    with customer.connect("192.0.2.1", 7000):
+        outside.settimeout(5)
+        outside.accept()[0].close()
+    with customer.connect(unowned, 7000) as connection:
+        assert drain(connection, 5) == b""
+    assert bed.seen(log="egress", verdict="deny").rules == ("_mesh/unknown-destination",)
+    inside.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        inside.accept()
+    assert served.visitors == 0
+
+
+def test_a_pod_reaches_itself(bed: Bed) -> None:
+    web = bed.pod("web")
+    web.listen(80, echo_http)
+    bed.update(services={"default/web": service((web.address, 80))})
+    bed.settle()
+    assert reads(web, web.address, 80) == 200
+    assert reads(web, "10.96.0.20", 8080) == 200
+
+
+def test_the_egress_program_is_enforced_at_its_source(bed: Bed) -> None:
+    web = bed.pod("web")
+    plain = bed.pod("plain", mesh=Mesh.NONE)
+    customer = bed.pod("customer", egress=(tier("default/out", direction="egress"),))
+    served = Greeter()
+    for port in (80, 81):
+        web.listen(port, served)
+        plain.listen(port, served)
+    rule = Rule(
+        id="default/out/egress/0",
+        action=Action.ALLOW,
+        protocols=(6,),
+        dst=Side(
+            nets=(f"{web.address}/32", "10.244.0.0/30"),
+            ports=Ports(ranges=(PortRange(first=80, last=80),)),
+        ),
+    )
+    services = {"default/web": service((web.address, 80), (web.address, 81))}
+    policy = PolicyProgram(id="default/out", egress=(rule,))
+    bed.update(policies={policy.id: policy}, services=services)
+    bed.settle()
+
+    for pod in (web, plain):
+        assert drain(customer.connect(pod.address, 80), 0.5) == b"220 welcome\r\n"
+        visitors = served.visitors
+        assert drain(customer.connect(pod.address, 81), 5) == b""
+        assert served.visitors == visitors
+    denied = bed.seen(log="egress", verdict="deny")
+    assert denied.rules == ("_tier/default/egress/default",)
+    assert (denied.source, denied.destination_port) == (customer.address, 81)
+    # Through the service, the endpoint's own port counts.
+    answers = {drain(customer.connect("10.96.0.20", 8080), 0.5) for _ in range(8)}
+    assert answers == {b"", b"220 welcome\r\n"}
+
+
+def test_permissive_takes_plaintext_without_identity_where_it_says(bed: Bed) -> None:
+    web = bed.pod(
+        "web",
+        authentication=Authentication(
+            mode=MtlsMode.PERMISSIVE, ports={81: MtlsMode.STRICT}, id="default/pa:web/mtls"
+        ),
+    )
+    customer = bed.pod("customer")
+    plain = bed.pod("plain", mesh=Mesh.NONE)
+    for port in (80, 81):
+        web.listen(port, echo_http)
+    bed.settle()
+    assert reads(plain, web.address, 80) == 200
+    event = bed.seen(log="tcp", final=False)
+    assert (event.source, event.peer, event.rules) == (plain.address, "", ("_profile/kns.default/ingress/0",))
+    assert reads(plain, web.address, 81) == 0
+    assert bed.seen(log="connection", verdict="deny").rules == ("default/pa:web/mtls",)
+    assert reads(customer, web.address, 80) == 200
+    assert bed.seen(log="tcp", final=False, peer=customer.identity).tls == "TLSv1.3"
