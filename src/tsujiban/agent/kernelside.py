@@ -12,11 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from tsujiban.kernel import services
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Connection, Conntrack, Ended
-from tsujiban.kernel.keeper import TableKeeper
-from tsujiban.kernel.nft import Nft, NftError
+from tsujiban.kernel.nft import NftError
 from tsujiban.kernel.render import Settings
 from tsujiban.policy.evaluate import evaluate
 from tsujiban.policy.flow import Flow, Post
@@ -36,22 +34,18 @@ class KernelSide:
     def __init__(self, dns_address: str, ended: Callable[[Sequence[Ended]], None]) -> None:
         """`ended` is told which connections a change has ended."""
         self._post = KernelPost(Settings(dns_addresses=(dns_address,)))
-        self._nft = Nft()
-        self._services = TableKeeper(self._nft, services.TABLE)
-        self._local = (dns_address,)
         self._conntrack = Conntrack()
         self._ended = ended
         self._lock = threading.Lock()
-        self._enforced_once = False
         self.repairs = 0
 
     def interfaces(self) -> Mapping[str, str]:
         """Endpoint ids by interface, as in force."""
-        return self._post.rendered.interfaces if self._post.rendered else {}
+        return self._post.endpoints()
 
     def long_ids(self) -> Mapping[str, str]:
         """Rule ids by their stand-in in log prefixes, as in force."""
-        return self._post.rendered.long_ids if self._post.rendered else {}
+        return self._post.long_ids()
 
     async def enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
         """Program the kernel; then end the connections that are now denied."""
@@ -63,7 +57,6 @@ class KernelSide:
     def _enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
         with self._lock:
             applied = self._post.sync(state, state.revision)
-            self._services.apply(services.render(state, self._local))
             ended = self._end_denied(state, endpoints)
         if ended:
             self._ended(ended)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tsujiban.agent.config import AgentConfig
-from tsujiban.network import zone
+from tsujiban.network import dnsserver, zone
 from tsujiban.policy.program import NodeState
 from tsujiban.resources.names import node_namespace
 from tsujiban.supervise.netns import namespace_path
@@ -17,23 +17,18 @@ from tsujiban.wire.messages import NodeConfig
 
 def process(config: AgentConfig, network: NodeConfig) -> ProcessSpec:
     """The node's DNS server; makes the directory that it watches."""
-    (config.run / "dns").mkdir(mode=0o755, exist_ok=True)
-    return ProcessSpec(
-        name=f"{config.node}/dns",
-        argv=(
-            sys.executable,
-            "-I",
-            "-m",
-            "tsujiban.network.dnsserver",
-            "--zone",
-            str(config.run / "dns" / "zone.json"),
-            "--listen",
-            network.dns_address,
-        ),
-        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
-        netns=namespace_path(node_namespace(config.cluster, config.node)),
-        order=20,
+    zone_file(config).parent.mkdir(mode=0o755, exist_ok=True)
+    return dnsserver.process(
+        f"{config.node}/dns",
+        str(zone_file(config)),
+        network.dns_address,
+        namespace_path(node_namespace(config.cluster, config.node)),
     )
+
+
+def zone_file(config: AgentConfig) -> Path:
+    """The node's zone file, in a directory of its own: the DNS server may look into that."""
+    return config.run / "dns" / "zone.json"
 
 
 class NamesSide:
@@ -42,9 +37,8 @@ class NamesSide:
     name = "dns"
 
     def __init__(self, config: AgentConfig, network: NodeConfig) -> None:
-        self._path = config.run / "dns" / "zone.json"
+        self._path = zone_file(config)
         self._network = network
-        self._written: bytes = b""
 
     async def enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
         """Write the zone, if it has changed."""
