@@ -11,8 +11,8 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -124,16 +124,44 @@ class ServerStream(_Framed[ToNode, ToController]):
 
 
 class ClientStream(_Framed[ToController, ToNode]):
-    """The node's end."""
+    """The node's end. Whatever ends the stream is raised as StreamRefused or StreamLost."""
+
+    async def open(self) -> None:
+        """Connect and begin the call."""
+        with self._explained():
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await self._stream.send_request()
+        _keep_alive(_transport(self._stream).get_extra_info("socket"))
+
+    async def send(self, message: ToController) -> None:
+        """As the base."""
+        with self._explained():
+            await super().send(message)
 
     async def next(self) -> ToNode:
-        """The next message. Raises what `connect` turns into StreamRefused and StreamLost; BadMessage."""
-        with self._stream._wrapper:  # wakes us when the connection is lost
-            message = await self.receive()
-        if message is None:
-            self._stream._maybe_raise()  # the status that the controller ended with
-            raise StreamLost("the controller ended the stream")
-        return message
+        """The next message. Raises BadMessage too."""
+        with self._explained():
+            with self._stream._wrapper:  # wakes us when the connection is lost
+                message = await self.receive()
+            if message is None:
+                self._stream._maybe_raise()  # the status that the controller ended with
+                raise StreamLost("the controller ended the stream")
+            return message
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except GRPCError as error:
+            raise _refusal(error) from error
+        except (StreamTerminatedError, ProtocolError, H2Error) as error:
+            try:
+                self._stream._maybe_raise()
+            except GRPCError as status:
+                raise _refusal(status) from error
+            raise StreamLost(str(error)) from error
+        except (OSError, TimeoutError) as error:
+            raise StreamLost(str(error) or type(error).__name__) from error
 
 
 class NodeStreamServer:
@@ -179,25 +207,22 @@ async def connect(
 ) -> AsyncIterator[ClientStream]:
     """Open the stream to a controller; `server_name` is what its certificate must say.
 
-    Inside the block an ended stream raises; it leaves the block as StreamLost or StreamRefused.
+    Raises StreamLost or StreamRefused.
     """
     configuration = _configuration(ssl_target_name_override=server_name)
     channel = Channel(host, port, codec=_Codec(), ssl=context, config=configuration)
-    decoder = msgspec.msgpack.Decoder(ToNode)
     try:
-        call = channel.request(METHOD, Cardinality.STREAM_STREAM, None, None)
-        async with call as stream:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await stream.send_request()
-            _keep_alive(_transport(stream).get_extra_info("socket"))
-            yield ClientStream(stream, decoder, MAX_TO_NODE, MAX_TO_CONTROLLER)
-            await stream.cancel()
-    except GRPCError as error:
-        raise StreamRefused(error.message or error.status.name) from error
-    except (OSError, TimeoutError, StreamTerminatedError, ProtocolError, H2Error) as error:
-        raise StreamLost(str(error) or type(error).__name__) from error
+        async with channel.request(METHOD, Cardinality.STREAM_STREAM, None, None) as stream:
+            client = ClientStream(stream, msgspec.msgpack.Decoder(ToNode), MAX_TO_NODE, MAX_TO_CONTROLLER)
+            await client.open()
+            yield client
+            channel.close()  # now, or grpclib waits for the controller to end the call
     finally:
         channel.close()
+
+
+def _refusal(error: GRPCError) -> StreamRefused:
+    return StreamRefused(error.message or error.status.name)
 
 
 def _transport(stream: Any) -> Any:
