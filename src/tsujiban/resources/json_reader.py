@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 from typing import Any
 
-from tsujiban.resources.positions import Position
+from tsujiban.resources.positions import NOWHERE, Position
+from tsujiban.resources.shape import MAX_DEPTH
+
+MAX_PLACED = 2_000_000
+"""Values of one source whose positions are kept; those after have the place of what is around them."""
 
 _TOKEN = re.compile(
     rb'(?P<string>"(?:[^"\\]|\\.)*")|(?P<open>[\[{])|(?P<close>[\]}])|(?P<mark>[,:])|(?P<word>[^\s,:\[\]{}"]+)'
@@ -19,12 +24,11 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class NotJSON(ValueError):
-    """Not JSON, or JSON that is not to be trusted. `offset` is in characters, -1 when not known."""
+    """Not JSON, or JSON that is not to be trusted; `locate` tells where."""
 
-    def __init__(self, code: str, message: str, offset: int = -1) -> None:
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.offset = offset
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -75,7 +79,7 @@ def documents(text: str) -> list[Any]:
         try:
             value, at = _DECODER.raw_decode(text, at)
         except json.JSONDecodeError as error:
-            raise NotJSON("json-syntax", f"not JSON: {error.msg}", error.pos) from None
+            raise NotJSON("json-syntax", f"not JSON: {error.msg}") from None
         except RecursionError:
             raise NotJSON("too-deep", "nested too deep") from None
         found.append(value)
@@ -94,27 +98,49 @@ def _encodable(text: str) -> bool:
     return re.search(r"\\u[dD][89a-fA-F]", unpaired) is None
 
 
+def _is_number(word: bytes) -> bool:
+    """Whether a bare word is a number that JSON has, or true, false or null."""
+    if word in (b"true", b"false", b"null"):
+        return True
+    try:
+        return isfinite(float(word))
+    except ValueError:
+        return True  # not a word of JSON at all: another error's matter
+
+
 def positions(data: bytes) -> list[Position]:
     """Where every value of the documents stands. `data` is what `documents` took."""
     scan = _Scan(data)
     return scan.run()
 
 
+def locate(code: str, data: bytes) -> Position:
+    """Where that stands for which `documents` raised NotJSON with this code."""
+    scan = _Scan(data, code)
+    scan.run()
+    return scan.faults.get(code, NOWHERE)
+
+
 class _Scan:
     """One pass over the tokens with an explicit stack."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, wanted: str = "") -> None:
         self.data = data
+        self.wanted = wanted  # the fault at which to stop
+        self.count = 0
         self.roots: list[Position] = []
         self.stack: list[Position] = []
         self.keys: list[str | None] = []
         self.line = 1
         self.line_start = 0
         self.counted = 0
+        self.faults: dict[str, Position] = {}  # first place, by code of NotJSON
 
     def run(self) -> list[Position]:
         key_next = False
         for match in _TOKEN.finditer(self.data):
+            if self.count > MAX_PLACED or self.wanted in self.faults:
+                break
             kind = match.lastgroup
             start = match.start(kind or 0)
             if kind == "open":
@@ -134,11 +160,18 @@ class _Scan:
                 key = json.loads(match["string"])
                 self.keys[-1] = key
                 items = self.stack[-1].items
+                place = self._at(start)
                 if isinstance(items, dict):
-                    items[key] = self._at(start)
+                    if key in items:
+                        self.faults.setdefault("duplicate-key", place)
+                    items[key] = place
                 key_next = False
             else:
-                self._place(self._at(start))
+                place = self._place(self._at(start))
+                if kind == "word" and not _is_number(match["word"]):
+                    self.faults.setdefault("json-number", place)
+                elif kind == "string" and not _encodable(match["string"].decode("utf-8", "replace")):
+                    self.faults.setdefault("json-surrogate", place)
         return self.roots
 
     def _at(self, start: int) -> Position:
@@ -152,11 +185,14 @@ class _Scan:
     def _push(self, start: int, items: dict[str, Position] | list[Position]) -> None:
         position = self._at(start)
         position.items = items
+        if len(self.stack) >= MAX_DEPTH:
+            self.faults.setdefault("too-deep", position)
         self.stack.append(self._place(position))
         self.keys.append(None)
 
     def _place(self, position: Position) -> Position:
         """Put a value where it belongs; a field stands where its key does."""
+        self.count += 1
         if not self.stack:
             self.roots.append(position)
             return position

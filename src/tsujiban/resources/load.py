@@ -19,7 +19,7 @@ from tsujiban.resources.findings import Finding, Severity, errors
 from tsujiban.resources.kinds.meta import Object
 from tsujiban.resources.positions import NOWHERE, Path, Position
 from tsujiban.resources.registry import Kind, UnknownKind, kind_for
-from tsujiban.resources.shape import Problem, convert, describe
+from tsujiban.resources.shape import MAX_DEPTH, Problem, TooDeep, convert, describe, holds_null
 from tsujiban.resources.validate import validate
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -156,7 +156,7 @@ def check(raw: Any, source: str = "", find: Callable[[], Position] = lambda: NOW
     """Judge one object that is already plain data, as the API server does with a request's body."""
     loaded = Loaded()
     with suppress(_TooMany):
-        _Source(source, loaded).object(raw, find, ())
+        _Source(source, loaded).object(raw, find)
     return loaded
 
 
@@ -227,7 +227,8 @@ class _Source:
         except json_reader.NotJSON as error:
             if error.code == "json-syntax":
                 return False
-            self._tell(error.code, str(error))
+            place = json_reader.locate(error.code, data)
+            self._tell(error.code, str(error), place.line, place.column)
             return True
         found: list[Position] = []
 
@@ -237,17 +238,25 @@ class _Source:
             return found[index] if index < len(found) else NOWHERE
 
         for index, value in enumerate(values):
-            self.object(value, partial(find, index), ())
+            self.object(value, partial(find, index))
         return True
 
     def _yaml(self, data: bytes) -> None:
         from tsujiban.resources import yaml_reader
 
         for document in yaml_reader.documents(data, self._tell):
-            self.object(document.value, partial(_same, document.position), ())
+            self.object(document.value, partial(_same, document.position))
 
-    def object(self, raw: Any, find: Callable[[], Position], path: Path) -> None:
-        """Judge one document or one item of a List."""
+    def object(self, raw: Any, find: Callable[[], Position]) -> None:
+        """Judge one document."""
+        try:
+            nulls = holds_null(raw)
+        except TooDeep:
+            self._tell("too-deep", f"nested deeper than {MAX_DEPTH}", find().line, find().column)
+            return
+        self._object(raw, find, (), nulls=nulls)
+
+    def _object(self, raw: Any, find: Callable[[], Position], path: Path, *, nulls: bool) -> None:
         if not isinstance(raw, dict):
             place = find().find(path)
             self._tell("not-an-object", f"not an object but {describe(raw)}", place.line, place.column)
@@ -255,12 +264,13 @@ class _Source:
         api_version, kind_name = raw.get("apiVersion"), raw.get("kind")
         if isinstance(kind_name, str) and kind_name.endswith("List") and isinstance(raw.get("items"), list):
             for index, item in enumerate(raw["items"]):
-                self.object(item, find, (*path, "items", index))
+                self._object(item, find, (*path, "items", index), nulls=nulls)
             return
         kind = self._kind(api_version, kind_name, find, path)
         if kind is None:
             return
-        obj, problems = convert(_without_nulls(raw, spare_spec=kind.module in _CUSTOM), kind.type)
+        data = _without_nulls(raw, spare_spec=kind.module in _CUSTOM) if nulls else raw
+        obj, problems = convert(data, kind.type, nulls=nulls)
         if obj is not None:
             problems += _beside(problems, validate(kind, obj, raw))
         if self.offline:

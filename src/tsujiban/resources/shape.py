@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar
@@ -22,8 +22,15 @@ from tsujiban.resources.positions import Path
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+MAX_DEPTH = 64
+"""Deepest nesting of plain data."""
+
 MAX_PROBLEMS = 200
 """Most problems that are told of one object."""
+
+
+class TooDeep(ValueError):
+    """Plain data nested deeper than MAX_DEPTH."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,12 +44,15 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     warning: bool = False
 
 
-def convert(data: Mapping[str, Any], to: type[T]) -> tuple[T | None, list[Problem]]:
-    """The struct, and all problems of shape. With problems, the struct is of the mended copy."""
+def convert(data: Mapping[str, Any], to: type[T], *, nulls: bool) -> tuple[T | None, list[Problem]]:
+    """The struct, and all problems of shape. With problems, the struct is of the mended copy.
+
+    `nulls` says that `data` holds nulls, which msgspec takes where a field may be None.
+    """
     walk = _Walk()
     try:
         found = msgspec.convert(data, to)
-        if not _holds_null(data):
+        if not nulls:
             return found, []
     except msgspec.ValidationError:
         pass
@@ -65,12 +75,24 @@ def fields(of: type[msgspec.Struct]) -> dict[str, Any]:
     }
 
 
-def _holds_null(value: Any) -> bool:
+def holds_null(value: Any, depth: int = 0) -> bool:
+    """Whether there is a null anywhere in plain data. Raises TooDeep."""
     if isinstance(value, dict):
-        return any(_holds_null(item) for item in value.values())
-    if isinstance(value, list):
-        return any(_holds_null(item) for item in value)
-    return value is None
+        items: Iterable[Any] = value.values()
+    elif isinstance(value, list):
+        items = value
+    else:
+        return value is None
+    if depth > MAX_DEPTH:
+        raise TooDeep
+    found = False
+    for item in items:
+        kind = type(item)
+        if kind is dict or kind is list:
+            found |= holds_null(item, depth + 1)
+        elif item is None:
+            found = True
+    return found
 
 
 _DROP = object()

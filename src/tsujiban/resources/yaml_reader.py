@@ -14,10 +14,11 @@ import yaml
 from yaml._yaml import CParser
 
 from tsujiban.resources.positions import Position
+from tsujiban.resources.shape import MAX_DEPTH
 from tsujiban.resources.yaml_scalars import BOOLEAN_WORDS, resolve
 
-MAX_DEPTH = 64
-"""Deepest nesting of collections."""
+MAX_VALUES = 2_000_000
+"""Most values in one source."""
 
 MAX_ALIASED = 100_000
 """Most values that aliases of one document may stand for."""
@@ -39,6 +40,10 @@ class Document:
     def __init__(self, value: Any, position: Position) -> None:
         self.value = value
         self.position = position
+
+
+class _Full(Exception):
+    """The rest of the source cannot be used."""
 
 
 class _Refused(Exception):
@@ -85,6 +90,8 @@ def documents(data: bytes, problem: Problem) -> Iterator[Document]:
             return
         except _Refused as refusal:
             broken_at = refusal.args[0]
+        except _Full:
+            return
         start, line = _next_document(data, start, broken_at, line)
 
 
@@ -100,13 +107,16 @@ def _next_document(data: bytes, start: int, broken_at: int, line: int) -> tuple[
 
 def _stream(data: bytes, line: int, problem: Problem) -> Iterator[Document]:
     parser = CParser(data)
+    count = 0
     try:
         while True:
             event = parser.get_event()
             if isinstance(event, yaml.StreamEndEvent):
                 return
             if isinstance(event, yaml.DocumentStartEvent):
-                document = _Builder(parser, line, problem).read()
+                builder = _Builder(parser, line, problem, count)
+                document = builder.read()
+                count = builder.count
                 if document.value is not None:
                     yield document
     finally:
@@ -116,8 +126,9 @@ def _stream(data: bytes, line: int, problem: Problem) -> Iterator[Document]:
 class _Builder:
     """Builds one document from its events."""
 
-    def __init__(self, parser: CParser, line: int, problem: Problem) -> None:
+    def __init__(self, parser: CParser, line: int, problem: Problem, count: int) -> None:
         self.parser = parser
+        self.count = count  # values so far, earlier documents included
         self.first_line = line + 1
         self.report = problem
         self.stack: list[_Frame] = []
@@ -152,7 +163,7 @@ class _Builder:
         text: str = event.value
         value: Any = text
         if event.tag is not None and event.tag not in _STRING_TAGS and event.tag not in _PLAIN_TAGS:
-            self.problem("yaml-tag", f"tag {event.tag!r} is not known", mark, "leave the tag out")
+            self.problem("yaml-tag", f"tag {event.tag[:64]!r} is not known", mark, "leave the tag out")
         elif event.tag in _PLAIN_TAGS or (event.tag is None and event.implicit[0]):
             try:
                 value = resolve(text)
@@ -188,7 +199,7 @@ class _Builder:
             self.problem("too-deep", f"nested deeper than {MAX_DEPTH}", mark)
             raise _Refused(mark.index)
         if event.tag is not None and event.tag not in _COLLECTION_TAGS:
-            self.problem("yaml-tag", f"tag {event.tag!r} is not known", mark, "leave the tag out")
+            self.problem("yaml-tag", f"tag {event.tag[:64]!r} is not known", mark, "leave the tag out")
         items: dict[str, Position] | list[Position] = {} if isinstance(value, dict) else []
         position = Position(mark.line + self.first_line, mark.column + 1, items)
         self.stack.append(_Frame(value, position, event.anchor))
@@ -221,6 +232,11 @@ class _Builder:
 
     def _add(self, value: Any, position: Position, anchor: str | None, size: int) -> None:
         """Put a finished value where it belongs."""
+        self.count += 1
+        if self.count > MAX_VALUES:
+            hint = "split the file, or write JSON"
+            self.report("too-large", f"more than {MAX_VALUES} values", position.line, position.column, hint)
+            raise _Full
         if anchor is not None:
             self.anchors[anchor] = (value, position, size)
         if not self.stack:
