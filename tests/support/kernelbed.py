@@ -95,6 +95,9 @@ class Bed:
             ip(f"-n {namespace} link set lo up")
         ip(f"-n {self.outside} route add 10.244.0.0/16 via {NODE4}")
         ip(f"-n {self.outside} route add fd44::/16 via {NODE6}")
+        # processes of the node reach service addresses only where some route covers them
+        ip(f"-n {self.node} route add default via {OUTSIDE4}")
+        ip(f"-n {self.node} route add default via {OUTSIDE6}")
         self.in_node(lambda: namespaces.write_sysctl("ipv6/conf/all/forwarding", "1"))
         self.in_node(lambda: namespaces.write_sysctl("ipv4/ip_forward", "1"))
         for index, name in enumerate(pods, start=2):
@@ -135,7 +138,7 @@ class Bed:
 
     # ---------------------------------------------------------------- packets
 
-    def socket(self, who: str, version: int, kind: int, protocol: int = 0) -> socket.socket:
+    def make(self, who: str, version: int, kind: int, protocol: int = 0) -> socket.socket:
         family = socket.AF_INET if version == 4 else socket.AF_INET6
         made = self.inside(who, lambda: socket.socket(family, kind, protocol))
         made.settimeout(2)
@@ -149,23 +152,25 @@ class Bed:
 
     def tcp(self, who: str, address: str, port: int, *, wait: float = 2) -> str:
         """What a connection meets: "open", "refused" or, after `wait` seconds, "silence"."""
-        with self.socket(who, _version(address), socket.SOCK_STREAM) as tried:
+        with self.make(who, _version(address), socket.SOCK_STREAM) as tried:
             tried.settimeout(wait)
             return _answer(lambda: tried.connect((address, port)), "open")
 
     def udp(self, who: str, address: str, port: int, *, wait: float = 2) -> str:
-        """What a datagram meets: "open" (an answer), "refused" (nobody listens) or "silence"."""
-        with self.socket(who, _version(address), socket.SOCK_DGRAM) as tried:
+        """What a datagram meets: "open" (an answer), "refused" (nobody listens) or "silence".
+
+        A refusal in the sender's own namespace shows as EPERM.
+        """
+        with self.make(who, _version(address), socket.SOCK_DGRAM) as tried:
             tried.settimeout(wait)
             tried.connect((address, port))
-            tried.send(b"?")
-            return _answer(lambda: tried.recv(100), "open")
+            return _answer(lambda: (tried.send(b"?"), tried.recv(100)), "open")
 
     def ping(self, who: str, address: str, *, wait: float = 2) -> str:
         """What an echo request meets: "open" or "silence"."""
         version = _version(address)
         protocol, kind = (socket.IPPROTO_ICMP, 8) if version == 4 else (socket.IPPROTO_ICMPV6, 128)
-        with self.socket(who, version, socket.SOCK_DGRAM, protocol) as tried:
+        with self.make(who, version, socket.SOCK_DGRAM, protocol) as tried:
             tried.settimeout(wait)
             tried.connect((address, 0))
             tried.send(struct.pack("!BBHHH", kind, 0, 0, 0, 1) + b"tsujiban")

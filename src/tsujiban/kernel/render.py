@@ -1,9 +1,13 @@
 """A node's state as its policy table: where packets enter it, and who is asked.
 
     prerouting (raw)   from a pod: only from its own addresses and MAC, before conntrack sees it
-    forward            from a pod: its egress program; then, to a pod: its ingress program
+    forward            from a pod: its egress program
     input              from a pod to the node: DNS as far as its egress program lets it, nothing else
-    output             from the node to a pod: its ingress program
+    postrouting        to a pod, from wherever, the node included: its ingress program
+
+Postrouting and not output or forward, because a packet of the node's that was for a service
+address still names its old interface in the output hook. Addresses are already translated in
+forward, and sources not yet.
 
 Whatever enters or leaves by an interface with the prefix of pod links is decided here, known
 or not: an interface that the verdict maps do not hold is dropped, also while no agent runs.
@@ -176,8 +180,7 @@ def _programs(
             verdicts.goto(Letter.DENY, direction, UNKNOWN),
         )
         table.add(Chain(str(direction), rules))
-    _base(table, "forward-egress", "forward", _FILTER - 1, f'iifname "{LINK_PREFIX}*" goto egress')
-    _base(table, "forward-ingress", "forward", _FILTER, f'oifname "{LINK_PREFIX}*" goto ingress')
+    _base(table, "forward", "forward", _FILTER, f'iifname "{LINK_PREFIX}*" goto egress')
 
 
 def _node(table: Table, verdicts: Verdicts, settings: Settings) -> None:
@@ -194,9 +197,14 @@ def _node(table: Table, verdicts: Verdicts, settings: Settings) -> None:
     )
     table.add(Chain("to-node", to_node))
     # refusals by the node (a reject, a packet too big) may be about what conntrack does not hold yet
-    errors = ("meta l4proto 1 @th,0,8 3 accept", "meta l4proto 58 @th,0,8 1-2 accept")
-    table.add(
-        Chain("from-node", (*_neighbours("accept"), _HOUSEKEEPING4, _HOUSEKEEPING6, *errors, "goto ingress"))
+    errors = ("meta l4proto 1 @th,0,8 3", "meta l4proto 58 @th,0,8 1-2")
+    to_pod = (
+        *_neighbours("accept"),
+        _HOUSEKEEPING4,
+        _HOUSEKEEPING6,
+        *(f"{error} fib saddr type local accept" for error in errors),
+        "goto ingress",
     )
+    table.add(Chain("to-pod", to_pod))
     _base(table, "input", "input", _FILTER, f'iifname "{LINK_PREFIX}*" goto to-node')
-    _base(table, "output", "output", _FILTER, f'oifname "{LINK_PREFIX}*" goto from-node')
+    _base(table, "postrouting", "postrouting", _FILTER, f'oifname "{LINK_PREFIX}*" goto to-pod')

@@ -195,7 +195,7 @@ def test_a_revoked_connection_ends_and_no_other(bed: Bed, post: KernelPost, vers
     ends = []
     for port in (80, 81):
         listener = bed.listen("b", port)
-        client = bed.socket("a", version, socket.SOCK_STREAM)
+        client = bed.make("a", version, socket.SOCK_STREAM)
         client.connect((bed.address("b", version), port))
         listener.settimeout(2)
         server, _ = listener.accept()
@@ -230,7 +230,7 @@ def test_a_restarted_agent_finds_everything_in_place(bed: Bed, post: KernelPost)
     world = state(bed, p=(Rule(id="p/ingress/0", action=Action.ALLOW, dst=ports(80)),))
     post.sync(world, 1)
     listener = bed.listen("b", 80)
-    client = bed.socket("a", 4, socket.SOCK_STREAM)
+    client = bed.make("a", 4, socket.SOCK_STREAM)
     client.connect((bed.address("b", 4), 80))
     listener.settimeout(2)
     server, _ = listener.accept()
@@ -254,7 +254,7 @@ def test_a_restarted_agent_finds_everything_in_place(bed: Bed, post: KernelPost)
     "damage",
     [
         "flush chain inet tsujiban egress",
-        "insert rule inet tsujiban forward-ingress accept",
+        "insert rule inet tsujiban postrouting accept",
         "delete element inet tsujiban ingress-programs {{ {b} }}",
         "add chain inet tsujiban mine {{ type filter hook forward priority -50; policy accept; }}",
         "delete table inet tsujiban",
