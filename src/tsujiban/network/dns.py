@@ -41,9 +41,10 @@ class Index:
         self._networks = [ipaddress.ip_network(entry) for entry in zone.networks]
         self._parents = {zone.domain}
         for name in zone.names:
-            while name not in self._parents and "." in name:
-                name = name.partition(".")[2]
-                self._parents.add(name)
+            parent = name.partition(".")[2]
+            while parent and parent not in self._parents:
+                self._parents.add(parent)
+                parent = parent.partition(".")[2]
 
     def records(self, name: str) -> Records | None:
         """What a name has; None when it does not exist."""

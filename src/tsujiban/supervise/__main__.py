@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from tsujiban.supervise.server import Server
-from tsujiban.supervise.supervisor import Supervisor
+from tsujiban.supervise.supervisor import LOCK, Supervisor
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--run-dir", type=Path, required=True, help="logs and the record of processes")
     options = parser.parse_args()
     options.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(options.run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(options.run_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

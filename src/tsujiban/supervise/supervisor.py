@@ -22,6 +22,7 @@ from tsujiban.supervise.process import Process, State
 from tsujiban.supervise.spec import ProcessSpec
 
 RECORD = "processes.json"
+LOCK = "supervisor.lock"  # held (flock) as long as the supervisor lives
 ROTATE_EVERY = 1.0  # seconds between looks at the sizes of the logs
 DEAF_AFTER = 0.1  # seconds after the stop signal; then a process that cannot hear it is killed
 
