@@ -7,10 +7,13 @@ policy has to let anyone write from outside. `teller.py restore` writes the open
 import base64
 import http.client
 import json
+import os
 import signal
 import sys
 import time
+import urllib.parse
 
+DATABASE = urllib.parse.urlsplit(os.environ.get("DATABASE_URL", "http://127.0.0.1:2379"))
 HOLDER = "Aoi Tanaka"
 ACCOUNT = {
     "id": "1042",
@@ -40,7 +43,7 @@ ENTRIES = (
 
 def call(path, body, seconds=2.0):
     """One call of etcd's HTTP gateway on this pod's loopback interface."""
-    connection = http.client.HTTPConnection("127.0.0.1", 2379, timeout=seconds)
+    connection = http.client.HTTPConnection(DATABASE.hostname, DATABASE.port, timeout=seconds)
     try:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
