@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 from tsujiban.resources import defaults, positions, selectors
 from tsujiban.resources.coverage import ClusterRule, cluster_shadowed_by, peers_of, shadowed_by
-from tsujiban.resources.findings import Finding, Severity
+from tsujiban.resources.findings import Finding, Severity, errors
 from tsujiban.resources.inhabitants import NAMESPACE, Inhabitants, of_kind, under
 from tsujiban.resources.kinds import calico, cnp, istio, netpol
 from tsujiban.resources.kinds.meta import LabelSelector
@@ -31,28 +31,32 @@ _KEPT_PROFILES = ("kns.", "ksa.", "projectcalico-default-allow")
 
 
 def crosscheck(
-    objects: Iterable[LoadedObject], *, tiers: Collection[str] = (), mesh_namespace: str = "istio-system"
+    objects: Iterable[LoadedObject],
+    *,
+    beside: Iterable[LoadedObject] = (),
+    tiers: Collection[str] = (),
+    warnings: bool = True,
+    mesh_namespace: str = "istio-system",
 ) -> list[Finding]:
     """Findings about `objects` together.
 
-    `tiers` are the names of tiers that exist besides, for instance in the store. Whether
-    something selects nothing is judged only when the objects hold workloads to select.
+    What exists besides, and is not judged, is in `beside` (for instance endpoints of another
+    file) or, tiers alone, by name in `tiers`. Whether something selects nothing is judged only
+    when there are workloads to select. Without `warnings`, only errors are looked for.
     """
     objects = list(objects)
-    check = _Check(objects, tiers, mesh_namespace)
-    return [
-        *check.doubles(),
-        *check.priorities(),
-        *check.tiers(),
-        *check.references(),
-        *check.idle(),
-        *check.shadows(),
-    ]
+    check = _Check(objects, list(beside), tiers, mesh_namespace)
+    found = [*check.doubles(), *check.priorities(), *check.tiers()]
+    if not warnings:
+        return errors(found)
+    check.populate()
+    return [*found, *check.references(), *check.idle(), *check.shadows()]
 
 
 def _finding(
     about: LoadedObject, path: Path, code: str, message: str, hint: str = "", *, error: bool = False
 ) -> Finding:
+    place = about.position(path)
     return Finding(
         severity=Severity.ERROR if error else Severity.WARNING,
         code=code,
@@ -60,17 +64,29 @@ def _finding(
         hint=hint,
         file=about.file,
         line=about.line(path),
+        column=place.column if place.line == about.line(path) else 0,
         object=about.title,
         field=positions.render(path),
     )
 
 
 class _Check:
-    def __init__(self, objects: Sequence[LoadedObject], tiers: Collection[str], mesh_namespace: str) -> None:
+    def __init__(
+        self,
+        objects: Sequence[LoadedObject],
+        beside: Sequence[LoadedObject],
+        tiers: Collection[str],
+        mesh_namespace: str,
+    ) -> None:
         self.objects = objects
-        self.known_tiers = {*defaults.BUILT_IN_TIERS, *tiers, *(t.name for t in of_kind(objects, "Tier"))}
+        self.all = [*objects, *beside]
+        self.known_tiers = {*defaults.BUILT_IN_TIERS, *tiers, *(t.name for t in of_kind(self.all, "Tier"))}
         self.mesh_namespace = mesh_namespace
-        self.here = Inhabitants(objects)
+        self.here = Inhabitants(())
+
+    def populate(self) -> None:
+        """Take in what there is to select."""
+        self.here = Inhabitants(self.all)
 
     def doubles(self) -> Iterator[Finding]:
         """Two objects of one kind, namespace and name: the later one would silently win."""
@@ -129,8 +145,8 @@ class _Check:
 
     def references(self) -> Iterator[Finding]:
         """Profiles, service accounts and services that rules and endpoints name."""
-        profiles = {found.name for found in of_kind(self.objects, "Profile")}
-        services = {found.name for found in of_kind(self.objects, "Service")}
+        profiles = {found.name for found in of_kind(self.all, "Profile")}
+        services = {found.name for found in of_kind(self.all, "Service")}
         accounts = {*self.here.accounts, *self.here.used_accounts}
         account_names = {name.partition("/")[2] for name in accounts} | {"default"}
         for found in self.objects:
