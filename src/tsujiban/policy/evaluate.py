@@ -30,7 +30,7 @@ from tsujiban.policy.program import (
 from tsujiban.policy.world import World
 from tsujiban.resources.protocols import TCP
 
-EGRESS, INGRESS, AUTHENTICATION, AUTHORIZATION = "egress", "ingress", "authentication", "authorization"
+AUTHENTICATION = "authentication"
 
 
 def evaluate(world: World | NodeState, flow: Flow, post: Post = Post.BOTH) -> Verdict:
@@ -74,8 +74,9 @@ def has_proxy(endpoint: EndpointProgram, flow: Flow) -> bool:
 
 
 def peer_identity(world: World, flow: Flow, destination: EndpointProgram) -> str:
-    """The authenticated identity of the source at the destination's proxy; "" is plaintext."""
-    if destination.mesh is Mesh.NONE:
+    """The authenticated identity of the source at the destination's proxy; "" is plaintext, which
+    is all that an endpoint outside the mesh, or one with mutual TLS disabled, takes."""
+    if destination.mesh is Mesh.NONE or mtls_mode(destination, flow.port) is MtlsMode.DISABLE:
         return ""
     if flow.peer is not None:
         return flow.peer
@@ -189,16 +190,20 @@ def _first(rules: Iterator[Rule], view: View, logged: list[str]) -> tuple[Action
     return None
 
 
+def mtls_mode(endpoint: EndpointProgram, port: int) -> MtlsMode:
+    """What the endpoint accepts on a port."""
+    return endpoint.authentication.ports.get(port, endpoint.authentication.mode)
+
+
 def authentication_layer(endpoint: EndpointProgram, flow: Flow, peer: str) -> Layer:
-    """PeerAuthentication: is plaintext accepted, is mutual TLS."""
+    """PeerAuthentication: plaintext is refused in mode STRICT."""
     authentication = endpoint.authentication
-    mode = authentication.ports.get(flow.port, authentication.mode)
-    refused = mode is MtlsMode.STRICT and not peer
+    refused = not peer and mtls_mode(endpoint, flow.port) is MtlsMode.STRICT
     return Layer(
         layer=AUTHENTICATION,
         endpoint=endpoint.id,
         verdict=Action.DENY if refused else Action.ALLOW,
-        rule=authentication.id if refused else "",
+        rule=authentication.port_ids.get(flow.port, authentication.id) if refused else "",
         post=Post.PROXY,
     )
 

@@ -142,15 +142,19 @@ class PolicyGraph:
         """Take in changed objects; None removes one. Kinds that policy does not look at are
         passed over.
 
-        Raises ValueError for an object that validation would have refused; the changes before it
-        are then in force, that one is not.
+        Raises ValueError for objects that validation would have refused; all other changes are
+        then in force, and what was known of those objects before.
         """
         self._noted = set()
-        try:
-            for key, value in changes:
+        refused: list[str] = []
+        for key, value in changes:
+            try:
                 self._change(_full_key(key, value), value)
-        finally:
-            self._settle()
+            except ValueError as error:
+                refused.append(f"{' '.join(filter(None, key))}: {error}")
+        self._settle()
+        if refused:
+            raise ValueError("; ".join(refused))
         return GraphDelta(changed=tuple(sorted(self._noted)))
 
     def snapshot(self, node: str, revision: int) -> NodeDelta:

@@ -1,0 +1,220 @@
+"""`tsujiban explain SRC DST`: why a flow is allowed or denied, on files or on the running cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tsujiban.cli.complete import pods
+from tsujiban.cli.errors import Exit, Failure
+from tsujiban.cli.session import cluster_option, namespace_option
+
+if TYPE_CHECKING:
+    from tsujiban.policy.explain import Explanation, LayerStory, PolicyStory, RuleStory, TierStory
+    from tsujiban.policy.flow import Request
+    from tsujiban.resources.load import LoadedObject
+
+COLOURS = {"allow": "green", "deny": "red", "pass": "yellow", "log": "yellow"}
+
+
+@click.command()
+@click.argument("source", shell_complete=pods)
+@click.argument("destination", shell_complete=pods)
+@click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Manifests instead of the running cluster: a file, a folder, or -.",
+)
+@click.option("-R", "--recursive", is_flag=True, help="Also the folders inside the folders of -f.")
+@click.option("--protocol", default="TCP", show_default=True, help="Name or IANA number.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Destination port.")
+@click.option("--source-port", type=click.IntRange(0, 65535), help="Source port, when it matters.")
+@click.option("--icmp-type", type=int, help="With --protocol ICMP.")
+@click.option("--icmp-code", type=int, help="With --protocol ICMP.")
+@click.option("--method", help="HTTP method; makes the flow an HTTP request.")
+@click.option("--path", help="HTTP path; makes the flow an HTTP request.")
+@click.option("--host", help="HTTP host; makes the flow an HTTP request.")
+@click.option(
+    "--header", "headers", multiple=True, metavar="NAME:VALUE", help="HTTP header; may be repeated."
+)
+@click.option("--principal", help="SPIFFE ID that the source proves; '' for plaintext. Default: its own.")
+@click.option("--trust-domain", help="With -f: the mesh's trust domain [default: cluster.local].")
+@click.option(
+    "--strict/--no-strict",
+    default=None,
+    help="Refuse plaintext where no PeerAuthentication accepts it. Default: on the running cluster.",
+)
+@click.option("-o", "--output", "form", type=click.Choice(["json"]), help="Form of the output.")
+@namespace_option
+@cluster_option
+def explain(
+    source: str,
+    destination: str,
+    files: tuple[Path, ...],
+    recursive: bool,
+    protocol: str,
+    port: int,
+    source_port: int | None,
+    icmp_type: int | None,
+    icmp_code: int | None,
+    method: str | None,
+    path: str | None,
+    host: str | None,
+    headers: tuple[str, ...],
+    principal: str | None,
+    trust_domain: str | None,
+    strict: bool | None,
+    form: str | None,
+    namespace: str,
+    cluster: str,
+) -> None:
+    """Say which rules decide a flow from SOURCE to DESTINATION, and why the others did not match.
+
+    Each is a pod (`namespace/name` or `name`), a workload (`deployment/web`, or just `web`), a
+    service (`service/web`) or an address.
+    """
+    from tsujiban.policy.explain import explain_objects
+    from tsujiban.policy.offline import UnknownName
+
+    if files:
+        from tsujiban.cli import offline
+
+        objects = offline.load(files, recursive=recursive)
+        domain = trust_domain or "cluster.local"
+    else:
+        objects, domain = _live(cluster)
+    request = _request(method, path, host, headers)
+    try:
+        told = explain_objects(
+            objects,
+            source,
+            destination,
+            namespace=namespace,
+            protocol=protocol,
+            port=port,
+            source_port=source_port,
+            icmp_type=icmp_type,
+            icmp_code=icmp_code,
+            request=request,
+            principal=principal,
+            trust_domain=domain,
+            strict=not files if strict is None else strict,
+        )
+    except (UnknownName, ValueError) as error:
+        raise Failure(str(error.args[0] if error.args else error), code=Exit.USAGE) from error
+    if form:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+    else:
+        for line in lines(told):
+            click.echo(line)
+
+
+def _live(cluster: str) -> tuple[list[LoadedObject], str]:
+    """The running cluster's objects and its trust domain. Raises Failure."""
+    from tsujiban.cli.session import connect, kind_of, open_local
+    from tsujiban.controller import config
+    from tsujiban.local.live import fetch
+    from tsujiban.resources.load import LoadedObject, decode
+
+    with connect(cluster) as client:
+        objects = fetch(client)
+        for word in ("deployments", "replicasets"):  # for names alone: their pods are there
+            kind = kind_of(word)
+            for item in client.list(kind).get("items", []):
+                objects.append(LoadedObject(kind, decode(item), item))
+    return objects, config.load(open_local(cluster).layout.controller_config).trust_domain
+
+
+def _request(
+    method: str | None, path: str | None, host: str | None, headers: tuple[str, ...]
+) -> Request | None:
+    from tsujiban.policy.flow import Request
+
+    if method is None and path is None and host is None and not headers:
+        return None
+    given: dict[str, str] = {}
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip():
+            raise Failure(f"--header {header!r}: write NAME:VALUE", code=Exit.USAGE)
+        given[name.strip().lower()] = value.strip()
+    return Request(method=method or "GET", path=path or "/", host=host or "", headers=given)
+
+
+# ---------------------------------------------------------------------- readable form
+
+
+def lines(told: Explanation) -> Iterator[str]:
+    """The explanation for eyes, one layer after the other, the verdict last."""
+    flow = told.flow
+    from tsujiban.resources import protocols
+
+    what = protocols.name(flow.protocol)
+    if flow.protocol in protocols.WITH_PORTS:
+        what += f" port {flow.port}"
+    if flow.http is not None:
+        what += f", {flow.http.method} {flow.http.path}"
+    yield click.style(f"{told.source} -> {told.destination}", bold=True) + f"  {what}"
+    if not told.layers:
+        yield "  no policy stands between them"
+    for layer in told.layers:
+        yield ""
+        yield from _layer(layer)
+    yield ""
+    yield f"{_verdict(told.verdict)}  by {', '.join(told.decided_by) or 'no rule'}"
+    for other in told.differs:
+        yield f"  but {other}"
+
+
+def _layer(layer: LayerStory) -> Iterator[str]:
+    post = {"both": "", "kernel": " at the kernel", "proxy": " at the proxy"}[layer.post]
+    yield f"{click.style(layer.layer, bold=True)} of {layer.endpoint}: {_verdict(layer.verdict)}{post}"
+    if layer.note:
+        yield f"  {layer.note}"
+    for tier in layer.tiers:
+        yield from _tier(tier)
+
+
+def _tier(tier: TierStory) -> Iterator[str]:
+    yield f"  {tier.name}" + (
+        f": {_verdict(tier.outcome)} by {tier.rule}" if tier.outcome else ": decides nothing"
+    )
+    for policy in tier.policies:
+        yield from _policy(policy)
+
+
+def _policy(policy: PolicyStory) -> Iterator[str]:
+    staged = click.style(" (staged: not enforced)", fg="yellow") if policy.staged else ""
+    yield f"    {policy.id}{staged}{_place(policy.file, policy.line)}"
+    for rule in policy.rules:
+        yield f"      {_rule(rule)}"
+    if not policy.rules:
+        yield "      has no rules for this direction"
+
+
+def _rule(rule: RuleStory) -> str:
+    if rule.matched:
+        mark, why = click.style("✓", fg=COLOURS.get(rule.action, "yellow"), bold=True), "matches"
+    else:
+        mark, why = click.style("·", dim=True), f"{rule.clause}"
+        if rule.wanted or rule.got:
+            why += f": wants {rule.wanted}; got {rule.got}"
+        else:
+            why += " does not match"
+    return f"{mark} {rule.id} {rule.action}: {why}{_place(rule.file, rule.line)}"
+
+
+def _place(file: str, line: int) -> str:
+    return click.style(f"  {file}:{line}" if line else f"  {file}", dim=True) if file else ""
+
+
+def _verdict(word: str) -> str:
+    return click.style(word, fg=COLOURS.get(word), bold=True)
