@@ -76,6 +76,8 @@ def _use_up(join_file: Path) -> None:
 
 async def join(ticket: JoinFile, directory: Path) -> NodeCredentials:
     """Join once and store the credentials in `directory`. Raises JoinError, ControllerUnreachable."""
+    if not ticket.server.startswith("https://"):
+        raise JoinError(f"{ticket.server!r} is not an https URL")
     bundle_pem = await _pinned_bundle(ticket)
     key = new_key()
     request = JoinRequest(token=ticket.token, csr_pem=create_csr(key, []), node=ticket.node)
@@ -90,7 +92,7 @@ async def join(ticket: JoinFile, directory: Path) -> NodeCredentials:
         answer = msgspec.json.decode(body, type=JoinResponse)
         trust = Trust(trust_domain=answer.trust_domain, bundle_pem=bundle_pem)
         return save(directory, ticket.node, key, answer.chain_pem, trust)
-    except (msgspec.MsgspecError, CredentialsError) as error:
+    except (msgspec.MsgspecError, RecursionError, CredentialsError) as error:
         raise JoinError(f"{ticket.server} answered with an unusable certificate: {error}") from error
 
 
