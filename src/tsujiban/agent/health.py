@@ -8,10 +8,11 @@ import time
 import structlog
 
 from tsujiban import __version__
-from tsujiban.agent import containers, sidecars
+from tsujiban.agent import containers
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.enforcer import Enforcer
 from tsujiban.agent.kernelside import KernelSide
+from tsujiban.agent.mesh import SIDECAR
 from tsujiban.agent.pods import Pods
 from tsujiban.agent.routing import Routing
 from tsujiban.agent.sidecars import Sidecars
@@ -65,7 +66,7 @@ class Health:
         ]
         expiry = {status.pod: status for status in self._svids.status()}
         for key, runner in sorted(self._pods.running().items()):
-            name = containers.process_name(self._config.node, runner.uid, sidecars.SIDECAR)
+            name = containers.process_name(self._config.node, runner.uid, SIDECAR)
             if name in processes:
                 status = expiry.get(key)
                 components.append(

@@ -8,6 +8,8 @@ from tsujiban.agent.containers import Place
 from tsujiban.policy.program import EndpointProgram
 from tsujiban.resources.kinds.core import Pod
 
+SIDECAR = "sidecar"  # name of the proxy among a pod's processes
+
 
 class PodMesh(Protocol):
     """How pods join and leave the mesh."""

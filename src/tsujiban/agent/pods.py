@@ -22,10 +22,10 @@ from tsujiban.agent import containers, probes
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.containers import ContainerPlan, Place
 from tsujiban.agent.enforcer import Enforcer
-from tsujiban.agent.mesh import PodMesh
+from tsujiban.agent.mesh import SIDECAR, PodMesh
 from tsujiban.agent.podenv import ConfigError
 from tsujiban.agent.podprobes import ContainerProbes
-from tsujiban.agent.podstatus import ContainerView, pod_status
+from tsujiban.agent.podstatus import ContainerView, is_ready, pod_status
 from tsujiban.agent.sandbox import exec_command
 from tsujiban.network import links
 from tsujiban.network.namespaces import NamespaceError
@@ -37,6 +37,8 @@ from tsujiban.wire.messages import NodeConfig, PodsDelta, PodStatus
 
 log = structlog.get_logger(__name__)
 
+HOLD_SECONDS = 5.0
+UNSETTLED_SECONDS = 0.05
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 Report = Callable[[PodStatus], None]
 
@@ -71,6 +73,8 @@ class PodRunner:
         self._started_at = time.time()
         self._trouble = ""
         self._last: bytes = b""
+        self._serving = (0, 0)  # pid and start of the sidecar that has been seen to serve
+        self._hold_until = time.monotonic() + HOLD_SECONDS if is_ready(raw) else 0.0
 
     @property
     def uid(self) -> str:
@@ -110,8 +114,9 @@ class PodRunner:
             self._changed.clear()
             if self._stale:
                 await self._renew_volumes()
-            await self._say()
-            await self._changed.wait()
+            settled = await self._say()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), None if settled else UNSETTLED_SECONDS)
 
     async def _rest(self, seconds: float) -> None:
         """Wait before the next attempt, unless something changes that it may have failed for."""
@@ -164,16 +169,16 @@ class PodRunner:
 
     # ------------------------------------------------------------ what is said of it
 
-    async def _say(self) -> None:
+    async def _say(self) -> bool:
+        """Report, if there is news; False when a proxy is awaited, of which no event tells."""
         prefix = containers.pod_prefix(self._place.node, self.uid)
         processes = {status.name: status for status in await self._supervisor.list(prefix)}
         views = [self._view(plan, processes) for plan in self._plans]
+        sidecar = self._sidecar(processes) if self._meshed else None
+        if self._holding(views, sidecar):
+            return False
         status = pod_status(
-            self._raw,
-            views,
-            host_ip=self._place.host_ip,
-            started_at=self._started_at,
-            sidecar=self._mesh.ready(self.key) if self._meshed else None,
+            self._raw, views, host_ip=self._place.host_ip, started_at=self._started_at, sidecar=sidecar
         )
         if self._trouble:
             status["message"] = self._trouble
@@ -181,6 +186,28 @@ class PodRunner:
         if encoded != self._last:
             self._last = encoded
             self._report(PodStatus(pod=self.key, uid=self.uid, status=encoded))
+        return sidecar is not False
+
+    def _holding(self, views: list[ContainerView], sidecar: bool | None) -> bool:
+        """Whether to say nothing yet: an agent that has just been restarted knows less of a ready pod
+        than the controller does, until it has asked."""
+        if self._trouble or time.monotonic() > self._hold_until:
+            return False
+        if sidecar is not False and all(view.ready for view in views):
+            self._hold_until = 0.0
+            return False
+        return True
+
+    def _sidecar(self, processes: dict[str, ProcessStatus]) -> bool:
+        """Whether the pod's proxy serves: it has accepted everything once since it was started.
+        (While it takes a change it goes on serving.)"""
+        process = processes.get(containers.process_name(self._place.node, self.uid, SIDECAR))
+        if process is None or process.state != "running":
+            return False
+        incarnation = (process.pid, process.start_ticks)
+        if self._serving != incarnation and self._mesh.ready(self.key):
+            self._serving = incarnation
+        return self._serving == incarnation
 
     def _view(self, plan: ContainerPlan, processes: dict[str, ProcessStatus]) -> ContainerView:
         process = processes.get(plan.process.name) if plan.process is not None else None

@@ -50,6 +50,12 @@ def pod_status(
     return status
 
 
+def is_ready(pod: Json) -> bool:
+    """Whether a pod's Ready condition is True."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
 def _phase(pod: Json, containers: list[ContainerView]) -> str:
     policy = pod["spec"].get("restartPolicy", "Always")
     if any(view.state == "running" or (view.state == "backoff" and view.restarts) for view in containers):

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tsujiban.agent.containers import Place, process_name, sandbox_of
+from tsujiban.agent.mesh import SIDECAR
 from tsujiban.agent.sandbox import Mount
 from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel import redirect
@@ -26,7 +27,6 @@ from tsujiban.resources.kinds.core import Pod
 from tsujiban.supervise.client import SupervisorClient
 from tsujiban.supervise.spec import ProcessSpec, Restart
 
-SIDECAR = "sidecar"
 INSIDE = "/run/tsujiban-proxy"  # where a sidecar sees its directory
 BINARY = "/run/tsujiban-envoy"  # and Envoy, wherever on the machine it is installed
 SOCKET = "proxy.sock"
