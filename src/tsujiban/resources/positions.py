@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 Path = tuple[str | int, ...]
 
@@ -47,6 +48,18 @@ class Position:
 
 
 NOWHERE = Position(0, 0)
+
+
+def value_at(data: Any, path: Sequence[str | int]) -> Any:
+    """The value of a path in plain data, or None."""
+    for step in path:
+        if isinstance(data, dict):
+            data = data.get(step)
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            return None
+    return data
 
 
 def render(path: Sequence[str | int]) -> str:

@@ -15,10 +15,11 @@ from tsujiban.resources.kinds.meta import LabelSelector, Object, Shape
 
 
 class NamespacedPod(Shape, frozen=True):
-    """Pods that `pod_selector` selects in namespaces that `namespace_selector` selects."""
+    """Pods that `pod_selector` selects in namespaces that `namespace_selector` selects. Both are
+    required; the API's own types read an absent one as the empty one, which selects all."""
 
-    namespace_selector: LabelSelector | None = None
-    pod_selector: LabelSelector | None = None
+    namespace_selector: LabelSelector = LabelSelector()
+    pod_selector: LabelSelector = LabelSelector()
 
 
 class Subject(Shape, frozen=True):

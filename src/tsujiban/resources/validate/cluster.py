@@ -22,7 +22,7 @@ from tsujiban.resources.kinds.cnp import (
     ProtocolPort,
     Subject,
 )
-from tsujiban.resources.positions import Path
+from tsujiban.resources.positions import Path, value_at
 from tsujiban.resources.validate import names
 from tsujiban.resources.validate.kubernetes import check_port_name
 from tsujiban.resources.validate.report import Report
@@ -37,8 +37,8 @@ def check_cluster(policy: ClusterNetworkPolicy, raw: Mapping[str, Any], report: 
     spec = policy.spec
     report.one_of(("spec", "tier"), spec.tier, TIERS)
     _priority(spec.priority, report)
-    _subject(spec.subject, report)
-    rules = _Rules(report, _MOST_RULES["cluster"], ("Accept", "Deny", "Pass"))
+    _subject(spec.subject, raw, report)
+    rules = _Rules(raw, report, _MOST_RULES["cluster"], ("Accept", "Deny", "Pass"))
     rules.check("ingress", spec.ingress)
     rules.check("egress", spec.egress)
 
@@ -47,8 +47,8 @@ def check_admin(policy: AdminNetworkPolicy, raw: Mapping[str, Any], report: Repo
     """An AdminNetworkPolicy."""
     spec = policy.spec
     _priority(spec.priority, report)
-    _subject(spec.subject, report)
-    rules = _Rules(report, _MOST_RULES["admin"], ("Allow", "Deny", "Pass"))
+    _subject(spec.subject, raw, report)
+    rules = _Rules(raw, report, _MOST_RULES["admin"], ("Allow", "Deny", "Pass"))
     rules.check("ingress", spec.ingress)
     rules.check("egress", spec.egress)
 
@@ -59,8 +59,8 @@ def check_baseline(policy: BaselineAdminNetworkPolicy, raw: Mapping[str, Any], r
         report.error(
             ("metadata", "name"), "bad-name", "the one BaselineAdminNetworkPolicy is called 'default'"
         )
-    _subject(policy.spec.subject, report)
-    rules = _Rules(report, _MOST_RULES["admin"], ("Allow", "Deny"))
+    _subject(policy.spec.subject, raw, report)
+    rules = _Rules(raw, report, _MOST_RULES["admin"], ("Allow", "Deny"))
     rules.check("ingress", policy.spec.ingress)
     rules.check("egress", policy.spec.egress)
 
@@ -71,25 +71,27 @@ def _priority(priority: int | None, report: Report) -> None:
         report.between(path, priority, 0, 1000)
 
 
-def _subject(subject: Subject | None, report: Report) -> None:
+def _subject(subject: Subject | None, raw: Mapping[str, Any], report: Report) -> None:
     path = ("spec", "subject")
     if subject is None:
         report.error(path, "missing-field", "subject is required", "'namespaces: {}' is all pods")
         return
     report.exactly_one_of(path, subject)
     names.check_selector(subject.namespaces, (*path, "namespaces"), report)
-    _pods(subject.pods, (*path, "pods"), report)
+    _pods(subject.pods, raw, (*path, "pods"), report)
 
 
-def _pods(pods: NamespacedPod | None, path: Path, report: Report) -> None:
+def _pods(pods: NamespacedPod | None, raw: Mapping[str, Any], path: Path, report: Report) -> None:
     if pods is None:
         return
     for name, selector in (
         ("namespaceSelector", pods.namespace_selector),
         ("podSelector", pods.pod_selector),
     ):
-        if selector is None:
-            report.error((*path, name), "missing-field", f"{name} is required", f"'{name}: {{}}' selects all")
+        if value_at(raw, (*path, name)) is None:
+            report.error(
+                (*path, name), "selector-omitted", f"{name} is required", f"'{name}: {{}}' selects all"
+            )
         names.check_selector(selector, (*path, name), report)
 
 
@@ -99,7 +101,8 @@ Rule = ClusterIngressRule | ClusterEgressRule | AdminIngressRule | AdminEgressRu
 class _Rules:
     """The rules of one policy, of either generation of the API."""
 
-    def __init__(self, report: Report, most: int, actions: tuple[str, ...]) -> None:
+    def __init__(self, raw: Mapping[str, Any], report: Report, most: int, actions: tuple[str, ...]) -> None:
+        self.raw = raw
         self.report = report
         self.most = most
         self.actions = actions
@@ -129,7 +132,7 @@ class _Rules:
             here = (*path, index)
             self.report.exactly_one_of(here, peer)
             names.check_selector(peer.namespaces, (*here, "namespaces"), self.report)
-            _pods(peer.pods, (*here, "pods"), self.report)
+            _pods(peer.pods, self.raw, (*here, "pods"), self.report)
             if isinstance(peer, EgressPeer):
                 self._outside(peer, here)
 

@@ -38,6 +38,7 @@ _PLAIN_KEYS = frozenset(
 )
 _NET_KEYS = frozenset(("source.ip", "remote.ip", "destination.ip"))
 _MAP_KEY = re.compile(r"request\.(?:headers\[[^\[\]]+\]|auth\.claims(?:\[[^\[\]]+\])+)")
+_MAY_BE_EMPTY = ("rules", "when")
 _MOST_ACCOUNTS = 16
 _LONGEST_ACCOUNT = 320
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+")
@@ -72,8 +73,9 @@ def _empty_lists(value: Any, path: Path, report: Report) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             here = (*path, key)
-            if item == [] and here != ("spec", "rules"):
-                report.error(here, "empty", f"{key} is empty", "leave it out, or name what is meant")
+            if item == [] and key not in _MAY_BE_EMPTY:
+                code = "empty" if key in ("from", "to") else "empty-list"
+                report.error(here, code, f"{key} is empty", "leave it out, or name what is meant")
             _empty_lists(item, here, report)
     elif isinstance(value, list):
         for index, item in enumerate(value):
