@@ -167,9 +167,7 @@ async def first_answers(hands: Hands, times: int) -> list[float]:
 
 def memory(hands: Hands) -> list[tuple[str, int, float, float, str]]:
     """What, how many, median resident and median private MB (10^6 bytes), target."""
-    status = hands.client.status()
-    components = list(status.get("components", []))
-    components += [c for node in status.get("nodes", []) for c in node.get("components", [])]
+    components = hands.client.status()["components"]
     rows = []
     for what, prefix, target in (
         ("sidecar", "sidecar", "private < 25"),

@@ -1,16 +1,24 @@
-"""`tsujiban logs POD`: a container's log, or its sidecar's."""
+"""`tsujiban logs POD`: a container's log, or its sidecar's, from this machine's files."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from tsujiban.cli.complete import pods
 from tsujiban.cli.errors import Exit, Failure
-from tsujiban.cli.session import cluster_option, connect, find_pod, namespace_option
+from tsujiban.cli.session import cluster_option, connect, find_pod, namespace_option, open_local
 
 SIDECAR = "sidecar"
+POLL_SECONDS = 0.1
+CHUNK = 1 << 16
 
 
 @click.command()
@@ -24,10 +32,14 @@ def logs(pod: str, namespace: str, container: str, follow: bool, tail: int | Non
     """Show a log, e.g. `tsujiban logs deployment/summary`, `tsujiban logs web-1 -c sidecar -f`."""
     with connect(cluster) as client:
         found = find_pod(client, namespace, pod)
-        chosen = choose_container(found, container, extra=(SIDECAR,))
-        for text in client.log(found, container=chosen, follow=follow, tail=tail):
-            sys.stdout.write(text)
-            sys.stdout.flush()
+    chosen = choose_container(found, container, extra=(SIDECAR,))
+    path = open_local(cluster).log_path(namespace, found["metadata"]["name"], chosen)
+    try:
+        for data in read(path, tail=tail, follow=follow):
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}", hint="Run as root, or with sudo.") from error
 
 
 def choose_container(pod: dict[str, object], wanted: str, extra: tuple[str, ...] = ()) -> str:
@@ -45,3 +57,39 @@ def choose_container(pod: dict[str, object], wanted: str, extra: tuple[str, ...]
             code=Exit.USAGE,
         )
     return wanted
+
+
+def read(path: Path, *, tail: int | None = None, follow: bool = False) -> Iterator[bytes]:
+    """A log file's content: all, or its last lines; with `follow`, for ever, over rotations.
+
+    Raises OSError.
+    """
+    file = path.open("rb")
+    try:
+        if tail is None:
+            yield from _rest(file)
+        else:
+            yield b"".join(deque(file, maxlen=tail))
+        while follow:
+            yield from _rest(file)
+            if _replaced(path, file):
+                file.close()
+                file = path.open("rb")
+            time.sleep(POLL_SECONDS)
+    finally:
+        file.close()
+
+
+def _rest(file: BinaryIO) -> Iterator[bytes]:
+    while data := file.read(CHUNK):
+        yield data
+
+
+def _replaced(path: Path, file: BinaryIO) -> bool:
+    """Whether the name stands for another file now, or for the same one cut short."""
+    try:
+        now = path.stat()
+    except FileNotFoundError:
+        return False
+    then = os.fstat(file.fileno())
+    return (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino) or now.st_size < file.tell()

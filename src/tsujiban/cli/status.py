@@ -29,28 +29,18 @@ def status(form: str | None, cluster: str) -> None:
         output.write(found, form)
     else:
         columns.show(TITLES, rows(found, time.time()))
-    if not all(component["healthy"] for _, component in components(found)):
+    if not found["healthy"]:
         raise click.exceptions.Exit(int(Exit.NO))
-
-
-def components(found: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """(node, component) pairs; the control plane's have no node."""
-    own = [("", {"healthy": False, **component}) for component in found.get("components", [])]
-    return own + [
-        (node["name"], {"healthy": False, **component})
-        for node in found.get("nodes", [])
-        for component in node.get("components", [])
-    ]
 
 
 def rows(found: dict[str, Any], now: float) -> list[list[str]]:
     """Cells of the table; `now` in UNIX seconds."""
     table = []
-    for node, component in components(found):
+    for component in found["components"]:
         expires, synced = component.get("certificate_expires", 0.0), component.get("last_sync", 0.0)
         table.append(
             [
-                node or "-",
+                component["node"] or "-",
                 component["name"],
                 "healthy" if component["healthy"] else "unhealthy",
                 component.get("version") or "-",

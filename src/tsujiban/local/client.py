@@ -134,20 +134,6 @@ class Client:
             given["follow"] = "1"
         yield from self._lines("/tsujiban/v1/flows", given)
 
-    def log(self, pod: Json, *, container: str, follow: bool, tail: int | None) -> Iterator[str]:
-        """Text of a container's log."""
-        from tsujiban.resources.registry import resolve
-
-        meta = pod["metadata"]
-        parameters = {"container": container}
-        if follow:
-            parameters["follow"] = "1"
-        if tail is not None:
-            parameters["tailLines"] = str(tail)
-        path = resource_path(resolve("pods"), meta["namespace"], meta["name"], "log")
-        with self._open(path, parameters) as answer:
-            yield from answer.iter_text()
-
     def _lines(self, path: str, parameters: dict[str, str]) -> Iterator[Json]:
         with self._open(path, parameters) as answer:
             for line in answer.iter_lines():

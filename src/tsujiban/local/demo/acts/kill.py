@@ -94,10 +94,7 @@ async def healthy(world: World) -> bool | None:
         status = await asyncio.to_thread(world.client.status)
     except (Unreachable, ApiError):
         return None
-    components = list(status.get("components", []))
-    for node in status.get("nodes", []):
-        components += node.get("components", [])
-    return True if components and all(c.get("healthy") for c in components) else None
+    return True if status["healthy"] else None
 
 
 async def _more(world: World, *samplers: Sampler) -> None:
