@@ -13,19 +13,23 @@ import msgspec
 
 from tsujiban.controller.api.errors import ApiError, forbidden, invalid, not_found
 from tsujiban.resources import load
+from tsujiban.resources.crosscheck import crosscheck
+from tsujiban.resources.defaults import BUILT_IN_TIERS
 from tsujiban.resources.findings import Finding, errors
+from tsujiban.resources.load import LoadedObject
 from tsujiban.resources.registry import Kind
-from tsujiban.store.protocol import Check, Key, NotFound, Store
+from tsujiban.store.protocol import Check, Key, NotFound, Store, Stored
 
 Json = dict[str, Any]
 
-BUILT_IN_TIERS = frozenset({"default", "kube-admin", "kube-baseline"})
 TIERED = (
     "networkpolicies",
     "globalnetworkpolicies",
     "stagednetworkpolicies",
     "stagedglobalnetworkpolicies",
 )
+_ADMIN = "adminnetworkpolicies"
+_POLICY_MODULES = frozenset({"calico", "cnp", "istio", "netpol"})
 PERMANENT_NAMESPACES = frozenset({"default", "kube-system"})
 CALICO = "projectcalico.org"
 
@@ -33,17 +37,6 @@ CALICO = "projectcalico.org"
 def shape_findings(document: Json) -> list[Finding]:
     """All errors of an object by itself."""
     return errors(load.check(document).findings)
-
-
-def judge(kind: Kind, document: Json) -> None:
-    """Refuse an object that is wrong by itself.
-
-    Raises:
-        ApiError: 422 with every cause.
-    """
-    findings = shape_findings(document)
-    if findings:
-        raise invalid(kind.kind, kind.group, str(document["metadata"].get("name", "")), findings)
 
 
 def leans_on(kind: Kind, document: Json) -> list[Key]:
@@ -71,32 +64,49 @@ async def admit(store: Store, kind: Kind, document: Json) -> list[Check]:
     Raises:
         ApiError: 422 with every cause, or 404 for a namespace that does not exist.
     """
-    judge(kind, document)
-    checks = []
-    for key in leans_on(kind, document):
-        try:
-            await store.get(key)
-        except NotFound:
-            raise missing(kind, document, key) from None
-        checks.append(Check(key))
-    return checks
+    loaded = load.check(document)
+    findings = errors(loaded.findings)
+    if not findings and kind.module in _POLICY_MODULES:
+        findings = await together(store, loaded.objects)
+    if findings:
+        raise invalid(kind.kind, kind.group, str(document["metadata"].get("name", "")), findings)
+    keys = leans_on(kind, document)
+    for key in keys:
+        if await find(store, key) is None:
+            raise not_found(key)
+    return [Check(key) for key in keys]
 
 
-def missing(kind: Kind, document: Json, key: Key) -> ApiError:
-    """The refusal for something that an object leans on and that does not exist."""
-    if key.resource == "namespaces":
-        return not_found(key)
-    return invalid(kind.kind, kind.group, document["metadata"]["name"], [missing_tier(key.name)])
+async def find(store: Store, key: Key) -> Stored | None:
+    """The object, or None."""
+    try:
+        return await store.get(key)
+    except NotFound:
+        return None
 
 
-def missing_tier(name: str) -> Finding:
-    """The finding for a policy in a tier that does not exist."""
-    return Finding(
-        code="unknown-tier",
-        message=f"tier {name!r} does not exist",
-        hint="create the Tier first, or in the same apply",
-        field="spec.tier",
-    )
+async def together(store: Store, objects: Sequence[LoadedObject]) -> list[Finding]:
+    """Errors of objects beside each other and beside what is stored: doubles, tiers, priorities."""
+    judged = [found for found in objects if found.kind.module in _POLICY_MODULES]
+    tiers: list[str] = []
+    if any(found.kind.group == CALICO for found in judged):
+        tiers = [item.key.name for item in (await store.list(CALICO, "tiers")).items]
+    others = await _of_one_priority_order(store, judged)
+    return errors(crosscheck([*others, *objects], tiers=tiers))
+
+
+async def _of_one_priority_order(store: Store, objects: Sequence[LoadedObject]) -> list[LoadedObject]:
+    """The stored AdminNetworkPolicies, when there is one to judge: no two may have one priority."""
+    own = {found.object.metadata.name for found in objects if found.kind.plural == _ADMIN}
+    if not own:
+        return []
+    listing = await store.list("policy.networking.k8s.io", _ADMIN)
+    return [
+        found
+        for item in listing.items
+        if item.key.name not in own
+        for found in load.check(msgspec.json.decode(item.value)).objects
+    ]
 
 
 async def admit_deletion(store: Store, kind: Kind, name: str) -> None:

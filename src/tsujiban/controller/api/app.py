@@ -23,7 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import tsujiban
-from tsujiban.controller.api import audit, collection, discovery, extras, target, writes
+from tsujiban.controller.api import audit, collection, discovery, extras, openapi, target, writes
 from tsujiban.controller.api.authorize import Attributes, Authorizer, BuiltIn
 from tsujiban.controller.api.errors import (
     ApiError,
@@ -89,6 +89,7 @@ def create_app(
         Route(JOIN_PATH, joining, methods=["POST"]),
         Route(BUNDLE_PATH, bundle, methods=["GET"]),
         Route("/version", api.guarded(_version), methods=["GET"]),
+        Route("/openapi/v2", api.guarded(_openapi), methods=["GET"]),
         Route("/tsujiban/v1/status", api.guarded(show_status), methods=["GET"]),
         Route("/tsujiban/v1/flows", api.guarded(show_flows), methods=["GET"]),
         Route("/tsujiban/v1/apply", api.guarded(apply, "apply"), methods=["POST"]),
@@ -274,6 +275,10 @@ async def _discovery(segments: list[str], request: Request) -> Response:
 
 async def _nothing(_user: User) -> Response:
     raise path_not_found()
+
+
+async def _openapi(request: Request, _user: User) -> Response:
+    return openapi.document(request)
 
 
 async def _version(_request: Request, _user: User) -> Response:

@@ -135,7 +135,6 @@ def _judge(objects: Sequence[Any]) -> list[_Item]:
     """Each object by itself, and all of them beside each other."""
     findings: list[Finding] = []
     items: list[_Item] = []
-    seen: set[Key] = set()
     for raw in objects:
         loaded = load.check(raw)
         findings += errors(loaded.findings)
@@ -144,17 +143,15 @@ def _judge(objects: Sequence[Any]) -> list[_Item]:
             problem = name_problem(item.kind, item.key.name)
             if problem:
                 findings.append(item.finding("invalid-name", problem, "metadata.name"))
-            if item.key in seen:
-                findings.append(item.finding("duplicate-object", "is in the set twice", "metadata.name"))
-            seen.add(item.key)
             items.append(item)
     _refuse(findings)
     return items
 
 
 async def _attempt(store: Store, items: Sequence[_Item], *, dry_run: bool) -> Applied:
-    present = [await _present(store, item.key) for item in items]
+    _refuse(await admission.together(store, [item.loaded for item in items]))
     checks = await _lean(store, items)
+    present = [await admission.find(store, item.key) for item in items]
     wanted = [_merged(item, stored) for item, stored in zip(items, present, strict=True)]
     _refuse([found for document in wanted for found in admission.shape_findings(document)])
     operations: list[Operation] = [
@@ -177,13 +174,6 @@ async def _attempt(store: Store, items: Sequence[_Item], *, dry_run: bool) -> Ap
     return Applied(results=results, revision=revision, dry_run=dry_run)
 
 
-async def _present(store: Store, key: Key) -> Stored | None:
-    try:
-        return await store.get(key)
-    except NotFound:
-        return None
-
-
 async def _lean(store: Store, items: Sequence[_Item]) -> list[Check]:
     """Checks for the namespaces and tiers that the set needs and does not bring along."""
     own = {item.key for item in items}
@@ -193,14 +183,12 @@ async def _lean(store: Store, items: Sequence[_Item]) -> list[Check]:
         for key in admission.leans_on(item.kind, item.document):
             if key in own or key in checks:
                 continue
-            if await _present(store, key) is not None:
-                checks[key] = Check(key)
-            elif key.resource == "namespaces":
-                text, hint = f"namespace {key.name!r} does not exist", "create it in the same set"
-                findings.append(item.finding("unknown-namespace", text, "metadata.namespace", hint))
-            else:
-                found = admission.missing_tier(key.name)
-                findings.append(item.finding(found.code, found.message, found.field, found.hint))
+            checks[key] = Check(key)
+            if await admission.find(store, key) is None:
+                text = f"{key} does not exist"
+                hint = "create it first, or in the same set"
+                field = "metadata.namespace" if key.resource == "namespaces" else "spec.tier"
+                findings.append(item.finding("missing-object", text, field, hint))
     _refuse(findings)
     return list(checks.values())
 

@@ -56,4 +56,4 @@ def _is_discovery(path: str) -> bool:
     segments = path.strip("/").split("/")
     if segments[0] == "api":
         return len(segments) <= 2
-    return segments[0] == "version" or (segments[0] == "apis" and len(segments) <= 3)
+    return segments[0] in ("version", "openapi") or (segments[0] == "apis" and len(segments) <= 3)

@@ -155,7 +155,11 @@ def _containers(field: str, path: str = "spec.template.spec.containers") -> Call
 
 
 def _ratio(ready: str, wanted: str) -> Callable[[Json], str]:
-    return lambda document: f"{dig(document, ready) or 0}/{dig(document, wanted) or 0}"
+    return lambda document: f"{dig(document, ready) or 0}/{_or(dig(document, wanted), 1)}"
+
+
+def _or(found: Any, default: Any) -> Any:
+    return default if found is None else found
 
 
 def _enforced(document: Json) -> str:

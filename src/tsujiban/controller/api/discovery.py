@@ -64,7 +64,8 @@ def resources(group_name: str, version: str) -> Json:
         raise path_not_found()
     listed: list[Json] = []
     for kind in kinds:
-        listed.append(_resource(kind, kind.plural, VERBS))
+        preferred = kind.group == group_name and kind.version == version
+        listed.append(_resource(kind, kind.plural, VERBS, words=preferred))
         if has_status(kind):
             listed.append(_resource(kind, f"{kind.plural}/status", STATUS_VERBS))
         if (kind.group, kind.plural) == ("", "pods"):
@@ -87,7 +88,8 @@ def _group(name: str, versions: list[str]) -> Json:
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
-def _resource(kind: Kind, name: str, verbs: tuple[str, ...]) -> Json:
+def _resource(kind: Kind, name: str, verbs: tuple[str, ...], *, words: bool = False) -> Json:
+    """`words`: with the short names, which may stand in one version only, or kubectl warns."""
     found: Json = {
         "name": name,
         "singularName": kind.singular if "/" not in name else "",
@@ -95,7 +97,7 @@ def _resource(kind: Kind, name: str, verbs: tuple[str, ...]) -> Json:
         "kind": kind.kind,
         "verbs": list(verbs),
     }
-    if "/" not in name:
+    if words:
         found["shortNames"] = list(kind.short_names)
         found["categories"] = ["all"] if kind.plural in _ALL else []
     return found

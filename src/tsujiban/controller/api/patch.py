@@ -175,8 +175,12 @@ def _copy(root: list[Any], operation: Json) -> None:
 def _move(root: list[Any], operation: Json) -> None:
     if operation["path"].startswith(_from(operation) + "/"):
         raise _unfit("a value cannot be moved into itself")
-    _copy(root, operation)
-    _remove(root, {"path": _from(operation)})
+    source, last = _parent(root, _from(operation))
+    position = _existing(source, last, _from(operation))
+    value = source[position]
+    del source[position]
+    parent, name = _parent(root, operation["path"])
+    _insert(parent, name, value, operation["path"])
 
 
 _OPERATIONS: dict[str, Callable[[list[Any], Json], None]] = {

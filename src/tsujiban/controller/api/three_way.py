@@ -24,8 +24,10 @@ def with_annotation(document: Json) -> Json:
     """The object as it is first written: with what the user wrote in the annotation."""
     written = _as_written(document)
     result = copy.deepcopy(written)
-    text = msgspec.json.encode(written, order="sorted").decode() + "\n"
-    result["metadata"].setdefault("annotations", {})[LAST_APPLIED] = text
+    text = msgspec.json.encode(written, order="sorted").decode()
+    for character in "<>&":  # as Go's encoder, or the two would take turns in changing the annotation
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    result["metadata"]["annotations"][LAST_APPLIED] = text + "\n"
     return result
 
 
@@ -39,11 +41,9 @@ def merge(modified: Json, current: Json) -> Json:
 
 def _as_written(document: Json) -> Json:
     metadata = document["metadata"]
-    annotations = metadata.get("annotations")
-    if isinstance(annotations, dict) and LAST_APPLIED in annotations:
-        kept = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
-        return {**document, "metadata": {**metadata, "annotations": kept}}
-    return document
+    annotations = metadata.get("annotations") or {}
+    kept = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
+    return {**document, "metadata": {**metadata, "annotations": kept}}
 
 
 def _last_applied(current: Json) -> Json:

@@ -1,0 +1,150 @@
+"""An API server over real TLS on loopback, with its own CA and store, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from tsujiban.controller import bootstrap
+from tsujiban.controller.api.app import create_app, serve, server_context
+from tsujiban.controller.api.extras import LogRequest, LogUnavailable
+from tsujiban.controller.api.users import User
+from tsujiban.controller.join import JoinService
+from tsujiban.flows.ring import FlowRing
+from tsujiban.identity.ca import CertificateAuthority
+from tsujiban.identity.files import make_private_directory
+from tsujiban.identity.keys import create_csr, create_spiffe_csr, key_to_pem, new_key
+from tsujiban.identity.tokens import FileTokenStore
+from tsujiban.store.protocol import Store
+from tsujiban.store.sqlite import SqliteStore
+
+TRUST_DOMAIN = "cluster.local"
+TOKEN = "an-administrators-token"  # noqa: S105 - only this test server knows it
+
+
+class Credentials:
+    """Files of one client certificate."""
+
+    def __init__(self, directory: Path, name: str, chain_pem: str, key_pem: str) -> None:
+        self.certificate = directory / f"{name}.pem"
+        self.key = directory / f"{name}.key"
+        self.certificate.write_text(chain_pem)
+        self.key.write_text(key_pem)
+
+
+class ApiBed:
+    """A running server."""
+
+    def __init__(self, directory: Path, store: Store, port: int, ca: CertificateAuthority) -> None:
+        self.directory = directory
+        self.store = store
+        self.port = port
+        self.ca = ca
+        self.flows: FlowRing[Any] = FlowRing()
+        self.tokens = FileTokenStore(directory / "tokens")
+        self.ca_file = directory / "ca.pem"
+        self.ca_file.write_text(ca.bundle_pem)
+        self.log_requests: list[LogRequest] = []
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def user(self, name: str = "admin", *groups: str) -> Credentials:
+        key = new_key()
+        chain = self.ca.sign_admin(create_csr(key, []), name, groups or ("system:masters",))
+        return Credentials(self.directory, f"user-{name}", chain, key_to_pem(key))
+
+    def node(self, name: str) -> Credentials:
+        key = new_key()
+        chain = self.ca.sign_node(create_spiffe_csr(key, f"spiffe://{TRUST_DOMAIN}/node/{name}"), name)
+        return Credentials(self.directory, f"node-{name}", chain, key_to_pem(key))
+
+    def workload(self, account: str) -> Credentials:
+        key = new_key()
+        spiffe_id = f"spiffe://{TRUST_DOMAIN}/ns/default/sa/{account}"
+        chain = self.ca.sign_workload(create_spiffe_csr(key, spiffe_id), spiffe_id)
+        return Credentials(self.directory, f"workload-{account}", chain, key_to_pem(key))
+
+    def tls(self, who: Credentials | None) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        if who is not None:
+            context.load_cert_chain(who.certificate, who.key)
+        return context
+
+    def client(self, who: Credentials | None = None, **headers: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self.url, verify=self.tls(who), headers=headers, timeout=30, trust_env=False
+        )
+
+    def kubeconfig(self) -> Path:
+        admin = self.user()
+        path = self.directory / "kubeconfig"
+        named = [{"name": "t", "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)}}]
+        user = {"client-certificate": str(admin.certificate), "client-key": str(admin.key)}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": named,
+            "users": [{"name": "t", "user": user}],
+            "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
+            "current-context": "t",
+        }
+        path.write_bytes(msgspec.json.encode(config))
+        return path
+
+    async def status(self) -> dict[str, Any]:
+        return {"components": [{"name": "store", "healthy": True}], "nodes": []}
+
+    async def logs(self, request: LogRequest) -> AsyncIterator[bytes]:
+        self.log_requests.append(request)
+        if request.container == "sidecar":
+            raise LogUnavailable("its node does not answer")
+        yield b"one\n"
+        yield b"two\n"
+
+    async def review(self, token: str) -> User | None:
+        return User("robot", ("system:masters",)) if token == TOKEN else None
+
+
+@asynccontextmanager
+async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
+    """A server that is ready, and gone afterwards."""
+    make_private_directory(directory)
+    ca = CertificateAuthority.create(directory / "ca", TRUST_DOMAIN)
+    store = await SqliteStore.open(directory / "state" / "store.db")
+    await bootstrap.ensure(store, bootstrap.initial_objects("10.244.0.0/16", 26))
+    listener = socket.create_server(("127.0.0.1", 0))
+    bed = ApiBed(directory, store, listener.getsockname()[1], ca)
+    key = new_key()
+    server = Credentials(
+        directory,
+        "server",
+        ca.sign_server(create_csr(key, []), ["localhost"], ["127.0.0.1"]),
+        key_to_pem(key),
+    )
+    app = create_app(
+        store,
+        trust_domain=TRUST_DOMAIN,
+        join=JoinService(ca, bed.tokens),
+        status=bed.status,
+        flows=bed.flows,
+        logs=bed.logs,
+        tokens=bed.review,
+    )
+    context = server_context(str(server.certificate), str(server.key), ca.bundle_pem)
+    serving = asyncio.create_task(serve(app, context, [listener]))
+    try:
+        yield bed
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await store.close()

@@ -1,0 +1,153 @@
+"""The server as a whole, over real TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import warnings
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+from tests.support.apibed import TOKEN, ApiBed, Credentials, api_bed
+
+from tsujiban.identity.ca import CertificateAuthority
+from tsujiban.identity.keys import create_csr, key_to_pem, new_key
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_health_needs_no_credentials(bed: ApiBed) -> None:
+    async with bed.client() as nobody:
+        for path in ("/healthz", "/livez", "/readyz"):
+            assert (await nobody.get(path)).text == "ok"
+
+
+@pytest.mark.parametrize(
+    "path", ["/version", "/api", "/apis", "/api/v1/pods", "/tsujiban/v1/status", "/tsujiban/v1/flows", "/x"]
+)
+async def test_anonymous_is_refused(bed: ApiBed, path: str) -> None:
+    async with bed.client() as nobody:
+        answer = await nobody.get(path)
+    assert answer.status_code == 401
+    assert answer.json()["reason"] == "Unauthorized"
+
+
+async def test_a_token_is_as_good_as_a_certificate(bed: ApiBed) -> None:
+    async with bed.client(None, authorization=f"Bearer {TOKEN}") as robot:
+        assert (await robot.get("/api/v1/namespaces")).status_code == 200
+    async with bed.client(None, authorization="Bearer guess") as stranger:
+        assert (await stranger.get("/api/v1/namespaces")).status_code == 401
+
+
+async def test_a_workload_certificate_is_no_user(bed: ApiBed) -> None:
+    async with bed.client(bed.workload("web")) as workload:
+        assert (await workload.get("/api/v1/namespaces")).status_code == 401
+
+
+async def test_a_node_sees_itself_and_nothing_else(bed: ApiBed, admin: httpx.AsyncClient) -> None:
+    for name in ("n1", "n2"):
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
+        assert (await admin.post("/api/v1/nodes", json=node)).status_code == 201
+    async with bed.client(bed.node("n1")) as node1:
+        assert (await node1.get("/api/v1/nodes/n1")).status_code == 200
+        for path in ("/api/v1/nodes/n2", "/api/v1/nodes", "/api/v1/secrets", "/tsujiban/v1/flows"):
+            assert (await node1.get(path)).status_code == 403, path
+        assert (await node1.delete("/api/v1/nodes/n1")).status_code == 403
+
+
+async def test_a_user_without_rights_may_only_discover(bed: ApiBed) -> None:
+    async with bed.client(bed.user("eve", "guests")) as eve:
+        assert (await eve.get("/api")).status_code == 200
+        assert (await eve.get("/apis/apps/v1")).status_code == 200
+        answer = await eve.get("/api/v1/namespaces/default/secrets")
+        assert answer.status_code == 403
+        assert "eve" in answer.json()["message"]
+        assert (await eve.post("/tsujiban/v1/apply", json={"objects": []})).status_code == 403
+
+
+async def test_a_certificate_of_another_authority_does_not_get_through_tls(
+    bed: ApiBed, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    directory = tmp_path_factory.mktemp("other")
+    other = CertificateAuthority.create(directory / "ca", "cluster.local")
+    key = new_key()
+    forged = Credentials(directory, "x", other.sign_admin(create_csr(key, []), "admin"), key_to_pem(key))
+    async with bed.client(forged) as mallory:
+        with pytest.raises(httpx.TransportError):
+            await mallory.get("/api/v1/secrets")
+
+
+async def test_old_tls_is_refused(bed: ApiBed) -> None:
+    context = bed.tls(bed.user())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.raises((ssl.SSLError, ConnectionResetError)):
+        await asyncio.open_connection("127.0.0.1", bed.port, ssl=context)
+
+
+async def test_unknown_paths_and_methods_are_status_objects(admin: httpx.AsyncClient) -> None:
+    for path in (
+        "/",
+        "/x",
+        "/api/v2",
+        "/apis/nope",
+        "/api/v1/nopes",
+        "/api/v1/namespaces/default/pods/a/b/c",
+    ):
+        answer = await admin.get(path)
+        assert (answer.status_code, answer.json()["kind"]) == (404, "Status"), path
+    answer = await admin.put("/api/v1/pods", json={})
+    assert (answer.status_code, answer.json()["reason"]) == (405, "MethodNotAllowed")
+
+
+async def test_bodies_are_bounded(admin: httpx.AsyncClient) -> None:
+    big = b'{"x":"' + b"y" * 1_600_000 + b'"}'
+    headers = {"content-type": "application/json"}
+    path = "/api/v1/namespaces/default/configmaps"
+    assert (await admin.post(path, content=big, headers=headers)).status_code == 413
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b"y" * 50_000
+
+    assert (await admin.post(path, content=chunks(), headers=headers)).status_code == 413
+
+
+async def test_headers_are_bounded(bed: ApiBed) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", bed.port, ssl=bed.tls(bed.user()))
+    writer.write(b"GET /version HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 70_000)
+    await writer.drain()
+    assert b" 431 " in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+
+
+async def test_writes_are_in_the_audit_log(admin: httpx.AsyncClient) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await admin.post(
+            "/api/v1/namespaces", json={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
+        )
+        await admin.get("/api/v1/namespaces")
+        await admin.delete("/api/v1/namespaces/none")
+    audit = [entry for entry in logs if entry["event"] == "write"]
+    assert [(entry["verb"], entry["code"], entry["user"]) for entry in audit] == [
+        ("create", 201, "admin"),
+        ("delete", 404, "admin"),
+    ]
+
+
+async def test_a_cancelled_server_ends_its_watches(tmp_path: Path) -> None:
+    clock = asyncio.get_running_loop().time
+    async with (
+        api_bed(tmp_path / "bed") as bed,
+        bed.client(bed.user()) as client,
+        client.stream("GET", "/api/v1/pods?watch=1") as answer,
+    ):
+        assert answer.status_code == 200
+        ending = clock()
+    assert clock() - ending < 10

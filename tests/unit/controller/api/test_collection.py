@@ -1,0 +1,200 @@
+"""Get, list, tables and watch, through the whole server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.apibed import ApiBed
+
+pytestmark = pytest.mark.anyio
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+
+async def make(admin: httpx.AsyncClient, name: str, **labels: str) -> dict[str, Any]:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}}
+    answer = await admin.post(MAPS, json=body)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def names(listing: dict[str, Any]) -> list[str]:
+    return [item["metadata"]["name"] for item in listing["items"]]
+
+
+async def test_list(admin: httpx.AsyncClient) -> None:
+    for name in ("b", "a"):
+        await make(admin, name)
+    listing = (await admin.get(MAPS)).json()
+    assert (listing["kind"], listing["apiVersion"]) == ("ConfigMapList", "v1")
+    assert names(listing) == ["a", "b"]
+    assert int(listing["metadata"]["resourceVersion"]) >= 2
+    assert names((await admin.get("/api/v1/configmaps")).json()) == ["a", "b"]
+    assert names((await admin.get("/api/v1/namespaces/kube-system/configmaps")).json()) == []
+
+
+async def test_selectors(admin: httpx.AsyncClient) -> None:
+    await make(admin, "a", app="web")
+    await make(admin, "b", app="db")
+    assert names((await admin.get(f"{MAPS}?labelSelector=app%3Dweb")).json()) == ["a"]
+    assert names((await admin.get(f"{MAPS}?fieldSelector=metadata.name%3Db")).json()) == ["b"]
+    assert (await admin.get(f"{MAPS}?labelSelector=a%3D%3D%3D")).status_code == 400
+
+
+async def test_pages(admin: httpx.AsyncClient) -> None:
+    for name in "abcde":
+        await make(admin, name)
+    found: list[str] = []
+    token = ""
+    while True:
+        page = (await admin.get(MAPS, params={"limit": "2", "continue": token})).json()
+        found += names(page)
+        await make(admin, f"{found[-1]}-late")
+        token = page["metadata"].get("continue", "")
+        if not token:
+            break
+    assert found == ["a", "b", "c", "d", "e"]
+    assert (await admin.get(MAPS, params={"continue": "zz"})).status_code == 410
+    assert (await admin.get(MAPS, params={"limit": "-1"})).status_code == 400
+
+
+async def test_tables(admin: httpx.AsyncClient) -> None:
+    await make(admin, "a")
+    table = (await admin.get(MAPS, headers={"accept": TABLE})).json()
+    assert table["kind"] == "Table"
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Data", "Age"]
+    assert table["rows"][0]["cells"][:2] == ["a", 0]
+    assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
+    one = (await admin.get(f"{MAPS}/a?includeObject=Object", headers={"accept": TABLE})).json()
+    assert one["rows"][0]["object"]["kind"] == "ConfigMap"
+
+
+# ---------------------------------------------------------------- watch
+
+
+@asynccontextmanager
+async def watching(
+    admin: httpx.AsyncClient, **parameters: str
+) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async with admin.stream("GET", MAPS, params={"watch": "true", **parameters}) as answer:
+        assert answer.status_code == 200
+
+        async def events() -> AsyncIterator[dict[str, Any]]:
+            async for line in answer.aiter_lines():
+                yield json.loads(line)
+
+        yield events()
+
+
+async def take(events: AsyncIterator[dict[str, Any]], count: int) -> list[tuple[str, str]]:
+    found = []
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            event = await anext(events)
+            found.append((event["type"], event["object"]["metadata"].get("name", "")))
+    return found
+
+
+async def test_watch_from_a_list(admin: httpx.AsyncClient) -> None:
+    await make(admin, "before")
+    since = (await admin.get(MAPS)).json()["metadata"]["resourceVersion"]
+    async with watching(admin, resourceVersion=since) as events:
+        await make(admin, "a")
+        await admin.put(f"{MAPS}/a", json={"metadata": {"name": "a"}, "data": {"k": "v"}})
+        await admin.delete(f"{MAPS}/a")
+        assert await take(events, 3) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+
+
+async def test_watch_without_version_begins_with_what_is_there(admin: httpx.AsyncClient) -> None:
+    await make(admin, "a")
+    async with watching(admin) as events:
+        await make(admin, "b")
+        assert await take(events, 2) == [("ADDED", "a"), ("ADDED", "b")]
+
+
+async def test_watch_is_of_one_namespace(bed: ApiBed, admin: httpx.AsyncClient) -> None:
+    async with watching(admin, resourceVersion=str(await bed.store.revision())) as events:
+        other = {"metadata": {"name": "other"}}
+        await admin.post("/api/v1/namespaces/kube-system/configmaps", json=other)
+        await make(admin, "a")
+        assert await take(events, 1) == [("ADDED", "a")]
+
+
+async def test_an_object_that_enters_or_leaves_the_selection(admin: httpx.AsyncClient) -> None:
+    since = (await make(admin, "a"))["metadata"]["resourceVersion"]
+
+    async def label(value: str) -> None:
+        body = {"metadata": {"name": "a", "labels": {"app": value}}}
+        assert (await admin.put(f"{MAPS}/a", json=body)).status_code == 200
+
+    async with watching(admin, resourceVersion=since, labelSelector="app=web") as events:
+        await label("db")
+        await label("web")
+        await admin.put(f"{MAPS}/a", json={"metadata": {"name": "a", "labels": {"app": "web", "x": "y"}}})
+        await label("db")
+        await admin.delete(f"{MAPS}/a")
+        await make(admin, "b", app="web")
+        expected = [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a"), ("ADDED", "b")]
+        assert await take(events, 4) == expected
+
+
+async def test_a_forgotten_version_is_gone(bed: ApiBed, admin: httpx.AsyncClient) -> None:
+    for name in "abc":
+        await make(admin, name)
+    await bed.store.compact(await bed.store.revision() - 1)
+    answer = await admin.get(MAPS, params={"watch": "1", "resourceVersion": "1"})
+    assert (answer.status_code, answer.json()["reason"]) == (410, "Expired")
+    assert (await admin.get(MAPS, params={"watch": "1", "resourceVersion": "x"})).status_code == 400
+
+
+async def test_initial_events_and_bookmark(admin: httpx.AsyncClient) -> None:
+    await make(admin, "a")
+    parameters = {"sendInitialEvents": "true", "allowWatchBookmarks": "true", "resourceVersion": "0"}
+    async with watching(admin, **parameters) as events:
+        async with asyncio.timeout(10):
+            first, second = await anext(events), await anext(events)
+    assert first["type"] == "ADDED"
+    assert second["type"] == "BOOKMARK"
+    assert second["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+async def test_a_watch_ends_at_its_time(admin: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(10):
+        async with watching(admin, timeoutSeconds="1") as events:
+            assert [event async for event in events] == []
+
+
+async def test_a_watch_as_table_has_titles_once(admin: httpx.AsyncClient) -> None:
+    await make(admin, "a")
+    await make(admin, "b")
+    async with admin.stream("GET", MAPS, params={"watch": "1"}, headers={"accept": TABLE}) as answer:
+        lines = answer.aiter_lines()
+        async with asyncio.timeout(10):
+            first, second = json.loads(await anext(lines)), json.loads(await anext(lines))
+    assert first["object"]["columnDefinitions"]
+    assert not second["object"]["columnDefinitions"]
+    assert second["object"]["rows"][0]["cells"][0] == "b"
+
+
+async def test_many_watchers_see_one_change(admin: httpx.AsyncClient) -> None:
+    since = (await make(admin, "a"))["metadata"]["resourceVersion"]
+
+    async def follow() -> list[tuple[str, str]]:
+        async with watching(admin, resourceVersion=since) as events:
+            started.release()
+            return await take(events, 1)
+
+    started = asyncio.Semaphore(0)
+    tasks = [asyncio.create_task(follow()) for _ in range(30)]
+    for _ in tasks:
+        await started.acquire()
+    await make(admin, "b")
+    assert await asyncio.gather(*tasks) == [[("ADDED", "b")]] * 30

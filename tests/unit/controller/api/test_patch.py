@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from tsujiban.controller.api.errors import ApiError
+from tsujiban.controller.api.patch import json_patch, merge_patch, strategic_merge
+
+
+# RFC 7386, appendix A
+@pytest.mark.parametrize(
+    ("document", "patch", "result"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"a": "b"}, ["c"], ["c"]),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_merge_patch(document: Any, patch: Any, result: Any) -> None:
+    before = copy.deepcopy(document)
+    assert merge_patch(document, patch) == result
+    assert document == before
+
+
+# RFC 6902, appendix A, and its corners
+@pytest.mark.parametrize(
+    ("document", "operations", "result"),
+    [
+        ({"foo": "bar"}, [{"op": "add", "path": "/baz", "value": "qux"}], {"baz": "qux", "foo": "bar"}),
+        ({"foo": [1, 3]}, [{"op": "add", "path": "/foo/1", "value": 2}], {"foo": [1, 2, 3]}),
+        ({"foo": [1]}, [{"op": "add", "path": "/foo/-", "value": 2}], {"foo": [1, 2]}),
+        ({"a": 1, "b": 2}, [{"op": "remove", "path": "/a"}], {"b": 2}),
+        ({"a": [1, 2]}, [{"op": "remove", "path": "/a/0"}], {"a": [2]}),
+        ({"a": 1}, [{"op": "replace", "path": "/a", "value": {"x": 1}}], {"a": {"x": 1}}),
+        (
+            {"a": {"b": 1}, "c": {}},
+            [{"op": "move", "from": "/a/b", "path": "/c/d"}],
+            {"a": {}, "c": {"d": 1}},
+        ),
+        ({"a": [1, 2, 3]}, [{"op": "move", "from": "/a/0", "path": "/a/2"}], {"a": [2, 3, 1]}),
+        ({"a": 1}, [{"op": "copy", "from": "/a", "path": "/b"}], {"a": 1, "b": 1}),
+        (
+            {"a/b": 1, "m~n": 2},
+            [{"op": "test", "path": "/a~1b", "value": 1}, {"op": "remove", "path": "/m~0n"}],
+            {"a/b": 1},
+        ),
+        ({"~1": 1}, [{"op": "remove", "path": "/~01"}], {}),
+        ({"a": 1}, [{"op": "replace", "path": "", "value": {"b": 2}}], {"b": 2}),
+        ({"": 1}, [{"op": "replace", "path": "/", "value": 2}], {"": 2}),
+    ],
+)
+def test_json_patch(document: Any, operations: Any, result: Any) -> None:
+    before = copy.deepcopy(document)
+    assert json_patch(document, operations) == result
+    assert document == before
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        {},
+        [1],
+        [{"op": "add"}],
+        [{"op": "nope", "path": "/a"}],
+        [{"op": "add", "path": "a", "value": 1}],
+        [{"op": "add", "path": "/x"}],
+        [{"op": "add", "path": "/x/y", "value": 1}],
+        [{"op": "add", "path": "/list/9", "value": 1}],
+        [{"op": "add", "path": "/list/01", "value": 1}],
+        [{"op": "add", "path": "/list/-1", "value": 1}],
+        [{"op": "add", "path": "/list/1e0", "value": 1}],
+        [{"op": "remove", "path": "/x"}],
+        [{"op": "replace", "path": "/x", "value": 1}],
+        [{"op": "test", "path": "/one", "value": True}],
+        [{"op": "test", "path": "/one", "value": 2}],
+        [{"op": "move", "path": "/one"}],
+        [{"op": "move", "from": "/map", "path": "/map/in"}],
+        [{"op": "remove", "path": "/one/two"}],
+        [{"op": "test", "path": "/one", "value": 1}] * 10_001,
+    ],
+)
+def test_bad_json_patches(operations: Any) -> None:
+    with pytest.raises(ApiError) as refused:
+        json_patch({"one": 1, "list": [1], "map": {}}, operations)
+    assert refused.value.code in (400, 422)
+
+
+POD = {
+    "metadata": {"finalizers": ["a"]},
+    "spec": {
+        "containers": [{"name": "web", "image": "1", "env": [{"name": "X", "value": "1"}]}, {"name": "log"}],
+        "tolerations": [{"key": "a"}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("patch", "path", "result"),
+    [
+        ({"spec": {"containers": [{"name": "web", "image": "2"}]}}, ("spec", "containers", 0, "image"), "2"),
+        (
+            {"spec": {"containers": [{"name": "web", "env": [{"name": "Y", "value": "2"}]}]}},
+            ("spec", "containers", 0, "env"),
+            [{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}],
+        ),
+        (
+            {"spec": {"containers": [{"name": "web", "$patch": "delete"}]}},
+            ("spec", "containers"),
+            [{"name": "log"}],
+        ),
+        (
+            {"spec": {"containers": [{"$patch": "replace"}, {"name": "new"}]}},
+            ("spec", "containers"),
+            [{"name": "new"}],
+        ),
+        ({"spec": {"tolerations": [{"key": "b"}]}}, ("spec", "tolerations"), [{"key": "b"}]),
+        ({"spec": {"tolerations": None}}, ("spec",), {"containers": POD["spec"]["containers"]}),  # type: ignore[index]
+        ({"metadata": {"finalizers": ["b", "a"]}}, ("metadata", "finalizers"), ["a", "b"]),
+        ({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"]}}, ("metadata", "finalizers"), []),
+        ({"metadata": {"$patch": "replace", "name": "x"}}, ("metadata",), {"name": "x"}),
+        ({"spec": {"$retainKeys": ["tolerations"]}}, ("spec",), {"tolerations": [{"key": "a"}]}),
+        (
+            {
+                "spec": {
+                    "$setElementOrder/containers": [{"name": "log"}, {"name": "web"}],
+                    "containers": [{"name": "web"}],
+                }
+            },
+            ("spec", "containers", 0),
+            {"name": "log"},
+        ),
+    ],
+)
+def test_strategic_merge(patch: Any, path: tuple[Any, ...], result: Any) -> None:
+    before = copy.deepcopy(POD)
+    found: Any = strategic_merge(POD, patch)
+    for step in path:
+        found = found[step]
+    assert found == result
+    assert before == POD
+
+
+def test_ports_of_one_number_differ_by_protocol() -> None:
+    service = {"spec": {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}}
+    patch = {"spec": {"ports": [{"port": 53, "protocol": "TCP", "name": "tcp"}]}}
+    assert strategic_merge(service, patch)["spec"]["ports"] == [
+        {"port": 53, "protocol": "UDP"},
+        {"port": 53, "protocol": "TCP", "name": "tcp"},
+    ]
