@@ -16,7 +16,7 @@ from tsujiban.flows.record import FlowRecord
 
 F = TypeVar("F", bound=FlowRecord)
 
-DEFAULT_CAPACITY = 65536  # records; some 40 MB
+DEFAULT_CAPACITY = 16384  # records, of about 1.25 kB as they come from a node: some 20 MB
 
 
 class Numbered(NamedTuple, Generic[F]):

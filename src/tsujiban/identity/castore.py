@@ -32,7 +32,7 @@ ROOT_FILE = "root.pem"
 INTERMEDIATE_FILE = "intermediate.pem"
 
 
-class CaStoreError(Exception):
+class CaStoreError(ValueError):
     """The CA on disk cannot be used; the message says why and what to do."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 _SHARED = stat.S_IRWXG | stat.S_IRWXO
 
 
-class PrivateFileError(Exception):
+class PrivateFileError(ValueError):
     """A private file or directory is missing, shared with others, or not a plain file."""
 
 

@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 
 
-class TlsError(Exception):
+class TlsError(ValueError):
     """A certificate, a key or a bundle cannot be loaded."""
 
 
