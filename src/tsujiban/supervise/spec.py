@@ -99,6 +99,9 @@ class ProcessSpec:
     def check(self) -> None:
         """Refuse what cannot be obeyed. Raises SpecError."""
         _check_name(self.name)
+        for key in ("argv", "bounding", "ambient"):
+            if not isinstance(getattr(self, key), tuple | None):
+                raise SpecError(f"{key}: must be a list of strings")
         _check_texts("argv", self.argv)
         if not self.argv or not self.argv[0]:
             raise SpecError("argv: must name a program")

@@ -1,0 +1,80 @@
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.wait import until
+
+from tsujiban.supervise.client import Refused, SupervisorClient, SupervisorGone
+from tsujiban.supervise.spec import ProcessSpec
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    socket = tmp_path / "s"
+    argv = [sys.executable, "-m", "tsujiban.supervise", "--socket", str(socket), "--run-dir", str(tmp_path)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield socket
+    if process.poll() is None:
+        process.terminate()
+    process.wait(20)
+    process.stdout.close()
+
+
+def test_a_life(path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(20), SupervisorClient(path) as supervisor:
+            events = supervisor.watch()
+            assert (await anext(events)).event == "watching"
+            spec = ProcessSpec(name="a", argv=("sleep", "1000"), backoff_initial=0.01)
+            started = await supervisor.start(spec)
+            first = await anext(events)
+            assert (first.event, first.name, first.pid) == ("started", "a", started.pid)
+            await supervisor.kill("a", signal.SIGKILL)
+            seen = [await anext(events) for _ in range(3)]
+            assert [event.event for event in seen] == ["exited", "backoff", "started"]
+            assert (seen[0].last_exit, seen[2].restarts) == (-9, 1)
+            await supervisor.stop("a")
+            assert await supervisor.list() == []
+
+    asyncio.run(main())
+
+
+def test_requests_run_beside_each_other(path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(20), SupervisorClient(path) as supervisor:
+            argv = ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+            await supervisor.start(ProcessSpec(name="slow", argv=argv, grace=1.0))
+            stopping = asyncio.create_task(supervisor.stop("slow"))
+            await asyncio.sleep(0)  # the request is on its way, before the next one
+            assert (await supervisor.status("slow")).state == "stopping"
+            assert not stopping.done()
+            await stopping
+            with pytest.raises(Refused, match="slow"):
+                await supervisor.status("slow")
+
+    asyncio.run(main())
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    async def main() -> None:
+        with pytest.raises(SupervisorGone, match="no supervisor"):
+            await SupervisorClient(tmp_path / "none").list()
+
+    asyncio.run(main())
+
+
+def test_a_shut_down_supervisor_is_gone(path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(20), SupervisorClient(path) as supervisor:
+            await supervisor.shutdown()
+            await until(lambda: not path.exists())
+            with pytest.raises(SupervisorGone):
+                await supervisor.list()
+
+    asyncio.run(main())

@@ -1,0 +1,157 @@
+"""The supervisor on a loop of its own, with real processes; no root needed."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.wait import until
+
+from tsujiban.supervise import procfs
+from tsujiban.supervise.spec import Listener, ProcessSpec, Restart
+from tsujiban.supervise.supervisor import Event, Supervisor, SupervisorError, log_path
+
+
+def _spec(name: str, *argv: str, **options: Any) -> ProcessSpec:
+    return ProcessSpec.from_json({"name": name, "argv": argv, "no_new_privs": False, **options})
+
+
+def _run(tmp_path: Path, body: Callable[[Supervisor, asyncio.Queue[Event]], Awaitable[None]]) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(tmp_path)
+        supervisor.attach()
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        supervisor.watch(events.put_nowait)
+        try:
+            async with asyncio.timeout(20):
+                await body(supervisor, events)
+        finally:
+            await supervisor.shutdown()
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
+
+    asyncio.run(main())
+
+
+async def _next(events: asyncio.Queue[Event], kind: str) -> Event:
+    while (event := await events.get())["event"] != kind:
+        pass
+    return event
+
+
+def test_start_is_idempotent_by_name_and_specification(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        spec = _spec("a", "sleep", "1000")
+        first = await supervisor.start(spec)
+        assert (await supervisor.start(spec))["pid"] == first["pid"]
+        other = _spec("a", "sleep", "2000")
+        with pytest.raises(SupervisorError, match="another specification"):
+            await supervisor.start(other)
+        replaced = await supervisor.start(other, replace=True)
+        assert replaced["pid"] != first["pid"]
+        assert [entry["name"] for entry in supervisor.list()] == ["a"]
+
+    _run(tmp_path, body)
+
+
+def test_killed_processes_come_back_with_back_off(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        first = await supervisor.start(_spec("a", "sleep", "1000", backoff_initial=0.01))
+        supervisor.kill("a", signal.SIGKILL)
+        ended = await _next(events, "exited")
+        assert ended["last_exit"] == -9
+        assert (await _next(events, "backoff"))["delay"] == 0.01
+        again = await _next(events, "started")
+        assert again["restarts"] == 1
+        assert supervisor.status("a")["pid"] == again["pid"] != first["pid"]
+
+    _run(tmp_path, body)
+
+
+def test_what_ended_for_good_is_not_started_by_a_repeated_start(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        spec = _spec("job", "true", restart=Restart.ON_FAILURE)
+        await supervisor.start(spec)
+        await _next(events, "exited")
+        assert (await supervisor.start(spec))["state"] == "exited"
+        with pytest.raises(SupervisorError, match="not running"):
+            supervisor.kill("job", 15)
+        await supervisor.stop("job")
+        assert supervisor.list() == []
+
+    _run(tmp_path, body)
+
+
+def test_stop_kills_the_stubborn_and_what_it_started(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        script = "trap '' TERM; sleep 1000 & echo $!; while :; do wait; done"
+        leader = (await supervisor.start(_spec("a", "sh", "-c", script, grace=0.3)))["pid"]
+        log = log_path(tmp_path, "a")
+        await until(lambda: log.exists() and bool(log.read_text()))
+        begun = asyncio.get_running_loop().time()
+        await supervisor.stop("a")
+        assert asyncio.get_running_loop().time() - begun >= 0.29
+        await until(lambda: not procfs.members(leader))
+
+    _run(tmp_path, body)
+
+
+def test_shutdown_goes_by_order_and_refuses_new_ones(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        for name, order in (("controller", 0), ("agent", 10), ("bird", 3)):
+            await supervisor.start(_spec(name, "sleep", "1000", order=order))
+        await supervisor.shutdown()
+        removed = [event["name"] for event in _drain(events) if event["event"] == "removed"]
+        assert removed == ["agent", "bird", "controller"]
+        with pytest.raises(SupervisorError, match="shutting down"):
+            await supervisor.start(_spec("late", "true"))
+
+    _run(tmp_path, body)
+
+
+def _drain(events: asyncio.Queue[Event]) -> list[Event]:
+    return [events.get_nowait() for _ in range(events.qsize())]
+
+
+def test_a_program_that_cannot_be_run_is_tried_again(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        state = await supervisor.start(_spec("a", "/no/such/program", backoff_initial=0.01))
+        assert state["state"] == "backoff"
+        assert "No such file" in state["error"]
+        await _next(events, "backoff")
+        assert "No such file" in (await _next(events, "backoff"))["error"]
+
+    _run(tmp_path, body)
+
+
+def test_an_address_in_use_is_an_error_and_nothing_is_left(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        holder = _spec("a", "sleep", "1000", listen=[Listener(address="127.0.0.1:0")])
+        await supervisor.start(holder)
+        with pytest.raises(SupervisorError, match="cannot listen"):
+            await supervisor.start(_spec("b", "sleep", "1", listen=[Listener(address="192.0.2.1:1")]))
+        assert [entry["name"] for entry in supervisor.list()] == ["a"]
+
+    _run(tmp_path, body)
+
+
+def test_the_record_names_who_runs(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        state = await supervisor.start(_spec("a", "sleep", "1000"))
+        entries = {entry["name"]: entry for entry in json.loads((tmp_path / "processes.json").read_text())}
+        assert entries["supervisor"]["pid"] == os.getpid()
+        assert entries["a"] == {"name": "a", "pid": state["pid"], "start_ticks": state["start_ticks"]}
+
+    _run(tmp_path, body)
+
+
+def test_unknown_names(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        await supervisor.stop("nobody")
+        with pytest.raises(SupervisorError, match="nobody"):
+            supervisor.status("nobody")
+
+    _run(tmp_path, body)
