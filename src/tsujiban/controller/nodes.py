@@ -7,6 +7,7 @@ another node ends the stream: a node that is confused or compromised must not be
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 import time
@@ -35,6 +36,7 @@ from tsujiban.wire.transport import NodeStreamServer, ServerStream, StreamRefuse
 log = structlog.get_logger(__name__)
 
 HELLO_TIMEOUT = 10.0  # seconds
+MAX_ADDRESSES = 16
 QUEUE_LIMIT = 4096  # messages that may wait for a slow node before it must start over
 
 OnHello = Callable[[str, Hello], Awaitable[None]]
@@ -171,6 +173,7 @@ class NodeServer:
             raise StreamRefused(
                 f"protocol {hello.protocol} is not {PROTOCOL_VERSION}; upgrade the older side"
             )
+        _check_addresses(hello.addresses)
         return _Session(node, stream, Outbox(QUEUE_LIMIT, self._merge_key, self._merge), expires), hello
 
     def _identify(self, der: bytes) -> tuple[str, float]:
@@ -248,6 +251,21 @@ class NodeServer:
         except TimeoutError as error:
             raise StreamRefused("the certificate has expired") from error
         raise StreamRefused(reason)
+
+
+def _check_addresses(addresses: tuple[str, ...]) -> None:
+    """Addresses of a node become configuration of other nodes, so they must be nothing else."""
+    if len(addresses) > MAX_ADDRESSES:
+        raise StreamRefused(f"Hello names more than {MAX_ADDRESSES} addresses")
+    for address in addresses:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError as error:
+            raise StreamRefused(f"Hello names {address[:100]!r}, which is not an address") from error
+        scoped = "%" in address  # Python takes any text as an IPv6 scope, line breaks included
+        useless = parsed.is_multicast or parsed.is_unspecified or parsed.is_loopback
+        if scoped or useless or str(parsed) != address:
+            raise StreamRefused(f"Hello names {address[:100]!r}, which is not the address of a node")
 
 
 def _check(node: str, message: ToController) -> None:

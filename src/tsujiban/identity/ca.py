@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -31,6 +32,8 @@ from tsujiban.identity.files import write_private
 from tsujiban.identity.keys import new_key
 from tsujiban.resources import spiffe
 from tsujiban.resources.names import SPIFFE_SCHEME, node_identity
+
+log = structlog.get_logger(__name__)
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -89,7 +92,7 @@ class CertificateAuthority:
         except castore.CaExistsError:
             ca = cls.load(directory, trust_domain, clock)
         if ca.intermediate_due():
-            ca.renew_intermediate()
+            ca._try_to_renew()
         return ca
 
     def intermediate_due(self) -> bool:
@@ -104,6 +107,13 @@ class CertificateAuthority:
         )
         write_private(self.directory / castore.INTERMEDIATE_FILE, castore.issuer_to_pem(fresh))
         self._intermediate = fresh
+
+    def _try_to_renew(self) -> None:
+        """Renew the intermediate; when the disk refuses, the old one serves on until it ends."""
+        try:
+            self.renew_intermediate()
+        except OSError as error:
+            log.error("intermediate not renewed", directory=str(self.directory), reason=str(error))
 
     # ------------------------------------------------------------ what it grants
 
@@ -134,7 +144,7 @@ class CertificateAuthority:
         return self._sign_svid(csr_pem, spiffe_id, lifetime)
 
     def sign_server(
-        self, csr_pem: str, dns_names: Sequence[str], ip_addresses: Sequence[str], lifetime: float = 30 * DAY
+        self, csr_pem: str, dns_names: Sequence[str], ip_addresses: Sequence[str], lifetime: float = 365 * DAY
     ) -> str:
         """Chain for a server of the control plane, for these names. Raises CsrRefused, SigningRefused."""
         try:
@@ -172,6 +182,8 @@ class CertificateAuthority:
         lifetime: float,
     ) -> str:
         public_key = check_csr(csr_pem, frozenset(names))
+        if self.intermediate_due():
+            self._try_to_renew()
         issuer = self._intermediate
         now = self._clock()
         limits = validity_of(issuer.certificate)

@@ -122,6 +122,32 @@ def test_other_protocol_version(pki: Pki) -> None:
     run(pki, scenario)
 
 
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("172.31.255.11", "garbage"),
+        ("",),
+        ("172.31.255.11/24",),
+        ("172.31.255.11; route 0.0.0.0/0",),
+        ("127.0.0.1",),
+        ("0.0.0.0",),  # noqa: S104  # not bound to
+        ("224.0.0.1",),
+        ("::",),
+        ("FE80::1",),
+        ("fe80::1%eth0\n",),
+        tuple(f"10.0.0.{i}" for i in range(17)),
+    ],
+)
+def test_odd_addresses(pki: Pki, addresses: tuple[str, ...]) -> None:
+    """They would end up in the routing configuration of other nodes."""
+
+    async def scenario(running: Controller) -> None:
+        first = msgspec.structs.replace(hello("node-1"), addresses=addresses)
+        await expect_refusal(running, "node-1", first, "Hello names")
+
+    run(pki, scenario)
+
+
 def test_workload_is_no_node(pki: Pki) -> None:
     """A breached pod with its real key opens a node stream."""
 

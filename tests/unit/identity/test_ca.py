@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,10 +174,15 @@ def test_every_method_checks_the_csr(
         sign(ca, create_spiffe_csr(new_key(), f"spiffe://{TRUST_DOMAIN}/ns/default/sa/admin"))
 
 
-def test_leaf_never_outlives_the_intermediate(ca: CertificateAuthority, clock: Clock) -> None:
+def test_leaf_never_outlives_an_intermediate_that_cannot_be_renewed(
+    ca: CertificateAuthority, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is gone: the old intermediate serves on until it ends, and the log says so."""
+    shutil.rmtree(ca.directory)
     clock.now = NOW + INTERMEDIATE_LIFETIME - 600
     leaf, intermediate = parse_chain(ca.sign_workload(csr(), WEB))
     assert validity_of(leaf).not_after == validity_of(intermediate).not_after
+    assert "intermediate not renewed" in capsys.readouterr().out
     clock.now = NOW + INTERMEDIATE_LIFETIME + 1
     with pytest.raises(SigningRefused, match="is over"):
         ca.sign_workload(csr(), WEB)
@@ -216,17 +222,21 @@ def test_open_never_replaces_a_damaged_authority(ca: CertificateAuthority) -> No
         CertificateAuthority.open(ca.directory, TRUST_DOMAIN)
 
 
+@pytest.mark.parametrize("how", ["open", "sign"])
 def test_intermediate_is_renewed_at_half_life_and_old_leaves_stay_good(
-    ca: CertificateAuthority, clock: Clock
+    ca: CertificateAuthority, clock: Clock, how: str
 ) -> None:
+    """By a controller that starts, and by one that just runs."""
     assert not ca.intermediate_due()
-    clock.now = NOW + INTERMEDIATE_LIFETIME / 2
+    clock.now = NOW + INTERMEDIATE_LIFETIME / 2 - 100
     old_chain = ca.sign_workload(csr(), WEB)
-    renewed = CertificateAuthority.open(ca.directory, TRUST_DOMAIN, clock)
+    clock.now += 200
+    renewed = CertificateAuthority.open(ca.directory, TRUST_DOMAIN, clock) if how == "open" else ca
     new_chain = renewed.sign_workload(csr(), WEB)
     assert parse_chain(new_chain)[1] != parse_chain(old_chain)[1]
     assert not renewed.intermediate_due()
-    assert CertificateAuthority.load(ca.directory, TRUST_DOMAIN, clock).sign_node(csr(), "n")
+    loaded = CertificateAuthority.load(ca.directory, TRUST_DOMAIN, clock)
+    assert parse_chain(loaded.sign_node(csr(), "n"))[1] == parse_chain(new_chain)[1]
     for chain_pem in (old_chain, new_chain):
         verify_chain(chain_pem, ca.bundle_pem, TRUST_DOMAIN, clock.now)
 
