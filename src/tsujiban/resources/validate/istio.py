@@ -36,6 +36,13 @@ _PLAIN_KEYS = frozenset(
         "connection.sni",
     )
 )
+_IDENTITY_KEYS = (
+    "source.namespace",
+    "source.principal",
+    "source.serviceAccount",
+    "source.trustDomain",
+    "request.auth.",
+)
 _NET_KEYS = frozenset(("source.ip", "remote.ip", "destination.ip"))
 _MAP_KEY = re.compile(r"request\.(?:headers\[[^\[\]]+\]|auth\.claims(?:\[[^\[\]]+\])+)")
 _MAY_BE_EMPTY = ("rules", "when")
@@ -66,6 +73,23 @@ def _authorization(policy: istio.AuthorizationPolicy, raw: Mapping[str, Any], re
             _operation(target.operation, (*path, "to", at, "operation"), report)
         for at, condition in enumerate(rule.when):
             _condition(condition, (*path, "when", at), report)
+        if spec.action == "CUSTOM":
+            _custom(rule, path, report)
+
+
+def _custom(rule: istio.AuthorizationRule, path: Path, report: Report) -> None:
+    """What the proxy must know before it asks the provider: addresses and the request, not who asks."""
+    for at, clause in enumerate(rule.from_):
+        for name, encoded in zip(
+            istio.Source.__struct_fields__, istio.Source.__struct_encode_fields__, strict=True
+        ):
+            if "ip_blocks" not in name and getattr(clause.source, name, None):
+                here = (*path, "from", at, "source", encoded)
+                report.error(here, "not-allowed", f"{encoded} is not supported with action CUSTOM")
+    for at, condition in enumerate(rule.when):
+        if condition.key.startswith(_IDENTITY_KEYS):
+            here = (*path, "when", at, "key")
+            report.error(here, "not-allowed", f"{condition.key[:64]} is not supported with action CUSTOM")
 
 
 def _empty_lists(value: Any, path: Path, report: Report) -> None:
