@@ -153,7 +153,7 @@ class ControllerLink:
                 await stream.send(self._hello())
                 self._connected.set()
                 self._on_connected()
-                await _first_failure(self._read(stream), self._write(stream))
+                await _first_failure(self._read(stream), self._write(stream), stream.watch())
         finally:
             self._connected.clear()
             self._outbox.discard(_is_of_one_stream)

@@ -31,7 +31,7 @@ from tsujiban.wire.messages import (
     ToNode,
 )
 from tsujiban.wire.outbox import Outbox, OutboxFull
-from tsujiban.wire.transport import NodeStreamServer, ServerStream, StreamRefused
+from tsujiban.wire.transport import NodeStreamServer, ServerStream, StreamLost, StreamRefused
 
 log = structlog.get_logger(__name__)
 
@@ -152,8 +152,8 @@ class NodeServer:
         try:
             await self._replace(session)
             await self._run(session, hello)
-        except StreamRefused as refusal:
-            log.warning("node disconnected", node=session.node, reason=str(refusal))
+        except (StreamRefused, StreamLost) as end:
+            log.warning("node disconnected", node=session.node, reason=str(end))
             raise
         finally:
             await self._leave(session)
@@ -216,7 +216,12 @@ class NodeServer:
     async def _run(self, session: _Session, hello: Hello) -> None:
         tasks: set[asyncio.Future[object]] = {
             asyncio.ensure_future(coroutine)
-            for coroutine in (self._read(session, hello), self._write(session), self._end(session))
+            for coroutine in (
+                self._read(session, hello),
+                self._write(session),
+                self._end(session),
+                session.stream.watch(),
+            )
         }
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -8,6 +8,7 @@ public interface (to do that, and to see the peer's certificate).
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 import struct
@@ -32,6 +33,7 @@ MAX_TO_CONTROLLER = 4 * 1024 * 1024  # bytes; a controller does not trust a node
 CONNECT_TIMEOUT = 10.0  # seconds, TCP and TLS handshake
 PING_INTERVAL = 5.0
 PING_TIMEOUT = 10.0
+WATCH_INTERVAL = 1.0
 
 _Send = TypeVar("_Send")
 _Receive = TypeVar("_Receive")
@@ -100,6 +102,18 @@ class _Framed(Generic[_Send, _Receive]):
             )
         await self._stream.send_message(data)
 
+    async def watch(self) -> None:
+        """Run beside the others; raises StreamLost when the peer does not answer pings.
+
+        grpclib then closes the connection politely, which takes TLS half a minute with a peer that
+        does not answer; this ends it at once.
+        """
+        transport = _transport(self._stream)
+        while not transport.is_closing():  # noqa: ASYNC110  # the transport signals no event
+            await asyncio.sleep(WATCH_INTERVAL)
+        transport.abort()
+        raise StreamLost("the peer does not answer")
+
     async def _read(self, size: int) -> bytes:
         try:
             data: bytes = await self._stream._stream.recv_data(size)
@@ -167,8 +181,8 @@ class ClientStream(_Framed[ToController, ToNode]):
 class NodeStreamServer:
     """Accepts node streams and hands each to `handle`.
 
-    `handle` may raise StreamRefused (the client is told) or BadMessage; when it returns, the
-    stream ends. The TLS context must demand client certificates.
+    `handle` may raise StreamRefused (the client is told), BadMessage or StreamLost; when it
+    returns, the stream ends. The TLS context must demand client certificates.
     """
 
     def __init__(self, handle: Callable[[ServerStream], Awaitable[None]]) -> None:
@@ -199,6 +213,8 @@ class NodeStreamServer:
             raise GRPCError(Status.PERMISSION_DENIED, str(refusal)) from refusal
         except BadMessage as error:
             raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
+        except StreamLost:
+            return  # there is nobody left to tell
 
 
 @asynccontextmanager
@@ -242,7 +258,7 @@ def _configuration(**options: Any) -> Any:
 def _keep_alive(sock: Any) -> None:
     """Let the kernel end the connection of a peer that vanished, within about PING_TIMEOUT."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, int(PING_INTERVAL))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, math.ceil(PING_INTERVAL))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(PING_TIMEOUT * 1000))

@@ -452,3 +452,71 @@ def test_kernel_watches_over_both_ends(pki: Pki) -> None:
 
     run(pki, handle, client)
     assert options == [(1, 10_000)] * 2
+
+
+@asynccontextmanager
+async def relay(port: int, open_: asyncio.Event) -> AsyncIterator[int]:
+    """A network that takes every byte and, while `open_` is not set, delivers none."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await open_.wait()
+            writer.write(data)
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        tasks = [asyncio.create_task(pump(*ends)) for ends in ((reader, far_writer), (far_reader, writer))]
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            writer.close()
+            far_writer.close()
+
+    sock = listener()
+    server = await asyncio.start_server(accept, sock=sock)
+    try:
+        yield sock.getsockname()[1]
+    finally:
+        server.close()
+
+
+def test_silence_is_noticed_on_both_sides(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network swallows everything: no reset, no end. Pings go unanswered, and no polite
+    farewell (30 s in TLS) is waited for."""
+    monkeypatch.setattr(transport, "PING_INTERVAL", 0.2)
+    monkeypatch.setattr(transport, "PING_TIMEOUT", 0.3)
+    monkeypatch.setattr(transport, "WATCH_INTERVAL", 0.05)
+    lost: list[str] = []
+
+    async def handle(stream: ServerStream) -> None:
+        await stream.send(FULL)
+        try:
+            await stream.watch()
+        except StreamLost:
+            lost.append("server")
+            raise
+
+    async def main() -> None:
+        context = client_context(pki.node("node-1").path, pki.ca.bundle_pem)
+        open_ = asyncio.Event()
+        open_.set()
+        async with (
+            asyncio.timeout(20),
+            serving(handle, pki.server()) as port,
+            relay(port, open_) as far,
+            connect("127.0.0.1", far, context, "localhost") as stream,
+        ):
+            assert await stream.next() == FULL
+            watch = asyncio.create_task(stream.watch())
+            await asyncio.sleep(1)
+            assert not watch.done()  # while pings are answered, silence is fine
+            open_.clear()
+            with pytest.raises(StreamLost, match="does not answer"):
+                await watch
+            await until(lambda: lost == ["server"])
+
+    started = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - started < 8
