@@ -1,0 +1,340 @@
+"""The heart: random worlds in the real kernel, real packets, compared with the evaluator.
+
+Every decision is compared by direction, verdict and rule id, Log rules included. What the kernel
+decided is read from its own log. TSUJIBAN_SOAK is how many worlds to try (default 60).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from tests.support.kernelbed import OUTSIDE4, OUTSIDE6, Bed, until
+
+from tsujiban.kernel.apply import KernelPost
+from tsujiban.kernel.conntrack import Conntrack
+from tsujiban.kernel.nflog import KernelEvent, KernelLog
+from tsujiban.kernel.nft import Nft
+from tsujiban.kernel.render import Settings
+from tsujiban.kernel.verdicts import Logging
+from tsujiban.policy.evaluate import evaluate
+from tsujiban.policy.flow import Flow, Post
+from tsujiban.policy.program import (
+    Action,
+    AddressSet,
+    Http,
+    Icmp,
+    Member,
+    Mesh,
+    NodeState,
+    PolicyProgram,
+    PortRange,
+    Ports,
+    Rule,
+    ServiceMember,
+    ServiceSet,
+    Side,
+    Tier,
+)
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
+
+WORLDS = int(os.environ.get("TSUJIBAN_SOAK", "60"))
+GROUP = 17
+PODS = ("a", "b")
+A4, B4, A6, B6 = "10.244.0.2", "10.244.0.3", "fd44::2", "fd44::3"
+NETS = (
+    A4,
+    B4 + "/32",
+    "10.244.0.0/24",
+    "0.0.0.0/0",
+    OUTSIDE4,
+    "172.31.250.0/30",
+    A6,
+    "fd44::/16",
+    "::/0",
+    OUTSIDE6,
+)
+PORTS = (53, 80, 81, 443)
+SETS = {
+    "s-a": (A4, A6),
+    "s-b": (B4, B6),
+    "s-pods": ("10.244.0.0/16", "fd44::/64", A4),
+    "s-outside": (OUTSIDE4, "fd31::/64"),
+    "s-none": (),
+}
+SERVICES = {
+    "n-80": ((A4, 6, 80), (B4, 6, 80), (A6, 6, 80), (OUTSIDE4, 6, 80)),
+    "n-53": ((B4, 17, 53), (B6, 17, 53), (OUTSIDE6, 17, 53), (B4, 6, 53)),
+    "n-none": (),
+}
+
+_numbers = itertools.count(2000)  # source ports and ICMP ids: none is used twice in a row
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One packet to be sent."""
+
+    who: str
+    to: str
+    version: int
+    protocol: int
+    port: int = 0
+    kind: int = 0  # of ICMP
+    code: int = 0
+
+
+def some(values: tuple[str, ...], most: int = 2) -> SearchStrategy[tuple[str, ...]]:
+    return st.lists(st.sampled_from(values), max_size=most, unique=True).map(tuple)
+
+
+def rarely(
+    strategy: SearchStrategy[object], otherwise: object = None, *, one_in: int = 4
+) -> SearchStrategy[object]:
+    return st.integers(1, one_in).flatmap(lambda n: strategy if n == 1 else st.just(otherwise))
+
+
+port_ranges = st.one_of(
+    st.sampled_from(PORTS).map(lambda port: PortRange(first=port, last=port)),
+    st.just(PortRange(first=80, last=81)),
+    st.just(PortRange(first=0, last=65535)),
+    st.just(PortRange(first=1000, last=30000)),
+)
+port_clauses = st.builds(
+    Ports,
+    ranges=st.lists(port_ranges, max_size=3).map(tuple),
+    named=some((*SERVICES, "n-missing")),
+).filter(lambda ports: bool(ports.ranges or ports.named))
+sides = st.builds(
+    Side,
+    nets=rarely(some(NETS, 3)),
+    not_nets=rarely(some(NETS), ()),
+    sets=rarely(some((*SETS, "s-missing")), ()),
+    not_sets=rarely(some((*SETS, "s-missing")), ()),
+    services=rarely(some((*SERVICES, "n-missing")), (), one_in=8),
+    ports=rarely(port_clauses),
+    not_ports=rarely(port_clauses, one_in=8),
+)
+protocol_clauses = st.sampled_from(((), (6,), (17,), (6, 17), (1,), (58,), (1, 6), (132,)))
+icmps = st.builds(Icmp, type=st.sampled_from((None, 8, 13, 128)), code=st.sampled_from((None, 0, 1)))
+rules = st.builds(
+    Rule,
+    id=st.just(""),
+    action=st.sampled_from((Action.ALLOW, Action.ALLOW, Action.DENY, Action.PASS, Action.LOG)),
+    ip_version=rarely(st.sampled_from((4, 6)), one_in=6),
+    protocols=protocol_clauses,
+    not_protocols=rarely(protocol_clauses, (), one_in=6),
+    icmp=rarely(icmps, one_in=8),
+    not_icmp=rarely(icmps, one_in=8),
+    src=sides,
+    dst=sides,
+    http=rarely(st.just(Http(methods=("GET",))), one_in=8),
+)
+POLICIES = ("p0", "p1", "p2", "p3")
+PROFILE = "p3"  # profiles are never staged
+
+
+def named(policy: str, direction: str, found: list[Rule]) -> tuple[Rule, ...]:
+    """The rules, with ids."""
+    fields = Rule.__struct_fields__
+    return tuple(
+        Rule(**{field: getattr(rule, field) for field in fields} | {"id": f"{policy}/{direction}/{index}"})
+        for index, rule in enumerate(found)
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> NodeState:
+    state = NodeState()
+    for name, members in SETS.items():
+        state.sets[name] = AddressSet(id=name, members=frozenset(Member(net=net) for net in members))
+    for name, triples in SERVICES.items():
+        found = frozenset(
+            ServiceMember(address=a, protocol=protocol, port=port) for a, protocol, port in triples
+        )
+        state.service_sets[name] = ServiceSet(id=name, members=found)
+    for policy in POLICIES:
+        state.policies[policy] = PolicyProgram(
+            id=policy,
+            staged=policy != PROFILE and draw(st.integers(0, 5)) == 0,
+            ingress=named(policy, "ingress", draw(st.lists(rules, max_size=4))),
+            egress=named(policy, "egress", draw(st.lists(rules, max_size=4))),
+        )
+    return state
+
+
+@st.composite
+def tiers(draw: st.DrawFn, direction: str) -> tuple[Tier, ...]:
+    return tuple(
+        Tier(
+            name=name,
+            default_action=draw(st.sampled_from((Action.DENY, Action.PASS))),
+            default_id=f"_tier/{name}/{direction}/default",
+            policies=draw(some((*POLICIES, *POLICIES, "p-missing"), 3)),
+        )
+        for name in ("t0", "t1", "t2")[: draw(st.integers(0, 3))]
+    )
+
+
+attempts = st.builds(
+    lambda ends, version, protocol, port, kind, code: Attempt(
+        *ends,
+        version,
+        protocol if protocol != 1 or version == 4 else 58,
+        0 if protocol == 1 else port,
+        (kind if version == 4 else {8: 128, 13: 139}[kind]) if protocol == 1 else 0,
+        code if protocol == 1 else 0,
+    ),
+    st.sampled_from(
+        [
+            (who, to)
+            for who in ("a", "b", "outside", "node")
+            for to in ("a", "b", "outside")
+            if who != to and ({who, to} & set(PODS))
+        ]
+    ),
+    st.sampled_from((4, 6)),
+    st.sampled_from((6, 6, 17, 1)),
+    st.sampled_from(PORTS),
+    st.sampled_from((8, 13)),
+    st.sampled_from((0, 1)),
+)
+
+
+@pytest.fixture(scope="module")
+def rig(bed: Bed) -> Iterator[tuple[KernelPost, KernelLog, Conntrack]]:
+    logging = Logging(group=GROUP, rate=1_000_000, burst=1_000_000)
+    post = bed.in_node(lambda: KernelPost(Settings(logging=logging), Nft()))
+    log = bed.in_node(lambda: KernelLog(GROUP, post.endpoints, post.long_ids))
+    conntrack = bed.in_node(Conntrack)
+    yield post, log, conntrack
+    log.close()
+    conntrack.close()
+    post.close()
+
+
+def send(bed: Bed, attempt: Attempt, number: int) -> None:
+    """One packet; whatever comes back is nobody's business. What the node drops of itself is EPERM."""
+    source, to = bed.address(attempt.who, attempt.version), bed.address(attempt.to, attempt.version)
+    if attempt.protocol in (1, 58):
+        with bed.make(attempt.who, attempt.version, socket.SOCK_RAW, attempt.protocol) as made:
+            header = struct.pack("!BBHHH", attempt.kind, attempt.code, 0, number, 1)
+            if attempt.version == 4:
+                header = struct.pack("!BBHHH", attempt.kind, attempt.code, checksum(header), number, 1)
+            with contextlib.suppress(PermissionError):
+                made.sendto(header, (to, 0))
+        return
+    kind = socket.SOCK_STREAM if attempt.protocol == 6 else socket.SOCK_DGRAM
+    with bed.make(attempt.who, attempt.version, kind) as made:
+        made.setblocking(False)
+        made.bind((source, number))
+        with contextlib.suppress(BlockingIOError, ConnectionRefusedError, PermissionError):
+            made.connect((to, attempt.port))
+            made.send(b"?")
+
+
+def checksum(data: bytes) -> int:
+    """RFC 1071."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+Key = tuple[str, str, int, int, int]
+Decision = tuple[str, Action, str]
+
+
+def key_of(event: KernelEvent) -> Key:
+    packet = event.packet
+    if packet.icmp_type is not None:
+        return (packet.source, packet.destination, packet.protocol, packet.icmp_type, packet.icmp_code or 0)
+    return (packet.source, packet.destination, packet.protocol, packet.source_port, packet.destination_port)
+
+
+def expected(bed: Bed, state: NodeState, attempt: Attempt, number: int) -> tuple[Key, set[Decision]]:
+    icmp = attempt.protocol in (1, 58)
+    flow = Flow(
+        source=bed.address(attempt.who, attempt.version),
+        destination=bed.address(attempt.to, attempt.version),
+        protocol=attempt.protocol,
+        port=attempt.port,
+        source_port=None if icmp else number,
+        icmp_type=attempt.kind if icmp else None,
+        icmp_code=attempt.code if icmp else None,
+    )
+    found: set[Decision] = set()
+    for layer in evaluate(state, flow, Post.KERNEL).layers:
+        found |= {(layer.layer, Action.LOG, rule) for rule in layer.logged}
+        found.add((layer.layer, layer.verdict, layer.rule))
+        if layer.verdict is Action.DENY:
+            break  # the packet is gone
+    details = (attempt.kind, attempt.code) if icmp else (number, attempt.port)
+    return (flow.source, flow.destination, flow.protocol, *details), found
+
+
+@settings(
+    max_examples=WORLDS,
+    deadline=None,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    state=worlds(),
+    programs=st.tuples(tiers("ingress"), tiers("egress"), tiers("ingress"), tiers("egress")),
+    profiles=st.tuples(some((PROFILE, "p-missing")), some((PROFILE,))),
+    meshes=st.tuples(st.sampled_from((Mesh.NONE, Mesh.SIDECAR)), st.sampled_from((Mesh.NONE, Mesh.SIDECAR))),
+    tried=st.lists(attempts, min_size=8, max_size=40, unique=True),
+)
+def test_the_kernel_says_what_the_evaluator_says(
+    bed: Bed,
+    rig: tuple[KernelPost, KernelLog, Conntrack],
+    state: NodeState,
+    programs: tuple[tuple[Tier, ...], ...],
+    profiles: tuple[tuple[str, ...], tuple[str, ...]],
+    meshes: tuple[Mesh, Mesh],
+    tried: list[Attempt],
+) -> None:
+    post, log, conntrack = rig
+    for index, pod in enumerate(PODS):
+        program = bed.pods[pod].program(
+            ingress=programs[2 * index],
+            egress=programs[2 * index + 1],
+            profiles=profiles[index],
+            mesh=meshes[index],
+        )
+        state.endpoints[program.id] = program
+    post.sync(state, 1)
+    for connection in conntrack.connections():
+        conntrack.end(connection)
+    while log.read():
+        pass
+    wanted: dict[Key, set[Decision]] = {}
+    for attempt in tried:
+        number = 2000 + (next(_numbers) % 50000)
+        key, decisions = expected(bed, state, attempt, number)
+        wanted[key] = decisions
+        note(f"{attempt} {key}")
+        send(bed, attempt, number)
+    seen: dict[Key, set[Decision]] = {key: set() for key in wanted}
+
+    def all_decided() -> bool:
+        for event in log.read():
+            if not event.staged and key_of(event) in seen:
+                seen[key_of(event)].add((str(event.direction), event.verdict, event.rule))
+        return all(len(seen[key]) >= len(wanted[key]) for key in wanted)
+
+    with contextlib.suppress(AssertionError):
+        until(all_decided, 0.3)
+    assert seen == wanted
+    assert log.lost == 0
