@@ -1,0 +1,189 @@
+"""Files to objects: all of them, or every reason why not."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from tsujiban.resources import load
+from tsujiban.resources.kinds import calico, core
+from tsujiban.resources.load import ORIGIN, LoadedObject, decode, origin_annotation, read
+from tsujiban.resources.registry import UnknownKind
+
+POLICY = """\
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata:
+  name: web
+  namespace: bank
+spec:
+  selector: app == 'web'
+  ingress:
+    - action: Allow
+      protocol: TCP
+      destination: {ports: [80, 20:21]}
+    - action: Deny
+"""
+
+
+def one(text: str) -> LoadedObject:
+    loaded = read([("policy.yaml", text.encode())])
+    assert [str(finding) for finding in loaded.findings] == []
+    (found,) = loaded.objects
+    return found
+
+
+def test_an_object_knows_its_kind_name_and_lines() -> None:
+    found = one(POLICY)
+    assert isinstance(found.object, calico.NetworkPolicy)
+    assert found.object.spec.ingress[0].destination.ports == (80, "20:21")
+    assert (found.file, found.name, found.title) == ("policy.yaml", "bank/web", "NetworkPolicy bank/web")
+    assert found.line("spec.ingress[1]") == 12
+    assert found.line(("spec", "ingress", 0, "protocol")) == 10
+    assert found.line("spec.egress[3]") == 6
+    assert found.line() == 1
+
+
+def test_lists_and_several_documents() -> None:
+    items = {
+        "apiVersion": "v1",
+        "kind": "PodList",
+        "items": [json.loads(json.dumps(_pod(name))) for name in "ab"],
+    }
+    loaded = read(
+        [("l.json", json.dumps(items, indent=1).encode()), ("p.yaml", f"---\n---\n{POLICY}".encode())]
+    )
+    assert loaded.ok
+    assert [found.name for found in loaded.objects] == ["default/a", "default/b", "bank/web"]
+    assert loaded.objects[1].line("metadata.name") > loaded.objects[0].line("metadata.name") > 1
+    assert loaded.objects[2].line() == 3
+
+
+def _pod(name: str) -> dict[str, object]:
+    spec = {
+        "containers": [
+            {
+                "name": "main",
+                "image": "host",
+                "imagePullPolicy": "Always",
+                "resources": {"limits": {"cpu": 1}},
+                "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+                "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 5},
+                "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+                "securityContext": {"runAsNonRoot": True},
+            }
+        ],
+        "volumes": [{"name": "v", "emptyDir": {}}],
+        "tolerations": [{"operator": "Exists"}],
+        "imagePullSecrets": [{"name": "s"}],
+    }
+    meta = {"name": name, "creationTimestamp": None}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": {"future": [None]}}
+
+
+def test_errors_of_shape_and_of_value_come_together() -> None:
+    text = (
+        POLICY.replace("protocol: TCP", "protocl: TPC")
+        .replace("Deny", "deny")
+        .replace("name: web", "name: Web")
+    )
+    loaded = read([("policy.yaml", text.encode())])
+    assert loaded.objects == []
+    assert [(f.line, f.column, f.field, f.code) for f in loaded.findings] == [
+        (10, 7, "spec.ingress[0].protocl", "unknown-field"),
+        (4, 3, "metadata.name", "bad-name"),
+        (9, 7, "spec.ingress[0].protocol", "bad-value"),
+        (12, 7, "spec.ingress[1].action", "bad-value"),
+    ]
+
+
+def test_one_bad_object_hides_no_other() -> None:
+    loaded = read([("a.yaml", f"kind: X\n---\n{POLICY}---\napiVersion: v1\nkind: Pd\n".encode())])
+    assert [finding.code for finding in loaded.findings] == ["missing-kind", "unknown-kind"]
+    assert loaded.findings[1].hint == "did you mean v1 Pod?"
+    assert len(loaded.objects) == 1
+    assert not loaded.ok
+
+
+def test_a_warning_keeps_the_object() -> None:
+    loaded = read([("a.yaml", POLICY.replace("selector:", "types: [Egress]\n  selector:").encode())])
+    assert [finding.code for finding in loaded.findings] == ["ignored-rules"]
+    assert loaded.ok
+    assert len(loaded.objects) == 1
+
+
+def test_a_null_field_is_absent_but_not_in_a_custom_kind() -> None:
+    assert one(POLICY.replace("selector: app == 'web'", "selector:")).object
+    head = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+    text = head + "metadata: {name: a, creationTimestamp: null}\n"
+    assert read([("a", (text + "spec: {}\n").encode())]).ok
+    (finding,) = read([("a", (text + "spec: {rules: null}\n").encode())]).findings
+    assert (finding.field, finding.code) == ("spec.rules", "wrong-type")
+
+
+def test_what_only_evaluation_understands_is_a_warning_offline() -> None:
+    text = POLICY.replace("    - action: Deny", "    - action: Deny\n      http: {methods: [GET]}").encode()
+    assert [finding.code for finding in read([("a", text)]).findings] == ["http-not-in-allow"]
+    assert not read([("a", text)]).ok
+    assert read([("a", text)], offline=True).ok
+
+
+def test_findings_are_bounded() -> None:
+    loaded = read([("a.yaml", b"kind: X\n---\n" * 5000), ("b.yaml", POLICY.encode())])
+    assert len(loaded.findings) == load.MAX_FINDINGS + 1
+    assert loaded.findings[-1].code == "too-many-findings"
+    assert len(loaded.objects) == 1
+
+
+def test_size_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "MAX_BYTES", 1 << 20)
+    (finding,) = read([("a", b"#" * (1 << 20) + b"#")]).findings
+    assert finding.code == "too-large"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+    assert one("\ufeff" + POLICY).line("kind") == 2
+
+
+def test_the_origin_survives_storing() -> None:
+    found = one(POLICY)
+    raw = {
+        **found.raw,
+        "metadata": {**found.raw["metadata"], "annotations": {ORIGIN: origin_annotation(found)}},
+    }
+    (stored,) = load.check(raw).objects
+    assert stored.file == "policy.yaml"
+    assert stored.line("spec.ingress[1]") == 12
+    assert stored.line("spec.ingress[1].action") == 12
+    assert stored.line("spec.selector") == 1
+    assert origin_annotation(stored) == origin_annotation(found)
+
+
+def test_a_broken_origin_is_none() -> None:
+    raw = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "annotations": {ORIGIN: "{"}}}
+    (stored,) = load.check(raw).objects
+    assert (stored.file, stored.line()) == ("", 0)
+
+
+def test_check_judges_plain_data() -> None:
+    assert [finding.code for finding in load.check([]).findings] == ["not-an-object"]
+    assert [finding.code for finding in load.check({"kind": 1}).findings] == ["missing-kind"]
+
+
+def test_decode_from_data_and_from_json() -> None:
+    raw = _pod("a")
+    del raw["status"]
+    raw["metadata"] = {"name": "a"}
+    pod = decode(raw)
+    assert isinstance(pod, core.Pod)
+    assert decode(json.dumps(raw).encode()) == pod
+    assert decode(msgspec.json.encode(pod)) == pod
+
+
+def test_decode_of_what_is_not_ours() -> None:
+    with pytest.raises(UnknownKind):
+        decode({"apiVersion": "v1", "kind": "Widget"})
+    with pytest.raises(msgspec.ValidationError):
+        decode({"apiVersion": "v1", "kind": "Pod", "spec": {"containrs": []}})
