@@ -159,7 +159,7 @@ class SvidManager:
         if bundle_pem == self._bundle_pem:
             return
         self._bundle_pem = bundle_pem
-        for pod, entry in self._entries.items():
+        for pod, entry in list(self._entries.items()):
             if entry.svid is not None:
                 self._rebase(pod, entry, entry.svid)
 
@@ -174,7 +174,20 @@ class SvidManager:
         if entry.task is not None:
             entry.task.cancel()
         entry.task = asyncio.create_task(self._keep(pod, entry), name=f"svid {pod}")
-        entry.task.add_done_callback(lambda task: _report_crash(pod, entry, task))
+        entry.task.add_done_callback(lambda task: self._crashed(pod, entry, task))
+
+    def _crashed(self, pod: str, entry: _Entry, task: asyncio.Task[None]) -> None:
+        """A defect, ours or of `on_update`: report it, and go on later, or the certificate would expire."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        entry.error = f"renewal failed: {error!r}"
+        log.error("renewal failed", pod=pod, exc_info=error)
+        asyncio.get_running_loop().call_later(LAST_RETRY, self._resume, pod, entry)
+
+    def _resume(self, pod: str, entry: _Entry) -> None:
+        if self._entries.get(pod) is entry and entry.task is not None and entry.task.done():
+            self._start(pod, entry)
 
     def _rebase(self, pod: str, entry: _Entry, svid: Svid) -> None:
         try:
@@ -222,11 +235,3 @@ def _trust_domain(spiffe_id: str) -> str:
     if identity is None:
         raise ValueError(f"{spiffe_id!r} is not a SPIFFE ID")
     return identity.trust_domain
-
-
-def _report_crash(pod: str, entry: _Entry, task: asyncio.Task[None]) -> None:
-    if task.cancelled():
-        return
-    error = task.exception()
-    entry.error = f"renewal stopped: {error!r}"
-    log.error("renewal stopped", pod=pod, exc_info=error)

@@ -276,11 +276,42 @@ def test_bundle_without_our_root_makes_it_ask_again(pki: Pki) -> None:
     run(pki, scenario)
 
 
-def test_a_defect_in_sign_is_reported_not_swallowed(pki: Pki) -> None:
+def test_a_defect_is_reported_and_renewal_goes_on(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "LAST_RETRY", 0.2)
+
     async def scenario(controller: Controller, node: Node) -> None:
         controller.failures = [ZeroDivisionError()]
         node.manager.ensure(POD, WEB)
-        await until(lambda: "renewal stopped" in node.manager.status()[0].error)
+        await until(lambda: "ZeroDivisionError" in node.manager.status()[0].error)
+        await until(lambda: len(node.updates) == 1)
+        assert node.manager.status()[0].error == ""
+
+    run(pki, scenario)
+
+
+def test_a_defect_of_a_removed_pod_revives_nothing(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "LAST_RETRY", 0.02)
+
+    async def scenario(controller: Controller, node: Node) -> None:
+        controller.failures = [ZeroDivisionError()]
+        node.manager.ensure(POD, WEB)
+        await until(lambda: bool(node.manager.status()[0].error))
+        node.manager.remove(POD)
+        await asyncio.sleep(0.1)
+        assert (len(controller.requests), node.updates) == (1, [])
+
+    run(pki, scenario)
+
+
+def test_until_waits_for_the_first_one(pki: Pki) -> None:
+    async def scenario(controller: Controller, node: Node) -> None:
+        with pytest.raises(KeyError):
+            await node.manager.until(POD)
+        controller.failures = [SignFailed("later")]
+        node.manager.ensure(POD, WEB)
+        await asyncio.wait_for(node.manager.until(POD), 5)
+        assert node.manager.get(POD) is not None
+        await asyncio.wait_for(node.manager.until(POD), 5)
 
     run(pki, scenario)
 
