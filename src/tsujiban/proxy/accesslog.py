@@ -28,8 +28,8 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One record of one proxy.
 
     `log` tells what it is about: `http` a request, `tcp` an uninspected connection (twice: when
-    it is connected, `final` false, and when it ends), `tunnel` a CONNECT that was refused or
-    ended, `connection` a connection refused before that (TLS, plaintext), `egress` an outgoing
+    it is connected, `final` false, and when it ends), `tunnel` a CONNECT that was refused,
+    `connection` a connection refused before that (TLS, plaintext), `egress` an outgoing
     connection of the endpoint's own.
     """
 
@@ -65,11 +65,13 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
 def decode(endpoint: str, log: str, message: als_pb2.StreamAccessLogsMessage) -> Iterator[ProxyEvent]:
     """Events of one message of the stream."""
     for http in message.http_logs.log_entry:
-        yield _http(endpoint, log, http)
-    for tcp in message.tcp_logs.log_entry:
-        event = _tcp(endpoint, log, tcp)
-        if event is not None:
+        event = _http(endpoint, log, http)
+        if log != "tunnel" or event.verdict == "deny":  # what passes inside has its own records
             yield event
+    for tcp in message.tcp_logs.log_entry:
+        connection = _tcp(endpoint, log, tcp)
+        if connection is not None:
+            yield connection
 
 
 def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> ProxyEvent:
@@ -78,8 +80,6 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
     allowed = decision is not None and decision.kind is not Class.DENY
     if decision is None:  # never judged: not HTTP at all, or refused by the parser
         decision = _carried(common)
-    # A tunnel that is let in for its requests to be judged is allowed by no rule yet.
-    pending = log == "tunnel" and decision is not None and decision.kind is Class.INSPECT
     request, response = entry.request, entry.response
     details = response.response_code_details
     method = accesslog_method(request.request_method)
@@ -89,7 +89,7 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
         log=log,
         direction="ingress",
         verdict="allow" if allowed else "deny",
-        rules=decision.rules if decision is not None and not pending else (),
+        rules=decision.rules if decision is not None else (),
         peer=_peer(common),
         tls=_tls(common),
         method=method if log == "http" else "CONNECT",

@@ -1,14 +1,16 @@
 """AuthorizationPolicy at one port from one source, as a decision.
 
 CUSTOM, then DENY, then ALLOW; principals, namespaces, addresses and ports are settled here,
-methods, paths, hosts and headers are left to the request. What this proxy cannot see (a token's
-claims, an external authorizer) is settled against the flow.
+methods, paths, hosts and headers are left to the request. What cannot be decided counts in the
+closing direction. Tokens are not verified yet: where RequestAuthentication applies, a request that
+carries one is refused, and every other request is one without a token.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from tsujiban.policy.program import (
     AuthzAction,
@@ -18,13 +20,27 @@ from tsujiban.policy.program import (
     AuthzRule,
     AuthzSource,
     EndpointProgram,
+    JwtRule,
     NodeState,
     StringMatch,
 )
-from tsujiban.proxy.decisions import Decision, Leaf, Settled, Text, all_of, any_of, branch, negate
+from tsujiban.proxy import paths
+from tsujiban.proxy.decisions import (
+    Branch,
+    Decision,
+    Leaf,
+    Settled,
+    Text,
+    all_of,
+    any_of,
+    branch,
+    looks_at_request,
+    negate,
+)
 from tsujiban.proxy.netpolicy import Flow
+from tsujiban.proxy.signature import Signature
+from tsujiban.resources import spiffe
 
-_SCHEME = "spiffe://"
 _PATH_END = r"(\?.*)?"
 
 
@@ -107,20 +123,42 @@ def _pair(
     return terms
 
 
-def namespace_of(identity: str) -> str:
-    """Namespace of a workload's SPIFFE ID (`/ns/NAMESPACE/sa/...`); "" if it has none."""
-    parts = identity.removeprefix(_SCHEME).split("/")
-    return parts[2] if len(parts) == 5 and parts[1] == "ns" and parts[3] == "sa" else ""
+class _Peer:
+    """A proven identity, taken apart; all "" for none."""
+
+    def __init__(self, identity: str) -> None:
+        parsed = spiffe.parse(identity)
+        workload = spiffe.workload(identity)
+        self.principal = parsed.trust_domain + parsed.path if parsed is not None else ""
+        self.trust_domain = parsed.trust_domain if parsed is not None else ""
+        self.namespace = workload.namespace if workload is not None else ""
+
+
+def carries_token(rules: tuple[JwtRule, ...]) -> Settled:
+    """Whether a request holds a token where any of these rules would look for one."""
+    terms: list[Settled] = []
+    for rule in rules:
+        for name, _ in rule.from_headers:
+            terms.append(Text(header=name.lower(), regex=".+"))
+        for name in rule.from_params:
+            terms.append(Text(header=":path", regex=rf"[^?]*\?(.*&)?{re.escape(name)}=.*"))
+        for name in rule.from_cookies:
+            terms.append(Text(header="cookie", regex=rf"(.*;)?\s*{re.escape(name)}=.*"))
+        if not (rule.from_headers or rule.from_params or rule.from_cookies):
+            terms.append(Text(header="authorization", regex=r"(?i)bearer\s.*"))
+            terms.append(Text(header=":path", regex=r"[^?]*\?(.*&)?access_token=.*"))
+    return any_of(terms)
 
 
 class Authorization:
     """The AuthorizationPolicies of one endpoint."""
 
     def __init__(self, state: NodeState, endpoint: EndpointProgram) -> None:
-        self._no_allow = endpoint.no_allow_id
-        found = [state.authorizations.get(name, name) for name in endpoint.authorization]
-        self.missing = [one for one in found if isinstance(one, str)]
-        self.programs = [one for one in found if isinstance(one, AuthzProgram) and not one.dry_run]
+        self._refused = Leaf(allow=False, rules=(endpoint.no_allow_id,))
+        self._jwt = endpoint.jwt
+        found = [state.authorizations.get(name) for name in endpoint.authorization]
+        self._missing = None in found
+        self.programs: list[AuthzProgram] = [one for one in found if one is not None and not one.dry_run]
 
     def nets(self) -> Iterator[str]:
         """Every network that a rule asks for."""
@@ -150,85 +188,112 @@ class Authorization:
 
     def decide(self, flow: Flow, allowed: tuple[str, ...]) -> Decision:
         """What the policies make of a connection that network policy allows by rules `allowed`."""
-        if self.missing:
-            return Leaf(allow=False, rules=(f"{self.missing[0]}/missing",))
+        decision = self._refused if self._missing else self._policies(flow, allowed)
+        if isinstance(decision, Branch) and _looks_at_request(decision):
+            decision = branch(paths.AMBIGUOUS, self._refused, decision)
+        if self._jwt:
+            refused = Leaf(allow=False, rules=(self._jwt[0].id,))
+            decision = branch(carries_token(self._jwt), refused, decision)
+        return decision
+
+    def _policies(self, flow: Flow, allowed: tuple[str, ...]) -> Decision:
         grants = [one for one in self.programs if one.action is AuthzAction.ALLOW]
-        current: Decision = Leaf(allow=True, rules=allowed)
-        if grants:
-            current = Leaf(allow=False, rules=(self._no_allow,))
-            for program in reversed(grants):
-                for rule in reversed(program.rules):
-                    leaf = Leaf(allow=True, rules=(*allowed, rule.id))
-                    current = branch(_rule(rule, flow, strict=True), leaf, current)
+        current: Decision = self._refused if grants else Leaf(allow=True, rules=allowed)
+        for program in reversed(grants):
+            for rule in reversed(program.rules):
+                leaf = Leaf(allow=True, rules=(*allowed, rule.id))
+                current = branch(_rule(rule, flow, closing=False), leaf, current)
         for action in (AuthzAction.DENY, AuthzAction.CUSTOM):
             for program in reversed([one for one in self.programs if one.action is action]):
                 for rule in reversed(program.rules):
                     leaf = Leaf(allow=False, rules=(rule.id,))
-                    current = branch(_rule(rule, flow, strict=False), leaf, current)
+                    current = branch(_rule(rule, flow, closing=True), leaf, current)
         return current
 
 
-def _rule(rule: AuthzRule, flow: Flow, *, strict: bool) -> Settled:
+def _looks_at_request(decision: Decision) -> bool:
+    return isinstance(decision, Branch) and (
+        looks_at_request(decision.test)
+        or _looks_at_request(decision.then)
+        or _looks_at_request(decision.otherwise)
+    )
+
+
+def _rule(rule: AuthzRule, flow: Flow, *, closing: bool) -> Settled:
+    peer = _Peer(flow.source.identity)
     terms: list[Settled] = []
     if rule.sources:
-        terms.append(any_of([_source(one, flow, strict) for one in rule.sources]))
+        terms.append(any_of([_source(one, flow, peer, closing) for one in rule.sources]))
     if rule.operations:
         terms.append(any_of([_operation(one, flow) for one in rule.operations]))
-    terms += [_condition(one, flow, strict) for one in rule.conditions]
+    terms += [_condition(one, flow, peer, closing) for one in rule.conditions]
     return all_of(terms)
 
 
-def _source(source: AuthzSource, flow: Flow, strict: bool) -> Settled:
-    principal = flow.source.identity.removeprefix(_SCHEME)
-    namespace = namespace_of(flow.source.identity)
-    terms: list[Settled] = [
-        *_pair(source.principals, source.not_principals, lambda one: fixed(one, principal)),
-        *_pair(source.namespaces, source.not_namespaces, lambda one: fixed(one, namespace)),
-    ]
-    if source.request_principals or source.not_request_principals:
-        terms.append(not strict)
-    for blocks, without in (
-        (source.ip_blocks, source.not_ip_blocks),
-        (source.remote_ip_blocks, source.not_remote_ip_blocks),
-    ):
-        if blocks:
-            terms.append(any(net in flow.source.nets for net in blocks))
-        if without:
-            terms.append(not any(net in flow.source.nets for net in without))
-    return all_of(terms)
+def _identity(
+    wanted: tuple[StringMatch, ...], unwanted: tuple[StringMatch, ...], value: str, closing: bool
+) -> bool:
+    if not wanted and not unwanted:
+        return True
+    if not value:
+        return closing and not wanted
+    return (not wanted or fixed(wanted, value)) and not fixed(unwanted, value)
+
+
+def _no_token(wanted: tuple[StringMatch, ...], unwanted: tuple[StringMatch, ...]) -> Settled:
+    if not wanted and not unwanted:
+        return True
+    return paths.NOTHING if wanted else paths.HTTP
+
+
+def _addresses(wanted: tuple[str, ...], unwanted: tuple[str, ...], end: Signature) -> bool:
+    if wanted and not any(net in end.nets for net in wanted):
+        return False
+    return not any(net in end.nets for net in unwanted)
+
+
+def _source(source: AuthzSource, flow: Flow, peer: _Peer, closing: bool) -> Settled:
+    end = flow.source
+    return all_of(
+        [
+            _identity(source.principals, source.not_principals, peer.principal, closing),
+            _identity(source.trust_domains, source.not_trust_domains, peer.trust_domain, closing),
+            _identity(source.namespaces, source.not_namespaces, peer.namespace, closing),
+            _no_token(source.request_principals, source.not_request_principals),
+            _addresses(source.ip_blocks, source.not_ip_blocks, end),
+            _addresses(source.remote_ip_blocks, source.not_remote_ip_blocks, end),
+        ]
+    )
 
 
 def _operation(operation: AuthzOperation, flow: Flow) -> Settled:
-    terms: list[Settled] = []
+    terms: list[Settled] = [flow.port not in operation.not_ports]
     if operation.ports:
         terms.append(flow.port in operation.ports)
-    if operation.not_ports:
-        terms.append(flow.port not in operation.not_ports)
     terms += _pair(operation.hosts, operation.not_hosts, _hosts)
-    terms += _pair(operation.methods, operation.not_methods, lambda one: _header(":method", one))
+    terms += _pair(operation.methods, operation.not_methods, partial(_header, ":method"))
     terms += _pair(operation.paths, operation.not_paths, _paths)
     return all_of(terms)
 
 
-def _condition(condition: AuthzCondition, flow: Flow, strict: bool) -> Settled:
-    header = re.fullmatch(r"request\.headers\[([^\]]+)\]", condition.key)
+def _condition(condition: AuthzCondition, flow: Flow, peer: _Peer, closing: bool) -> Settled:
+    key, wanted, unwanted = condition.key, condition.values, condition.not_values
+    header = re.fullmatch(r"request\.headers\[([^\]]+)\]", key)
     if header:
-        name = header.group(1).lower()
-        return all_of(_pair(condition.values, condition.not_values, lambda one: _header(name, one)))
-    if condition.key in {"source.ip", "remote.ip", "destination.ip"}:
-        end = flow.destination if condition.key == "destination.ip" else flow.source
-        terms: list[Settled] = []
-        if condition.cidrs:
-            terms.append(any(net in end.nets for net in condition.cidrs))
-        if condition.not_cidrs:
-            terms.append(not any(net in end.nets for net in condition.not_cidrs))
-        return all_of(terms)
-    known = {
-        "source.principal": flow.source.identity.removeprefix(_SCHEME),
-        "source.namespace": namespace_of(flow.source.identity),
-        "destination.port": str(flow.port),
-    }
-    if condition.key not in known:
-        return not strict
-    value = known[condition.key]
-    return all_of(_pair(condition.values, condition.not_values, lambda one: fixed(one, value)))
+        return all_of(_pair(wanted, unwanted, partial(_header, header.group(1).lower())))
+    if key in {"source.ip", "remote.ip"}:
+        return _addresses(condition.cidrs, condition.not_cidrs, flow.source)
+    if key == "destination.ip":
+        return _addresses(condition.cidrs, condition.not_cidrs, flow.destination)
+    if key == "destination.port":
+        port = str(flow.port)
+        return (not wanted or fixed(wanted, port)) and not fixed(unwanted, port)
+    if key == "connection.sni":
+        return not wanted  # the application's own TLS is not looked into
+    if key in {"source.principal", "source.serviceAccount"}:
+        return _identity(wanted, unwanted, peer.principal, closing)
+    if key == "source.namespace":
+        return _identity(wanted, unwanted, peer.namespace, closing)
+    if key.startswith("request.auth."):
+        return _no_token(wanted, unwanted)
+    return closing

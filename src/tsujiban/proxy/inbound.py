@@ -59,8 +59,8 @@ def listener(endpoint: EndpointProgram, table: Table) -> Resource:
 
 
 def _plaintext(authentication: Authentication, table: Table, chains: dict[str, Json]) -> Json:
-    def refuse() -> Json:
-        decision = decision_name(Class.DENY, (authentication.id,))
+    def refuse(rule: str) -> Json:
+        decision = decision_name(Class.DENY, (rule,))
         chains.setdefault(decision, filters.refusal(decision, decision))
         return matchers.chain_action(decision)
 
@@ -71,18 +71,17 @@ def _plaintext(authentication: Authentication, table: Table, chains: dict[str, J
             chains.setdefault(seen.name, _plaintext_chain(seen.name))
         return matchers.chain_action(seen.name)
 
-    def mode(one: MtlsMode) -> Json:
+    def mode(one: MtlsMode, rule: str) -> Json:
         if one is MtlsMode.STRICT:
-            return refuse()
+            return refuse(rule)
         rows = table.rows.get("", ())
         return rbac.by_address(matchers.SOURCE_IP, rows, rbac.admission(admitted), None, table.rest)
 
     ports = {
-        str(port): mode(one)
+        str(port): mode(one, authentication.port_ids.get(port, authentication.id))
         for port, one in sorted(authentication.ports.items())
-        if one is not authentication.mode
     }
-    return matchers.exact(matchers.DESTINATION_PORT, ports, mode(authentication.mode))
+    return matchers.exact(matchers.DESTINATION_PORT, ports, mode(authentication.mode, authentication.id))
 
 
 def _tunnel_chain() -> Json:

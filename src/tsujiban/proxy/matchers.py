@@ -136,11 +136,11 @@ def _string(test: Text) -> Json:
     flags: Json = {"ignore_case": True} if test.ignore_case else {}
     if test.exact is not None:
         return {"exact": test.exact, **flags}
-    if test.prefix is not None:
+    if test.prefix:
         return {"prefix": test.prefix, **flags}
-    if test.suffix is not None:
+    if test.suffix:
         return {"suffix": test.suffix, **flags}
-    return {"safe_regex": regex(test.regex or "")}
+    return {"safe_regex": regex(test.regex or ".*")}  # an empty prefix or suffix is any value
 
 
 def _cidr(net: str) -> Json:

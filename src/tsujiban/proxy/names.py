@@ -34,7 +34,6 @@ PLAINTEXT = "plaintext"
 # rule ids of refusals that no policy wrote
 IDENTITY_RULE = "_mesh/identity"  # the authenticated identity does not own the source address
 UNKNOWN_RULE = "_mesh/unknown-destination"  # an address of the pods' networks that nobody owns
-PATH_RULE = "_http/path"  # a path that two parsers may read differently
 
 
 def mesh_cluster(identity: str) -> str:

@@ -1,8 +1,8 @@
 """Network policy at one port between two signatures, as a decision.
 
 Tiers, Pass, default actions and profiles are folded from the last to the first, so that each
-rule's target is known when it is reached. A clause that cannot be settled to the letter is
-settled against the flow: an allowing rule then does not match, a denying one does.
+rule's target is known when it is reached. A set that is not there fails a rule that opens and
+satisfies a rule that denies; a policy that is not there denies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from tsujiban.policy.program import (
     EndpointProgram,
     Http,
     NodeState,
-    PathMatch,
     PolicyProgram,
     PortRange,
     Ports,
@@ -23,6 +22,7 @@ from tsujiban.policy.program import (
     Side,
     Tier,
 )
+from tsujiban.proxy import paths
 from tsujiban.proxy.decisions import (
     Decision,
     Leaf,
@@ -48,54 +48,36 @@ class Flow:
         self.port = port
 
 
-def enforced(state: NodeState, tier: Tier) -> list[PolicyProgram | str]:
-    """The policies of a tier that count; the id alone for one that is missing."""
-    found = [state.policies.get(name, name) for name in tier.policies]
-    return [one for one in found if isinstance(one, str) or not one.staged]
-
-
-def rules_of(policy: PolicyProgram, direction: Direction) -> tuple[Rule, ...]:
-    """A policy's rules of one direction."""
-    return policy.ingress if direction is Direction.INGRESS else policy.egress
-
-
-def programs(state: NodeState, endpoint: EndpointProgram, direction: Direction) -> Iterator[PolicyProgram]:
-    """Every enforced policy and profile of an endpoint, as far as it is known."""
-    for tier in endpoint.ingress if direction is Direction.INGRESS else endpoint.egress:
-        for policy in enforced(state, tier):
-            if not isinstance(policy, str):
-                yield policy
-    for name in endpoint.profiles:
-        if name in state.policies:
-            yield state.policies[name]
+def enforced(state: NodeState, tier: Tier) -> list[PolicyProgram | None]:
+    """The policies of a tier that count; None for one that is missing."""
+    found = [state.policies.get(name) for name in tier.policies]
+    return [one for one in found if one is None or not one.staged]
 
 
 class NetworkPolicy:
     """The network policy of one endpoint and direction."""
 
     def __init__(self, state: NodeState, endpoint: EndpointProgram, direction: Direction) -> None:
-        self._endpoint = endpoint
         self._known = state.sets.keys() | state.service_sets.keys()
-        tiers = endpoint.ingress if direction is Direction.INGRESS else endpoint.egress
+        # Only who comes in proves an identity to this endpoint; all else is known by address.
+        self._proven = direction is Direction.INGRESS
+        self._no_profile = Leaf(allow=False, rules=(endpoint.no_profile_id,))
         self._tiers: list[tuple[Leaf | None, list[Rule]]] = []
-        for tier in tiers:
+        ingress = direction is Direction.INGRESS
+        for tier in endpoint.ingress if ingress else endpoint.egress:
+            default = Leaf(allow=False, rules=(tier.default_id,))
             policies = enforced(state, tier)
-            if policies:
-                default = None
-                if tier.default_action is not Action.PASS:
-                    default = Leaf(allow=False, rules=(tier.default_id,))
-                self._tiers.append((default, list(self._rules(policies, direction))))
-        profiles = [state.policies.get(name, name) for name in endpoint.profiles]
-        no_profile = Leaf(allow=False, rules=(endpoint.no_profile_id,))
-        self._tiers.append((no_profile, list(self._rules(profiles, direction))))
-
-    @staticmethod
-    def _rules(policies: Iterable[PolicyProgram | str], direction: Direction) -> Iterator[Rule]:
-        for policy in policies:
-            if isinstance(policy, str):
-                yield Rule(id=f"{policy}/missing", action=Action.DENY)
+            if any(policy is None for policy in policies):
+                self._tiers.append((default, []))
+            elif policies:
+                after = None if tier.default_action is Action.PASS else default
+                self._tiers.append((after, list(_deciding(policies, direction))))
+        for name in endpoint.profiles:
+            profile = state.policies.get(name)
+            if profile is None:
+                self._tiers.append((self._no_profile, []))
             else:
-                yield from (rule for rule in rules_of(policy, direction) if rule.action != Action.LOG)
+                self._tiers.append((None, list(_deciding([profile], direction))))
 
     def rules(self) -> Iterator[Rule]:
         """Every rule that can decide, in order."""
@@ -104,21 +86,15 @@ class NetworkPolicy:
 
     def decide(self, flow: Flow) -> Decision:
         """What the policy makes of a TCP connection."""
-        after: Decision = Leaf(allow=False, rules=(self._endpoint.no_profile_id,))
+        after: Decision = self._no_profile
         for default, rules in reversed(self._tiers):
             current = after if default is None else default
             for rule in reversed(rules):
                 test = self._match(rule, flow)
                 if test is not False:
-                    current = branch(test, self._target(rule, after), current)
+                    current = branch(test, _target(rule, after), current)
             after = current
         return after
-
-    @staticmethod
-    def _target(rule: Rule, after: Decision) -> Decision:
-        if rule.action is Action.PASS:
-            return after
-        return Leaf(allow=rule.action is Action.ALLOW, rules=(rule.id,))
 
     def _match(self, rule: Rule, flow: Flow) -> Settled:
         if rule.icmp is not None or TCP in rule.not_protocols:
@@ -127,15 +103,74 @@ class NetworkPolicy:
             return False
         if rule.ip_version not in {None, flow.source.version}:
             return False
-        strict = rule.action is not Action.DENY
-        for side in (rule.src, rule.dst):
-            if not set(side_sets(side)) <= self._known:
-                return not strict
-        if not (_side(rule.src, flow.source, strict) and _side(rule.dst, flow.destination, strict)):
+        closing = rule.action is Action.DENY
+        source = flow.source.owned if self._proven else flow.source.seen
+        if not self._side(rule.src, flow.source, source, closing):
             return False
-        if not _destination_port(rule.dst, flow):
+        if not self._side(rule.dst, flow.destination, flow.destination.seen, closing):
             return False
-        return all_of([source_port(rule.src, flow.source), http(rule.http)])
+        if not self._destination_port(rule.dst, flow, closing):
+            return False
+        return all_of([self._source_port(rule.src, flow.source, closing), http(rule.http)])
+
+    def _side(self, side: Side, end: Signature, member_of: frozenset[str], closing: bool) -> bool:
+        if side.nets is not None and not any(net in end.nets for net in side.nets):
+            return False
+        if any(net in end.nets for net in side.not_nets):
+            return False
+        inside = (one in member_of if one in self._known else closing for one in side.sets)
+        outside = (one not in member_of if one in self._known else closing for one in side.not_sets)
+        return all(inside) and all(outside)
+
+    def _destination_port(self, side: Side, flow: Flow, closing: bool) -> bool:
+        end, port = flow.destination, flow.port
+        if side.services and not self._named(side.services, end, port, closing):
+            return False
+        if side.ports is not None and not self._has(side.ports, end, port, closing):
+            return False
+        return side.not_ports is None or not self._has(side.not_ports, end, port, not closing)
+
+    def _has(self, ports: Ports, end: Signature, port: int, missing: bool) -> bool:
+        if any(one.first <= port <= one.last for one in ports.ranges):
+            return True
+        return self._named(ports.named, end, port, missing)
+
+    def _named(self, sets: Iterable[str], end: Signature, port: int, missing: bool) -> bool:
+        return any((one, port) in end.services if one in self._known else missing for one in sets)
+
+    def _source_port(self, side: Side, end: Signature, closing: bool) -> Settled:
+        terms: list[Settled] = []
+        if side.services:
+            terms.append(self._from_named(side.services, end, closing))
+        if side.ports is not None:
+            terms.append(self._from(side.ports, end, closing))
+        if side.not_ports is not None:
+            terms.append(negate(self._from(side.not_ports, end, not closing)))
+        return all_of(terms)
+
+    def _from(self, ports: Ports, end: Signature, missing: bool) -> Settled:
+        named = self._from_named(ports.named, end, missing)
+        return any_of([named, *(_range(one) for one in ports.ranges)])
+
+    def _from_named(self, sets: Iterable[str], end: Signature, missing: bool) -> Settled:
+        names = set(sets)
+        if missing and not names <= self._known:
+            return True
+        ports = sorted(port for name, port in end.services if name in names)
+        return any_of([SourcePort(first=port, last=port) for port in ports])
+
+
+def _deciding(policies: Iterable[PolicyProgram | None], direction: Direction) -> Iterator[Rule]:
+    for policy in policies:
+        if policy is not None:
+            rules = policy.ingress if direction is Direction.INGRESS else policy.egress
+            yield from (rule for rule in rules if rule.action is not Action.LOG)
+
+
+def _target(rule: Rule, after: Decision) -> Decision:
+    if rule.action is Action.PASS:
+        return after
+    return Leaf(allow=rule.action is Action.ALLOW, rules=(rule.id,))
 
 
 def side_sets(side: Side) -> Iterator[str]:
@@ -148,51 +183,6 @@ def side_sets(side: Side) -> Iterator[str]:
             yield from ports.named
 
 
-def _side(side: Side, end: Signature, strict: bool) -> bool:
-    inside, outside = (end.owned, end.seen) if strict else (end.seen, end.owned)
-    if side.nets is not None and not any(net in end.nets for net in side.nets):
-        return False
-    if any(net in end.nets for net in side.not_nets):
-        return False
-    return all(one in inside for one in side.sets) and not any(one in outside for one in side.not_sets)
-
-
-def _destination_port(side: Side, flow: Flow) -> bool:
-    services = flow.destination.services
-    if side.services and not any((name, flow.port) in services for name in side.services):
-        return False
-    if side.ports is not None and not _has(side.ports, flow.destination, flow.port):
-        return False
-    return side.not_ports is None or not _has(side.not_ports, flow.destination, flow.port)
-
-
-def _has(ports: Ports, end: Signature, port: int) -> bool:
-    if any(one.first <= port <= one.last for one in ports.ranges):
-        return True
-    return any((name, port) in end.services for name in ports.named)
-
-
-def source_port(side: Side, end: Signature) -> Settled:
-    """The clauses of a source that its port must satisfy."""
-    terms: list[Settled] = []
-    if side.services:
-        terms.append(_ports([port for name, port in end.services if name in side.services]))
-    if side.ports is not None:
-        terms.append(_source(side.ports, end))
-    if side.not_ports is not None:
-        terms.append(negate(_source(side.not_ports, end)))
-    return all_of(terms)
-
-
-def _source(ports: Ports, end: Signature) -> Settled:
-    named = _ports([port for name, port in end.services if name in ports.named])
-    return any_of([named, *(_range(one) for one in ports.ranges)])
-
-
-def _ports(ports: list[int]) -> Settled:
-    return any_of([SourcePort(first=port, last=port) for port in sorted(ports)])
-
-
 def _range(one: PortRange) -> Settled:
     if one.first <= 0 and one.last >= 65535:
         return True
@@ -203,29 +193,10 @@ def http(clause: Http | None) -> Settled:
     """An HTTP clause. One that names nothing still wants HTTP."""
     if clause is None:
         return True
-    terms: list[Settled] = [Text(header=":method", regex=".+")]
+    terms: list[Settled] = [paths.HTTP]
     if clause.methods and "*" not in clause.methods:
         terms = [any_of([Text(header=":method", exact=one) for one in clause.methods])]
     if clause.paths:
-        terms.append(any_of([path(one) for one in clause.paths]))
+        terms.append(any_of([paths.path(one) for one in clause.paths]))
+        terms.append(negate(paths.AMBIGUOUS))
     return all_of(terms)
-
-
-def path(clause: PathMatch) -> Settled:
-    """A path clause. `:path` holds the query as well, which is no part of the path.
-
-    Matching is on the normalised path, which ends in no slash; Envoy keeps that slash, so both
-    spellings of a path are the same path here.
-    """
-    if clause.exact is not None:
-        base = clause.exact.rstrip("/")
-        ends = ["/"] if not base else ["", "/"]
-        return any_of([_spelling(base + end) for end in ends])
-    base = (clause.prefix or "").rstrip("/")
-    if not base:
-        return Text(header=":path", prefix="/")
-    return any_of([_spelling(base), Text(header=":path", prefix=base + "/")])
-
-
-def _spelling(text: str) -> Settled:
-    return any_of([Text(header=":path", exact=text), Text(header=":path", prefix=text + "?")])

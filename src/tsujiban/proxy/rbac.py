@@ -16,8 +16,6 @@ from tsujiban.proxy.decisions import (
     Class,
     Decision,
     Leaf,
-    Not,
-    Text,
     admit,
     decision_name,
 )
@@ -28,10 +26,6 @@ Render = Callable[[Decision], Json]
 
 _NARROW = 16  # ports of an interval that are listed one by one, rather than as an expression
 _ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
-
-# Encoded NUL, dot, slash or backslash, an encoded escape, or dot segments with parameters: after
-# normalisation these are what two parsers may read as different paths.
-_AMBIGUOUS_PATH = r"[^?]*(%00|%2[eEfF]|%5[cC]|%25[0-9a-fA-F][0-9a-fA-F]|/\.\.?(;|%3[bB]))[^?]*(\?.*)?"
 
 
 def admission(render: Callable[[Admission], Json]) -> Render:
@@ -131,14 +125,7 @@ def connect_rbac(table: Table) -> Json:
 def http_rbac(table: Table) -> Json:
     """The HTTP RBAC filter in front of the application."""
     tree = by_identity(matchers.filter_state(names.PEER_STATE), table, request, plaintext=True)
-    ambiguous = Text(header=":path", regex=_AMBIGUOUS_PATH)
-    relative = Not(term=Text(header=":path", prefix="/"))
-    refuse = matchers.rbac_action(decision_name(Class.DENY, (names.PATH_RULE,)), allow=False)
-    steps = [(matchers.predicate(ambiguous), refuse)]
-    options = matchers.value(matchers.header(":path"), exact="*")
-    star = {"and_matcher": {"predicate": [matchers.predicate(relative), {"not_matcher": options}]}}
-    steps.append((star, refuse))
-    return _http_filter(matchers.ordered(steps, tree))
+    return _http_filter(tree)
 
 
 def egress_rbac(table: Table) -> Json:

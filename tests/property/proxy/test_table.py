@@ -1,0 +1,342 @@
+"""The proxy's tables against the definition: `policy.evaluate`, asked for the proxy's word."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address, ip_network
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tsujiban.policy.evaluate import evaluate
+from tsujiban.policy.flow import Flow, Post, Request
+from tsujiban.policy.program import (
+    Action,
+    AddressSet,
+    Authentication,
+    AuthzAction,
+    AuthzCondition,
+    AuthzOperation,
+    AuthzProgram,
+    AuthzRule,
+    AuthzSource,
+    EndpointProgram,
+    Http,
+    Member,
+    Mesh,
+    MtlsMode,
+    NodeState,
+    PathMatch,
+    Peer,
+    PolicyProgram,
+    PortRange,
+    Ports,
+    Rule,
+    ServiceMember,
+    ServiceSet,
+    Side,
+    StringMatch,
+    Tier,
+)
+from tsujiban.proxy.decisions import (
+    Admission,
+    AllOf,
+    AnyOf,
+    Class,
+    Decision,
+    Leaf,
+    Not,
+    Predicate,
+    SourcePort,
+    Text,
+    admit,
+)
+from tsujiban.proxy.table import Table, ingress
+
+DOMAIN = "t.example"
+SERVER = "10.0.0.1"
+MESH = {
+    "10.0.0.2": f"spiffe://{DOMAIN}/ns/a/sa/x",
+    "10.0.0.3": f"spiffe://{DOMAIN}/ns/a/sa/y",
+    "10.0.0.4": f"spiffe://{DOMAIN}/ns/b/sa/x",
+    "10.0.0.5": f"spiffe://{DOMAIN}/ns/a/sa/x",
+}
+PLAIN = ("10.0.0.6", "10.0.1.7", "192.0.2.9")
+SOURCES = (*MESH, *PLAIN)
+NETS = ("10.0.0.0/29", "10.0.0.2/32", "10.0.0.4/31", "10.0.1.0/24", "0.0.0.0/0", "192.0.2.9/32")
+SETS = ("s1", "s2", "missing")
+SERVICES = ("n1", "n2", "gone")
+PORTS = (0, 79, 80, 81, 443, 1024, 65535)
+
+nets = st.lists(st.sampled_from(NETS), max_size=2).map(tuple)
+some_sets = st.lists(st.sampled_from(SETS), max_size=1).map(tuple)
+services = st.lists(st.sampled_from(SERVICES), max_size=1).map(tuple)
+ranges = st.tuples(st.sampled_from(PORTS), st.sampled_from(PORTS)).map(
+    lambda pair: PortRange(first=min(pair), last=max(pair))
+)
+ports = st.builds(Ports, ranges=st.lists(ranges, max_size=2).map(tuple), named=services)
+one_net = st.sampled_from(NETS).map(lambda net: (net,))
+one_set = st.sampled_from((*SETS[:2] * 4, "missing")).map(lambda name: (name,))
+# Mostly one clause at a time: a conjunction of many hardly ever matches.
+some_sides = st.one_of(
+    st.just(Side()),
+    st.builds(Side, nets=nets),
+    st.builds(Side, nets=one_net),
+    st.builds(Side, not_nets=one_net),
+    st.builds(Side, sets=one_set),
+    st.builds(Side, not_sets=one_set),
+    st.builds(Side, services=services),
+    st.builds(Side, ports=ports),
+    st.builds(Side, not_ports=ports),
+    st.builds(Side, sets=some_sets, not_sets=some_sets, not_nets=nets),
+    st.builds(Side, nets=st.none() | nets, services=services, ports=ports, not_ports=ports),
+)
+paths = st.one_of(
+    st.builds(PathMatch, exact=st.sampled_from(("/", "/a", "/a/b"))),
+    st.builds(PathMatch, prefix=st.sampled_from(("/", "/a", "/a/b"))),
+)
+https = st.builds(
+    Http,
+    methods=st.lists(st.sampled_from(("GET", "PUT", "*")), max_size=1).map(tuple),
+    paths=st.lists(paths, max_size=2).map(tuple),
+)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    action = draw(st.sampled_from(tuple(Action)))
+    return Rule(
+        id=f"r/{draw(st.integers(0, 99))}",
+        action=action,
+        ip_version=draw(st.sampled_from((None,) * 6 + (4, 6))),
+        protocols=draw(st.sampled_from(((),) * 6 + ((6,), (17,)))),
+        not_protocols=draw(st.sampled_from(((),) * 6 + ((6,), (17,)))),
+        src=draw(some_sides),
+        dst=draw(st.just(Side()) | some_sides),
+        # The manifests' kinds have HTTP clauses in Allow rules only.
+        http=draw(st.none() | https) if action is Action.ALLOW else None,
+    )
+
+
+values = st.one_of(
+    st.builds(StringMatch, exact=st.sampled_from(("a", "GET", "/a", f"{DOMAIN}/ns/a/sa/x", DOMAIN, "80"))),
+    st.builds(StringMatch, prefix=st.sampled_from(("a", "G", "/a", DOMAIN))),
+    st.builds(StringMatch, suffix=st.sampled_from(("x", "T", "/b"))),
+    st.just(StringMatch(present=True)),
+)
+clause = st.lists(values, max_size=1).map(tuple)
+path_values = st.one_of(
+    values, st.just(StringMatch(template="/a/{*}")), st.just(StringMatch(template="/{**}"))
+)
+path_clause = st.lists(path_values, max_size=1).map(tuple)
+port_clause = st.lists(st.sampled_from(PORTS), max_size=1).map(tuple)
+sources = st.one_of(
+    st.builds(AuthzSource, principals=clause, not_principals=clause),
+    st.builds(AuthzSource, trust_domains=clause, not_trust_domains=clause),
+    st.builds(AuthzSource, namespaces=clause, not_namespaces=clause),
+    st.builds(AuthzSource, request_principals=clause, not_request_principals=clause),
+    st.builds(AuthzSource, ip_blocks=nets, not_ip_blocks=nets),
+)
+operations = st.one_of(
+    st.builds(AuthzOperation, ports=port_clause, not_ports=port_clause),
+    st.builds(AuthzOperation, methods=clause, not_methods=clause),
+    st.builds(AuthzOperation, paths=path_clause, not_paths=path_clause),
+    st.builds(AuthzOperation, ports=port_clause, methods=clause, paths=path_clause),
+)
+KEYS = (
+    "request.headers[x-a]",
+    "source.namespace",
+    "source.principal",
+    "destination.port",
+    "request.auth.principal",
+    "connection.sni",
+    "no.such.key",
+)
+conditions = st.builds(AuthzCondition, key=st.sampled_from(KEYS), values=clause, not_values=clause)
+authz_rules = st.builds(
+    AuthzRule,
+    id=st.integers(0, 99).map("z/{}".format),
+    sources=st.lists(sources, max_size=1).map(tuple),
+    operations=st.lists(operations, max_size=2).map(tuple),
+    conditions=st.lists(conditions, max_size=1).map(tuple),
+)
+
+
+@st.composite
+def worlds(draw: st.DrawFn, authorization: bool) -> NodeState:
+    state = NodeState(revision=1)
+    for address, identity in MESH.items():
+        state.peers[address] = Peer(address=address, endpoint=address, identity=identity, mesh=Mesh.SIDECAR)
+    for name in SETS[:2]:
+        hosts = draw(st.lists(st.sampled_from(SOURCES), max_size=3))
+        members = {Member(net=host, identity=MESH.get(host, "")) for host in hosts}
+        members |= {Member(net=net) for net in draw(nets)}
+        state.sets[name] = AddressSet(id=name, members=frozenset(members))
+    for name in SERVICES[:2]:
+        triples = draw(st.lists(st.sampled_from(((SERVER, 80), (SERVER, 81), ("10.0.0.2", 79))), max_size=2))
+        state.service_sets[name] = ServiceSet(
+            id=name,
+            members=frozenset(ServiceMember(address=host, protocol=6, port=port) for host, port in triples),
+        )
+    names = ("p1", "p2", "p3", "profile")
+    for name in names:
+        state.policies[name] = PolicyProgram(
+            id=name,
+            staged=name == "p3",
+            ingress=tuple(draw(st.lists(rules(), max_size=4))),
+        )
+    tiers = tuple(
+        Tier(
+            name=f"t{index}",
+            default_action=draw(st.sampled_from((Action.DENY, Action.PASS))),
+            default_id=f"_tier/t{index}",
+            policies=tuple(draw(st.lists(st.sampled_from((*names[:3], "lost")), max_size=2))),
+        )
+        for index in range(draw(st.integers(0, 2)))
+    )
+    programs: tuple[str, ...] = ()
+    if authorization:
+        for index in range(draw(st.integers(0, 3))):
+            program = AuthzProgram(
+                id=f"z{index}",
+                action=draw(st.sampled_from((AuthzAction.ALLOW, AuthzAction.DENY, AuthzAction.AUDIT))),
+                rules=tuple(draw(st.lists(authz_rules, max_size=2))),
+            )
+            state.authorizations[program.id] = program
+        programs = tuple(draw(st.lists(st.sampled_from((*state.authorizations, "lost")), max_size=3)))
+    state.endpoints["server"] = EndpointProgram(
+        id="server",
+        node="n",
+        addresses=(SERVER,),
+        identity=f"spiffe://{DOMAIN}/ns/a/sa/server",
+        mesh=Mesh.SIDECAR,
+        ingress=tiers,
+        profiles=draw(st.sampled_from((("profile",),) * 4 + ((), ("lost",)))),
+        authentication=Authentication(mode=MtlsMode.PERMISSIVE),
+        authorization=programs,
+    )
+    return state
+
+
+def find(table: Table, identity: str, address: str, port: int) -> Decision:
+    """What Envoy's trie and port map would find."""
+    best = None
+    for row in table.rows.get(identity, ()):
+        for prefix in row.cell.prefixes:
+            net = ip_network(prefix)
+            if ip_address(address) in net and (best is None or net.prefixlen > best[0]):
+                best = (net.prefixlen, row.intervals)
+    intervals = best[1] if best is not None else table.rest[4]
+    return next(one.decision for one in intervals if one.first <= port <= one.last)
+
+
+def holds(test: Predicate, headers: dict[str, str], source_port: int) -> bool:
+    """What Envoy's matchers would say."""
+    if isinstance(test, SourcePort):
+        return test.first <= source_port <= test.last
+    if isinstance(test, Not):
+        return not holds(test.term, headers, source_port)
+    if isinstance(test, AllOf):
+        return all(holds(term, headers, source_port) for term in test.terms)
+    if isinstance(test, AnyOf):
+        return any(holds(term, headers, source_port) for term in test.terms)
+    assert isinstance(test, Text)
+    value = headers.get(test.header)
+    if value is None:
+        return False
+    if test.exact is not None:
+        return value == test.exact
+    if test.prefix is not None:
+        return value.startswith(test.prefix)
+    if test.suffix is not None:
+        return value.endswith(test.suffix)
+    return re.fullmatch(test.regex or "", value) is not None
+
+
+def verdict(decision: Decision, headers: dict[str, str], source_port: int) -> Leaf:
+    while not isinstance(decision, Leaf):
+        decision = decision.then if holds(decision.test, headers, source_port) else decision.otherwise
+    return decision
+
+
+def flow(source: str, port: int, source_port: int, plaintext: bool, http: Request | None) -> Flow:
+    peer = "" if plaintext else MESH.get(source, "")
+    return Flow(
+        source=source,
+        destination=SERVER,
+        port=port,
+        source_port=source_port,
+        destination_endpoint="server",
+        peer=peer,
+        http=http,
+    )
+
+
+requests = st.builds(
+    Request,
+    method=st.sampled_from(("GET", "PUT")),
+    path=st.sampled_from(("/", "/a", "/a/", "/a/b", "/ab", "/c?x=/a", "/a?/b", "/a/%2fb")),
+    headers=st.sampled_from(({}, {"x-a": "a"}, {"x-a": "bx"})),
+)
+ends = st.tuples(
+    st.sampled_from(SOURCES),
+    st.sampled_from(PORTS),
+    st.sampled_from((79, 50000)),
+    st.booleans(),
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(worlds(authorization=True), st.lists(st.tuples(ends, requests), min_size=1, max_size=8))
+def test_every_request_is_decided_as_defined(
+    state: NodeState, asked: list[tuple[tuple[str, int, int, bool], Request]]
+) -> None:
+    table = ingress(state, state.endpoints["server"])
+    for (source, port, source_port, plaintext), request in asked:
+        one = flow(source, port, source_port, plaintext, request)
+        expected = evaluate(state, one, Post.PROXY)
+        decision = find(table, one.peer or "", source, port)
+        headers = {":method": request.method, ":path": request.path, **request.headers}
+        leaf = verdict(decision, headers, source_port)
+        assert leaf.allow is (expected.verdict is Action.ALLOW), (one, decision, expected)
+        if leaf.allow:
+            assert leaf.rules == expected.decided_by
+        else:
+            assert leaf.rules[0] in expected.decided_by
+        first = decision
+        while not isinstance(seen := admit(first), Admission):
+            first = seen.then if holds(seen.test, {}, source_port) else seen.otherwise
+        assert seen.kind is not Class.DENY or not leaf.allow
+        assert seen.kind is not Class.TCP or leaf.allow
+
+
+@settings(deadline=None, max_examples=400)
+@given(worlds(authorization=True), st.lists(ends, min_size=1, max_size=8))
+def test_no_connection_that_is_not_http_gets_further_than_defined(
+    state: NodeState, asked: list[tuple[str, int, int, bool]]
+) -> None:
+    table = ingress(state, state.endpoints["server"])
+    for source, port, source_port, plaintext in asked:
+        one = flow(source, port, source_port, plaintext, None)
+        expected = evaluate(state, one, Post.PROXY)
+        decision = find(table, one.peer or "", source, port)
+        while not isinstance(seen := admit(decision), Admission):
+            decision = seen.then if holds(seen.test, {}, source_port) else seen.otherwise
+        if seen.kind is Class.TCP:
+            assert expected.verdict is Action.ALLOW, (one, decision)
+            assert seen.rules == expected.decided_by
+
+
+@settings(deadline=None, max_examples=200)
+@given(worlds(authorization=False), st.lists(ends, min_size=1, max_size=8))
+def test_network_policy_without_http_in_denials_is_exact_for_bytes(
+    state: NodeState, asked: list[tuple[str, int, int, bool]]
+) -> None:
+    table = ingress(state, state.endpoints["server"])
+    for source, port, source_port, plaintext in asked:
+        one = flow(source, port, source_port, plaintext, None)
+        expected = evaluate(state, one, Post.PROXY)
+        decision = find(table, one.peer or "", source, port)
+        plain = verdict(decision, {}, source_port)
+        assert plain.allow is (expected.verdict is Action.ALLOW), (one, decision, expected)
+        assert plain.rules[0] in expected.decided_by
