@@ -80,18 +80,20 @@ class World(Hands):
     async def _flows(self, **parameters: str) -> list[Json]:
         return await asyncio.to_thread(lambda: list(self.client.flows(parameters=parameters)))
 
+    async def find_decision(self, since: Mark, **wanted: object) -> Json | None:
+        """The first flow record of a decision after `since` whose fields are as wanted, if it is there."""
+        for flow in await self._flows(since=str(since.sequence)):
+            late = flow["time_ns"] >= since.time_ns  # records come in batches, some time later
+            if late and all(flow.get(key, "") == value for key, value in wanted.items()):
+                return flow
+        return None
+
     async def decision(self, since: Mark, **wanted: object) -> Json:
-        """The first flow record of a decision after `since` whose fields are as wanted; waits for it."""
-
-        async def look() -> Json | None:
-            for flow in await self._flows(since=str(since.sequence)):
-                late = flow["time_ns"] >= since.time_ns  # records come in batches, some time later
-                if late and all(flow.get(key, "") == value for key, value in wanted.items()):
-                    return flow
-            return None
-
+        """As `find_decision`; waits for it."""
         what = ", ".join(f"{key} {value}" for key, value in wanted.items())
-        return await self.until(f"a flow record with {what}", RECORD_SECONDS, look)
+        return await self.until(
+            f"a flow record with {what}", RECORD_SECONDS, lambda: self.find_decision(since, **wanted)
+        )
 
     async def explain(
         self, source: str, destination: str, *, port: int, method: str = "", path: str = ""

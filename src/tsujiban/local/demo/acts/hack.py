@@ -12,6 +12,7 @@ from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.world import KEY, OPENING_BALANCE, PUT, RANGE, World, balance, example
 
 DATABASE = "http://database:2379"
+RETRY_SECONDS = 45.0
 STOLEN_BALANCE = 1300  # what the attacker leaves
 
 
@@ -72,12 +73,26 @@ async def defended(world: World, stage: Stage) -> None:
 
     stage.step("the same hack")
     since = await world.mark()
-    answer = await hack(world)
-    stage.check(
-        "customer writes to the database", expected="refused", observed=answer, ok=answer.status != 200
-    )
     ends = {"source": address(customer), "destination": address(database), "destination_port": 2379}
-    flow = await world.decision(since, post="kernel", verdict="deny", **ends)
+    answers: list[Answer] = []
+
+    async def refused_by_kernel() -> Json | None:
+        # The sidecar may still hold the connection of act 3, which the kernel has cut: what is sent on
+        # it is lost without a new decision. Sooner or later it tries anew, as an attacker does.
+        answers.append(await hack(world))
+        if answers[-1].status == 200:
+            return {}
+        return await world.find_decision(since, post="kernel", verdict="deny", **ends)
+
+    flow = await world.until("the kernel's record of the hack", RETRY_SECONDS, refused_by_kernel)
+    stage.check(
+        "customer writes to the database",
+        expected="refused",
+        observed=f"{answers[-1]}; {len(answers)} attempts",
+        ok=bool(flow),
+    )
+    if not flow:
+        return
     stage.same("the kernel's record: rule", rule, flow["rule"], rule=flow["rule"], post="kernel")
 
     stage.step("root on the node opens the kernel for customer by hand")

@@ -1,0 +1,81 @@
+"""The program that becomes a sidecar's user in its pod's network, and asks for its key as Envoy would.
+
+Arguments: path of the network namespace, uid, gid, directory of the socket, endpoint id. Everything is
+imported before the rights are given away: that user may read nothing of ours.
+
+Source: Envoy's xDS protocol, "Incremental xDS"; api v3 service/discovery/v3/ads.proto.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+from grpclib.client import Channel
+from grpclib.const import Cardinality
+
+from tsujiban.local.demo.loot import Loot
+from tsujiban.proxy.names import IDENTITY_SECRET
+from tsujiban.supervise.netns import enter
+
+ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type
+SECONDS = 10.0
+
+
+async def ask(path: str, node: str, secret: str) -> Loot:
+    """Subscribe to a secret on an ADS socket; the first answer that holds it."""
+    channel = Channel(path=path)
+    try:
+        stream = channel.request(
+            ADS,
+            Cardinality.STREAM_STREAM,
+            discovery_pb2.DeltaDiscoveryRequest,
+            discovery_pb2.DeltaDiscoveryResponse,
+        )
+        async with stream, asyncio.timeout(SECONDS):
+            request = discovery_pb2.DeltaDiscoveryRequest(
+                type_url=SECRET_TYPE, resource_names_subscribe=[secret]
+            )
+            request.node.id = node
+            await stream.send_message(request)
+            while (response := await stream.recv_message()) is not None:
+                if loot := unpack(response, secret):
+                    await stream.cancel()
+                    return loot
+    finally:
+        channel.close()
+    raise ConnectionError("the agent hung up without the secret")
+
+
+def unpack(response: discovery_pb2.DeltaDiscoveryResponse, secret: str) -> Loot | None:
+    """The certificate and key of a secret, when the response holds it."""
+    for resource in response.resources:
+        found = secret_pb2.Secret()
+        if resource.name == secret and resource.resource.Unpack(found):
+            certificate = found.tls_certificate
+            return Loot(
+                chain=certificate.certificate_chain.inline_bytes.decode(),
+                key=certificate.private_key.inline_bytes.decode(),
+            )
+    return None
+
+
+def main() -> None:
+    """Become the sidecar's user in the pod's network; ask; print the loot as JSON."""
+    netns, uid, gid, directory, node = sys.argv[1:]
+    enter(netns)
+    os.chdir(directory)
+    os.setgroups([])
+    os.setresgid(int(gid), int(gid), int(gid))
+    os.setresuid(int(uid), int(uid), int(uid))
+    loot = asyncio.run(ask("proxy.sock", node, IDENTITY_SECRET))
+    print(json.dumps({"chain": loot.chain, "key": loot.key}))
+
+
+if __name__ == "__main__":
+    main()
