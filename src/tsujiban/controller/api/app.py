@@ -81,8 +81,8 @@ def create_app(
     async def show_flows(request: Request, _user: User) -> Response:
         return extras.flows(flows, request)
 
-    async def apply(request: Request, _user: User) -> Response:
-        return await extras.apply_set(store, request)
+    async def apply(request: Request, user: User) -> Response:
+        return await extras.apply_set(store, request, user)
 
     routes = [
         *(Route(path, api.health, methods=["GET"]) for path in _HEALTH),
@@ -199,18 +199,22 @@ class _Api:
             response = await act(user)
         except StoreError as error:
             refused = from_store(error)
-            audit.record(user, wanted, code=refused.code, reason=refused.reason)
+            audit.record(user, wanted, code=refused.code, name=_created(request), reason=refused.reason)
             raise refused from None
         except ApiError as error:
-            audit.record(user, wanted, code=error.code, reason=error.reason)
+            audit.record(user, wanted, code=error.code, name=_created(request), reason=error.reason)
             raise
-        audit.record(user, wanted, code=response.status_code)
+        audit.record(user, wanted, code=response.status_code, name=_created(request))
         return response
 
     async def _act(self, verb: str, found: Target, request: Request, logs: extras.Logs) -> Response:
         if (found.kind.group, found.kind.plural, found.subresource) == ("", "pods", "log"):
             return await extras.log(self._store, logs, found, request)
         return await _ACTIONS[verb](self._store, found, request)
+
+
+def _created(request: Request) -> str:
+    return str(getattr(request.state, "created", ""))
 
 
 _ACTIONS: dict[str, Callable[[Store, Target, Request], Awaitable[Response]]] = {

@@ -10,14 +10,17 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from tsujiban.controller.api import query
+from tsujiban.controller.api import audit, query
 from tsujiban.controller.api.apply import ApplyRequest, apply
+from tsujiban.controller.api.authorize import Attributes
 from tsujiban.controller.api.errors import ApiError, bad_request, forbidden
 from tsujiban.controller.api.responses import APPLY_BYTES, Lines, json_response, parse_json, read_body
 from tsujiban.controller.api.target import Target
+from tsujiban.controller.api.users import User
 from tsujiban.controller.join import JoinRefused
 from tsujiban.flows.record import FlowRecord
 from tsujiban.flows.ring import FlowFilter, FlowRing
+from tsujiban.resources.registry import kind_for
 from tsujiban.store.protocol import Store
 from tsujiban.wire.join import JoinRequest, JoinResponse
 
@@ -71,10 +74,22 @@ def bundle(service: Joins) -> Response:
     return PlainTextResponse(service.bundle_pem, media_type="application/x-pem-file")
 
 
-async def apply_set(store: Store, request: Request) -> Response:
-    """POST: all of a set of objects, or none."""
+async def apply_set(store: Store, request: Request, user: User) -> Response:
+    """POST: all of a set of objects, or none; a line in the audit log for each that was written."""
     body = parse_json(await read_body(request, APPLY_BYTES))
-    return json_response(await apply(store, _typed(body, ApplyRequest)))
+    applied = await apply(store, _typed(body, ApplyRequest))
+    for result in applied.results:
+        if result.action != "unchanged" and not applied.dry_run:
+            kind = kind_for(result.api_version, result.kind)
+            wanted = Attributes(
+                verb="apply",
+                group=kind.group,
+                resource=kind.plural,
+                namespace=result.namespace,
+                name=result.name,
+            )
+            audit.record(user, wanted, code=200, action=result.action)
+    return json_response(applied)
 
 
 def flows(ring: FlowRing[Any], request: Request) -> Response:

@@ -148,8 +148,7 @@ def _add(root: list[Any], operation: Json) -> None:
 
 
 def _remove(root: list[Any], operation: Json) -> None:
-    parent, last = _parent(root, operation["path"])
-    del parent[_existing(parent, last, operation["path"])]
+    _take_out(root, operation["path"])
 
 
 def _replace(root: list[Any], operation: Json) -> None:
@@ -175,12 +174,19 @@ def _copy(root: list[Any], operation: Json) -> None:
 def _move(root: list[Any], operation: Json) -> None:
     if operation["path"].startswith(_from(operation) + "/"):
         raise _unfit("a value cannot be moved into itself")
-    source, last = _parent(root, _from(operation))
-    position = _existing(source, last, _from(operation))
-    value = source[position]
-    del source[position]
+    value = _take_out(root, _from(operation))
     parent, name = _parent(root, operation["path"])
     _insert(parent, name, value, operation["path"])
+
+
+def _take_out(root: list[Any], pointer: str) -> Any:
+    if pointer == "":
+        raise _unfit("the whole document cannot be removed")
+    parent, last = _parent(root, pointer)
+    position = _existing(parent, last, pointer)
+    value = parent[position]
+    del parent[position]
+    return value
 
 
 _OPERATIONS: dict[str, Callable[[list[Any], Json], None]] = {

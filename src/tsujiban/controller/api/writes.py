@@ -38,6 +38,7 @@ async def create(store: Store, target: Target, request: Request) -> Response:
         raise bad_request(f"objects of kind {target.kind.kind} are created in a namespace")
     document = for_create(shaped(body, target), target)
     named = msgspec.structs.replace(target, name=document["metadata"]["name"])
+    request.state.created = named.name  # for the audit log
     checks = await admission.admit(store, target.kind, document)
     value = metadata.encode(document)
     if dry_run:

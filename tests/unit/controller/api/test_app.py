@@ -134,11 +134,21 @@ async def test_writes_are_in_the_audit_log(admin: httpx.AsyncClient) -> None:
         )
         await admin.get("/api/v1/namespaces")
         await admin.delete("/api/v1/namespaces/none")
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "s"},
+            "stringData": {"k": "hidden"},
+        }
+        await admin.post("/tsujiban/v1/apply", json={"objects": [secret]})
     audit = [entry for entry in logs if entry["event"] == "write"]
-    assert [(entry["verb"], entry["code"], entry["user"]) for entry in audit] == [
-        ("create", 201, "admin"),
-        ("delete", 404, "admin"),
+    assert [(e["verb"], e.get("name"), e["code"], e["user"]) for e in audit] == [
+        ("create", "n", 201, "admin"),
+        ("delete", "none", 404, "admin"),
+        ("apply", "s", 200, "admin"),
+        ("apply", None, 200, "admin"),
     ]
+    assert "hidden" not in repr(logs)
 
 
 async def test_a_cancelled_server_ends_its_watches(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ def test_json_patch(document: Any, operations: Any, result: Any) -> None:
         [{"op": "move", "path": "/one"}],
         [{"op": "move", "from": "/map", "path": "/map/in"}],
         [{"op": "remove", "path": "/one/two"}],
+        [{"op": "remove", "path": ""}],
+        [{"op": "move", "from": "", "path": ""}],
         [{"op": "test", "path": "/one", "value": 1}] * 10_001,
     ],
 )
