@@ -112,6 +112,8 @@ class View:
         os.chdir(stage)
         check(_libc.syscall(ctypes.c_long(SYS_PIVOT_ROOT), b".", HOST.encode()[1:]), "change to the new root")
         os.chdir("/")
+        # a volume may hold links of its user's: following one must not change the machine
+        set_attributes(HOST, ATTR_RDONLY)
 
     def _devices(self) -> None:
         os.mkdir("/dev")

@@ -141,6 +141,8 @@ def _files(source: _ConfigMapSource, config_maps: Mapping[str, ConfigMap]) -> di
 
 def _forbidden(path: str) -> bool:
     plain = path.rstrip("/") or "/"
+    if plain.startswith("//"):  # which normpath leaves alone (POSIX)
+        return True
     inside = any(plain.startswith(top + "/") for top in ("/dev", "/proc", "/sys", *HIDDEN))
     return inside or plain in FORBIDDEN
 

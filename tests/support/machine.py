@@ -1,0 +1,61 @@
+"""A supervisor, a fabric and waiting, for tests that make real namespaces; all of it cleaned up."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tsujiban.local.fabric import Fabric
+
+
+def unique_cluster() -> str:
+    """A cluster name that nobody else has."""
+    return "t" + uuid.uuid4().hex[:12]
+
+
+@contextmanager
+def supervisor() -> Iterator[tuple[Path, Path]]:
+    """A running supervisor: (socket, run directory). All its processes end with it."""
+    run_dir = Path(tempfile.mkdtemp(prefix="tsujiban-test-"))
+    socket = run_dir / "s"
+    argv = [sys.executable, "-m", "tsujiban.supervise", "--socket", str(socket), "--run-dir", str(run_dir)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield socket, run_dir
+    finally:
+        process.terminate()
+        process.wait(60)
+        shutil.rmtree(run_dir, ignore_errors=True)
+
+
+@contextmanager
+def fabric(nodes: int = 0) -> Iterator[Fabric]:
+    """A fabric with `nodes` nodes (node-1, ...); its namespaces are removed, also those of its pods."""
+    made = Fabric(unique_cluster())
+    try:
+        made.create()
+        for number in range(1, nodes + 1):
+            made.add_node(f"node-{number}", number)
+        yield made
+    finally:
+        made.destroy()
+
+
+def run(*argv: str, timeout: float = 20) -> str:
+    """Standard output of a command that must succeed."""
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def ip(namespace: str, *argv: str) -> str:
+    """`ip` inside a named namespace."""
+    return run("ip", "-n", namespace, *argv)

@@ -1,0 +1,138 @@
+import asyncio
+import http.server
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from tsujiban.agent import probes
+from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.sandbox import Command
+from tsujiban.resources.kinds.core import Container
+
+OWN = "/proc/self/ns/net"  # entering it needs root; see tests/system/agent
+
+
+def _parse(probe: dict[str, Any]) -> probes.Probe | None:
+    data = {"name": "c", "ports": [{"name": "web", "containerPort": 8080}], "readinessProbe": probe}
+    container = msgspec.convert(data, Container)
+    return probes.parse(container, container.readiness_probe)
+
+
+def test_no_probe() -> None:
+    assert probes.parse(Container(), None) is None
+
+
+def test_defaults_are_kubernetes() -> None:
+    assert _parse({"tcpSocket": {"port": "web"}}) == probes.Probe(
+        port=8080, initial_delay=0, period=10, timeout=1, success_threshold=1, failure_threshold=3
+    )
+
+
+def test_http() -> None:
+    probe = _parse({"httpGet": {"port": 80, "path": "/x", "httpHeaders": [{"name": "A", "value": "b"}]}})
+    assert probe == probes.Probe(port=80, http=True, path="/x", headers=(("A", "b"),))
+
+
+def test_exec_and_times() -> None:
+    probe = _parse(
+        {"exec": {"command": ["true"]}, "periodSeconds": 2, "timeoutSeconds": 3, "initialDelaySeconds": 1}
+    )
+    assert probe == probes.Probe(command=("true",), period=2, timeout=3, initial_delay=1)
+
+
+@pytest.mark.parametrize(
+    ("probe", "word"),
+    [
+        ({}, "must be"),
+        ({"exec": {"command": []}}, "must be"),
+        ({"tcpSocket": {"port": "none"}}, "none"),
+        ({"tcpSocket": {"port": 0}}, "port"),
+        ({"tcpSocket": {"port": 70000}}, "port"),
+        ({"httpGet": {"port": 80, "scheme": "HTTPS"}}, "HTTPS"),
+        ({"httpGet": {"port": 80, "host": "example.com"}}, "host"),
+        ({"httpGet": {"port": 80, "httpHeaders": [{"value": "x"}]}}, "httpHeaders"),
+        ({"tcpSocket": {"port": 80}, "periodSeconds": -1}, "negative"),
+    ],
+)
+def test_probes_that_cannot_be(probe: dict[str, Any], word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        _parse(probe)
+
+
+def test_tally_follows_the_thresholds() -> None:
+    tally = probes.Tally(probes.Probe(success_threshold=2, failure_threshold=3))
+    outcomes = [True, False, True, True, False, False, True, False, False, False]
+    assert [tally.add(outcome) for outcome in outcomes] == [
+        False,
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(int(self.path[1:]))
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(probes, "call_in", lambda path, function: function())
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("status", "fine"), [(200, True), (302, True), (404, False), (500, False)])
+def test_http_status(port: int, status: int, fine: bool) -> None:
+    answer = asyncio.run(probes.run(probes.Probe(port=port, http=True, path=f"/{status}"), OWN))
+    assert (answer == "") == fine
+
+
+def test_tcp(port: int) -> None:
+    assert asyncio.run(probes.run(probes.Probe(port=port), OWN)) == ""
+
+
+def test_refused_silent_and_foreign_ports(port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        number = silent.getsockname()[1]
+        answer = asyncio.run(probes.run(probes.Probe(port=number, http=True, timeout=0.1), OWN))
+        assert "timed out" in answer
+    assert "refused" in asyncio.run(probes.run(probes.Probe(port=number), OWN))
+
+
+def _command(script: str) -> Command:
+    return Command((sys.executable, "-c", script), dict(os.environ))
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [("", ""), ("raise SystemExit(3)", "exit status 3"), ("import time; time.sleep(60)", "no answer")],
+)
+def test_exec(script: str, expected: str) -> None:
+    probe = probes.Probe(command=("x",), timeout=1 if "sleep" in script else 10)
+    answer = asyncio.run(probes.run(probe, OWN, _command(script)))
+    assert expected in answer
+    assert (answer == "") == (expected == "")
+
+
+def test_exec_of_what_does_not_run() -> None:
+    assert asyncio.run(probes.run(probes.Probe(command=("x",)), OWN)) == "not running"
