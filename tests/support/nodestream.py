@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tests.support.pki import TRUST_DOMAIN, Pki, listener
@@ -32,6 +33,7 @@ class Controller:
         self.messages: list[tuple[str, ToController]] = []
         self.hold: asyncio.Event | None = None  # on_message waits for it
         self.port = 0
+        self.make_listener: Callable[[], socket.socket] = lambda: listener(self.port)
         self.server: NodeServer
 
     async def start(self, context: ssl.SSLContext | None = None) -> None:
@@ -43,7 +45,7 @@ class Controller:
             on_gone=self._gone,
             sign=self._sign,
         )
-        sock = listener(self.port)
+        sock = self.make_listener()
         self.port = sock.getsockname()[1]
         await self.server.start(sock, context or self.pki.server())
 
