@@ -1,0 +1,146 @@
+"""Pods, what makes them, and services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+POD = {"containers": [{"name": "a", "image": "host"}]}
+LABELS = {"matchLabels": {"app": "x"}}
+TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": POD}
+
+
+@pytest.mark.parametrize(
+    ("container", "field", "code"),
+    [
+        ({"name": ""}, ".name", "missing-field"),
+        ({"name": "A"}, ".name", "bad-name"),
+        ({"imagePullPolicy": "always"}, ".imagePullPolicy", "bad-value"),
+        ({"ports": [{"name": "http"}]}, ".ports[0].containerPort", "bad-port"),
+        ({"ports": [{"containerPort": 1, "protocol": "tcp"}]}, ".ports[0].protocol", "bad-value"),
+        ({"ports": [{"containerPort": 1, "hostPort": 65536}]}, ".ports[0].hostPort", "bad-port"),
+        ({"ports": [{"containerPort": 1, "hostIP": "x"}]}, ".ports[0].hostIP", "bad-address"),
+        ({"ports": [{"containerPort": 1, "name": "A"}]}, ".ports[0].name", "bad-port"),
+        (
+            {"ports": [{"containerPort": 1, "name": "a"}, {"containerPort": 2, "name": "a"}]},
+            ".ports[1].name",
+            "duplicate",
+        ),
+        ({"env": [{"name": "A=B"}]}, ".env[0].name", "bad-name"),
+        (
+            {"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {}}}]},
+            ".env[0].valueFrom",
+            "conflict",
+        ),
+        ({"readinessProbe": {}}, ".readinessProbe", "conflict"),
+        ({"readinessProbe": {"httpGet": {"port": 0}}}, ".readinessProbe.httpGet.port", "bad-port"),
+        ({"livenessProbe": {"tcpSocket": {"port": "A"}}}, ".livenessProbe.tcpSocket.port", "bad-port"),
+    ],
+)
+def test_container(judge: Any, container: dict[str, Any], field: str, code: str) -> None:
+    spec = {"containers": [{"name": "a", "image": "host", **container}]}
+    assert judge("v1", "Pod", spec=spec) == {(f"spec.containers[0]{field}", code)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "code"),
+    [
+        ({"containers": []}, "containers", "missing-field"),
+        ({"initContainers": POD["containers"]}, "initContainers[0].name", "duplicate"),
+        ({"serviceAccountName": "A"}, "serviceAccountName", "bad-name"),
+        ({"hostname": "a.b"}, "hostname", "bad-name"),
+        ({"restartPolicy": "always"}, "restartPolicy", "bad-value"),
+        ({"nodeSelector": {"a": "$"}}, "nodeSelector.a", "bad-label"),
+        ({"terminationGracePeriodSeconds": -1}, "terminationGracePeriodSeconds", "out-of-range"),
+    ],
+)
+def test_pod(judge: Any, fields: dict[str, Any], field: str, code: str) -> None:
+    assert judge("v1", "Pod", spec={**POD, **fields}) == {(f"spec.{field}", code)}
+
+
+def test_addresses_of_a_pod(judge: Any) -> None:
+    status = {"podIP": "x", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "y"}]}
+    assert judge("v1", "Pod", spec=POD, status=status) == {
+        ("status.podIP", "bad-address"),
+        ("status.podIPs[1].ip", "bad-address"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"])
+def test_workload(judge: Any, kind: str) -> None:
+    assert judge("apps/v1", kind, spec={"selector": LABELS, "template": TEMPLATE}) == set()
+    assert judge("apps/v1", kind, spec={"template": TEMPLATE}) == {("spec.selector", "missing-field")}
+    other = {"selector": {"matchLabels": {"app": "y"}}, "template": TEMPLATE}
+    assert judge("apps/v1", kind, spec=other) == {("spec.template.metadata.labels", "conflict")}
+
+
+def test_replicas(judge: Any) -> None:
+    spec = {"selector": LABELS, "template": TEMPLATE, "replicas": -1}
+    assert judge("apps/v1", "Deployment", spec=spec) == {("spec.replicas", "out-of-range")}
+
+
+def test_replication_controller(judge: Any) -> None:
+    assert judge("v1", "ReplicationController", spec={}) == {("spec.template", "missing-field")}
+    assert judge("v1", "ReplicationController", spec={"template": TEMPLATE}) == set()
+
+
+def test_jobs_do_not_restart_for_ever(judge: Any) -> None:
+    template = {"spec": {**POD, "restartPolicy": "Always"}}
+    assert judge("batch/v1", "Job", spec={"template": template}) == {
+        ("spec.template.spec.restartPolicy", "bad-value")
+    }
+    spec = {"jobTemplate": {"spec": {"template": template}}, "concurrencyPolicy": "x"}
+    assert judge("batch/v1", "CronJob", spec=spec) == {
+        ("spec.schedule", "missing-field"),
+        ("spec.concurrencyPolicy", "bad-value"),
+        ("spec.jobTemplate.spec.template.spec.restartPolicy", "bad-value"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "code"),
+    [
+        ({}, "ports", "missing-field"),
+        ({"ports": [{"port": 80}], "type": "x"}, "type", "bad-value"),
+        ({"type": "ExternalName"}, "externalName", "missing-field"),
+        ({"ports": [{"port": 0}]}, "ports[0].port", "bad-port"),
+        ({"ports": [{"port": 1, "targetPort": "A"}]}, "ports[0].targetPort", "bad-port"),
+        ({"ports": [{"port": 1, "name": "a"}, {"port": 2}]}, "ports[1].name", "missing-field"),
+        ({"ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "a"}]}, "ports[1].name", "duplicate"),
+        ({"ports": [{"port": 1, "name": "a"}, {"port": 1, "name": "b"}]}, "ports[1].port", "duplicate"),
+        ({"ports": [{"port": 1}], "clusterIP": "none"}, "clusterIP", "bad-address"),
+        (
+            {"ports": [{"port": 1}], "loadBalancerSourceRanges": ["10.0.0.1"]},
+            "loadBalancerSourceRanges[0]",
+            "bad-cidr",
+        ),
+        ({"ports": [{"port": 1}], "selector": {"a": "$"}}, "selector.a", "bad-label"),
+    ],
+)
+def test_service(judge: Any, spec: dict[str, Any], field: str, code: str) -> None:
+    assert judge("v1", "Service", spec=spec) == {(f"spec.{field}", code)}
+
+
+def test_endpoint_slice(judge: Any) -> None:
+    told = judge(
+        "discovery.k8s.io/v1",
+        "EndpointSlice",
+        addressType="IPv4",
+        endpoints=[{"addresses": ["10.0.0.1"]}, {"addresses": []}, {"addresses": ["x"]}],
+        ports=[{"port": 0, "protocol": "x"}],
+    )
+    assert told == {
+        ("endpoints[1].addresses", "missing-field"),
+        ("endpoints[2].addresses[0]", "bad-address"),
+        ("ports[0].port", "bad-port"),
+        ("ports[0].protocol", "bad-value"),
+    }
+
+
+def test_node(judge: Any) -> None:
+    status = {"addresses": [{"type": "Hostname", "address": "a"}, {"type": "InternalIP", "address": "x"}]}
+    assert judge("v1", "Node", spec={"podCIDRs": ["x"]}, status=status) == {
+        ("spec.podCIDRs[0]", "bad-cidr"),
+        ("status.addresses[1].address", "bad-address"),
+    }
