@@ -10,14 +10,19 @@ import time
 from dataclasses import dataclass
 
 from tsujiban.kernel import services
+from tsujiban.kernel.conntrack import Conntrack, Ended
 from tsujiban.kernel.counters import Count, read_counts
 from tsujiban.kernel.keeper import TableKeeper
-from tsujiban.kernel.nft import Nft
-from tsujiban.kernel.render import TABLE, Rendered, Settings, render
+from tsujiban.kernel.netlink import ACK, NFTABLES, Conversation, attributes, request
+from tsujiban.kernel.nft import Nft, NftError
+from tsujiban.kernel.render import SOURCES, TABLE, UNKNOWN, Rendered, Settings, render
 from tsujiban.kernel.sets import SetMemory
 from tsujiban.kernel.table import Table
 from tsujiban.kernel.verdicts import RuleKey
 from tsujiban.policy.program import NodeState
+
+_GET_GENERATION = 16  # NFT_MSG_GETGEN
+_GENERATION_ID = 1  # NFTA_GEN_ID
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Applied:
     commands: int  # nft commands that were needed; 0: the kernel held it all
     rebuilt: bool  # the table was made anew: counters started from zero
     took_us: int
+    ended: tuple[Ended, ...] = ()  # connections of addresses that their pods have lost
     problems: tuple[str, ...] = ()  # what could not be enforced as written, and was denied instead
 
 
@@ -40,6 +46,9 @@ class KernelPost:
         self._policy = TableKeeper(self._nft, TABLE)
         self._services = TableKeeper(self._nft, services.TABLE)
         self._memory = SetMemory()
+        self._conntrack = Conntrack()
+        self._conversation = Conversation()
+        self._verified = -1  # the generation that `verify` found to be right
         self.rendered: Rendered | None = None  # what is in force
         self._addresses: Table | None = None
 
@@ -51,24 +60,36 @@ class KernelPost:
         start = time.perf_counter_ns()
         rendered = render(state, self._settings, self._memory)
         addresses = services.render(state, self._settings.dns_addresses)
+        before = self._sources()
         policy = self._policy.apply(rendered.table)
         self.rendered = rendered
         translation = self._services.apply(addresses)
         self._addresses = addresses
+        released = {key.rpartition(" ")[2] for key in before - self._sources()}
         return Applied(
             revision=revision,
             commands=policy.commands + translation.commands,
             rebuilt=policy.rebuilt,
             took_us=(time.perf_counter_ns() - start) // 1000,
+            ended=self._conntrack.end_denied(released, lambda _: UNKNOWN) if released else (),
             problems=rendered.problems,
         )
+
+    def _sources(self) -> frozenset[str]:
+        """(interface, address) pairs in force."""
+        return frozenset().union(*(self._policy.elements(name) for name in SOURCES))
 
     def verify(self) -> tuple[str, ...]:
         """Compare the kernel with what was programmed; repair, atomically, what somebody else changed.
 
+        Cheap while nobody, this post included, has changed any nftables of the namespace.
+
         Returns what was wrong, in words; () when nothing was, or nothing is programmed yet.
         Raises NftError when it cannot be repaired.
         """
+        generation = self._generation()
+        if generation == self._verified:
+            return ()
         wrong: tuple[str, ...] = ()
         for keeper, table in (
             (self._policy, self.rendered.table if self.rendered else None),
@@ -79,7 +100,15 @@ class KernelPost:
                 wrong += tuple(f"table {table.name}: {difference}" for difference in differences)
                 keeper.forget()
                 keeper.apply(table)
+        if not wrong:
+            self._verified = generation
         return wrong
+
+    def _generation(self) -> int:
+        """The number of the namespace's last nftables transaction."""
+        for message in self._conversation.ask(request(NFTABLES, _GET_GENERATION, ACK)):
+            return int.from_bytes(attributes(message.payload)[_GENERATION_ID], "big")
+        raise NftError("the kernel tells no nftables generation")
 
     def counts(self) -> dict[RuleKey, Count]:
         """Packets and bytes of every rule that is in force, by verdict, direction and rule id."""
@@ -96,3 +125,5 @@ class KernelPost:
     def close(self) -> None:
         """Let go of the kernel. What is in force stays in force."""
         self._nft.close()
+        self._conntrack.close()
+        self._conversation.close()

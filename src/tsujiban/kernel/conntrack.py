@@ -134,8 +134,7 @@ class Conntrack:
         """Take the entry of `connection` away. False when it has ended by itself. Raises OSError."""
         family, handle = connection.handle
         try:
-            for _ in self._conversation.ask(request(CONNTRACK, _DELETE, ACK, handle, family=family)):
-                pass
+            self._conversation.ask(request(CONNTRACK, _DELETE, ACK, handle, family=family))
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return False

@@ -63,6 +63,8 @@ def remove(name: str) -> str:
 
 def _rigid(held: Held, wanted: Table) -> bool:
     """Whether something differs that cannot be changed in place."""
+    if held.flags:
+        return True
     hooks = any(
         chain.name in held.chains and held.chains[chain.name].hook != chain.hook
         for chain in wanted.chains.values()

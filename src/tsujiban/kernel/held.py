@@ -30,6 +30,7 @@ class Held:
     chains: dict[str, HeldChain] = field(default_factory=dict)
     sets: dict[str, Set] = field(default_factory=dict)
     counters: set[str] = field(default_factory=set)
+    flags: frozenset[str] = frozenset()  # of the table; ours have none, a dormant one does nothing
 
     @classmethod
     def of(cls, table: Table) -> Held:
@@ -41,24 +42,43 @@ class Held:
         )
 
 
-def read(listing: Iterable[dict[str, Any]]) -> Held:
-    """What a JSON listing of one table says."""
+def read(listing: Iterable[dict[str, Any]], known: dict[str, str] | None = None) -> Held:
+    """What a JSON listing of one table says.
+
+    `known` remembers what stood behind each comment when it was first seen: a rule that keeps its
+    comment and does something else counts as a rule without one.
+    """
     held = Held()
+    known = {} if known is None else known
     hooks: dict[str, Hook | None] = {}
     marks: dict[str, list[str]] = {}
     for entry in listing:
         for kind, item in entry.items():
-            if kind == "chain":
+            if kind == "table":
+                held.flags = frozenset(_list(item.get("flags", ())))
+            elif kind == "chain":
                 hooks[item["name"]] = _hook(item)
                 marks.setdefault(item["name"], [])
             elif kind == "rule":
-                marks.setdefault(item["chain"], []).append(item.get("comment", ""))
+                marks.setdefault(item["chain"], []).append(_mark(item, known))
             elif kind in ("set", "map"):
                 held.sets[item["name"]] = _set(item)
             elif kind == "counter":
                 held.counters.add(item["name"])
     held.chains = {name: HeldChain(hook, tuple(marks[name])) for name, hook in hooks.items()}
     return held
+
+
+def _list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _mark(rule: dict[str, Any], known: dict[str, str]) -> str:
+    comment = str(rule.get("comment", ""))
+    # what a counter has counted changes by itself
+    terms = [{"counter": None} if isinstance(term.get("counter"), dict) else term for term in rule["expr"]]
+    text = json.dumps(terms)
+    return comment if known.setdefault(comment, text) == text else ""
 
 
 def _hook(item: dict[str, Any]) -> Hook | None:
@@ -72,7 +92,7 @@ def _type(value: str | list[str]) -> str:
 
 
 def _set(item: dict[str, Any]) -> Set:
-    interval = "interval" in item.get("flags", ())
+    interval = "interval" in _list(item.get("flags", ()))
     elements: dict[str, str] = {}
     for element in item.get("elem", ()):
         if "map" in item:

@@ -33,6 +33,7 @@ class TableKeeper:
         self.name = name
         self._held: Held | None = None
         self._known = False
+        self._rules: dict[str, str] = {}
 
     def read(self) -> Held | None:
         """What the kernel holds now; None when there is no such table."""
@@ -42,16 +43,14 @@ class TableKeeper:
             if _ABSENT in error.output:
                 return None
             raise
-        return read(listing)
+        return read(listing, self._rules)
 
     def apply(self, wanted: Table) -> Change:
         """Make the kernel hold `wanted`, in one transaction or not at all.
 
         Raises NftError; then what was in force before is in force still.
         """
-        if not self._known:
-            self._held = self.read()
-            self._known = True
+        self._look()
         text = transaction(self._held, wanted)
         if not text:
             return Change(0)
@@ -67,6 +66,17 @@ class TableKeeper:
             self._known = True
         self._held = Held.of(wanted)
         return Change(text.count("\n"), rebuilt)
+
+    def elements(self, name: str) -> frozenset[str]:
+        """Keys of one set or map, as in force; none when there is no such set."""
+        self._look()
+        held = self._held.sets.get(name) if self._held else None
+        return frozenset(held.elements) if held else frozenset()
+
+    def _look(self) -> None:
+        if not self._known:
+            self._held = self.read()
+            self._known = True
 
     def differences(self) -> tuple[str, ...]:
         """How the kernel differs from what was last programmed, in words; () when it does not."""
@@ -96,6 +106,8 @@ def compare(expected: Held, found: Held | None) -> tuple[str, ...]:
     for name in sorted(expected.sets.keys() | found.sets.keys()):
         if expected.sets.get(name) != found.sets.get(name):
             wrong.append(f"set {name} {_how(name in expected.sets, name in found.sets)}")
+    if found.flags:
+        wrong.append(f"the table is {', '.join(sorted(found.flags))}")
     for name in sorted(expected.counters ^ found.counters):
         wrong.append(f"counter {name} {_how(name in expected.counters, name in found.counters)}")
     return tuple(wrong)

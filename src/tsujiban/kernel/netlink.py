@@ -120,17 +120,18 @@ class Conversation:
         """Close the socket."""
         self._socket.close()
 
-    def ask(self, message: bytes) -> Iterator[Message]:
-        """Send a request that ends with an acknowledgement or the end of a dump; yield the answers.
+    def ask(self, message: bytes) -> list[Message]:
+        """Send a request that ends with an acknowledgement or the end of a dump; return the answers.
 
-        Raises OSError for what the kernel refuses.
+        Raises OSError for what the kernel refuses, InterruptedDumpError, ValueError.
         """
         self._socket.send(message)
+        answers: list[Message] = []
         while True:
             for answer in messages(self._socket.recv(_RECEIVE)):
                 if isinstance(answer, Message):
-                    yield answer
+                    answers.append(answer)
                 elif answer:
                     raise OSError(answer, os.strerror(answer))
                 else:
-                    return
+                    return answers

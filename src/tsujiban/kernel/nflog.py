@@ -154,8 +154,8 @@ class KernelLog:
                 attribute(_TIMEOUT, struct.pack("!I", _FLUSH)),
                 attribute(_THRESHOLD, struct.pack("!I", _BATCH)),
             ):
-                for _ in self._conversation.ask(request(ULOG, _CONFIG, ACK, setting, resource=group)):
-                    pass  # messages of the group that has just been bound: the first ones may be missed
+                # messages of the group that has just been bound may come between: the first are missed
+                self._conversation.ask(request(ULOG, _CONFIG, ACK, setting, resource=group))
         except OSError:
             self._socket.close()
             raise

@@ -40,6 +40,9 @@ NODE = "_kernel/node"
 INVALID = "_kernel/invalid"
 NOT_OPENED = "_kernel/not-opened"  # TCP in the middle of a connection that conntrack does not know
 
+# The sets that say who has which address; an address is the last part of each key.
+SOURCES = ("source4", "source-mac4", "source6", "source-mac6")
+
 _RAW, _FILTER = -300, 0
 
 # What kernels say on every link by themselves (multicast reports): of no use here, and not news.
@@ -62,7 +65,7 @@ class Rendered:
     keys: dict[str, RuleKey]  # by counter name
     long_ids: dict[str, str]  # rule ids by their stand-in in log prefixes
     interfaces: dict[str, str]  # endpoint ids by interface
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
 
 
 def render(state: NodeState, settings: Settings, memory: SetMemory | None = None) -> Rendered:

@@ -226,6 +226,28 @@ def test_a_revoked_connection_ends_and_no_other(bed: Bed, post: KernelPost, vers
             end.close()
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_address_that_changes_hands_takes_no_connection_along(
+    bed: Bed, post: KernelPost, version: int
+) -> None:
+    world = state(bed)
+    post.sync(world, 1)
+    with (
+        bed.make("b", version, socket.SOCK_DGRAM) as server,
+        bed.make("a", version, socket.SOCK_DGRAM) as client,
+    ):
+        server.bind((bed.address("b", version), 8080))
+        client.connect((bed.address("b", version), 8080))
+        client.send(b"?")
+        assert server.recv(10) == b"?"
+        source = client.getsockname()[1]
+    del world.endpoints["default/a"]
+    ended = post.sync(world, 2).ended
+    assert [(e.connection.source, e.connection.source_port, e.rule) for e in ended] == [
+        (bed.address("a", version), source, "_kernel/unknown-interface")
+    ]
+
+
 def test_a_restarted_agent_finds_everything_in_place(bed: Bed, post: KernelPost) -> None:
     world = state(bed, p=(Rule(id="p/ingress/0", action=Action.ALLOW, dst=ports(80)),))
     post.sync(world, 1)
@@ -257,6 +279,8 @@ def test_a_restarted_agent_finds_everything_in_place(bed: Bed, post: KernelPost)
         "insert rule inet tsujiban postrouting accept",
         "delete element inet tsujiban ingress-programs {{ {b} }}",
         "add chain inet tsujiban mine {{ type filter hook forward priority -50; policy accept; }}",
+        "replace rule inet tsujiban postrouting handle {handle} accept comment {mark}",
+        "add table inet tsujiban {{ flags dormant; }}",
         "delete table inet tsujiban",
         "delete table inet tsujiban-services",
     ],
@@ -267,7 +291,9 @@ def test_damage_is_found_and_repaired(bed: Bed, post: KernelPost, damage: str) -
     foreign = bed.in_node(Nft)
     foreign.run("add table inet foreign\nadd chain inet foreign kept")
     assert post.verify() == ()
-    foreign.run(damage.format(b=f'"{bed.pods["b"].interface}"'))
+    rule = next(e["rule"] for e in foreign.listing("list chain inet tsujiban postrouting") if "rule" in e)
+    interface = f'"{bed.pods["b"].interface}"'
+    foreign.run(damage.format(b=interface, handle=rule["handle"], mark=f'"{rule["comment"]}"'))
     assert post.verify() != ()
     assert post.verify() == ()
     assert bed.tcp("a", bed.address("b", 4), 80) == "refused"

@@ -188,7 +188,8 @@ def tiers(draw: st.DrawFn, direction: str) -> tuple[Tier, ...]:
 
 attempts = st.builds(
     lambda ends, version, protocol, port, kind, code: Attempt(
-        *ends,
+        ends[0],
+        ends[1],
         version,
         protocol if protocol != 1 or version == 4 else 58,
         0 if protocol == 1 else port,
@@ -248,7 +249,7 @@ def checksum(data: bytes) -> int:
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return int(~total & 0xFFFF)
 
 
 Key = tuple[str, str, int, int, int]
