@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,3 +60,10 @@ def run(*argv: str, timeout: float = 20) -> str:
 def ip(namespace: str, *argv: str) -> str:
     """`ip` inside a named namespace."""
     return run("ip", "-n", namespace, *argv)
+
+
+async def until_async(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """As `wait.until`, for a condition that must be asked for. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110  # what is asked signals no event
+            await asyncio.sleep(0.01)
