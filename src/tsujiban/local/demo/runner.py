@@ -20,7 +20,16 @@ from tsujiban.resources.names import fabric_namespace
 
 POD_NETWORK = "10.244.0.0/16"
 ACT_SECONDS = 90.0
-TROUBLES = (DemoError, StealError, Unreachable, ApiError, NotRunning, OSError, subprocess.CalledProcessError)
+TROUBLES = (
+    DemoError,
+    StealError,
+    Unreachable,
+    ApiError,
+    NotRunning,
+    OSError,
+    ValueError,
+    subprocess.CalledProcessError,
+)
 
 
 async def play(cluster: LocalCluster, show: Show) -> Record:

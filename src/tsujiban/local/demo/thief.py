@@ -13,6 +13,7 @@ import json
 import os
 import sys
 
+from envoy.config.core.v3 import base_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from grpclib.client import Channel
@@ -59,10 +60,14 @@ def unpack(response: discovery_pb2.DeltaDiscoveryResponse, secret: str) -> Loot 
         if resource.name == secret and resource.resource.Unpack(found):
             certificate = found.tls_certificate
             return Loot(
-                chain=certificate.certificate_chain.inline_bytes.decode(),
-                key=certificate.private_key.inline_bytes.decode(),
+                chain=_text(certificate.certificate_chain),
+                key=_text(certificate.private_key),
             )
     return None
+
+
+def _text(source: base_pb2.DataSource) -> str:
+    return str(source.inline_string) or bytes(source.inline_bytes).decode()
 
 
 def main() -> None:

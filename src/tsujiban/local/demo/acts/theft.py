@@ -64,7 +64,8 @@ async def _forged_label(world: World, stage: Stage, database: Json, ends: Json) 
         return found if found["stage"] != "connect" else None
 
     without = await world.until("the kernel admits the forged pod", 15.0, admitted)
-    flow = await world.decision(since, post="kernel", verdict="allow", source=address(forger), **ends)
+    wanted = {"post": "kernel", "verdict": "allow", "direction": "ingress", "source": address(forger)}
+    flow = await world.decision(since, **wanted, **ends)
     stage.check(
         "the kernel, for the forged label",
         expected="admits the address",
