@@ -22,6 +22,7 @@ from tsujiban.proxy.decisions import Admission, Class, parse_decision_name
 _METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 _VERSIONS = {1: "TLSv1", 2: "TLSv1.1", 3: "TLSv1.2", 4: "TLSv1.3"}
 _CONNECTED = accesslog_pb2.AccessLogType.TcpUpstreamConnected
+_PERIODIC = accesslog_pb2.AccessLogType.TcpPeriodic
 
 
 class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,7 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     bytes_out: int = 0
     duration_ns: int = 0
     final: bool = True
+    periodic: bool = False  # says again that a connection is open
 
     @property
     def rule(self) -> str:
@@ -136,7 +138,8 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
         detail=failure or upstream or common.connection_termination_details,
         bytes_in=entry.connection_properties.received_bytes,
         bytes_out=entry.connection_properties.sent_bytes,
-        final=common.access_log_type != _CONNECTED,
+        final=common.access_log_type not in {_CONNECTED, _PERIODIC},
+        periodic=common.access_log_type == _PERIODIC,
     )
 
 

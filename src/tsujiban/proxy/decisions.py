@@ -161,6 +161,19 @@ def looks_at_request(test: Predicate) -> bool:
     return False
 
 
+def holds_for_port(test: Predicate, port: int) -> bool:
+    """Settle a predicate on the source port alone. Raises TypeError for one on the request."""
+    if isinstance(test, SourcePort):
+        return test.first <= port <= test.last
+    if isinstance(test, Not):
+        return not holds_for_port(test.term, port)
+    if isinstance(test, AllOf):
+        return all(holds_for_port(term, port) for term in test.terms)
+    if isinstance(test, AnyOf):
+        return any(holds_for_port(term, port) for term in test.terms)
+    raise TypeError(f"{test!r} looks at more than the source port")
+
+
 def admit(decision: Decision) -> Admission | Branch:
     """The first look. A branch on the source port alone stays a branch: Envoy asks it.
 

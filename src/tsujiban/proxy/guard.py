@@ -77,6 +77,22 @@ class GuardedServer(Server):  # type: ignore[misc]  # grpclib has no types
         return guarded
 
 
+def bind_private(path: str, uid: int) -> socket.socket:
+    """A listening Unix socket that only `uid` (and root) may open. The directory may belong to
+    that user, so no link that it left there is followed. Raises OSError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    before = os.umask(0o177)
+    try:
+        listener.bind(path)
+        os.chown(path, uid, -1, follow_symlinks=False)
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(before)
+    return listener
+
+
 async def unlink_stale(path: str) -> None:
     """Remove a socket file that nobody listens on any more.
 

@@ -167,7 +167,10 @@ def inner_listener(endpoint: EndpointProgram) -> Resource:
         names.APP,
         "app",
         log="tcp",
-        access_log_options={"flush_access_log_on_connected": True},
+        access_log_options={
+            "flush_access_log_on_connected": True,
+            "access_log_flush_interval": "30s",  # a restarted agent learns what is open
+        },
     )
     body: Json = {
         "name": names.INBOUND_INNER,

@@ -8,32 +8,54 @@ the current state when it comes.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tsujiban.identity.svid import Svid
 from tsujiban.policy.program import NodeState
-from tsujiban.proxy import tls
+from tsujiban.proxy import names, sockdiag, tls
 from tsujiban.proxy.accesslog import AccessLogHandler, ProxyEvent
 from tsujiban.proxy.ads import AdsHandler
-from tsujiban.proxy.guard import Authorize, GuardedServer, unlink_stale
+from tsujiban.proxy.connections import Connections, ended
+from tsujiban.proxy.guard import Authorize, GuardedServer, bind_private, unlink_stale
 from tsujiban.proxy.render import render
 from tsujiban.proxy.resource import Kind, Resource, Resources
+from tsujiban.proxy.table import Table
 
 
 class _Sidecar:
-    """One pod's socket and what is served on it."""
+    """One pod's socket, what is served on it, and what passes its proxy uninspected."""
 
-    def __init__(self, path: Path, ads: AdsHandler, server: GuardedServer) -> None:
+    def __init__(self, path: Path, events: Callable[[ProxyEvent], None]) -> None:
         self.path = path
-        self.ads = ads
-        self.server = server
+        self.ads: AdsHandler
+        self.server: GuardedServer
         self.rendered: Resources = {}
+        self.table: Table | None = None
         self.secrets: dict[str, Resource] = {}
+        self.pid = 0  # of the connected proxy
+        self.connections = Connections()
+        self._events = events
 
     def push(self, revision: int) -> None:
         self.ads.push({**self.rendered, Kind.SECRET: self.secrets}, revision)
+
+    def event(self, event: ProxyEvent) -> None:
+        if event.log == "tcp":
+            self.connections.note(event)
+        if not event.periodic:
+            self._events(event)
+
+    async def end_denied(self, endpoint_id: str) -> None:
+        """End the uninspected connections that policy does not allow any more."""
+        if self.table is None or not self.pid:
+            return
+        namespace = f"/proc/{self.pid}/ns/net"
+        for one, rules in self.connections.denied(self.table).items():
+            ends = (one.destination, names.INBOUND_PORT), (one.source, one.source_port)
+            await asyncio.to_thread(sockdiag.destroy, namespace, *ends)
+            self.connections.forget(one)
+            self._events(ended(endpoint_id, one, rules))
 
 
 class ProxyPost:
@@ -60,19 +82,19 @@ class ProxyPost:
         if endpoint_id in self._sidecars:
             raise ValueError(f"the sidecar of {endpoint_id} is served already")
 
-        def allowed(pid: int, peer: int) -> bool:
-            return peer == uid and (authorize is None or authorize(pid, peer))
+        sidecar = _Sidecar(socket_path, self._events)
 
-        ads = AdsHandler(self._move)
-        server = GuardedServer([ads, AccessLogHandler(endpoint_id, self._events)], allowed)
+        def allowed(pid: int, peer: int) -> bool:
+            welcome = peer == uid and (authorize is None or authorize(pid, peer))
+            if welcome:
+                sidecar.pid = pid
+            return welcome
+
+        sidecar.ads = AdsHandler(self._move)
+        log = AccessLogHandler(endpoint_id, sidecar.event)
+        sidecar.server = GuardedServer([sidecar.ads, log], allowed)
         await unlink_stale(str(socket_path))
-        before = os.umask(0o177)
-        try:
-            await server.start(path=str(socket_path))
-        finally:
-            os.umask(before)
-        os.chown(socket_path, uid, -1)
-        sidecar = _Sidecar(socket_path, ads, server)
+        await sidecar.server.start(sock=bind_private(str(socket_path), uid))
         sidecar.secrets = self._secrets.get(endpoint_id, {})
         self._sidecars[endpoint_id] = sidecar
         self._render(endpoint_id, sidecar)
@@ -125,7 +147,7 @@ class ProxyPost:
     def _render(self, endpoint_id: str, sidecar: _Sidecar) -> None:
         fresh: Resources = {}
         if endpoint_id in self._state.endpoints:
-            fresh = render(self._state, endpoint_id, self._pod_cidrs)
+            fresh, sidecar.table = render(self._state, endpoint_id, self._pod_cidrs)
         for kind, resources in fresh.items():
             old = sidecar.rendered.get(kind, {})
             for name, one in resources.items():
@@ -154,11 +176,21 @@ class ProxyPost:
 
     async def enforced(self, revision: int) -> tuple[str, ...]:
         """Wait until every connected sidecar has answered what `revision` means for it; what they
-        refused, as `endpoint: reason`. Empty: it is in force."""
+        refused, as `endpoint: reason`. Empty: it is in force, and uninspected connections that it
+        denies have been ended."""
         while not self._settled(revision):
             self._moved.clear()
             await self._moved.wait()
-        return self.problems()
+        return self.problems() + await self._end_denied()
+
+    async def _end_denied(self) -> tuple[str, ...]:
+        problems: list[str] = []
+        for endpoint_id, sidecar in list(self._sidecars.items()):
+            try:
+                await sidecar.end_denied(endpoint_id)
+            except OSError as error:
+                problems.append(f"{endpoint_id}: a denied connection may be open still: {error}")
+        return tuple(problems)
 
     def problems(self) -> tuple[str, ...]:
         """What connected sidecars have refused, as `endpoint: reason`."""

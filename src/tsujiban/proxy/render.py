@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from tsujiban.policy.program import NodeState
 from tsujiban.proxy import clusters, inbound, names, outbound, table
 from tsujiban.proxy.resource import Resources, collect
 
 
-def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str]) -> Resources:
+class Rendered(NamedTuple):
+    """What one sidecar is given, and the table of who may come in, for what is open already."""
+
+    resources: Resources
+    ingress: table.Table
+
+
+def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str]) -> Rendered:
     """All resources of an endpoint, but its secrets.
 
     Raises KeyError when the state holds no such endpoint: there is nothing to enforce then, and
@@ -19,7 +27,7 @@ def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str]) -> Reso
     networks = tuple(pod_cidrs)
     incoming = table.ingress(state, endpoint)
     outgoing = table.egress(state, endpoint, networks)
-    return collect(
+    resources = collect(
         [
             clusters.app(),
             clusters.passthrough(),
@@ -30,3 +38,4 @@ def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str]) -> Reso
             *outbound.resources(state, endpoint, outgoing, networks),
         ]
     )
+    return Rendered(resources, incoming)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tsujiban.policy.addresses import contains
+from tsujiban.policy.addresses import contains, span
 from tsujiban.policy.program import (
     AddressSet,
     Direction,
@@ -48,6 +48,20 @@ class Table(Frozen, frozen=True):
 
     rows: dict[str, tuple[Row, ...]]
     rest: dict[int, tuple[Interval, ...]]  # by IP version
+
+    def find(self, identity: str, address: str, port: int) -> Decision | None:
+        """The decision for one flow, as Envoy looks it up. None: the identity, which is proven,
+        does not own the address."""
+        best: tuple[int, tuple[Interval, ...]] | None = None
+        for row in self.rows.get(identity, ()):
+            for prefix in row.cell.prefixes:
+                _, first, last = span(prefix)
+                if contains(prefix, address) and (best is None or last - first < best[0]):
+                    best = (last - first, row.intervals)
+        if best is None and identity:
+            return None
+        intervals = best[1] if best is not None else self.rest[span(address)[0]]
+        return next(one.decision for one in intervals if one.first <= port <= one.last)
 
 
 class _Compiler:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address, ip_network
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -219,15 +218,9 @@ def worlds(draw: st.DrawFn, authorization: bool) -> NodeState:
 
 
 def find(table: Table, identity: str, address: str, port: int) -> Decision:
-    """What Envoy's trie and port map would find."""
-    best = None
-    for row in table.rows.get(identity, ()):
-        for prefix in row.cell.prefixes:
-            net = ip_network(prefix)
-            if ip_address(address) in net and (best is None or net.prefixlen > best[0]):
-                best = (net.prefixlen, row.intervals)
-    intervals = best[1] if best is not None else table.rest[4]
-    return next(one.decision for one in intervals if one.first <= port <= one.last)
+    decision = table.find(identity, address, port)
+    assert decision is not None
+    return decision
 
 
 def holds(test: Predicate, headers: dict[str, str], source_port: int) -> bool:

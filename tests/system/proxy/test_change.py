@@ -132,3 +132,32 @@ def test_a_killed_sidecar_passes_nothing_until_it_is_back(bed: Bed) -> None:
     assert reads(customer, web.address, 80) == 0
     customer.start_envoy()
     until("the sidecar is back", lambda: reads(customer, web.address, 80) == 200)
+
+
+def test_a_change_ends_the_uninspected_connections_that_it_denies_and_no_other(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    other = bed.pod("other")
+    served = Greeter()
+    for port in (9000, 9001):
+        web.listen(port, served)
+    bed.update(**allow(customer, other, ports=(9000, 9001)))
+    bed.settle()
+    leaving = ping(customer, web.address, 9000)
+    staying = ping(other, web.address, 9000)
+    for pod in (customer, other):
+        bed.seen(log="tcp", final=False, peer=pod.identity)
+
+    assert bed.update(**allow(other, ports=(9000, 9001))) == ()
+    until("the denied connection is closed", lambda: leaving.broken)
+    event = bed.seen(log="ended")
+    assert (event.peer, event.rules) == (customer.identity, ("_tier/default/ingress/default",))
+    before = staying.count
+    until("the allowed one goes on", partial(staying.beyond, before + 20))
+    assert staying.stop() == ""
+
+    # Where only HTTP is allowed, plain bytes are not any more.
+    staying = ping(other, web.address, 9001)
+    bed.seen(log="tcp", final=False, destination_port=9001)
+    assert bed.update(**allow(other, ports=(9000, 9001), http=READS)) == ()
+    until("bytes are ended where HTTP is asked for", lambda: staying.broken)

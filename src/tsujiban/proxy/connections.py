@@ -1,0 +1,89 @@
+"""Uninspected connections that are open, so that a change of policy can end those it denies.
+
+A request is judged each time; a connection that passes as plain bytes was judged once. Envoy
+reports such a connection when it opens, every half minute (so that a restarted agent learns of
+it), and when it ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import msgspec
+
+from tsujiban.proxy import names
+from tsujiban.proxy.accesslog import ProxyEvent
+from tsujiban.proxy.decisions import Admission, Class, admit, holds_for_port
+from tsujiban.proxy.table import Table
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's connection to one port; several tunnelled connections may share it."""
+
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+    peer: str  # authenticated SPIFFE ID; "" for plaintext
+
+
+class Connections:
+    """The open uninspected connections of one endpoint."""
+
+    def __init__(self) -> None:
+        self._open: Counter[Connection] = Counter()
+
+    def note(self, event: ProxyEvent) -> None:
+        """Take an access log record of the log `tcp`."""
+        connection = Connection(
+            source=event.source,
+            source_port=event.source_port,
+            destination=event.destination,
+            destination_port=event.destination_port,
+            peer=event.peer,
+        )
+        if event.final:
+            self._open[connection] -= 1
+            if self._open[connection] <= 0:
+                del self._open[connection]
+        elif not event.periodic or connection not in self._open:
+            self._open[connection] += 1
+
+    def denied(self, table: Table) -> dict[Connection, tuple[str, ...]]:
+        """Open connections that `table` would not let pass uninspected, and by which rules."""
+        judged = ((one, refusal(table, one)) for one in self._open)
+        return {one: rules for one, rules in judged if rules is not None}
+
+    def forget(self, connection: Connection) -> None:
+        """It was ended."""
+        del self._open[connection]
+
+
+def refusal(table: Table, connection: Connection) -> tuple[str, ...] | None:
+    """The rules by which a connection may not pass uninspected; None if it may."""
+    decision = table.find(connection.peer, connection.source, connection.destination_port)
+    if decision is None:
+        return (names.IDENTITY_RULE,)
+    while not isinstance(seen := admit(decision), Admission):
+        held = holds_for_port(seen.test, connection.source_port)
+        decision = seen.then if held else seen.otherwise
+    return None if seen.kind is Class.TCP else seen.rules
+
+
+def ended(endpoint: str, connection: Connection, rules: tuple[str, ...]) -> ProxyEvent:
+    """The record of a connection that a change of policy has ended."""
+    return ProxyEvent(
+        time_ns=time.time_ns(),
+        endpoint=endpoint,
+        log="ended",
+        direction="ingress",
+        verdict="deny",
+        rules=rules,
+        source=connection.source,
+        source_port=connection.source_port,
+        destination=connection.destination,
+        destination_port=connection.destination_port,
+        peer=connection.peer,
+        detail="ended by a change of policy",
+    )

@@ -1,0 +1,54 @@
+"""End one TCP connection in another network namespace, and no other.
+
+Envoy has no way to close a connection by what it carries; the kernel closes a socket by its
+addresses (SOCK_DESTROY of linux/sock_diag.h), and Envoy does the rest as for any reset.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import struct
+
+from tsujiban.supervise.netns import call_in
+
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DESTROY = 21
+_REQUEST_AND_ACK = 0x1 | 0x4
+_ANY_STATE = 0xFFFFFFFF
+_NO_COOKIE = b"\xff" * 8
+_HEADER = struct.Struct("=IHHII")
+_GONE = {errno.ENOENT, errno.ESRCH}
+
+
+def request(local: tuple[str, int], remote: tuple[str, int]) -> bytes:
+    """The netlink message that destroys a TCP socket. Raises ValueError for bad addresses."""
+    near, far = ipaddress.ip_address(local[0]), ipaddress.ip_address(remote[0])
+    if near.version != far.version:
+        raise ValueError(f"{near} and {far} are of different IP versions")
+    family = socket.AF_INET if near.version == 4 else socket.AF_INET6
+    body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, _ANY_STATE)
+    body += struct.pack("!HH", local[1], remote[1])
+    body += near.packed.ljust(16, b"\0") + far.packed.ljust(16, b"\0")
+    body += struct.pack("=I", 0) + _NO_COOKIE
+    length = _HEADER.size + len(body)
+    return _HEADER.pack(length, _SOCK_DESTROY, _REQUEST_AND_ACK, 1, 0) + body
+
+
+def destroy(namespace: str, local: tuple[str, int], remote: tuple[str, int]) -> bool:
+    """Destroy the TCP socket with these ends in the network namespace at `namespace`; whether
+    there was one. Raises OSError, ValueError. Blocks."""
+    message = request(local, remote)
+
+    def work() -> bool:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as diag:
+            diag.settimeout(5)
+            diag.send(message)
+            code: int = -struct.unpack_from("=i", diag.recv(4096), _HEADER.size)[0]
+        if code and code not in _GONE:
+            raise OSError(code, f"cannot end a connection: {os.strerror(code)}")
+        return code == 0
+
+    return call_in(namespace, work)
