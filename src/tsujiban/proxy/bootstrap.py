@@ -11,6 +11,10 @@ from pathlib import Path
 from tsujiban.proxy import names
 from tsujiban.proxy.matchers import Json, typed
 
+# Envoy 1.40 ends a tunnel's stream with RST_STREAM(NO_ERROR) when the server's side has closed first,
+# takes that for a reset, and a reset of an internal listener's connection discards what the other
+# end has not read yet: the last answer of a server that closes (HTTP/1.0) would be lost.
+_RUNTIME: Json = {"envoy.reloadable_features.enable_send_rst_on_user_space_socket": False}
 _KEEPALIVE = {"connection_keepalive": {"interval": "10s", "timeout": "10s"}}
 
 
@@ -55,6 +59,7 @@ def bootstrap(node_id: str, socket_path: Path, admin_path: Path | None = None) -
             "cds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
             "lds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
         },
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
         "stats_config": {"stats_matcher": {"reject_all": True}},
         "bootstrap_extensions": [
             {
