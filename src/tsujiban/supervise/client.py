@@ -101,9 +101,12 @@ class SupervisorClient:
         """Start; a no-op when it is there with this specification. Raises Refused, SupervisorGone."""
         return _status(await self._ask("start", spec=spec.to_json(), replace=replace))
 
-    async def stop(self, name: str) -> None:
-        """Stop and forget; returns when the process and its group are gone. Unknown names are fine."""
-        await self._ask("stop", name=name)
+    async def stop(self, name: str, *, forget_log: bool = False) -> None:
+        """Stop and forget; returns when the process and its group are gone. Unknown names are fine.
+
+        With `forget_log` the process's log is removed too.
+        """
+        await self._ask("stop", name=name, forget_log=forget_log)
 
     async def kill(self, name: str, signal: int) -> None:
         """Send a signal to the process's group; the restart policy applies."""

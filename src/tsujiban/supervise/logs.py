@@ -43,6 +43,19 @@ def rotate(path: Path, limit: int = LIMIT) -> bool:
     return True
 
 
+def forget(path: Path, top: Path) -> None:
+    """Remove a log, its older part, and the directories below `top` that are empty then."""
+    for part in (path, path.with_name(path.name + ".1")):
+        part.unlink(missing_ok=True)
+    for parent in path.parents:
+        if top not in parent.parents:
+            return
+        try:
+            parent.rmdir()
+        except OSError:  # not empty
+            return
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 

@@ -123,7 +123,7 @@ class _Connection:
                 ProcessSpec.from_json(message.get("spec")), replace=message.get("replace") is True
             )
         if operation == "stop":
-            return await supervisor.stop(_text(message, "name"))
+            return await supervisor.stop(_text(message, "name"), forget_log=message.get("forget_log") is True)
         if operation == "kill":
             number = message.get("signal")
             if not isinstance(number, int) or not 0 < number < 65:

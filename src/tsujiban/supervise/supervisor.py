@@ -86,8 +86,11 @@ class Supervisor:
         self._launch(process)
         return self.status(spec.name)
 
-    async def stop(self, name: str) -> None:
-        """Stop a process and forget it: stop signal, `grace`, SIGKILL; a no-op for an unknown name."""
+    async def stop(self, name: str, forget_log: bool = False) -> None:
+        """Stop a process and forget it: stop signal, `grace`, SIGKILL; a no-op for an unknown name.
+
+        With `forget_log` its log goes too.
+        """
         process = self._processes.get(name)
         if process is None:
             return
@@ -105,6 +108,8 @@ class Supervisor:
         if self._processes.get(name) is process:
             process.close_listeners()
             del self._processes[name]
+            if forget_log:
+                logs.forget(process.log, self._run_dir)
             self._changed("removed", process)
 
     async def _wait_end(self, process: Process, ended: asyncio.Event) -> None:

@@ -66,3 +66,18 @@ def test_follow_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
     assert next(stream) == b""
     path.write_bytes(b"a\n")
     assert next(stream) == b"a\n"
+
+
+def test_forgetting_removes_empty_directories_below_the_top_only(tmp_path: Path) -> None:
+    top = tmp_path / "run"
+    log = top / "logs" / "a" / "b.log"
+    log.parent.mkdir(parents=True)
+    other = top / "logs" / "c.log"
+    for path in (log, log.with_name("b.log.1"), other):
+        path.write_text("x")
+    logs.forget(log, top)
+    assert [path.name for path in (top / "logs").iterdir()] == ["c.log"]
+    logs.forget(other, top)
+    logs.forget(other, top)
+    assert list(top.iterdir()) == []
+    assert top.exists()

@@ -155,3 +155,13 @@ def test_unknown_names(tmp_path: Path) -> None:
             supervisor.status("nobody")
 
     _run(tmp_path, body)
+
+
+def test_a_log_stays_unless_it_is_to_be_forgotten(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        for forget in (False, True):
+            await supervisor.start(_spec("a/b", "sleep", "1000"))
+            await supervisor.stop("a/b", forget_log=forget)
+            assert log_path(tmp_path, "a/b").exists() is not forget
+
+    _run(tmp_path, body)
