@@ -13,6 +13,7 @@ import ctypes
 import ctypes.util
 import functools
 import json
+import os
 import re
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -90,6 +91,7 @@ def _library(name: str = LIBRARY) -> ctypes.CDLL:
     library.nft_ctx_output_set_flags.argtypes = [context, ctypes.c_uint]
     library.nft_ctx_output_set_flags.restype = None
     library.nft_run_cmd_from_buffer.argtypes = [context, ctypes.c_char_p]
+    library.nft_run_cmd_from_filename.argtypes = [context, ctypes.c_char_p]
     return library
 
 
@@ -153,5 +155,19 @@ class Nft:
         if failed:
             if _DENIED in errors:
                 raise NftError("nftables: operation not permitted: run as root, or with CAP_NET_ADMIN")
-            raise TransactionError(problems_of(errors, command), errors)
+            raise TransactionError(self._problems(command), errors)
         return output
+
+    def _problems(self, command: str) -> tuple[Problem, ...]:
+        """What is wrong with `command`, with positions: nft gives them for files only."""
+        descriptor = os.memfd_create("transaction")
+        try:
+            with os.fdopen(os.dup(descriptor), "w") as file:
+                file.write(command)
+            self._lib.nft_ctx_set_dry_run(self._context, True)
+            self._lib.nft_run_cmd_from_filename(self._context, f"/proc/self/fd/{descriptor}".encode())
+            errors = self._lib.nft_ctx_get_error_buffer(self._context) or b""
+        finally:
+            self._lib.nft_ctx_set_dry_run(self._context, False)
+            os.close(descriptor)
+        return problems_of(errors.decode(errors="replace"), command)

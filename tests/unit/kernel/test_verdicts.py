@@ -1,0 +1,75 @@
+from tsujiban.kernel.names import digest, name
+from tsujiban.kernel.table import Table
+from tsujiban.kernel.verdicts import Letter, Logging, RuleKey, Verdicts
+from tsujiban.policy.program import Direction
+
+
+def chain_of(table: Table, statement: str) -> tuple[str, ...]:
+    return table.chains[statement.split()[1]].rules
+
+
+def test_a_deny_counts_logs_and_drops() -> None:
+    table = Table("t")
+    verdicts = Verdicts(table, Logging(group=9, rate=10, burst=20))
+    statement = verdicts.goto(Letter.DENY, Direction.INGRESS, "default/p/ingress/0")
+    counter = name("count", "D", "ingress", "default/p/ingress/0")
+    assert statement.startswith("goto ")
+    assert chain_of(table, statement) == (
+        f'counter name "{counter}"',
+        "limit rate 10/second burst 20 packets "
+        'log prefix "D|ingress|default/p/ingress/0" group 9 snaplen 128',
+        "drop",
+    )
+    assert table.counters == {counter: "default/p/ingress/0"}
+    assert verdicts.keys == {counter: RuleKey(Letter.DENY, Direction.INGRESS, "default/p/ingress/0")}
+
+
+def test_each_verdict_ends_as_it_must() -> None:
+    table = Table("t")
+    verdicts = Verdicts(table, Logging())
+    ends = {letter: chain_of(table, verdicts.goto(letter, Direction.EGRESS, "r"))[-1] for letter in Letter}
+    assert ends == {
+        Letter.ALLOW: "accept",
+        Letter.DENY: "drop",
+        Letter.NEXT: "meta mark set meta mark | 0x40000000 return",
+        Letter.LOG: "return",
+        Letter.STAGED_ALLOW: "return",
+        Letter.STAGED_DENY: "return",
+        Letter.STAGED_NEXT: "return",
+    }
+
+
+def test_a_log_rule_goes_on() -> None:
+    table = Table("t")
+    assert Verdicts(table, Logging()).goto(Letter.LOG, Direction.EGRESS, "r").startswith("jump ")
+
+
+def test_one_rule_has_one_chain() -> None:
+    table = Table("t")
+    verdicts = Verdicts(table, Logging())
+    assert verdicts.goto(Letter.DENY, Direction.EGRESS, "r") == verdicts.goto(
+        Letter.DENY, Direction.EGRESS, "r"
+    )
+    assert verdicts.goto(Letter.DENY, Direction.INGRESS, "r") != verdicts.goto(
+        Letter.DENY, Direction.EGRESS, "r"
+    )
+
+
+def test_long_ids_are_mapped_back() -> None:
+    table = Table("t")
+    verdicts = Verdicts(table, Logging())
+    long = "default/" + "x" * 120
+    log = chain_of(table, verdicts.goto(Letter.DENY, Direction.EGRESS, long))[1]
+    stand_in = "#" + digest(long)
+    assert f'"D|egress|{stand_in}"' in log
+    assert verdicts.long_ids == {stand_in: long}
+    longest = "x" * (127 - len("D|egress|"))
+    verdicts.goto(Letter.DENY, Direction.EGRESS, longest)
+    assert len(verdicts.long_ids) == 1
+
+
+def test_allowed_connections_need_not_be_logged() -> None:
+    table = Table("t")
+    verdicts = Verdicts(table, Logging(allowed=False))
+    assert len(chain_of(table, verdicts.goto(Letter.ALLOW, Direction.EGRESS, "r"))) == 2
+    assert len(chain_of(table, verdicts.goto(Letter.DENY, Direction.EGRESS, "r"))) == 3
