@@ -92,7 +92,7 @@ async def together(store: Store, objects: Sequence[LoadedObject]) -> list[Findin
     if any(found.kind.group == CALICO for found in judged):
         tiers = [item.key.name for item in (await store.list(CALICO, "tiers")).items]
     others = await _of_one_priority_order(store, judged)
-    return errors(crosscheck([*others, *objects], tiers=tiers))
+    return crosscheck([*others, *objects], tiers=tiers, warnings=False)
 
 
 async def _of_one_priority_order(store: Store, objects: Sequence[LoadedObject]) -> list[LoadedObject]:

@@ -118,6 +118,10 @@ async def serve(app: Starlette, context: ssl.SSLContext, sockets: Sequence[socke
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ssl_context_factory=lambda _config, _default: context,
     )
+    for listener in sockets:
+        if listener.family in (socket.AF_INET, socket.AF_INET6):
+            # accepted connections inherit it; asyncio sets it only on sockets whose `proto` says TCP
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = _Server(config)
     serving = asyncio.create_task(server.serve(list(sockets)))
     try:

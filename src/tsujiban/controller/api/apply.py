@@ -20,7 +20,7 @@ from tsujiban.controller.api.target import Target, name_problem
 from tsujiban.resources import load
 from tsujiban.resources.findings import Finding, errors
 from tsujiban.resources.load import LoadedObject
-from tsujiban.resources.registry import Kind
+from tsujiban.resources.registry import Kind, UnknownKind, kind_for
 from tsujiban.store import metadata
 from tsujiban.store.protocol import (
     AlreadyExists,
@@ -122,7 +122,10 @@ async def apply(store: Store, request: ApplyRequest) -> Applied:
     """
     if len(request.objects) > MAX_OBJECTS:
         raise bad_request(f"{len(request.objects)} objects; at most {MAX_OBJECTS} can be applied together")
-    items = _judge(request.objects)
+    items, findings = _judge(request.objects)
+    if findings:
+        readable = [*(item.loaded for item in items), *_readable(request.objects, items)]
+        _refuse([*findings, *await admission.together(store, readable)])
     for _ in range(ATTEMPTS):
         try:
             return await _attempt(store, items, dry_run=request.dry_run)
@@ -131,8 +134,8 @@ async def apply(store: Store, request: ApplyRequest) -> Applied:
     raise ApiError(409, "Conflict", "others change the same objects all the time; nothing was changed")
 
 
-def _judge(objects: Sequence[Any]) -> list[_Item]:
-    """Each object by itself, and all of them beside each other."""
+def _judge(objects: Sequence[Any]) -> tuple[list[_Item], list[Finding]]:
+    """Each object by itself: those that can be read without an error, and all errors."""
     findings: list[Finding] = []
     items: list[_Item] = []
     for raw in objects:
@@ -144,8 +147,22 @@ def _judge(objects: Sequence[Any]) -> list[_Item]:
             if problem:
                 findings.append(item.finding("invalid-name", problem, "metadata.name"))
             items.append(item)
-    _refuse(findings)
-    return items
+    return items, findings
+
+
+def _readable(objects: Sequence[Any], items: Sequence[_Item]) -> list[LoadedObject]:
+    """The objects that have errors but can be read: what is wrong beside the others is told as well."""
+    fine = {id(item.loaded.raw) for item in items}
+    found = []
+    for raw in objects:
+        if id(raw) in fine or not isinstance(raw, dict):
+            continue
+        try:
+            kind = kind_for(str(raw.get("apiVersion")), str(raw.get("kind")))
+            found.append(LoadedObject(kind, load.decode(raw), raw))
+        except (UnknownKind, msgspec.ValidationError):
+            continue  # its own error says so already
+    return found
 
 
 async def _attempt(store: Store, items: Sequence[_Item], *, dry_run: bool) -> Applied:

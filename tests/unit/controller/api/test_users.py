@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from starlette.requests import HTTPConnection
+
+from tsujiban.controller.api.errors import ApiError
+from tsujiban.controller.api.peer import PEER_CERTIFICATE
+from tsujiban.controller.api.users import Authenticator, User
+from tsujiban.identity.ca import CertificateAuthority
+from tsujiban.identity.keys import create_csr, create_spiffe_csr, new_key
+
+pytestmark = pytest.mark.anyio
+
+DOMAIN = "cluster.local"
+
+
+def connection(chain_pem: str = "", authorization: str = "") -> HTTPConnection:
+    scope: dict[str, Any] = {"type": "http", "headers": [(b"authorization", authorization.encode())]}
+    if chain_pem:
+        der = x509.load_pem_x509_certificate(chain_pem.encode()).public_bytes(Encoding.DER)
+        scope["extensions"] = {PEER_CERTIFICATE: {"der": der}}
+    return HTTPConnection(scope)
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> CertificateAuthority:
+    return CertificateAuthority.create(tmp_path / "ca", DOMAIN)
+
+
+async def review(token: str) -> User | None:
+    return User("robot", ("g",)) if token == "good" else None  # noqa: S105
+
+
+async def refused(authenticator: Authenticator, found: HTTPConnection) -> str:
+    with pytest.raises(ApiError) as error:
+        await authenticator.user(found)
+    assert error.value.code == 401
+    return error.value.message
+
+
+async def test_users_have_name_and_groups(ca: CertificateAuthority) -> None:
+    chain = ca.sign_admin(create_csr(new_key(), []), "ann", ("a", "b"))
+    user = await Authenticator(DOMAIN).user(connection(chain))
+    assert user == User("ann", ("a", "b"))
+    assert user.node == ""
+
+
+async def test_nodes_are_known_by_their_identity(ca: CertificateAuthority) -> None:
+    chain = ca.sign_node(create_spiffe_csr(new_key(), f"spiffe://{DOMAIN}/node/n1"), "n1")
+    user = await Authenticator(DOMAIN).user(connection(chain))
+    assert (user.name, user.groups, user.node) == ("system:node:n1", ("system:nodes",), "n1")
+    await refused(Authenticator("other.domain"), connection(chain))
+
+
+async def test_no_user_certificate_can_claim_to_be_a_node(ca: CertificateAuthority) -> None:
+    chain = ca.sign_admin(create_csr(new_key(), []), "system:node:n1", ("system:nodes", "system:masters"))
+    await refused(Authenticator(DOMAIN), connection(chain))
+
+
+async def test_workloads_and_servers_are_nobody(ca: CertificateAuthority) -> None:
+    spiffe_id = f"spiffe://{DOMAIN}/ns/default/sa/node"
+    await refused(
+        Authenticator(DOMAIN),
+        connection(ca.sign_workload(create_spiffe_csr(new_key(), spiffe_id), spiffe_id)),
+    )
+    await refused(Authenticator(DOMAIN), connection(ca.sign_server(create_csr(new_key(), []), ["x"], [])))
+
+
+async def test_a_bad_certificate_is_not_mended_by_a_good_token(ca: CertificateAuthority) -> None:
+    chain = ca.sign_server(create_csr(new_key(), []), ["x"], [])
+    await refused(Authenticator(DOMAIN, review), connection(chain, "Bearer good"))
+
+
+async def test_tokens() -> None:
+    authenticator = Authenticator(DOMAIN, review)
+    assert (await authenticator.user(connection("", "bearer good"))).name == "robot"
+    for header in ("", "Bearer", "Bearer ", "Bearer bad", "Basic good", "good"):
+        await refused(authenticator, connection("", header))
+    await refused(Authenticator(DOMAIN), connection("", "Bearer good"))

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tsujiban.controller.api import watches
+from tsujiban.controller.api.tables import Representation
+from tsujiban.controller.api.target import Target
+from tsujiban.resources.registry import resolve
+from tsujiban.store.protocol import Compacted, Event, EventType, Key, Stored
+
+pytestmark = pytest.mark.anyio
+
+
+def options(**changes: Any) -> watches.Options:
+    target = Target(kind=resolve("tiers"), api_version=changes.pop("version", "projectcalico.org/v3"))
+    defaults: dict[str, Any] = {
+        "target": target,
+        "predicate": None,
+        "representation": Representation(),
+        "bookmarks": False,
+        "initial_end": False,
+        "deadline": 100.0,
+    }
+    return watches.Options(**(defaults | changes))
+
+
+def stored(revision: int = 1) -> Stored:
+    value = b'{"apiVersion":"projectcalico.org/v3","metadata":{"name":"t","resourceVersion":"%d"}}' % revision
+    return Stored(Key("projectcalico.org", "tiers", "", "t"), value, revision)
+
+
+def test_bytes_are_passed_on_as_they_are_stored() -> None:
+    line = watches.Encoder(options()).changes([Event(EventType.ADDED, stored())])
+    assert line == b'{"type":"ADDED","object":%s}\n' % stored().value
+
+
+def test_another_version_is_converted() -> None:
+    encoder = watches.Encoder(options(version="crd.projectcalico.org/v1"))
+    line = encoder.changes([Event(EventType.DELETED, stored(), stored().value)])
+    assert json.loads(line)["object"]["apiVersion"] == "crd.projectcalico.org/v1"
+    assert json.loads(line)["type"] == "DELETED"
+
+
+class Script:
+    """A watch that hands out what the test says."""
+
+    def __init__(self, *batches: Sequence[Event] | Compacted) -> None:
+        self._batches = list(batches)
+        self.revision = 5
+        self.closed = False
+
+    async def next(self, timeout: float | None = None) -> Sequence[Event]:  # noqa: ASYNC109 - as Watch.next
+        batch = self._batches.pop(0)
+        if isinstance(batch, Compacted):
+            raise batch
+        return batch
+
+    def __aiter__(self) -> Any:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def lines(
+    script: Script, chosen: watches.Options, initial: Sequence[Stored] = ()
+) -> list[dict[str, Any]]:
+    found = [chunk async for chunk in watches.lines(chosen, initial, script, lambda: 0.0)]
+    return [json.loads(line) for chunk in found for line in chunk.splitlines()]
+
+
+async def test_too_slow_ends_with_an_error_event() -> None:
+    script = Script([Event(EventType.ADDED, stored())], Compacted(1, 9))
+    found = await lines(script, options())
+    assert [event["type"] for event in found] == ["ADDED", "ERROR"]
+    assert found[1]["object"]["code"] == 410
+    assert script.closed
+
+
+async def test_bookmarks_come_only_to_those_who_ask() -> None:
+    silent = await lines(Script([], Compacted(1, 9)), options())
+    assert [event["type"] for event in silent] == ["ERROR"]
+    asked = await lines(Script([], Compacted(1, 9)), options(bookmarks=True))
+    assert asked[0]["type"] == "BOOKMARK"
+    assert asked[0]["object"]["metadata"]["resourceVersion"] == "5"
+    assert asked[0]["object"]["kind"] == "Tier"
+
+
+async def test_initial_events_come_first() -> None:
+    found = await lines(Script(Compacted(1, 9)), options(initial_end=True), [stored()])
+    assert [event["type"] for event in found] == ["ADDED", "BOOKMARK", "ERROR"]
