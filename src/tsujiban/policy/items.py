@@ -7,7 +7,8 @@ look inherited (`pcns.`, `pcsa.`, the three facts) are dropped, never believed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from tsujiban.policy import predicates
 from tsujiban.policy.addresses import canonical, stand_in
@@ -156,7 +157,7 @@ def _workload(
         labels[prefix + CALICO_NAME] = account
         for key, value in around.accounts.get((namespace, account), {}).items():
             labels[prefix + key] = value
-    addresses = tuple(canonical(address) for address in given)
+    addresses = _addresses(given)
     if not addresses and around.offline:
         addresses = (stand_in(endpoint),)
     identity = ""
@@ -187,7 +188,7 @@ def host_endpoint_item(host: calico.HostEndpoint, around: Surroundings) -> Item:
     for profile in spec.profiles:
         for key, value in around.profiles.get(profile, {}).items():
             labels.setdefault(key, value)
-    addresses = tuple(canonical(address) for address in spec.expected_ips)
+    addresses = _addresses(spec.expected_ips)
     if not addresses and around.offline:
         addresses = (stand_in(endpoint),)
     return Item(
@@ -230,7 +231,16 @@ def node_addresses(node: Node) -> tuple[str, ...]:
     if node.status is None:
         return ()
     wanted = ("InternalIP", "ExternalIP")
-    return tuple(canonical(a.address) for a in node.status.addresses if a.type in wanted and a.address)
+    return _addresses(a.address for a in node.status.addresses if a.type in wanted)
+
+
+def _addresses(given: Iterable[str]) -> tuple[str, ...]:
+    """Addresses that a status reports; what is none makes nobody a member of anything."""
+    found: list[str] = []
+    for address in given:
+        with suppress(ValueError):
+            found.append(canonical(address))
+    return tuple(found)
 
 
 def _own(labels: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,92 @@
+"""What must be true of every verdict, in random worlds of all dialects."""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from tests.support.worlds import Json, WorldMaker, pod_names, worlds
+
+from tsujiban.cli.verdict import FlowLine, flow_of
+from tsujiban.policy.bulk import BulkEvaluator
+from tsujiban.policy.explain import explain
+from tsujiban.policy.flow import Flow, Post
+from tsujiban.policy.offline import End, OfflineWorld
+from tsujiban.policy.program import Action
+from tsujiban.resources.load import LoadedObject, decode
+from tsujiban.resources.registry import kind_for
+
+QUICK = settings(
+    max_examples=60,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a world takes minutes
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+LONG = int(os.environ.get("TSUJIBAN_WORLDS", "0"))
+"""How many worlds the long run judges, e.g. 20000."""
+
+
+def world_of(raws: list[Json], *, strict: bool = False) -> OfflineWorld:
+    objects = [LoadedObject(kind_for(r["apiVersion"], r["kind"]), decode(r), r) for r in raws]
+    return OfflineWorld(objects, strict=strict)
+
+
+def flow_in(world: OfflineWorld, line: Json) -> tuple[End, End, Flow]:
+    asked = msgspec.convert(line, FlowLine)
+    source, destination = world.end(asked.src), world.end(asked.dst)
+    return source, destination, flow_of(world, asked, source, destination)
+
+
+def check_world(maker: WorldMaker, flows: int) -> None:
+    raws = maker.objects()
+    strict = maker.chance(0.5)
+    world = world_of(raws, strict=strict)
+    bulk = BulkEvaluator(world.world)
+    shuffled = [*raws]
+    maker.random.shuffle(shuffled)
+    other = world_of(shuffled, strict=strict)
+    names = pod_names(raws)
+    for _ in range(flows):
+        source, destination, flow = flow_in(world, maker.flow(names))
+        verdict = world.evaluate(flow)
+        assert bulk(flow) == verdict
+        assert other.evaluate(flow) == verdict, "the order of objects does not matter"
+        check_verdict(world, source, destination, flow)
+
+
+def check_verdict(world: OfflineWorld, source: End, destination: End, flow: Flow) -> None:
+    verdict = world.evaluate(flow)
+    kernel, proxy = world.evaluate(flow, Post.KERNEL), world.evaluate(flow, Post.PROXY)
+    allowed = verdict.verdict is Action.ALLOW
+    assert allowed == (kernel.verdict is Action.ALLOW and proxy.verdict is Action.ALLOW)
+    assert all(layer.rule for layer in verdict.layers if layer.verdict is Action.DENY), "a denial has a name"
+    assert bool(verdict.decided_by) or allowed
+    clauses = {
+        name: getattr(flow, name)
+        for name in ("protocol", "source_port", "icmp_type", "icmp_code", "http", "peer")
+    }
+    if flow.source_endpoint != flow.destination_endpoint or not flow.source_endpoint:
+        told = explain(world, source, destination, port=flow.port, clauses=clauses)
+        assert told.verdict == str(verdict.verdict)
+        for layer in told.layers:
+            if layer.tiers and layer.layer in ("ingress", "egress"):
+                last = layer.tiers[-1]
+                assert (last.outcome, last.rule) == (layer.verdict, layer.rule), (
+                    "the story ends as the verdict"
+                )
+
+
+@QUICK
+@given(worlds())
+def test_verdicts_of_random_worlds(maker: WorldMaker) -> None:
+    check_world(maker, flows=8)
+
+
+@pytest.mark.timeout(7200)
+def test_many_worlds() -> None:
+    for seed in range(max(150, LONG)):
+        check_world(WorldMaker(Random(seed), size=3), flows=30)

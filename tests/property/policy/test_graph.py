@@ -1,0 +1,116 @@
+"""The incremental graph ends where computing from scratch ends, whatever the way there."""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from tests.support.worlds import NODES, Json, WorldMaker, worlds
+
+from tsujiban.policy.graph import Change, PolicyGraph, key_of
+from tsujiban.policy.program import NodeState
+from tsujiban.resources.load import LoadedObject, decode
+from tsujiban.resources.registry import kind_for
+
+QUICK = settings(
+    max_examples=60,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a world takes minutes
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+LONG = int(os.environ.get("TSUJIBAN_WORLDS", "0"))
+"""How many worlds the long run judges, e.g. 20000."""
+
+
+def changes_of(objects: list[Json]) -> list[Change]:
+    found: list[Change] = []
+    for raw in objects:
+        kind = kind_for(raw["apiVersion"], raw["kind"])
+        loaded = LoadedObject(kind, decode(raw), raw)
+        found.append((key_of(loaded.object), loaded))
+    return found
+
+
+def wandering(random: Random, final: list[Change], detour: list[Change]) -> list[list[Change]]:
+    """Batches that end in `final`: objects come late, change on the way, go and come again."""
+    keys = {key for key, _ in final}
+    steps: list[Change] = []
+    for key, value in detour:
+        steps.append((key, value))
+        if key not in keys:
+            steps.append((key, None))
+    settled = [*final]
+    random.shuffle(settled)
+    early = random.sample(final, len(final) // 2)
+    steps = early + [step for step in steps if random.random() < 0.8]
+    gone = {key for key, value in steps if value is not None and key not in keys}
+    steps += [(key, None) for key in sorted(gone)]
+    steps += [change for change in early if random.random() < 0.3]
+    steps += settled
+    batches: list[list[Change]] = []
+    while steps:
+        size = random.randint(1, 6)
+        batches.append(steps[:size])
+        steps = steps[size:]
+    return batches
+
+
+def check_world(maker: WorldMaker, *, offline: bool) -> None:
+    final = changes_of(maker.objects())
+    scratch = PolicyGraph(offline=offline)
+    scratch.apply(final)
+    wandered = PolicyGraph(offline=offline)
+    nodes = {node: NodeState() for node in NODES}
+    for revision, batch in enumerate(wandering(maker.random, final, changes_of(maker.objects())), 1):
+        told = wandered.apply(batch)
+        heard = [node for node in nodes if maker.random.random() < 0.7]  # others hear of it later
+        for node in heard:
+            state = nodes[node]
+            delta = wandered.delta(node, revision)
+            if delta is not None:
+                state.apply(delta)
+        if not told:
+            assert all(wandered.delta(node, revision) is None for node in heard)
+    for node, state in nodes.items():
+        delta = wandered.delta(node, 1_000_000)
+        if delta is not None:
+            state.apply(delta)
+        wanted = NodeState()
+        wanted.apply(scratch.snapshot(node, state.revision))
+        assert state == wanted
+        assert wandered.delta(node, 1_000_001) is None
+    assert wandered.state() == scratch.state()
+    assert not wandered.apply(final)
+
+
+@QUICK
+@given(worlds())
+def test_any_way_leads_to_the_same_state(maker: WorldMaker) -> None:
+    check_world(maker, offline=False)
+
+
+@pytest.mark.timeout(7200)
+def test_many_worlds() -> None:
+    for seed in range(max(60, LONG)):
+        check_world(WorldMaker(Random(seed), size=4), offline=bool(seed % 2))
+
+
+def test_removing_everything_leaves_nothing() -> None:
+    for seed in range(40):
+        maker = WorldMaker(Random(seed))
+        changes = changes_of(maker.objects())
+        graph = PolicyGraph()
+        graph.apply(changes)
+        for node in NODES:
+            graph.snapshot(node, 1)
+        backwards = [(key, None) for key, _ in changes]
+        maker.random.shuffle(backwards)
+        graph.apply(backwards)
+        assert graph.state() == NodeState()
+        for node in NODES:
+            state = NodeState()
+            state.apply(graph.snapshot(node, 2))
+            assert state == NodeState(revision=2)
