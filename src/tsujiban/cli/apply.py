@@ -14,6 +14,7 @@ from tsujiban.cli.session import cluster_option, connect, namespace_option
 
 if TYPE_CHECKING:
     from tsujiban.local.client import ApiError
+    from tsujiban.resources.load import LoadedObject
 
 Json = dict[str, Any]
 
@@ -68,7 +69,7 @@ def apply(
         try:
             answer = client.apply(objects, dry_run=dry_run == "server")
         except ApiError as error:
-            raise refused(error, sources) from error
+            raise refused(error, loaded.objects, sources) from error
         if form:
             output.write(answer, form)
         else:
@@ -94,7 +95,7 @@ def show(answer: Json, *, dry_run: bool) -> None:
         click.echo(f"{result['kind'].lower()}/{result['name']} {result['action']}{suffix}")
 
 
-def refused(error: ApiError, sources: dict[str, bytes]) -> Failure:
+def refused(error: ApiError, objects: list[LoadedObject], sources: dict[str, bytes]) -> Failure:
     """The failure for a refusal, after its findings have been shown."""
     import msgspec
 
@@ -108,5 +109,5 @@ def refused(error: ApiError, sources: dict[str, bytes]) -> Failure:
     if not found:
         code = Exit.USAGE if error.http in (400, 422) else Exit.REFUSED
         return Failure(str(error), hint="Nothing was changed.", code=code)
-    findings.show(found, sources)
+    findings.show(findings.placed(found, objects), sources)
     return findings.refusal(len(only_errors(found)))

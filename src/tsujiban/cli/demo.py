@@ -92,21 +92,22 @@ def _with_verdicts(record: Record) -> dict[str, object]:
 
 def _around(cluster: str) -> str:
     """What to try in a cluster that was kept."""
-    option = "" if cluster == DEFAULT_CLUSTER else f" --cluster {cluster}"
     lines = [
         (
-            "look at the bank in a browser: http://127.0.0.1:8080",
             "port-forward deployment/visitor 8080:customer:8080",
+            "look at the bank: http://127.0.0.1:8080",
         ),
-        ("who is well", "status"),
-        ("what runs where", "get pods -A -o wide"),
-        ("what the posts decide, live", "flows -f"),
-        ("why a flow is denied", "explain customer database --port 2379 --method POST --path /v3/kv/put"),
-        ("be the attacker", "exec deployment/customer -- python3 -c '...'"),
-        ("end it", "down"),
+        ("status", "who is well"),
+        ("get pods -A -o wide", "what runs where"),
+        ("flows -f", "what the posts decide, live"),
+        ("explain customer database --port 2379 --method POST --path /v3/kv/put", "why a flow is denied"),
+        ("exec deployment/customer -- python3", "be the attacker"),
+        ("down", "end it"),
     ]
-    width = max(len(command) for _, command in lines) + len(option)
-    rows = [f"  tsujiban {(command + option):<{width}}  # {text}" for text, command in lines]
+    width = max(len(command) for command, _ in lines)
+    rows = [f"  tsujiban {command:<{width}}  # {text}" for command, text in lines]
+    if cluster != DEFAULT_CLUSTER:
+        rows.insert(0, f"  export TSUJIBAN_CLUSTER={cluster}")
     return "\n".join(["", "The bank is still open. Look around:", *rows])
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import click
+import msgspec
 
 from tsujiban.cli.errors import Exit, Failure
+from tsujiban.resources import positions
 from tsujiban.resources.findings import Finding, Severity
+from tsujiban.resources.load import LoadedObject
 
 MARGIN = 100  # characters of a source line that are shown
 
@@ -46,6 +49,19 @@ def show(findings: Iterable[Finding], sources: Mapping[str, bytes]) -> None:
     for finding in sorted(findings, key=lambda one: (one.file, one.line, one.column)):
         for line in render(finding, sources):
             click.echo(line, err=True)
+
+
+def placed(findings: Iterable[Finding], objects: Iterable[LoadedObject]) -> list[Finding]:
+    """The server's findings with the place in the files, as exact as the field that each is about."""
+    by_title = {one.title: one for one in objects}
+    found = []
+    for finding in findings:
+        one = by_title.get(finding.object)
+        if one is not None:
+            place = one.position(positions.parse(finding.field))
+            finding = msgspec.structs.replace(finding, file=one.file, line=place.line, column=place.column)
+        found.append(finding)
+    return found
 
 
 def refusal(count: int) -> Failure:

@@ -6,6 +6,7 @@ import pytest
 from tsujiban.cli import findings
 from tsujiban.cli.errors import Exit
 from tsujiban.resources.findings import Finding, Severity
+from tsujiban.resources.load import read
 
 SOURCE = {"a.yaml": b"kind: Pod\nspec:\n  colour: red\n"}
 FINDING = Finding(
@@ -46,6 +47,20 @@ def test_a_place_outside_of_the_file_shows_no_caret(line: int, column: int) -> N
 def test_control_characters_of_a_file_never_reach_the_terminal() -> None:
     finding = Finding(code="x", message="no", file="a.yaml", line=1, column=1)
     assert findings.source_line(finding, {"a.yaml": b"\x1b]0;owned\x07"}) == ""
+
+
+def test_what_the_server_finds_gets_its_exact_place() -> None:
+    text = (
+        b"apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata:\n  name: web\nspec:\n  tier: x\n"
+    )
+    loaded = read([("a.yaml", text)])
+    said = [
+        Finding(code="x", message="no", object="NetworkPolicy default/web", field="spec.tier"),
+        Finding(code="y", message="other", object="NetworkPolicy default/unknown"),
+    ]
+    first, second = findings.placed(said, loaded.objects)
+    assert (first.file, first.line, first.column) == ("a.yaml", 6, 3)
+    assert second == said[1]
 
 
 def test_refusal_counts() -> None:
