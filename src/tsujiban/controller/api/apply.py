@@ -122,9 +122,9 @@ async def apply(store: Store, request: ApplyRequest) -> Applied:
     """
     if len(request.objects) > MAX_OBJECTS:
         raise bad_request(f"{len(request.objects)} objects; at most {MAX_OBJECTS} can be applied together")
-    items, findings = _judge(request.objects)
+    items, faulty, findings = _judge(request.objects)
     if findings:
-        readable = [*(item.loaded for item in items), *_readable(request.objects, items)]
+        readable = [*(item.loaded for item in items), *faulty]
         _refuse([*findings, *await admission.together(store, readable)])
     for _ in range(ATTEMPTS):
         try:
@@ -134,10 +134,12 @@ async def apply(store: Store, request: ApplyRequest) -> Applied:
     raise ApiError(409, "Conflict", "others change the same objects all the time; nothing was changed")
 
 
-def _judge(objects: Sequence[Any]) -> tuple[list[_Item], list[Finding]]:
-    """Each object by itself: those that can be read without an error, and all errors."""
+def _judge(objects: Sequence[Any]) -> tuple[list[_Item], list[LoadedObject], list[Finding]]:
+    """Each object by itself: those without an error, the others as far as they can be read (what is
+    wrong with them beside the rest is told as well), and all errors."""
     findings: list[Finding] = []
     items: list[_Item] = []
+    faulty: list[LoadedObject] = []
     for raw in objects:
         loaded = load.check(raw)
         findings += errors(loaded.findings)
@@ -147,22 +149,18 @@ def _judge(objects: Sequence[Any]) -> tuple[list[_Item], list[Finding]]:
             if problem:
                 findings.append(item.finding("invalid-name", problem, "metadata.name"))
             items.append(item)
-    return items, findings
+        if not loaded.objects and isinstance(raw, dict):
+            faulty += _readable(raw)
+    return items, faulty, findings
 
 
-def _readable(objects: Sequence[Any], items: Sequence[_Item]) -> list[LoadedObject]:
-    """The objects that have errors but can be read: what is wrong beside the others is told as well."""
-    fine = {id(item.loaded.raw) for item in items}
-    found = []
-    for raw in objects:
-        if id(raw) in fine or not isinstance(raw, dict):
-            continue
-        try:
-            kind = kind_for(str(raw.get("apiVersion")), str(raw.get("kind")))
-            found.append(LoadedObject(kind, load.decode(raw), raw))
-        except (UnknownKind, msgspec.ValidationError):
-            continue  # its own error says so already
-    return found
+def _readable(raw: Json) -> list[LoadedObject]:
+    """An object that has the shape of its kind, whatever its values; [] when it has not."""
+    try:
+        kind = kind_for(str(raw.get("apiVersion")), str(raw.get("kind")))
+        return [LoadedObject(kind, load.decode(raw), raw)]
+    except (UnknownKind, msgspec.ValidationError):
+        return []
 
 
 async def _attempt(store: Store, items: Sequence[_Item], *, dry_run: bool) -> Applied:

@@ -1,0 +1,337 @@
+"""A cluster as a person meets it: up, run something, protect it, break parts of it, down, nothing left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tsujiban.local import leftovers
+from tsujiban.local.cluster import LocalCluster
+from tsujiban.local.down import down
+from tsujiban.local.enforced import wait_for
+from tsujiban.local.layout import Layout
+from tsujiban.local.preflight import PreflightError
+from tsujiban.local.up import up
+from tsujiban.local.waiting import until
+from tsujiban.resources.registry import resolve
+
+pytestmark = pytest.mark.system
+
+NAME = "systest"
+SECONDS = 30.0
+SERVER = (
+    "import http.server as h; h.ThreadingHTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"
+)
+
+
+def deployment(name: str, command: list[str], **pod: Any) -> dict[str, Any]:
+    container = {"name": "main", "image": "host", "command": command, **pod.pop("container", {})}
+    labels = {"app": name, **pod.pop("labels", {})}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "replicas": pod.pop("replicas", 1),
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container], **pod}},
+        },
+    }
+
+
+READY = {"readinessProbe": {"httpGet": {"path": "/", "port": 8080}}}
+OBJECTS: list[dict[str, Any]] = [
+    {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}
+    for name in ("web", "friend")
+]
+OBJECTS += [
+    deployment("web", ["python3", "-c", SERVER], serviceAccountName="web", replicas=2, container=READY),
+    deployment("friend", ["sleep", "infinity"], serviceAccountName="friend"),
+    deployment("stranger", ["sleep", "infinity"]),
+    deployment("outsider", ["sleep", "infinity"], labels={"tsujiban.io/mesh": "none"}),
+    {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    },
+]
+POLICY = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {
+        "selector": "app == 'web'",
+        "types": ["Ingress"],
+        "ingress": [
+            {
+                "action": "Allow",
+                "protocol": "TCP",
+                "source": {"serviceAccounts": {"names": ["friend"]}},
+                "destination": {"ports": [8080]},
+                "http": {"methods": ["GET"]},
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    down(NAME)
+    try:
+        made = up(NAME, 2, lambda _: None)
+        with made.client() as client:
+            client.apply(OBJECTS)
+            wait_for(client, OBJECTS, SECONDS)
+        # a Deployment is available a moment before every proxy has heard of it
+        assert until(lambda: get(made, "friend") == "200", SECONDS)
+        yield made
+    finally:
+        down(NAME)
+
+
+def pods(cluster: LocalCluster, app: str) -> list[dict[str, Any]]:
+    with cluster.client() as client:
+        found = client.list(resolve("pods"), "default", labels=f"app={app}")["items"]
+    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+
+def ready(pod: dict[str, Any]) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
+
+
+def run(cluster: LocalCluster, app: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    command = cluster.exec_command("default", pods(cluster, app)[0]["metadata"]["name"], "main", argv)
+    return subprocess.run(
+        command.argv, env=command.env, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def get(cluster: LocalCluster, app: str, *options: str) -> str:
+    """HTTP status of a request to the service, or curl's exit code when there was none."""
+    done = run(
+        cluster,
+        app,
+        "curl",
+        "-sS",
+        "-m",
+        "3",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        *options,
+        "http://web/",
+    )
+    return done.stdout if done.returncode == 0 else f"curl {done.returncode}"
+
+
+def flows(cluster: LocalCluster, **parameters: str) -> list[dict[str, Any]]:
+    with cluster.client() as client:
+        return list(client.flows(parameters=parameters))
+
+
+def healthy(cluster: LocalCluster) -> Callable[[], bool]:
+    def test() -> bool:
+        with cluster.client() as client:
+            return bool(client.status()["healthy"])
+
+    return test
+
+
+def test_pods_are_spread_and_each_has_its_own_address(cluster: LocalCluster) -> None:
+    found = pods(cluster, "web")
+    assert {pod["spec"]["nodeName"] for pod in found} == {"node-1", "node-2"}
+    assert len({pod["status"]["podIP"] for pod in found}) == 2
+
+
+def test_a_service_is_reached_by_its_name_over_mutual_tls(cluster: LocalCluster) -> None:
+    assert get(cluster, "friend") == "200"
+    address = pods(cluster, "friend")[0]["status"]["podIP"]
+
+    def recorded() -> bool:
+        return any(
+            flow["source"] == address
+            and flow["tls"] == "TLSv1.3"
+            and flow["peer"].endswith("/ns/default/sa/friend")
+            for flow in flows(cluster, post="proxy", verdict="allow")
+        )
+
+    assert until(recorded, SECONDS)
+
+
+def test_plaintext_from_outside_the_mesh_is_refused(cluster: LocalCluster) -> None:
+    assert get(cluster, "outsider").startswith("curl ")
+
+
+def test_policy_is_enforced_by_both_posts_once_it_says_so(cluster: LocalCluster) -> None:
+    assert get(cluster, "stranger") == "200"
+    with cluster.client() as client:
+        client.apply([POLICY])
+        waited = wait_for(client, [POLICY], SECONDS)
+    try:
+        assert waited.where == "2/2 nodes"
+        assert get(cluster, "friend") == "200"
+        assert get(cluster, "friend", "-X", "POST") == "403"
+        assert get(cluster, "stranger").startswith("curl ")
+        rule = "_tier/default/ingress/default"
+        stranger, friend = (pods(cluster, app)[0]["status"]["podIP"] for app in ("stranger", "friend"))
+
+        def cited() -> bool:
+            denied = {(f["post"], f["source"]) for f in flows(cluster, verdict="deny") if f["rule"] == rule}
+            return {("kernel", stranger), ("proxy", friend)} <= denied
+
+        assert until(cited, SECONDS)
+    finally:
+        with cluster.client() as client:
+            client.delete(resolve("networkpolicies.projectcalico.org"), "default", "web")
+    assert until(lambda: get(cluster, "stranger") == "200", SECONDS)
+
+
+def test_bad_manifests_are_refused_whole(cluster: LocalCluster) -> None:
+    from tsujiban.local.client import ApiError
+
+    good = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "good", "namespace": "default"},
+    }
+    bad = {**POLICY, "spec": {**POLICY["spec"], "tier": "nowhere", "selector": "app =="}}  # type: ignore[dict-item]
+    with cluster.client() as client:
+        with pytest.raises(ApiError) as refused:
+            client.apply([good, bad])
+        assert not client.exists(resolve("sa"), "default", "good")
+        assert not client.exists(resolve("networkpolicies.projectcalico.org"), "default", "web")
+    text = str(refused.value.status)
+    assert "nowhere" in text
+    assert "selector" in text
+
+
+def test_a_deleted_pod_is_replaced(cluster: LocalCluster) -> None:
+    before = {pod["metadata"]["name"] for pod in pods(cluster, "web")}
+    victim = sorted(before)[0]
+    with cluster.client() as client:
+        client.delete(resolve("pods"), "default", victim)
+
+    def replaced() -> bool:
+        now = pods(cluster, "web")
+        return (
+            len(now) == 2
+            and all(ready(pod) for pod in now)
+            and victim not in {p["metadata"]["name"] for p in now}
+        )
+
+    assert until(replaced, SECONDS)
+    assert get(cluster, "friend") == "200"
+
+
+@pytest.mark.parametrize("name", ["controller", "node-1/agent", "node-2/agent", "node-1/bird", "node-2/dns"])
+def test_what_is_killed_comes_back_and_converges(cluster: LocalCluster, name: str) -> None:
+    before = cluster.process(name)
+    os.kill(before.pid, signal.SIGKILL)
+    assert until(lambda: cluster.process(name).pid not in (0, before.pid), SECONDS)
+    assert until(lambda: _answers(healthy(cluster)), SECONDS)
+    assert get(cluster, "friend") == "200"
+
+
+def test_a_killed_sidecar_comes_back_and_nothing_passes_meanwhile(cluster: LocalCluster) -> None:
+    pod = pods(cluster, "friend")[0]
+    name = cluster.process_name("default", pod["metadata"]["name"], "sidecar")
+    before = cluster.process(name)
+    os.kill(before.pid, signal.SIGKILL)
+    first = get(cluster, "friend")  # refused while it is away, answered if it is back already
+    assert first.startswith("curl ") or first == "200"
+    assert until(lambda: get(cluster, "friend") == "200", SECONDS)
+    assert cluster.process(name).pid != before.pid
+
+
+def _answers(test: Callable[[], bool]) -> bool:
+    from tsujiban.local.client import ApiError, Unreachable
+
+    try:
+        return test()
+    except (ApiError, Unreachable):
+        return False
+
+
+def test_a_container_has_no_rights_and_sees_nothing_of_ours(cluster: LocalCluster) -> None:
+    status = run(cluster, "friend", "cat", "/proc/self/status").stdout
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert int(fields["Uid"].split()[0]) >= 300_000
+    assert {fields[name].strip() for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0000000000000000"}
+    assert fields["NoNewPrivs"].strip() == "1"
+    for path in ("/run/tsujiban", "/var/lib/tsujiban", "/run/netns"):
+        listing = run(cluster, "friend", "ls", "-A", path)
+        assert listing.stdout == ""
+    assert run(cluster, "friend", "nft", "list", "ruleset").returncode != 0
+    assert run(cluster, "friend", "touch", "/etc/forged").returncode != 0
+
+
+def test_private_things_are_private(cluster: LocalCluster) -> None:
+    layout = cluster.layout
+    for root in (layout.run, layout.state):
+        assert root.stat().st_mode & 0o077 == 0
+    for path in layout.state.rglob("*"):
+        if path.suffix in (".key", ".pem", ".db", ".json"):
+            assert path.stat().st_mode & 0o077 == 0, path
+    assert layout.supervisor_socket.stat().st_mode & 0o077 == 0
+
+
+def test_the_api_refuses_who_has_no_certificate(cluster: LocalCluster) -> None:
+    import ssl
+    import urllib.error
+    import urllib.request
+
+    context = ssl.create_default_context(cafile=str(cluster.layout.kubeconfig.parent / "ca.pem"))
+    url = f"https://127.0.0.1:{cluster.record.api_port}/api/v1/namespaces/default/pods"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url, context=context, timeout=10)  # our own loopback address
+    assert refused.value.code == 401
+
+
+def test_up_refuses_a_name_that_is_taken_and_changes_nothing(cluster: LocalCluster) -> None:
+    with pytest.raises(PreflightError, match="already up"):
+        up(NAME, 2, lambda _: None)
+    assert get(cluster, "friend") == "200"
+
+
+def test_down_leaves_nothing() -> None:
+    name = "systestb"
+    down(name)
+    try:
+        up(name, 1, lambda _: None)
+        assert leftovers.find(name)
+    finally:
+        assert down(name)
+    assert not leftovers.find(name)
+    layout = Layout(name)
+    assert not layout.run.exists()
+    assert not layout.state.exists()
+    assert not down(name)
+
+
+def test_down_also_after_the_supervisor_was_killed() -> None:
+    name = "systestc"
+    down(name)
+    try:
+        made = up(name, 1, lambda _: None)
+        pid = int(
+            subprocess.run(
+                ["pgrep", "-f", str(made.layout.supervisor_socket)],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.split()[0]
+        )
+        os.kill(pid, signal.SIGKILL)
+    finally:
+        down(name)
+    assert not leftovers.find(name)
+    assert not Path(Layout(name).run).exists()
