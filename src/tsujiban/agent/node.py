@@ -125,13 +125,20 @@ class Node:
         async for event in self._supervisor.watch():
             self.pods.event(event)
 
+    def _look_at_certificate(self) -> None:
+        try:
+            found = credentials.load(self._config.state, self._config.node)
+        except credentials.CredentialsError as error:
+            self.health.node_certificate_error = str(error)
+            return
+        self.health.node_certificate_expires = found.not_after
+        self.health.node_certificate_error = self._link.renewal_error
+
     async def _report_health(self) -> None:
         last = None
         reported = 0.0
         while True:
-            trust = credentials.load(self._config.state, self._config.node)
-            self.health.node_certificate_expires = trust.not_after
-            self.health.node_certificate_error = self._link.renewal_error
+            self._look_at_certificate()
             status = await self.health.look()
             summary = [(c.name, c.healthy, c.detail, c.restarts) for c in status.components]
             if summary != last or time.monotonic() - reported > STATUS_REPEAT_SECONDS:

@@ -163,6 +163,7 @@ class Plane:
             blocks = self._addresses.blocks(node)
         except IpamError as error:
             raise StreamRefused(str(error)) from error
+        self._refuse_taken(node, hello)
         old = self.loop.world.find(NODES, "", node)
         await self._write_node(
             node, old, members.registered(old, node, hello.addresses, blocks, hello.version)
@@ -170,14 +171,23 @@ class Plane:
         await self._send_config()
         await self.distributor.connected(self.loop.world, node)
 
-    async def _send_config(self) -> None:
-        """Tell every node of all its peers, and of the cluster's networks."""
-        addresses = {
+    def _refuse_taken(self, node: str, hello: Hello) -> None:
+        """A node must not draw another's routes to itself by claiming its address."""
+        for other, address in self._node_addresses().items():
+            if other != node and address in hello.addresses:
+                raise StreamRefused(f"{address} is node {other!r}'s address")
+
+    def _node_addresses(self) -> dict[str, str]:
+        return {
             ref.name: entry["address"]
             for ref, obj in self.loop.world.all(NODES)
             for entry in (obj.get("status") or {}).get("addresses", ())
             if entry["type"] == "InternalIP"
         }
+
+    async def _send_config(self) -> None:
+        """Tell every node of all its peers, and of the cluster's networks."""
+        addresses = self._node_addresses()
         for node in addresses:
             config = NodeConfig(
                 trust_domain=self._config.trust_domain,
