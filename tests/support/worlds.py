@@ -7,6 +7,7 @@ must meet each other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import Any
 
@@ -53,7 +54,7 @@ class WorldMaker:
     def some(self, pool: tuple[Any, ...], most: int = 2) -> list[Any]:
         return self.random.sample(pool, self.random.randint(1, min(most, len(pool))))
 
-    def labels(self, pool: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    def labels(self, pool: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
         return {key: self.random.choice(values) for key, values in pool.items() if self.chance(0.8)}
 
     def name(self, pool: tuple[str, ...]) -> str:
@@ -196,7 +197,7 @@ class WorldMaker:
             made.append(self.profile())
         return made
 
-    def label_selector(self, pool: dict[str, tuple[str, ...]]) -> Json:
+    def label_selector(self, pool: Mapping[str, tuple[str, ...]]) -> Json:
         key = self.name(tuple(pool))
         values = list(pool[key])
         form = self.random.randrange(5)
@@ -259,7 +260,7 @@ class WorldMaker:
             port["port"] = self.name(PORT_NAMES)
         return port
 
-    def selector(self, pool: dict[str, tuple[str, ...]] = LABELS) -> str:
+    def selector(self, pool: Mapping[str, tuple[str, ...]] = LABELS) -> str:
         key = self.name(tuple(pool))
         value = self.name(pool[key])
         forms = (

@@ -146,5 +146,5 @@ class LabelIndex(Generic[Name]):
                 continue
             size = sum(len(self._items.get(pair, ())) for pair in found)
             if best is None or size < fewest:
-                best, fewest = tuple(found), size
+                best, fewest = tuple(dict.fromkeys(found)), size
         return best
