@@ -28,10 +28,10 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_FINDINGS = 100
 """Most findings about one source; reading it ends there."""
 
-EVALUATED_ONLY = frozenset(("http-not-in-allow", "selector-omitted", "empty-list"))
+EVALUATED_ONLY = frozenset(("http-not-in-allow", "selector-omitted", "empty-list", "no-named-ports"))
 """Codes of what `policy.evaluate` understands and we do not enforce: HTTP clauses that the
 kernel cannot be told, for it would see the rule without them; required selectors left out, which
-select all; empty lists of Istio's, which restrict nothing."""
+select all; empty lists of Istio's, which restrict nothing; named ports of networks, which are none."""
 
 ORIGIN = "tsujiban.io/origin"
 """Annotation of a stored object: the file and lines that it came from, in JSON."""

@@ -15,8 +15,8 @@ from tsujiban.resources.kinds.meta import LabelSelector, Object, Shape
 
 
 class NamespacedPod(Shape, frozen=True):
-    """Pods that `pod_selector` selects in namespaces that `namespace_selector` selects. Both are
-    required; the API's own types read an absent one as the empty one, which selects all."""
+    """Pods that `pod_selector` selects in namespaces that `namespace_selector` selects. An absent
+    one is the empty one, which selects all (the API server requires `pod_selector`)."""
 
     namespace_selector: LabelSelector = LabelSelector()
     pod_selector: LabelSelector = LabelSelector()

@@ -84,15 +84,11 @@ def _subject(subject: Subject | None, raw: Mapping[str, Any], report: Report) ->
 def _pods(pods: NamespacedPod | None, raw: Mapping[str, Any], path: Path, report: Report) -> None:
     if pods is None:
         return
-    for name, selector in (
-        ("namespaceSelector", pods.namespace_selector),
-        ("podSelector", pods.pod_selector),
-    ):
-        if value_at(raw, (*path, name)) is None:
-            report.error(
-                (*path, name), "selector-omitted", f"{name} is required", f"'{name}: {{}}' selects all"
-            )
-        names.check_selector(selector, (*path, name), report)
+    if value_at(raw, (*path, "podSelector")) is None:
+        hint = "'podSelector: {}' selects all"
+        report.error((*path, "podSelector"), "selector-omitted", "podSelector is required", hint)
+    names.check_selector(pods.namespace_selector, (*path, "namespaceSelector"), report)
+    names.check_selector(pods.pod_selector, (*path, "podSelector"), report)
 
 
 Rule = ClusterIngressRule | ClusterEgressRule | AdminIngressRule | AdminEgressRule
@@ -119,6 +115,7 @@ class _Rules:
                 self._peers(rule.from_, (*path, "from"))
             else:
                 self._peers(rule.to, (*path, "to"))
+                self._named_ports(rule, path)
             if isinstance(rule, ClusterIngressRule | ClusterEgressRule):
                 self._protocols(rule.protocols, (*path, "protocols"))
             else:
@@ -135,6 +132,16 @@ class _Rules:
             _pods(peer.pods, self.raw, (*here, "pods"), self.report)
             if isinstance(peer, EgressPeer):
                 self._outside(peer, here)
+
+    def _named_ports(self, rule: ClusterEgressRule | AdminEgressRule, path: Path) -> None:
+        """Only pods have named ports."""
+        if isinstance(rule, ClusterEgressRule):
+            named = any(clause.destination_named_port is not None for clause in rule.protocols or ())
+        else:
+            named = any(port.named_port is not None for port in rule.ports or ())
+        if named and any(peer.networks is not None or peer.nodes is not None for peer in rule.to):
+            hint = "write one rule for pods and another for the rest"
+            self.report.error((*path, "to"), "no-named-ports", "networks and nodes have no named ports", hint)
 
     def _outside(self, peer: EgressPeer, path: Path) -> None:
         names.check_selector(peer.nodes, (*path, "nodes"), self.report)
@@ -171,10 +178,14 @@ class _Rules:
                 check_port_name(clause.destination_named_port, (*here, "destinationNamedPort"), self.report)
 
     def _destination(self, ports: ProtocolPort | None, path: Path) -> None:
-        if ports is None or ports.destination_port is None:
+        if ports is None:
+            return
+        here = (*path, "destinationPort")
+        if ports.destination_port is None:
+            hint = f"all of {str(path[-1]).upper()} is the range 1 to 65535"
+            self.report.error(here, "missing-field", "destinationPort is required", hint)
             return
         port = ports.destination_port
-        here = (*path, "destinationPort")
         self.report.exactly_one_of(here, port)
         if port.number is not None:
             self.report.port((*here, "number"), port.number)

@@ -8,6 +8,7 @@ import pytest
 
 V1, V2 = "policy.networking.k8s.io/v1alpha1", "policy.networking.k8s.io/v1alpha2"
 ALL: dict[str, Any] = {"namespaces": {}}
+PORT = {"destinationPort": {"number": 80}}
 
 
 def cluster(**rule: Any) -> dict[str, Any]:
@@ -36,14 +37,16 @@ def test_what_is_required(judge: Any) -> None:
         ({"to": [ALL] * 26}, ".to", "too-many"),
         ({"to": [{}]}, ".to[0]", "missing-field"),
         ({"to": [{"namespaces": {}, "nodes": {}}]}, ".to[0]", "conflict"),
-        ({"to": [{"pods": {"podSelector": {}}}]}, ".to[0].pods.namespaceSelector", "selector-omitted"),
+        ({"to": [{"pods": {"namespaceSelector": {}}}]}, ".to[0].pods.podSelector", "selector-omitted"),
+        ({"protocols": [{"tcp": {}}]}, ".protocols[0].tcp.destinationPort", "missing-field"),
+        ({"to": [{"nodes": {}}], "protocols": [{"destinationNamedPort": "a"}]}, ".to", "no-named-ports"),
         ({"to": [{"networks": []}]}, ".to[0].networks", "missing-field"),
         ({"to": [{"networks": ["10.0.0.1"]}]}, ".to[0].networks[0]", "bad-cidr"),
         ({"to": [{"networks": ["::/0", "::/0"]}]}, ".to[0].networks[1]", "duplicate"),
         ({"to": [{"domainNames": ["a.example"]}]}, ".to[0].domainNames", "unsupported"),
         ({"protocols": []}, ".protocols", "missing-field"),
         ({"protocols": [{}]}, ".protocols[0]", "missing-field"),
-        ({"protocols": [{"tcp": {}, "udp": {}}]}, ".protocols[0]", "conflict"),
+        ({"protocols": [{"tcp": PORT, "udp": PORT}]}, ".protocols[0]", "conflict"),
         (
             {"protocols": [{"tcp": {"destinationPort": {"number": 0}}}]},
             ".protocols[0].tcp.destinationPort.number",
@@ -67,6 +70,7 @@ def test_cluster_rules(judge: Any, rule: dict[str, Any], field: str, code: str) 
     [
         ({"action": "Accept"}, ".action", "bad-value"),
         ({"ports": [{}]}, ".ports[0]", "missing-field"),
+        ({"ports": [{"namedPort": "a"}], "to": [{"networks": ["10.0.0.0/8"]}]}, ".to", "no-named-ports"),
         ({"ports": [{"namedPort": "a", "portNumber": {"port": 1}}]}, ".ports[0]", "conflict"),
         (
             {"ports": [{"portNumber": {"protocol": "ICMP", "port": 1}}]},
