@@ -48,6 +48,7 @@ _ACTIONS = {
     Letter.LOG: (Action.LOG, False),
     Letter.STAGED_ALLOW: (Action.ALLOW, True),
     Letter.STAGED_DENY: (Action.DENY, True),
+    Letter.STAGED_LOG: (Action.LOG, True),
 }
 
 

@@ -51,7 +51,7 @@ _STAGED = {
     Action.ALLOW: Letter.STAGED_ALLOW,
     Action.DENY: Letter.STAGED_DENY,
     Action.PASS: Letter.STAGED_NEXT,
-    Action.LOG: Letter.LOG,
+    Action.LOG: Letter.STAGED_LOG,
 }
 
 

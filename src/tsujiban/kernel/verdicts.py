@@ -31,9 +31,11 @@ class Letter(StrEnum):
     STAGED_ALLOW = "a"
     STAGED_DENY = "d"
     STAGED_NEXT = "p"
+    STAGED_LOG = "l"
 
 
 LOGGED = frozenset(Letter) - {Letter.NEXT, Letter.STAGED_NEXT}
+_GOES_ON = (Letter.LOG, Letter.STAGED_LOG)
 _FINAL = {
     Letter.ALLOW: "accept",
     Letter.DENY: "drop",
@@ -68,13 +70,13 @@ class Verdicts:
         self.long_ids: dict[str, str] = {}  # rule ids by what stands for them in a prefix
 
     def goto(self, letter: Letter, direction: Direction, rule: str) -> str:
-        """The statement that ends a rule with this verdict (`jump` for LOG, which goes on)."""
+        """The statement that ends a rule with this verdict (a `jump` for Log, which goes on)."""
         key = RuleKey(letter, direction, rule)
         chain = name("verdict", *key)
         if chain not in self._table.chains:
             final = _FINAL.get(letter, "return")
             self._table.add(Chain(chain, (self.count(key), *self._log(key), final)))
-        return f"{'jump' if letter is Letter.LOG else 'goto'} {chain}"
+        return f"{'jump' if letter in _GOES_ON else 'goto'} {chain}"
 
     def count(self, key: RuleKey) -> str:
         """The statement that counts a packet under `key`."""

@@ -36,12 +36,14 @@ def test_each_verdict_ends_as_it_must() -> None:
         Letter.STAGED_ALLOW: "return",
         Letter.STAGED_DENY: "return",
         Letter.STAGED_NEXT: "return",
+        Letter.STAGED_LOG: "return",
     }
 
 
 def test_a_log_rule_goes_on() -> None:
     table = Table("t")
-    assert Verdicts(table, Logging()).goto(Letter.LOG, Direction.EGRESS, "r").startswith("jump ")
+    for letter in (Letter.LOG, Letter.STAGED_LOG):
+        assert Verdicts(table, Logging()).goto(letter, Direction.EGRESS, "r").startswith("jump ")
 
 
 def test_one_rule_has_one_chain() -> None:

@@ -1,0 +1,33 @@
+import pytest
+
+from tsujiban.kernel.redirect import Redirect, render
+
+
+def test_ports_and_uid() -> None:
+    table = render(Redirect(proxy_uid=200_001, outbound_port=1, inbound_port=3, health_port=5))
+    assert table.sets["proxy-ports"].elements == {"1": "", "3": ""}
+    assert table.sets["own-ports"].elements == {"1": "", "3": "", "5": ""}
+    output = table.chains["output-nat"].rules
+    assert output[0] == "meta skuid 200001 return"
+    assert output[-1] == "meta l4proto 6 counter redirect to :1"
+    assert table.chains["prerouting-nat"].rules[-1] == "meta l4proto 6 counter redirect to :3"
+
+
+def test_exclusions() -> None:
+    table = render(
+        Redirect(
+            proxy_uid=1,
+            excluded_outbound_ports=(9, 10),
+            excluded_inbound_ports=(7,),
+            excluded_addresses=("10.0.0.1", "fd00::1"),
+        )
+    )
+    assert table.sets["excluded-outbound"].elements == {"9-10": ""}
+    assert table.sets["excluded-inbound"].elements == {"7": ""}
+    assert table.sets["excluded4"].elements == {"10.0.0.1": ""}
+    assert table.sets["excluded6"].elements == {"fd00::1": ""}
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="nonsense"):
+        render(Redirect(proxy_uid=1, excluded_addresses=("nonsense",)))
