@@ -26,7 +26,7 @@ def supervisor() -> Iterator[tuple[Path, Path]]:
     run_dir = Path(tempfile.mkdtemp(prefix="tsujiban-test-"))
     socket = run_dir / "s"
     argv = [sys.executable, "-m", "tsujiban.supervise", "--socket", str(socket), "--run-dir", str(run_dir)]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, umask=0o077)  # the strictest caller
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"

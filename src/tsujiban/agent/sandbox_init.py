@@ -133,9 +133,13 @@ class View:
             target = os.path.join(directory, entry.name)
             if entry.name in leave_out or target == HOST:
                 continue
+            try:
+                regular = entry.is_dir() or entry.is_file()
+            except OSError:  # say, a file system whose server is gone: left out
+                continue
             if entry.is_symlink():
                 os.symlink(os.readlink(entry.path), target)
-            elif entry.is_dir() or entry.is_file():
+            elif regular:
                 self._bind(entry.path, target, writable=False)
 
     def _bind(self, source: str, target: str, writable: bool) -> None:
@@ -209,6 +213,7 @@ def drop(uid: int, gid: int) -> None:
 def main() -> NoReturn:
     """Do what the environment variable says; 126 and 127 as of a shell."""
     config = json.loads(os.environ.pop(VARIABLE))
+    os.umask(0o022)
     try:
         if config.get("enter"):
             enter(int(config["enter"]))

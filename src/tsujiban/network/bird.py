@@ -58,7 +58,7 @@ def render(node: BgpNode) -> str:
         "# written by tsujiban; changes are lost",
         "log stderr { info, remote, warning, error, auth, fatal, bug };",
         f"router id {router_id};",
-        "graceful restart wait 15;",
+        "graceful restart wait 10;",
         "protocol device { scan time 10; }",
     ]
     if node.bfd:

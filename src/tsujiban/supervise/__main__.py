@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--socket", type=Path, required=True, help="Unix socket to answer on (mode 0600)")
     parser.add_argument("--run-dir", type=Path, required=True, help="logs and the record of processes")
     options = parser.parse_args()
+    os.umask(0o022)  # children must not depend on who called
     options.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(options.run_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -234,8 +234,11 @@ class Supervisor:
         ]
         target = self._run_dir / RECORD
         temporary = target.with_suffix(".new")
-        temporary.write_text(json.dumps(entries))
-        temporary.replace(target)
+        try:
+            temporary.write_text(json.dumps(entries))
+            temporary.replace(target)
+        except OSError as error:  # a full disk must not keep processes from being restarted
+            print(f"cannot write {target}: {error}", file=sys.stderr)
 
     def _rotate(self) -> None:
         for process in self._processes.values():

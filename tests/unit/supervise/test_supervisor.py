@@ -165,3 +165,18 @@ def test_a_log_stays_unless_it_is_to_be_forgotten(tmp_path: Path) -> None:
             assert log_path(tmp_path, "a/b").exists() is not forget
 
     _run(tmp_path, body)
+
+
+def test_processes_come_back_when_the_record_cannot_be_written(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        await supervisor.start(_spec("a", "sleep", "1000", backoff_initial=0.01))
+        (tmp_path / "processes.json").unlink()
+        (tmp_path / "processes.json").mkdir()
+        supervisor.kill("a", signal.SIGKILL)
+        await _next(events, "backoff")
+        assert (await _next(events, "started"))["restarts"] == 1
+
+    _run(tmp_path, body)
+    assert "cannot write" in capfd.readouterr().err
