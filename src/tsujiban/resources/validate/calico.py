@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tsujiban.resources import protocols
 from tsujiban.resources.defaults import BUILT_IN_TIERS
 from tsujiban.resources.kinds import calico
 from tsujiban.resources.positions import Path
@@ -120,7 +121,7 @@ def _tier(tier: calico.Tier, raw: Mapping[str, Any], report: Report) -> None:
     if built_in is None:
         return
     order, action = built_in
-    if tier.spec.order not in (None, order):
+    if tier.spec.order != order:
         report.error(("spec", "order"), "built-in", f"the order of tier {tier.metadata.name} is {order:.0f}")
     if tier.spec.default_action not in (None, action):
         message = f"the default action of tier {tier.metadata.name} is {action}"
@@ -196,7 +197,10 @@ def _port(port: calico.EndpointPort | calico.WorkloadEndpointPort, path: Path, r
     elif report.required((*path, "name"), port.name) and not _PORT_NAME.fullmatch(port.name):
         report.error((*path, "name"), "bad-port", f"{port.name[:64]!r} cannot be the name of a port")
     if report.required((*path, "protocol"), port.protocol):
-        check_protocol(port.protocol, (*path, "protocol"), report)
+        number = check_protocol(port.protocol, (*path, "protocol"), report)
+        if number is not None and number not in protocols.WITH_PORTS:
+            message = f"protocol {protocols.name(number)} has no ports here"
+            report.error((*path, "protocol"), "conflict", message)
     report.port((*path, "port"), port.port)
 
 
@@ -208,6 +212,9 @@ def _pool(pool: calico.IPPool, raw: Mapping[str, Any], report: Report) -> None:
         report.error(("spec", "vxlanMode"), "conflict", "ipipMode and vxlanMode exclude each other")
     for index, use in enumerate(spec.allowed_uses):
         report.one_of(("spec", "allowedUses", index), use, _ALLOWED_USES)
+    if "LoadBalancer" in spec.allowed_uses and len(set(spec.allowed_uses)) > 1:
+        message = "a pool for load balancers has no other use"
+        report.error(("spec", "allowedUses"), "conflict", message)
     if spec.assignment_mode is not None:
         report.one_of(("spec", "assignmentMode"), spec.assignment_mode, ("Automatic", "Manual"))
     check_selector(spec.node_selector, ("spec", "nodeSelector"), report)

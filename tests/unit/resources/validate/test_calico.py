@@ -28,7 +28,8 @@ def test_a_tier_name_in_a_policy(judge: Any) -> None:
 
 
 def test_tier(judge: Any) -> None:
-    assert judge(V3, "Tier", "default") == set()
+    assert judge(V3, "Tier", "default") == {("spec.order", "built-in")}
+    assert judge(V3, "Tier", "default", spec={"order": 1_000_000}) == set()
     assert judge(V3, "Tier", spec={"defaultAction": "Allow"}) == {("spec.defaultAction", "bad-value")}
 
 
@@ -70,6 +71,7 @@ def test_workload_endpoint(judge: Any) -> None:
         "mac": "x",
         "serviceAccountName": "A",
         "profiles": ["A"],
+        "ports": [{"name": "a", "protocol": "ICMP", "port": 1}],
         "allowSpoofedSourcePrefixes": ["x"],
     }
     assert judge(V3, "WorkloadEndpoint", spec=bad) == {
@@ -80,6 +82,7 @@ def test_workload_endpoint(judge: Any) -> None:
         ("spec.mac", "bad-address"),
         ("spec.serviceAccountName", "bad-name"),
         ("spec.profiles[0]", "bad-name"),
+        ("spec.ports[0].protocol", "conflict"),
         ("spec.allowSpoofedSourcePrefixes[0]", "bad-cidr"),
     }
 
@@ -100,6 +103,10 @@ def test_workload_endpoint(judge: Any) -> None:
         ),
         ({"cidr": "10.0.0.0/16", "ipipMode": "always"}, {("spec.ipipMode", "bad-value")}),
         ({"cidr": "10.0.0.0/16", "allowedUses": ["x"]}, {("spec.allowedUses[0]", "bad-value")}),
+        (
+            {"cidr": "10.0.0.0/16", "allowedUses": ["LoadBalancer", "Tunnel"]},
+            {("spec.allowedUses", "conflict")},
+        ),
         ({"cidr": "10.0.0.0/16", "assignmentMode": "x"}, {("spec.assignmentMode", "bad-value")}),
         ({"cidr": "10.0.0.0/16", "nodeSelector": "x"}, {("spec.nodeSelector", "bad-selector")}),
     ],
