@@ -106,6 +106,8 @@ def _host_sysctls(link: PodLink) -> None:
         ipv6 = f"ipv6/conf/{link.name}/"
         write_sysctl(ipv6 + "accept_ra", "0")
         write_sysctl(ipv6 + "forwarding", "1")
+    else:  # a link-local address that nobody gave would only make noise, and be refused as spoofed
+        write_sysctl(f"ipv6/conf/{link.name}/disable_ipv6", "1")
 
 
 def _configure_pod(link: PodLink) -> None:
@@ -113,6 +115,8 @@ def _configure_pod(link: PodLink) -> None:
     write_sysctl("ipv4/ping_group_range", "0 2147483647")
     if any(":" in address for address in link.addresses):
         write_sysctl(f"ipv6/conf/{POD_INTERFACE}/accept_ra", "0")
+    else:
+        write_sysctl(f"ipv6/conf/{POD_INTERFACE}/disable_ipv6", "1")
     rtnetlink.send(pod_messages(link, socket.if_nametoindex(POD_INTERFACE)))
 
 
