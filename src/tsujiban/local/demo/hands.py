@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from tsujiban.agent import sandbox_init
 from tsujiban.agent.sandbox import Command
 from tsujiban.local.client import Client
-from tsujiban.local.cluster import LocalCluster
+from tsujiban.local.cluster import LocalCluster, NotRunning
 from tsujiban.resources.registry import resolve
 
 Json = dict[str, Any]
@@ -130,16 +130,24 @@ class Hands:
 
     async def inside(self, pod: Json, command: list[str], *, stdin: bytes = b"", container: str = "") -> str:
         """Run a command as one of the pod's containers would. Raises DemoError."""
-        entering = await asyncio.to_thread(self.entering, pod, command, container)
+        entering = await self.entering(pod, command, container)
         code, out, err = await run(list(entering.argv), stdin, entering.env)
         if code:
             raise DemoError(f"{command[0]} inside {pod['metadata']['name']} failed ({code}): {err.strip()}")
         return out
 
-    def entering(self, pod: Json, command: list[str], container: str = "") -> Command:
-        """The command that runs `command` inside a pod, and its environment."""
+    async def entering(self, pod: Json, command: list[str], container: str = "") -> Command:
+        """The command that runs `command` inside a pod, and its environment; waits for the container."""
         meta = pod["metadata"]
-        return self.cluster.exec_command(meta["namespace"], meta["name"], container, tuple(command))
+
+        async def look() -> Command | None:
+            words = (meta["namespace"], meta["name"], container, tuple(command))
+            try:
+                return await asyncio.to_thread(self.cluster.exec_command, *words)
+            except NotRunning:
+                return None
+
+        return await self.until(f"a container of {meta['name']} to enter", PODS_SECONDS, look)
 
     async def script(
         self, pod: Json, name: str, *arguments: str, stdin: bytes = b"", container: str = ""

@@ -35,7 +35,7 @@ class Sampler:
     @asynccontextmanager
     async def running(self, world: World, pod: Json) -> AsyncIterator[None]:
         """Sample from inside `pod`. Raises DemoError when sampling ended by itself."""
-        entering = await asyncio.to_thread(world.entering, pod, script_command("sample", *self._arguments))
+        entering = await world.entering(pod, script_command("sample", *self._arguments))
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *entering.argv, stdin=pipe, stdout=pipe, env=entering.env
