@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 VARIABLE = "TSUJIBAN_SANDBOX"
 HOST = "/.host"  # the machine's root, while the view is being built
+MAX_PROCESSES = 4096  # and threads, of all containers of a pod
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 PRIVATE = (
     "dev",
@@ -88,7 +89,11 @@ class View:
         """Everything, then leave the machine's root behind."""
         self._new_root(config["stage"])
         self._mirror("/", PRIVATE)
-        for name, options in (("run", "mode=755"), ("tmp", "mode=1777"), ("root", "mode=755")):
+        for name, options in (
+            ("run", "mode=755,size=16m"),
+            ("tmp", "mode=1777,size=256m"),
+            ("root", "mode=755,size=16m"),
+        ):
             os.mkdir("/" + name)
             mount("tmpfs", "/" + name, "tmpfs", MS_NOSUID | MS_NODEV, options)
         self._devices()
@@ -125,7 +130,7 @@ class View:
         os.mkdir("/dev/pts")
         mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,mode=620,ptmxmode=666")
         os.mkdir("/dev/shm")  # noqa: S108 - a new, private one
-        mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")  # noqa: S108
+        mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=64m")  # noqa: S108
 
     def _mirror(self, directory: str, leave_out: tuple[str, ...] = ()) -> None:
         """Show the entries of the machine's `directory` in the empty tmpfs that is mounted there."""
@@ -194,8 +199,12 @@ def _stand_in(child: int) -> NoReturn:
 
 
 def drop(uid: int, gid: int) -> None:
-    """Become `uid` with no capability, no group but `gid`, no way to gain rights, no core dumps."""
+    """Become `uid` with no capability, no group but `gid`, no way to gain rights, no core dumps, and
+    no more than MAX_PROCESSES (the kernel counts them by user, and a pod's user is its own)."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
+    processes = MAX_PROCESSES if most == resource.RLIM_INFINITY else min(MAX_PROCESSES, most)
+    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
     capability = 0
     while _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1

@@ -18,6 +18,7 @@ from tests.support.wait import until
 from tsujiban.agent import containers, probes
 from tsujiban.agent.containers import Place
 from tsujiban.agent.sandbox import exec_command, sandbox_pid
+from tsujiban.agent.sandbox_init import MAX_PROCESSES
 from tsujiban.network import namespaces, rtnetlink
 from tsujiban.resources.kinds.core import ConfigMap, Pod
 from tsujiban.supervise import procfs
@@ -171,6 +172,18 @@ def test_the_machine_is_read_only_and_tsujiban_out_of_sight() -> None:
         assert not _on_machine("/tmp/a")  # noqa: S108  # the container's /tmp is its own
         devices = set(running.sh("ls /dev").split())
         assert not {"kmsg", "mem", "vda", "sda", "loop0", "net"} & devices
+
+    _with(SLEEP, body)
+
+
+def test_it_cannot_use_up_the_machine() -> None:
+    async def body(running: Running) -> None:
+        limits = running.sh("cat /proc/1/limits")
+        assert f"Max processes             {MAX_PROCESSES}" in limits
+        assert "Max core file size        0 " in limits
+        done = running.sh("head -c 300000000 /dev/zero > /tmp/big; stat -c %s /tmp/big")
+        assert "No space left" in done
+        assert int(done.split()[0]) <= 256 * 1024 * 1024
 
     _with(SLEEP, body)
 
