@@ -42,7 +42,8 @@ def crosscheck(
 
     What exists besides, and is not judged, is in `beside` (for instance endpoints of another
     file) or, tiers alone, by name in `tiers`. Whether something selects nothing is judged only
-    when there are workloads to select. Without `warnings`, only errors are looked for.
+    when there are workloads to select. Without `warnings`, only errors are looked for, and
+    `objects` may hold broken ones (`Loaded.broken`) too.
     """
     objects = list(objects)
     check = _Check(objects, list(beside), tiers, mesh_namespace)
@@ -93,6 +94,8 @@ class _Check:
         first: dict[tuple[str, str, str], LoadedObject] = {}
         for found in self.objects:
             key = (found.kind.api_version, found.kind.kind, found.name)
+            if not found.object.metadata.name:
+                continue
             if key in first:
                 place = f"{first[key].file}:{first[key].line()}"
                 yield _finding(

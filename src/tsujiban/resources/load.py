@@ -108,10 +108,15 @@ class LoadedObject:
 
 
 class Loaded:
-    """What a set of sources holds, and what is wrong with it."""
+    """What a set of sources holds, and what is wrong with it.
+
+    `broken` are objects with errors, as far as they could be read: good for finding more errors
+    (`crosscheck(..., warnings=False)`), and for nothing else.
+    """
 
     def __init__(self) -> None:
         self.objects: list[LoadedObject] = []
+        self.broken: list[LoadedObject] = []
         self.findings: list[Finding] = []
 
     @property
@@ -283,8 +288,10 @@ class _Source:
         title = _title(raw, kind_name)
         for problem in problems:
             self._add(_finding(problem, title, self.name, where()))
-        if obj is not None and all(problem.warning for problem in problems):
-            self.loaded.objects.append(LoadedObject(kind, obj, raw, self.name, where))
+        if obj is not None:
+            good = all(problem.warning for problem in problems)
+            into = self.loaded.objects if good else self.loaded.broken
+            into.append(LoadedObject(kind, obj, raw, self.name, where))
 
     def _kind(self, api_version: Any, kind: Any, find: Callable[[], Position], path: Path) -> Kind | None:
         for field, value in (("apiVersion", api_version), ("kind", kind)):

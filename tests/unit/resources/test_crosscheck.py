@@ -65,6 +65,14 @@ def test_a_tier_that_does_not_exist_is_an_error() -> None:
     assert errors(found) == found
 
 
+def test_errors_are_found_among_broken_objects_too() -> None:
+    nameless = policy("{order: x}").replace("name: p", "name: ''")
+    text = "---\n".join([policy("{tier: securty, selector: a b}"), nameless, nameless])
+    loaded = load.read([("a.yaml", text.encode())])
+    assert loaded.objects == []
+    assert codes(crosscheck(loaded.broken, warnings=False)) == [("no-such-tier", "spec.tier", 4)]
+
+
 def test_a_tier_may_be_beside_or_built_in_or_known_by_name() -> None:
     tier = f"{V3}kind: Tier\nmetadata: {{name: security}}\nspec: {{order: 1}}\n"
     one = policy("{tier: security}")
