@@ -15,8 +15,7 @@ from tsujiban.kernel.counters import Count, read_counts
 from tsujiban.kernel.keeper import TableKeeper
 from tsujiban.kernel.netlink import ACK, NFTABLES, Conversation, attributes, request
 from tsujiban.kernel.nft import Nft, NftError
-from tsujiban.kernel.render import SOURCES, TABLE, UNKNOWN, Rendered, Settings, render
-from tsujiban.kernel.sets import SetMemory
+from tsujiban.kernel.render import SOURCES, TABLE, UNKNOWN, Memory, Rendered, Settings, render
 from tsujiban.kernel.table import Table
 from tsujiban.kernel.verdicts import RuleKey
 from tsujiban.policy.program import NodeState
@@ -45,7 +44,7 @@ class KernelPost:
         self._settings = settings
         self._policy = TableKeeper(self._nft, TABLE)
         self._services = TableKeeper(self._nft, services.TABLE)
-        self._memory = SetMemory()
+        self._memory = Memory()
         self._conntrack = Conntrack()
         self._conversation = Conversation()
         self._verified = -1  # the generation that `verify` found to be right

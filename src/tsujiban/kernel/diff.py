@@ -26,7 +26,7 @@ def transaction(held: Held | None, wanted: Table) -> str:
     changed = [
         chain
         for chain in wanted.chains.values()
-        if chain.name in held.chains and held.chains[chain.name].marks != chain.marks()
+        if chain.name in held.chains and held.chains[chain.name].marks != chain.marks
     ]
     gone = held.chains.keys() - wanted.chains.keys()
     lines: list[str] = [

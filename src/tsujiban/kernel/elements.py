@@ -7,6 +7,7 @@ from the difference, not from the whole.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable
@@ -42,6 +43,7 @@ def network_elements(nets: Iterable[str], version: int) -> Elements:
     return {str(make(a)) if a == b else f"{make(a)}-{make(b)}": "" for a, b in merged(spans)}
 
 
+@functools.lru_cache(maxsize=1 << 13)
 def canonical(net: str) -> str:
     """An address without prefix length, or a network with it. Raises ValueError for neither."""
     network = ipaddress.ip_network(net, strict=False)

@@ -36,7 +36,7 @@ class Held:
     def of(cls, table: Table) -> Held:
         """What the kernel holds once `table` is in force."""
         return cls(
-            chains={chain.name: HeldChain(chain.hook, chain.marks()) for chain in table.chains.values()},
+            chains={chain.name: HeldChain(chain.hook, chain.marks) for chain in table.chains.values()},
             sets=dict(table.sets),
             counters=set(table.counters),
         )

@@ -8,6 +8,7 @@ comes from outside passes one of these functions before it is written into a tra
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 
@@ -19,6 +20,7 @@ _INTERFACE = re.compile(r"[A-Za-z0-9._-]{1,15}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
+@functools.lru_cache(maxsize=1 << 15)
 def digest(*parts: str) -> str:
     """16 hex digits that stand for `parts`: 64 bits, so that no two names of a node collide."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

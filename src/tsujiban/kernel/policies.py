@@ -22,11 +22,14 @@ step.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from msgspec import structs
 
 from tsujiban.kernel.clauses import matches
 from tsujiban.kernel.names import name
-from tsujiban.kernel.sets import TableSets
+from tsujiban.kernel.sets import Recorder, TableSets, ask
 from tsujiban.kernel.table import Chain, Table
 from tsujiban.kernel.verdicts import CLEAR, TEST_PASS, Letter, RuleKey, Verdicts
 from tsujiban.policy.program import (
@@ -60,10 +63,26 @@ def rules_of(policy: PolicyProgram, direction: Direction) -> tuple[Rule, ...]:
     return policy.ingress if direction is Direction.INGRESS else policy.egress
 
 
-class PolicyChains:
-    """Makes chains of `table` for the endpoints of `state`."""
+@dataclass(frozen=True)
+class _Kept:
+    """A policy's chain, and what has to be so for it to be right again."""
 
-    def __init__(self, state: NodeState, table: Table, sets: TableSets, verdicts: Verdicts) -> None:
+    policy: PolicyProgram
+    chain: Chain
+    asked: tuple[tuple[str, tuple[Any, ...], str | None], ...]
+    verdicts: tuple[tuple[Letter, str], ...]
+
+
+PolicyMemory = dict[tuple[str, Direction, bool], _Kept]
+
+
+class PolicyChains:
+    """Makes chains of `table` for the endpoints of `state`. `memory` spares policies that did not change."""
+
+    def __init__(
+        self, state: NodeState, table: Table, sets: TableSets, verdicts: Verdicts, memory: PolicyMemory
+    ) -> None:
+        self._memory = memory
         self._policies = state.policies
         self._table = table
         self._sets = sets
@@ -124,24 +143,54 @@ class PolicyChains:
         # places that make no difference to this policy share one chain
         proxied = proxied and any(rule.http is not None for rule in rules_of(policy, direction))
         chain = name("policy", policy.id, direction, str(proxied))
-        if chain not in self._table.chains:
-            rules = (
+        if chain not in self._table.chains and not self._again(policy, direction, proxied):
+            recorder = Recorder(self._sets)
+            verdicts: dict[tuple[Letter, str], None] = {}
+            problems = len(self.problems)
+            rules = tuple(
                 line
                 for rule in rules_of(policy, direction)
-                for line in self._rule(rule, policy, direction, proxied)
+                for line in self._rule(rule, policy, direction, proxied, recorder, verdicts)
             )
-            self._table.add(Chain(chain, tuple(rules)))
+            made = Chain(chain, rules)
+            self._table.add(made)
+            if len(self.problems) == problems:
+                kept = _Kept(policy, made, tuple(recorder.asked), tuple(verdicts))
+                self._memory[policy.id, direction, proxied] = kept
         return chain
 
-    def _rule(self, rule: Rule, policy: PolicyProgram, direction: Direction, proxied: bool) -> list[str]:
+    def _again(self, policy: PolicyProgram, direction: Direction, proxied: bool) -> bool:
+        """Take the policy's chain from the last rendering, when it is right for this one."""
+        kept = self._memory.get((policy.id, direction, proxied))
+        if kept is None or kept.policy is not policy:
+            return False
+        if any(ask(self._sets, what, arguments) != answer for what, arguments, answer in kept.asked):
+            return False
+        for letter, rule_id in kept.verdicts:
+            self._verdicts.goto(letter, direction, rule_id)
+        self._table.add(kept.chain)
+        return True
+
+    def _rule(
+        self,
+        rule: Rule,
+        policy: PolicyProgram,
+        direction: Direction,
+        proxied: bool,
+        sets: Recorder,
+        verdicts: dict[tuple[Letter, str], None],
+    ) -> list[str]:
         if rule.http is not None:
             over_tcp = _TCP in (rule.protocols or (_TCP,))
             if not proxied or rule.action is not Action.ALLOW or not over_tcp:
                 return []
             rule = structs.replace(rule, protocols=(_TCP,))
-        found = matches(rule, self._sets, self._without)
+        found = matches(rule, sets, self._without)
+        if not found:
+            return []
         letter = (_STAGED if policy.staged else _ENFORCED)[rule.action]
-        statement = self._verdicts.goto(letter, direction, rule.id) if found else ""
+        verdicts[letter, rule.id] = None
+        statement = self._verdicts.goto(letter, direction, rule.id)
         return [f"{match} {statement}".lstrip() for match in found]
 
     def _without(self, rule: Rule, set_id: str) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 from tsujiban.kernel import names
 from tsujiban.kernel.elements import canonical
-from tsujiban.kernel.policies import PolicyChains
+from tsujiban.kernel.policies import PolicyChains, PolicyMemory
 from tsujiban.kernel.sets import ADDRESS, SetMemory, TableSets
 from tsujiban.kernel.table import Chain, Hook, Set, Table
 from tsujiban.kernel.verdicts import CLEAR, Letter, Logging, RuleKey, Verdicts
@@ -68,13 +68,28 @@ class Rendered:
     problems: tuple[str, ...] = ()
 
 
-def render(state: NodeState, settings: Settings, memory: SetMemory | None = None) -> Rendered:
+class Memory:
+    """What makes the next rendering cost in proportion to what changed."""
+
+    def __init__(self) -> None:
+        self.sets = SetMemory()
+        self.policies: PolicyMemory = {}
+
+    def forget(self, state: NodeState) -> None:
+        """Drop what `state` no longer holds."""
+        self.sets.forget(state)
+        for key in [key for key in self.policies if key[0] not in state.policies]:
+            del self.policies[key]
+
+
+def render(state: NodeState, settings: Settings, memory: Memory | None = None) -> Rendered:
     """The policy table of a node. Pure; `memory` makes the next rendering cheaper."""
     table = Table(TABLE)
-    memory = memory or SetMemory()
+    memory = memory or Memory()
     memory.forget(state)
     verdicts = Verdicts(table, settings.logging)
-    chains = PolicyChains(state, table, TableSets(state, table, memory), verdicts)
+    sets = TableSets(state, table, memory.sets)
+    chains = PolicyChains(state, table, sets, verdicts, memory.policies)
     problems: list[str] = []
     endpoints: dict[str, EndpointProgram] = {}
     for endpoint in state.endpoints.values():

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
-from tsujiban.kernel.elements import AddressElements, ServiceElements, network_elements, number_elements
+from tsujiban.kernel.elements import (
+    AddressElements,
+    Elements,
+    ServiceElements,
+    network_elements,
+    number_elements,
+)
 from tsujiban.kernel.names import name
 from tsujiban.kernel.table import Set, Table
 from tsujiban.policy.program import NodeState, PortRange
@@ -23,6 +30,7 @@ class SetMemory:
     def __init__(self) -> None:
         self.addresses: dict[str, AddressElements] = {}
         self.services: dict[str, ServiceElements] = {}
+        self.constants: dict[tuple[str, tuple[Any, ...]], Set] = {}
 
     def forget(self, state: NodeState) -> None:
         """Drop what `state` no longer holds."""
@@ -69,18 +77,64 @@ class TableSets:
 
     def networks(self, nets: Iterable[str], version: int) -> str:
         """A constant set of CIDRs."""
-        elements = network_elements(nets, version)
-        return self._constant(f"cidrs{version}", ADDRESS[version], elements, interval=True)
+        parts = tuple(nets)
+        return self._constant(
+            f"cidrs{version}", parts, ADDRESS[version], lambda: network_elements(parts, version)
+        )
 
     def ports(self, ranges: Iterable[PortRange]) -> str:
         """A constant set of port ranges."""
-        elements = number_elements((ports.first, ports.last) for ports in ranges)
-        return self._constant("ranges", "inet_service", elements, interval=True)
+        parts = tuple((ports.first, ports.last) for ports in ranges)
+        return self._constant("ranges", parts, "inet_service", lambda: number_elements(parts))
 
     def protocols(self, numbers: Iterable[int]) -> str:
         """A constant set of protocols."""
-        return self._constant("protocols", "inet_proto", {str(number): "" for number in sorted(numbers)})
+        parts = tuple(sorted(numbers))
+        return self._constant("protocols", parts, "inet_proto", lambda: {str(number): "" for number in parts})
 
-    def _constant(self, kind: str, of: str, elements: dict[str, str], *, interval: bool = False) -> str:
+    def _constant(self, kind: str, parts: tuple[Any, ...], of: str, elements: Callable[[], Elements]) -> str:
         """Constant sets are called by their content: equal ones are one, and none ever changes."""
-        return self._table.add(Set(name(kind, *sorted(elements)), of, elements, interval=interval))
+        known = self._memory.constants.get((kind, parts))
+        if known is None:
+            content = elements()
+            known = Set(name(kind, *sorted(content)), of, content, interval=kind != "protocols")
+            self._memory.constants[kind, parts] = known
+        return self._table.add(known)
+
+
+class Recorder:
+    """Passes questions on and remembers them with their answers. Implements `clauses.Sets`."""
+
+    def __init__(self, sets: TableSets) -> None:
+        self._sets = sets
+        self.asked: list[tuple[str, tuple[Any, ...], str | None]] = []
+
+    def _ask(self, what: str, *arguments: Any) -> Any:
+        answer = ask(self._sets, what, arguments)
+        self.asked.append((what, arguments, answer))
+        return answer
+
+    def addresses(self, set_id: str, version: int) -> str | None:
+        """See TableSets."""
+        return cast(str | None, self._ask("addresses", set_id, version))
+
+    def services(self, set_id: str, version: int) -> str | None:
+        """See TableSets."""
+        return cast(str | None, self._ask("services", set_id, version))
+
+    def networks(self, nets: Iterable[str], version: int) -> str:
+        """See TableSets."""
+        return cast(str, self._ask("networks", tuple(nets), version))
+
+    def ports(self, ranges: Iterable[PortRange]) -> str:
+        """See TableSets."""
+        return cast(str, self._ask("ports", tuple(ranges)))
+
+    def protocols(self, numbers: Iterable[int]) -> str:
+        """See TableSets."""
+        return cast(str, self._ask("protocols", tuple(numbers)))
+
+
+def ask(sets: TableSets, what: str, arguments: tuple[Any, ...]) -> str | None:
+    """One of the questions of `clauses.Sets`, by its name."""
+    return cast(str | None, getattr(sets, what)(*arguments))

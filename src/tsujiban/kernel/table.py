@@ -8,6 +8,7 @@ shows whether a chain is still the one that was programmed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tsujiban.kernel.names import digest
 
@@ -36,6 +37,7 @@ class Chain:
     rules: tuple[str, ...]
     hook: Hook | None = None
 
+    @cached_property
     def marks(self) -> tuple[str, ...]:
         """The comments of the rules: digests of their texts."""
         return tuple(digest(rule) for rule in self.rules)

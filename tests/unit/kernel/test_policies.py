@@ -31,7 +31,8 @@ class Rendered:
     def __init__(self, state: NodeState, *endpoints: EndpointProgram) -> None:
         self.table = Table("t")
         verdicts = Verdicts(self.table, Logging())
-        self.chains = PolicyChains(state, self.table, TableSets(state, self.table, SetMemory()), verdicts)
+        sets = TableSets(state, self.table, SetMemory())
+        self.chains = PolicyChains(state, self.table, sets, verdicts, {})
         self.names = [self.chains.endpoint(endpoint, Direction.INGRESS) for endpoint in endpoints]
         self._words = {
             chain.name: f"{verdicts.keys[counter[1]].letter}:{verdicts.keys[counter[1]].rule}"

@@ -1,7 +1,6 @@
 import pytest
 
-from tsujiban.kernel.render import Settings, render
-from tsujiban.kernel.sets import SetMemory
+from tsujiban.kernel.render import Memory, Settings, render
 from tsujiban.policy.program import (
     Action,
     AddressSet,
@@ -103,15 +102,32 @@ def test_rendering_again_shares_what_did_not_change() -> None:
     world.policies["p"] = PolicyProgram(id="p", ingress=rules)
     for name, net in (("x", "10.0.0.1"), ("y", "10.1.0.0/16")):
         world.sets[name] = AddressSet(id=name, members=frozenset({Member(net=net)}))
-    memory = SetMemory()
+    memory = Memory()
     first = render(world, Settings(), memory).table
     world.sets["x"] = AddressSet(id="x", members=frozenset({Member(net="10.0.0.2")}))
     second = render(world, Settings(), memory).table
     assert second.chains == first.chains
+    policy = next(name for name in first.chains if name.startswith("policy"))
+    assert second.chains[policy] is first.chains[policy]
     changed = {name for name, one in second.sets.items() if one.elements is not first.sets[name].elements}
     held = {name for name in changed if name.startswith(("hosts", "nets"))}
     assert [second.sets[name].elements for name in held] == [{"10.0.0.2": ""}]
     del world.sets["x"]
     world.policies.clear()
     render(world, Settings(), memory)
-    assert [*memory.addresses] == ["y"]
+    assert ([*memory.sets.addresses], memory.policies) == (["y"], {})
+
+
+def test_a_policy_is_rendered_again_when_a_set_changes_its_kind() -> None:
+    world = state(
+        endpoint(ingress=(Tier(name="t", default_action=Action.DENY, default_id="d", policies=("p",)),))
+    )
+    rule = Rule(id="p/ingress/0", action=Action.ALLOW, src=Side(sets=("x",)))
+    world.policies["p"] = PolicyProgram(id="p", ingress=(rule,))
+    memory = Memory()
+    for net in ("10.0.0.1", "10.0.0.0/24", None, "10.0.0.1"):
+        world.sets.pop("x", None)
+        if net:
+            world.sets["x"] = AddressSet(id="x", members=frozenset({Member(net=net)}))
+        made = render(world, Settings(), memory)
+        assert made == render(world, Settings())

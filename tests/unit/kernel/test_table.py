@@ -6,7 +6,7 @@ from tsujiban.kernel.table import Chain, Hook, Set, Table
 
 def test_marks_follow_the_rules() -> None:
     chain = Chain("x", ("accept", "drop"))
-    assert chain.marks() == (digest("accept"), digest("drop"))
+    assert chain.marks == (digest("accept"), digest("drop"))
 
 
 def test_texts() -> None:
