@@ -41,7 +41,7 @@ class Show(AbstractContextManager["Show"]):
         line = f"  {mark} {escape(check.what)}: [bold]{escape(check.observed)}[/]"
         if not check.ok:
             line += f"  [red](expected: {escape(check.expected)})[/]"
-        if check.rule:
+        if check.rule and check.rule not in check.observed:
             post = f"{check.post}, " if check.post else ""
             line += f"\n      [cyan]{escape(post)}rule {escape(check.rule)}[/]"
         self._console.print(line, highlight=False, soft_wrap=True)

@@ -23,7 +23,7 @@ RANGE = "/v3/kv/range"
 PUT = "/v3/kv/put"
 KEY = "YWNjb3VudHMvMTA0Mg=="  # accounts/1042 in base64, as etcd's gateway takes keys
 HOLDER = "Aoi Tanaka"
-OPENING_BALANCE = 1284756
+OPENING_BALANCE = "EUR 12,847.56"
 
 
 class Mark(NamedTuple):
@@ -105,10 +105,15 @@ class World(Hands):
         return found
 
 
-def balance(answer: Answer) -> int | None:
-    """The balance that a page shows, in minor units; None when it shows none."""
+def balance(answer: Answer) -> str:
+    """The balance that a page shows, as `money` writes it."""
     found = re.search(r'id="balance" data-minor="(-?\d+)"', answer.body)
-    return int(found[1]) if found else None
+    return money(int(found[1])) if found else "no balance is shown"
+
+
+def money(minor: int) -> str:
+    """An amount in minor units, in words."""
+    return f"EUR {minor / 100:,.2f}"
 
 
 def example(name: str) -> str:

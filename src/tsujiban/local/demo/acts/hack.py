@@ -9,7 +9,7 @@ import re
 from tsujiban.local.demo import doors
 from tsujiban.local.demo.hands import Answer, Json, address
 from tsujiban.local.demo.stage import Stage
-from tsujiban.local.demo.world import KEY, OPENING_BALANCE, PUT, RANGE, World, balance, example
+from tsujiban.local.demo.world import KEY, OPENING_BALANCE, PUT, RANGE, World, balance, example, money
 
 DATABASE = "http://database:2379"
 RETRY_SECONDS = 45.0
@@ -47,7 +47,7 @@ async def undefended(world: World, stage: Stage) -> None:
         observed=answer,
         ok=answer.status == 200,
     )
-    stage.same("the balance on the page", STOLEN_BALANCE, balance(await world.page()))
+    stage.same("the balance on the page", money(STOLEN_BALANCE), balance(await world.page()))
     await world.restore()
     stage.same("the balance, restored", OPENING_BALANCE, balance(await world.page()))
 

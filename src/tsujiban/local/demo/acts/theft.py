@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from tsujiban.local.demo import manifests
 from tsujiban.local.demo.forgery import self_signed
@@ -14,6 +15,7 @@ from tsujiban.local.demo.world import OUTSIDE, World
 from tsujiban.proxy.names import ALPN
 
 TLS_PATIENCE = 2.0
+ALERT = re.compile(r"\[SSL: \w*?ALERT_(\w+)\]")  # as Python's ssl names an alert that it received
 
 
 async def stolen_keys(world: World, stage: Stage) -> None:
@@ -113,13 +115,15 @@ def accepted(result: Json) -> bool:
 
 def refused(result: Json) -> bool:
     """Whether TLS itself refused: a TLS alert, after the connection was there."""
-    return result["stage"] in ("handshake", "answer") and "alert" in result["error"].lower()
+    return result["stage"] in ("handshake", "answer") and bool(ALERT.search(result["error"]))
 
 
 def describe(result: Json) -> str:
     """A result in words."""
-    words = {"connect": "no connection", "handshake": "handshake failed", "answer": "handshake done"}
-    text = words.get(result["stage"], f"{result['version']}, answered")
     if accepted(result):
         return f"{result['version']}, accepted"
-    return f"{text}: {result['error']}" if result["error"] else text
+    if alert := ALERT.search(result["error"]):
+        return f"refused, TLS alert: {alert[1].replace('_', ' ').lower()}"
+    words = {"connect": "no connection", "handshake": "handshake failed", "answer": "handshake done"}
+    text = words.get(result["stage"], f"{result['version']}, {result['stage']}")
+    return f"{text} ({result['error']})" if result["error"] else text

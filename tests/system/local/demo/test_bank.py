@@ -1,0 +1,90 @@
+"""The whole evening, as a user starts it; and what is left when it is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tsujiban.local import leftovers
+from tsujiban.local.down import down
+from tsujiban.local.layout import Layout
+from tsujiban.local.waiting import until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    """A name of its own; whatever the test does, nothing of it stays."""
+    name = "t" + uuid.uuid4().hex[:8]
+    yield name
+    down(name)
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "tsujiban", *words]
+
+
+def assert_nothing_left(cluster: str) -> None:
+    found = leftovers.find(cluster)
+    assert not found.namespaces
+    assert not found.processes
+    assert not Layout(cluster).run.exists()
+    assert not Layout(cluster).state.exists()
+
+
+def test_every_act_comes_out_right_and_nothing_is_left(cluster: str) -> None:
+    done = subprocess.run(
+        command("demo", "bank", "-o", "json", "--cluster", cluster),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["ok"]
+    assert [act["number"] for act in record["acts"]] == list(range(1, 11))
+    assert all(act["ok"] and act["checks"] for act in record["acts"])
+    assert record["seconds"] < 120
+    assert_nothing_left(cluster)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_cleans_up(cluster: str, number: signal.Signals, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        evening = subprocess.Popen(
+            command("demo", "bank", "--cluster", cluster),
+            stdout=out,
+            stderr=out,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+    try:
+        assert until(lambda: "waiting for the page" in log.read_text(), 60), log.read_text()
+        evening.send_signal(number)
+        assert evening.wait(60) == 130, log.read_text()
+    finally:
+        if evening.poll() is None:
+            evening.kill()
+            evening.wait()
+    assert "Traceback" not in log.read_text()
+    assert_nothing_left(cluster)
+
+
+def test_a_name_that_is_taken_is_refused_and_the_owner_untouched(cluster: str) -> None:
+    subprocess.run(command("up", "--cluster", cluster), check=True, capture_output=True)
+    done = subprocess.run(
+        command("demo", "bank", "--cluster", cluster), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert f"tsujiban down --cluster {cluster}" in done.stderr
+    assert subprocess.run(command("status", "--cluster", cluster), capture_output=True).returncode == 0
