@@ -131,7 +131,7 @@ def http_rbac(table: Table) -> Json:
 def egress_rbac(table: Table) -> Json:
     """The network RBAC filter of outgoing connections. The same tree in the shadow, for only
     that one leaves the deciding rule's name for the access log."""
-    rows = tuple(row for rows in table.rows.values() for row in rows)
+    rows = tuple(row for _, rows in sorted(table.rows.items()) for row in rows)
     tree = by_address(matchers.DESTINATION_IP, rows, admission(bytes_verdict), None, table.rest)["matcher"]
     return matchers.typed(
         "envoy.extensions.filters.network.rbac.v3.RBAC",

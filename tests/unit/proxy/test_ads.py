@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from envoy.service.discovery.v3 import discovery_pb2
+from grpclib.client import Channel
+from grpclib.const import Cardinality
+
+from tsujiban.proxy.ads import AdsHandler
+from tsujiban.proxy.guard import GuardedServer, bind_private
+from tsujiban.proxy.resource import Kind, Resource, collect
+
+METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+
+
+def cluster(timeout: str) -> Resource:
+    return Resource(Kind.CLUSTER, "a", {"name": "a", "connect_timeout": timeout})
+
+
+def test_a_stream_is_told_what_there_is_and_what_changes(tmp_path: Path) -> None:
+    changes: list[int] = []
+
+    async def main() -> None:
+        gone = asyncio.Event()
+
+        def changed() -> None:
+            changes.append(len(handler.sessions))
+            if not handler.sessions:
+                gone.set()
+
+        handler = AdsHandler(changed)
+        handler.push(collect([cluster("1s")]), 1)
+        server = GuardedServer([handler], lambda pid, uid: True)
+        await server.start(sock=bind_private(str(tmp_path / "s"), os.getuid()))
+        async with Channel(path=str(tmp_path / "s")) as channel:
+            stream = channel.request(
+                METHOD,
+                Cardinality.STREAM_STREAM,
+                discovery_pb2.DeltaDiscoveryRequest,
+                discovery_pb2.DeltaDiscoveryResponse,
+            )
+            async with stream:
+                request = discovery_pb2.DeltaDiscoveryRequest(type_url=Kind.CLUSTER)
+                await stream.send_message(request)
+                first = await stream.recv_message()
+                request.response_nonce = first.nonce
+                await stream.send_message(request)
+                handler.push(collect([cluster("2s")]), 2)
+                second = await stream.recv_message()
+                assert first.resources[0].version != second.resources[0].version
+                assert handler.sessions[0].settled(1)
+                assert not handler.sessions[0].settled(2)
+                await stream.end()
+        await gone.wait()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert changes[0] == 1
+    assert changes[-1] == 0

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.proxystate import READS, rule, state
+
+from tsujiban.policy.program import Authentication, MtlsMode
+from tsujiban.proxy import inbound, names
+from tsujiban.proxy.table import ingress
+
+
+def listener(**program: Any) -> Any:
+    world = state(rule("r", http=READS), **program)
+    endpoint = world.endpoints["default/server"]
+    return inbound.listener(endpoint, ingress(world, endpoint)).message()
+
+
+def chains(**program: Any) -> set[str]:
+    return {chain.name for chain in listener(**program).filter_chains}
+
+
+def test_strict_has_a_tunnel_and_a_refusal_and_nothing_else() -> None:
+    assert chains() == {"tunnel", "deny:_mesh/strict"}
+    assert not listener().continue_on_listener_filters_timeout
+
+
+def test_permissive_takes_plaintext_as_policy_admits_it() -> None:
+    authentication = Authentication(
+        mode=MtlsMode.PERMISSIVE,
+        ports={81: MtlsMode.STRICT, 82: MtlsMode.STRICT},
+        id="pa",
+        port_ids={82: "pa/82"},
+    )
+    found = chains(authentication=authentication)
+    assert found == {"tunnel", "deny:pa", "deny:pa/82", "http:_tier/default"}
+
+
+def test_a_strict_port_is_strict_in_a_permissive_workload_and_the_other_way_round() -> None:
+    strict = chains(authentication=Authentication(ports={81: MtlsMode.DISABLE}, id="pa"))
+    assert strict == {"tunnel", "deny:pa", "http:_tier/default"}
+
+
+def test_ports_that_the_workload_calls_http_are_looked_into() -> None:
+    named = (("http", 6, 80), ("grpc-api", 6, 81), ("httpish", 6, 82), ("https", 6, 443), ("http", 17, 83))
+    endpoint = state(named_ports=named).endpoints["default/server"]
+    assert inbound.declared_http(endpoint) == [80, 81]
+    inner: Any = inbound.inner_listener(endpoint).message()
+    assert len(inner.listener_filters) == 2
+    assert inner.listener_filters[1].HasField("filter_disabled")
+    bare: Any = inbound.inner_listener(state().endpoints["default/server"]).message()
+    assert len(bare.listener_filters) == 1
+
+
+def test_the_authorization_filters_are_resources_of_their_own() -> None:
+    world = state(rule("r"))
+    endpoint = world.endpoints["default/server"]
+    found = inbound.authorization(ingress(world, endpoint))
+    assert [one.name for one in found] == [names.RBAC_CONNECT, names.RBAC_HTTP]
+    other = state(rule("other"))
+    changed = inbound.authorization(ingress(other, endpoint))
+    assert all(old.version != new.version for old, new in zip(found, changed, strict=True))
+    assert inbound.inner_listener(endpoint).version == inbound.inner_listener(endpoint).version

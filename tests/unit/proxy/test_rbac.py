@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.proxystate import CUSTOMER, POD_CIDRS, READS, identity, port, rule, state
+
+from tsujiban.policy.program import NodeState, Rule, Side
+from tsujiban.proxy import names, rbac
+from tsujiban.proxy.matchers import Json
+from tsujiban.proxy.table import Interval, Table, egress, ingress
+
+
+def table(*rules: Rule) -> Table:
+    world: NodeState = state(*rules)
+    return ingress(world, world.endpoints["default/server"])
+
+
+def verdict(on_match: Json) -> tuple[str, str]:
+    config = on_match["action"]["typed_config"]
+    return config["action"], config["name"]
+
+
+def walk(matcher: Any, *keys: str) -> Json:
+    """Follow exact lookups (identity, port) and the only range of each trie."""
+    for key in keys:
+        tree = matcher["matcher_tree"]
+        on_match = tree["exact_match_map"]["map"].get(key, matcher.get("on_no_match"))
+        if "matcher" not in on_match:
+            return dict(on_match)
+        matcher = on_match["matcher"]
+        if "custom_match" in matcher.get("matcher_tree", {}):
+            ranges = matcher["matcher_tree"]["custom_match"]["typed_config"]["range_matchers"]
+            on_match = ranges[0]["on_match"]
+            if "matcher" not in on_match:
+                return dict(on_match)
+            matcher = on_match["matcher"]
+    return dict(matcher)
+
+
+def test_a_tunnel_is_admitted_by_identity_address_and_port() -> None:
+    config = rbac.connect_rbac(table(rule("r", src=Side(sets=("clients",)), dst=port(80), http=READS)))
+    tree = config["matcher"]
+    assert tree["matcher_tree"]["input"]["name"] == "UriSanInput"
+    assert verdict(walk(tree, identity("customer"), "80")) == ("ALLOW", "http:_tier/default")
+    assert verdict(walk(tree, identity("customer"), "81")) == ("DENY", "deny:_tier/default")
+    assert verdict(walk(tree, identity("nobody"), "80")) == ("DENY", f"deny:{names.IDENTITY_RULE}")
+    assert names.PLAINTEXT not in tree["matcher_tree"]["exact_match_map"]["map"]
+
+
+def test_an_identity_from_a_foreign_address_is_refused() -> None:
+    tree = rbac.connect_rbac(table(rule("r")))["matcher"]
+    by_address = tree["matcher_tree"]["exact_match_map"]["map"][identity("customer")]["matcher"]
+    ranges = by_address["matcher_tree"]["custom_match"]["typed_config"]["range_matchers"]
+    assert [one["address_prefix"] for one in ranges[0]["ranges"]] == [CUSTOMER]
+    assert verdict(by_address["on_no_match"]) == ("DENY", f"deny:{names.IDENTITY_RULE}")
+
+
+def test_requests_are_asked_in_order_and_default_to_the_last_word() -> None:
+    tree = rbac.http_rbac(table(rule("r", dst=port(80), http=READS), rule("s", dst=port(81))))["matcher"]
+    asked = walk(tree, identity("customer"), "80")
+    assert verdict(asked["matcher_list"]["matchers"][0]["on_match"]) == ("ALLOW", "http:r")
+    assert verdict(asked["on_no_match"]) == ("DENY", "deny:_tier/default")
+    assert verdict(walk(tree, identity("customer"), "81")) == ("ALLOW", "http:s")
+    assert names.PLAINTEXT in tree["matcher_tree"]["exact_match_map"]["map"]
+
+
+def test_wide_port_ranges_are_expressions_and_narrow_ones_are_listed() -> None:
+    rows = table(rule("wide", dst=port(1024, 9000)), rule("narrow", dst=port(80, 82)))
+    intervals: tuple[Interval, ...] = rows.rows[identity("customer")][0].intervals
+    tree = rbac.by_port(intervals, rbac.admission(rbac.connect_verdict))["matcher"]
+    assert set(tree["matcher_tree"]["exact_match_map"]["map"]) == {"80", "81", "82"}
+    wide = tree["on_no_match"]["matcher"]
+    assert verdict(wide["matcher_list"]["matchers"][0]["on_match"]) == ("ALLOW", "tcp:wide")
+    assert verdict(wide["on_no_match"])[0] == "DENY"
+
+
+def test_a_source_port_is_asked_for_on_the_way() -> None:
+    tree = rbac.connect_rbac(table(rule("r", src=port(1, 1023))))["matcher"]
+    asked = walk(tree, identity("customer"))
+    assert verdict(asked["matcher_list"]["matchers"][0]["on_match"]) == ("ALLOW", "tcp:r")
+
+
+def test_the_egress_filter_names_its_rule_through_its_shadow() -> None:
+    world = state(egress=(rule("e", http=READS), rule("f", dst=port(80))))
+    config = rbac.egress_rbac(egress(world, world.endpoints["default/server"], POD_CIDRS))
+    assert config["matcher"] == config["shadow_matcher"]
+    text = str(config["matcher"])
+    assert "tcp:f" in text
+    assert "'ALLOW'" in text
+    assert "http:" not in text  # what only an HTTP clause allows is refused at the client

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+from google.protobuf import json_format
+
+from tsujiban.proxy.resource import Kind, Resource, collect
+
+BODY = {"name": "a", "type": "STATIC", "connect_timeout": "1s"}
+
+
+def test_the_version_is_the_content_s_whatever_the_order_of_its_keys() -> None:
+    again = Resource(Kind.CLUSTER, "a", dict(reversed(BODY.items())))
+    assert Resource(Kind.CLUSTER, "a", BODY).version == again.version
+    assert Resource(Kind.CLUSTER, "a", {**BODY, "connect_timeout": "2s"}).version != again.version
+
+
+def test_it_is_encoded_once_and_read_back() -> None:
+    one = Resource(Kind.CLUSTER, "a", BODY)
+    before = one.message()
+    assert one.encoded() is one.encoded()
+    assert one.message() == before
+
+
+def test_a_field_that_envoy_does_not_have_is_an_error() -> None:
+    with pytest.raises(json_format.ParseError):
+        Resource(Kind.CLUSTER, "a", {"nmae": "a"}).encoded()
+
+
+def test_resources_are_collected_by_kind_and_name() -> None:
+    one = Resource(Kind.CLUSTER, "a", BODY)
+    table = collect([one])
+    assert table[Kind.CLUSTER] == {"a": one}
+    assert table[Kind.LISTENER] == {}
+    assert "CLUSTER" in repr(one)

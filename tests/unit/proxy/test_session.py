@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from envoy.service.discovery.v3 import discovery_pb2
+
+from tsujiban.proxy.resource import Kind, Resource, Resources, collect
+from tsujiban.proxy.session import Session
+
+
+def cluster(name: str, timeout: str = "1s") -> Resource:
+    return Resource(Kind.CLUSTER, name, {"name": name, "connect_timeout": timeout})
+
+
+def extension(name: str, note: str = "") -> Resource:
+    typed = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": note}
+    return Resource(Kind.EXTENSION, name, {"name": name, "typed_config": typed})
+
+
+def ask(kind: Kind, *names: str, **more: object) -> discovery_pb2.DeltaDiscoveryRequest:
+    return discovery_pb2.DeltaDiscoveryRequest(type_url=kind, resource_names_subscribe=names, **more)
+
+
+def names(responses: Iterable[discovery_pb2.DeltaDiscoveryResponse]) -> list[str]:
+    return [one.name for response in responses for one in response.resources]
+
+
+def ack(session: Session, responses: Iterable[discovery_pb2.DeltaDiscoveryResponse], why: str = "") -> None:
+    for response in responses:
+        message = ask(Kind(response.type_url), response_nonce=response.nonce)
+        if why:
+            message.error_detail.message = why
+        assert list(session.request(message)) == []
+
+
+def desired(*resources: Resource) -> Resources:
+    return collect(list(resources))
+
+
+def test_a_wildcard_gets_everything_of_its_type_and_names_get_themselves() -> None:
+    session = Session()
+    assert list(session.push(desired(cluster("a"), cluster("b"), extension("x"), extension("y")), 1)) == []
+    assert names(session.request(ask(Kind.CLUSTER))) == ["a", "b"]
+    assert names(session.request(ask(Kind.EXTENSION, "x"))) == ["x"]
+    assert names(session.request(ask(Kind.EXTENSION, "y"))) == ["y"]
+
+
+def test_what_does_not_exist_yet_is_sent_when_it_does() -> None:
+    session = Session()
+    assert list(session.request(ask(Kind.EXTENSION, "x"))) == []
+    assert names(session.push(desired(extension("x")), 1)) == ["x"]
+
+
+def test_only_differences_are_sent_and_removals_told() -> None:
+    session = Session()
+    list(session.request(ask(Kind.CLUSTER)))
+    list(session.push(desired(cluster("a"), cluster("b")), 1))
+    responses = list(session.push(desired(cluster("a"), cluster("c")), 2))
+    assert names(responses) == ["c"]
+    assert list(responses[0].removed_resources) == ["b"]
+    assert list(session.push(desired(cluster("a"), cluster("c")), 3)) == []
+
+
+def test_a_proxy_that_comes_back_with_the_same_versions_is_sent_nothing() -> None:
+    one = cluster("a")
+    session = Session()
+    list(session.push(desired(one, extension("x")), 1))
+    known = ask(Kind.CLUSTER, initial_resource_versions={"a": one.version})
+    assert list(session.request(known)) == []
+    stale = ask(Kind.EXTENSION, "x", initial_resource_versions={"x": "old", "gone": "1"})
+    responses = list(session.request(stale))
+    assert names(responses) == ["x"]
+    assert list(responses[0].removed_resources) == ["gone"]
+
+
+def test_a_name_that_is_asked_for_again_is_sent_again() -> None:
+    session = Session()
+    list(session.push(desired(extension("x")), 1))
+    assert names(session.request(ask(Kind.EXTENSION, "x"))) == ["x"]
+    gone = ask(Kind.EXTENSION, resource_names_unsubscribe=["x"])
+    assert list(session.request(gone)) == []
+    assert list(session.push(desired(extension("x", "new")), 2)) == []
+    assert names(session.request(ask(Kind.EXTENSION, "x"))) == ["x"]
+
+
+def test_a_revision_is_settled_when_all_it_meant_was_answered() -> None:
+    session = Session()
+    list(session.request(ask(Kind.CLUSTER)))
+    responses = list(session.push(desired(cluster("a")), 1))
+    assert not session.settled(1)
+    ack(session, responses)
+    assert session.settled(1)
+    assert not session.settled(2)
+    assert list(session.push(desired(cluster("a")), 2)) == []
+    assert session.settled(2)
+
+
+def test_a_refusal_is_kept_until_the_type_is_accepted_again() -> None:
+    session = Session()
+    list(session.request(ask(Kind.CLUSTER)))
+    ack(session, list(session.push(desired(cluster("a")), 1)), "x" * 5000 + "bad timeout")
+    assert session.settled(1)
+    assert len(session.problems) == 1
+    assert session.problems[0].endswith("bad timeout")
+    assert len(session.problems[0]) < 500
+    ack(session, list(session.push(desired(cluster("a", "2s")), 2)))
+    assert not session.problems
+
+
+def test_complete_means_that_everything_was_asked_for_and_answered() -> None:
+    session = Session()
+    list(session.push(desired(cluster("a"), extension("x")), 1))
+    ack(session, list(session.request(ask(Kind.CLUSTER))))
+    assert not session.complete
+    responses = list(session.request(ask(Kind.EXTENSION, "x")))
+    assert not session.complete
+    ack(session, responses)
+    assert session.complete
+
+
+def test_unknown_types_are_ignored() -> None:
+    session = Session()
+    unknown = discovery_pb2.DeltaDiscoveryRequest(type_url="type.googleapis.com/no.Such")
+    assert list(session.request(unknown)) == []

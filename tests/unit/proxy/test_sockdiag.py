@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from tsujiban.proxy.sockdiag import request
+
+
+def test_the_message_is_that_of_linux_inet_diag() -> None:
+    message = request(("10.0.0.1", 15006), ("10.0.0.2", 40000))
+    length, kind, flags, _, _ = struct.unpack_from("=IHHII", message)
+    assert (length, kind, flags) == (len(message), 21, 5)
+    family, protocol = message[16], message[17]
+    assert (family, protocol) == (2, 6)
+    assert struct.unpack_from("!HH", message, 24) == (15006, 40000)
+    assert message[28:32] == bytes([10, 0, 0, 1])
+    assert message[44:48] == bytes([10, 0, 0, 2])
+    assert message[-8:] == b"\xff" * 8
+    assert request(("::1", 1), ("::2", 2))[16] == 10
+
+
+def test_mixed_versions_are_refused() -> None:
+    with pytest.raises(ValueError, match="different IP versions"):
+        request(("10.0.0.1", 1), ("::1", 1))
