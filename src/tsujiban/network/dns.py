@@ -121,7 +121,7 @@ def answer(index: Index, query: dns.message.Message) -> dns.message.Message | No
     if records is None:
         response.set_rcode(dns.rcode.NXDOMAIN)
     else:
-        _fill(index, response, question.name, question.rdtype, records, query.id)
+        _fill(index, response, question.name, question.rdtype, records)
         if question.rdtype == dns.rdatatype.SOA and name == apex:
             response.answer.append(_soa(apex))
     if not response.answer:
@@ -137,7 +137,10 @@ def refuse(query: dns.message.Message, code: dns.rcode.Rcode = dns.rcode.REFUSED
 
 
 def to_wire(response: dns.message.Message, query: dns.message.Message, udp: bool) -> bytes:
-    """The bytes to send: over UDP cut (TC) to what the client can take."""
+    """The bytes to send: over UDP cut (TC) to what the client can take.
+
+    The renderer shuffles the records of a name: clients take the first address, and so take turns.
+    """
     if not udp:
         return response.to_wire(max_size=65535)
     size = max(PLAIN_UDP, min(query.payload, MAX_UDP)) if query.edns >= 0 else PLAIN_UDP
@@ -164,10 +167,9 @@ def _fill(
     owner: dns.name.Name,
     kind: dns.rdatatype.RdataType,
     records: Records,
-    turn: int,
 ) -> None:
     if kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
-        _append(response.answer, owner, kind, _rotate(_family(records, kind), turn))
+        _append(response.answer, owner, kind, _family(records, kind))
     elif kind == dns.rdatatype.PTR:
         _append(response.answer, owner, kind, [target + "." for target in records.ptr])
     elif kind == dns.rdatatype.SRV:
@@ -182,12 +184,6 @@ def _fill(
 def _family(records: Records, kind: dns.rdatatype.RdataType) -> list[str]:
     wants6 = kind == dns.rdatatype.AAAA
     return [address for address in records.addresses if (":" in address) == wants6]
-
-
-def _rotate(texts: list[str], turn: int) -> list[str]:
-    """Clients take the first address: begin with another one each time."""
-    start = turn % len(texts) if texts else 0
-    return texts[start:] + texts[:start]
 
 
 def _append(

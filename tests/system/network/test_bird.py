@@ -96,6 +96,7 @@ def test_routes_stay_while_a_killed_bird_is_away() -> None:
             await _start(fabric, supervisor, run_dir)
             wanted = "10.244.0.64/26 via 172.31.255.12"
             await until(lambda: wanted in _routes(fabric, 1))
+            await until(lambda: "10.244.0.0/26 via 172.31.255.11" in _routes(fabric, 2))
             old = (await supervisor.status("node-2/bird")).pid
             await supervisor.kill("node-2/bird", signal.SIGKILL)
             back = 0

@@ -62,7 +62,7 @@ def test_srv_brings_addresses_along() -> None:
 
 
 def test_addresses_take_turns() -> None:
-    firsts = {_answers(_ask("db.shop.svc.cluster.local", id=number))[0] for number in (1, 2)}
+    firsts = {_answers(_ask("db.shop.svc.cluster.local"))[0] for _ in range(64)}
     assert firsts == {"10.244.0.5", "10.244.0.6"}
 
 
