@@ -22,6 +22,7 @@ from tsujiban.agent.health import Health
 from tsujiban.agent.join import ensure_joined
 from tsujiban.agent.kernelside import KernelSide
 from tsujiban.agent.link import ControllerLink
+from tsujiban.agent.memory import Memory, recall
 from tsujiban.agent.names import NamesSide
 from tsujiban.agent.pods import Pods
 from tsujiban.agent.routing import Routing
@@ -44,6 +45,7 @@ from tsujiban.wire.messages import (
 
 log = structlog.get_logger(__name__)
 
+MEMORY = "memory.msgpack"
 STATUS_SECONDS = 1.0  # how often components are looked at
 STATUS_REPEAT_SECONDS = 10.0  # how often they are reported when nothing changes
 
@@ -65,7 +67,9 @@ class Node:
         self.svids = SvidManager(link.sign, self.post.set_secret, network.trust_bundle_pem)
         self.kernel = KernelSide(network.dns_address, self._ended)
         self.proxies = Sidecars(config.run, self.post, self.svids, supervisor)
-        self.enforcer = Enforcer([self.kernel, self.proxies, NamesSide(config, network)], self._acknowledge)
+        self.memory = Memory(config.state / MEMORY, lambda: self._network, lambda: self.pods.delta())
+        names_side = NamesSide(config, network)
+        self.enforcer = Enforcer([self.kernel, self.proxies, names_side, self.memory], self._acknowledge)
         self.routing = Routing(config, supervisor)
         self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send)
         self.health = Health(
@@ -75,10 +79,16 @@ class Node:
     async def configure(self, network: NodeConfig) -> None:
         """The cluster's networks, at first and when they change."""
         self._network = network
+        self.memory.touch()
         self.pods.configure(network)
         self.post.set_pod_cidrs(network.pod_cidrs)
         self.svids.set_bundle(network.trust_bundle_pem)
         await self.routing.configure(network)
+
+    def take_pods(self, delta: PodsDelta) -> None:
+        """The pods that this node must run, or a difference of them."""
+        self.pods.take(delta)
+        self.memory.touch()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -87,6 +97,7 @@ class Node:
             tasks.create_task(self.enforcer.run())
             tasks.create_task(self.kernel.watch())
             tasks.create_task(self.flows.run())
+            tasks.create_task(self.memory.run())
             tasks.create_task(self._read_kernel_log())
             tasks.create_task(self._follow_processes())
             tasks.create_task(self._report_health())
@@ -183,16 +194,26 @@ class Agent:
         if self._node is not None:
             self._node.pods.report_all()
 
+    async def _begin(self, network: NodeConfig, tasks: asyncio.TaskGroup) -> Node:
+        """Build the node, or tell it of changed networks."""
+        if self._node is None:
+            self._node = Node(self._config, network, self._link, self._supervisor)
+            tasks.create_task(self._node.run())
+        await self._node.configure(network)
+        return self._node
+
     async def _obey(self, tasks: asyncio.TaskGroup) -> None:
+        remembered = recall(self._config.state / MEMORY)
+        if remembered is not None:
+            node = await self._begin(remembered.network, tasks)
+            node.enforcer.take(remembered.policy)
+            node.pods.take(remembered.pods)
         async for message in self._link.messages():
             if isinstance(message, NodeConfig):
-                if self._node is None:
-                    self._node = Node(self._config, message, self._link, self._supervisor)
-                    tasks.create_task(self._node.run())
-                await self._node.configure(message)
+                await self._begin(message, tasks)
             elif self._node is None:
                 log.error("the controller spoke before it sent the configuration; ignored")
             elif isinstance(message, Policy):
                 self._node.enforcer.take(message.delta)
             elif isinstance(message, PodsDelta):
-                self._node.pods.take(message)
+                self._node.take_pods(message)

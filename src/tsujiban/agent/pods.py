@@ -81,6 +81,11 @@ class PodRunner:
         """The pod's UID."""
         return self.pod.metadata.uid
 
+    @property
+    def raw(self) -> bytes:
+        """The pod as the controller sent it."""
+        return msgspec.json.encode(self._raw)
+
     def poke(self) -> None:
         """Something about the pod may have changed."""
         self._changed.set()
@@ -275,6 +280,7 @@ class Pods:
         self._report = report
         self._network: NodeConfig | None = None
         self._config_maps: dict[str, ConfigMap] = {}
+        self._raw_config_maps: dict[str, bytes | None] = {}
         self._runners: dict[str, PodRunner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
@@ -286,6 +292,7 @@ class Pods:
     def take(self, delta: PodsDelta) -> None:
         """Start, keep and end pods as the controller says."""
         for name, raw in delta.config_maps.items():
+            self._raw_config_maps[name] = raw
             if raw is None:
                 self._config_maps.pop(name, None)
             else:
@@ -301,6 +308,14 @@ class Pods:
         for key, raw in delta.pods.items():
             if raw is not None:
                 self._want(key, msgspec.json.decode(raw))
+
+    def delta(self) -> PodsDelta:
+        """All that is wanted here, as the controller would say it."""
+        return PodsDelta(
+            pods={key: runner.raw for key, runner in self._runners.items()},
+            config_maps=dict(self._raw_config_maps),
+            full=True,
+        )
 
     def report_all(self) -> None:
         """Say again what became of every pod."""
