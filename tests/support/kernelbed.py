@@ -216,3 +216,11 @@ def until(test: Callable[[], T], seconds: float = 5) -> T:
 def ip(arguments: str) -> None:
     """One `ip` command."""
     subprocess.run(["ip", *arguments.split()], check=True, capture_output=True)
+
+
+def checksum(data: bytes) -> int:
+    """RFC 1071."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return int(~total & 0xFFFF)

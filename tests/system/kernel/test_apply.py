@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 
 import pytest
-from tests.support.kernelbed import Bed, ip, readable
+from tests.support.kernelbed import Bed, checksum, ip, readable
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Connection, Conntrack
@@ -339,3 +340,21 @@ def test_the_log_names_the_rule(bed: Bed, post: KernelPost, version: int) -> Non
         (Action.DENY, Direction.INGRESS, long, 17, 53),
     ]
     assert {(e.packet.source, e.packet.destination) for e in events} == {(bed.address("a", version), b)}
+
+
+def test_only_a_syn_opens_a_connection(bed: Bed, post: KernelPost) -> None:
+    """Neither a probe with an ACK, nor the rest of a connection whose entry was taken away."""
+    post.sync(state(bed), 1)
+    for flags in (0x10, 0x11, 0x04, 0x12, 0x29, 0x00):
+        header = struct.pack("!HHIIBBHHH", 40000, 80, 1, 1, 5 << 4, flags, 1000, 0, 0)
+        pseudo = socket.inet_aton(bed.address("a", 4)) + socket.inet_aton(bed.address("b", 4))
+        total = checksum(pseudo + struct.pack("!HH", 6, len(header)) + header)
+        with bed.make("a", 4, socket.SOCK_RAW, 6) as made:
+            made.sendto(header[:16] + struct.pack("!H", total) + header[18:], (bed.address("b", 4), 0))
+    counts = post.counts()
+    refused = sum(
+        counts[RuleKey(Letter.DENY, Direction.EGRESS, rule)].packets
+        for rule in ("_kernel/not-opened", "_kernel/invalid")
+    )
+    assert refused == 6
+    assert bed.tcp("a", bed.address("b", 4), 80) == "refused"

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from tests.support.kernelbed import OUTSIDE4, OUTSIDE6, Bed, until
+from tests.support.kernelbed import OUTSIDE4, OUTSIDE6, Bed, checksum, until
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Conntrack
@@ -244,14 +244,6 @@ def send(bed: Bed, attempt: Attempt, number: int) -> None:
             made.send(b"?")
 
 
-def checksum(data: bytes) -> int:
-    """RFC 1071."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return int(~total & 0xFFFF)
-
-
 Key = tuple[str, str, int, int, int]
 Decision = tuple[str, Action, str]
 
@@ -316,6 +308,7 @@ def test_the_kernel_says_what_the_evaluator_says(
         )
         state.endpoints[program.id] = program
     post.sync(state, 1)
+    assert post.verify() == ()  # the difference from the world before has led to exactly this one
     for connection in conntrack.connections():
         conntrack.end(connection)
     while log.read():
