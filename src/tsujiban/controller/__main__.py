@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -18,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from tsujiban import daemon
 from tsujiban.controller import serving
 from tsujiban.controller.api.app import create_app, serve, server_context
 from tsujiban.controller.api.extras import LogRequest, LogUnavailable
@@ -31,7 +30,6 @@ from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.files import make_private_directory
 from tsujiban.identity.tls import server_context as node_context
 from tsujiban.identity.tokens import FileTokenStore
-from tsujiban.logs import configure
 from tsujiban.store.protocol import StoreError
 from tsujiban.store.sqlite import SqliteStore
 
@@ -43,11 +41,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tsujiban.controller")
     parser.add_argument("--config", type=Path, required=True, help="configuration file (JSON)")
     options = parser.parse_args()
-    configure()
+    daemon.log_to_stderr()
     try:
         config = load(options.config)
         sockets = _sockets(config.api_sockets + 1)
-        asyncio.run(_until_signalled(config, sockets))
+        daemon.run(_run(config, sockets))
     except (OSError, ValueError, msgspec.MsgspecError, StoreError) as error:
         print(f"controller: {error}", file=sys.stderr)
         return 1
@@ -59,15 +57,6 @@ def _sockets(count: int) -> list[socket.socket]:
     if passed != count:
         raise ValueError(f"{count} listening sockets must be passed in LISTEN_FDS, not {passed}")
     return [socket.socket(fileno=FIRST_DESCRIPTOR + number) for number in range(count)]
-
-
-async def _until_signalled(config: ControllerConfig, sockets: list[socket.socket]) -> None:
-    task = asyncio.create_task(_run(config, sockets))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
