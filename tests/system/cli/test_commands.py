@@ -163,7 +163,7 @@ def test_bad_input_is_refused_whole_with_every_error_and_its_place(shell: Shell,
         "spec:\n  tier: nope\n  selector: all()\n"
     )
     text = shell("apply", "-f", str(tier), code=2)
-    assert f"{tier}:8:" in text
+    assert f"{tier}:9:3: error:" in text
     assert "there is no tier 'nope'" in text
     shell("get", "configmap", "good", code=1)
 
