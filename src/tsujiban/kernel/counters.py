@@ -6,8 +6,8 @@ set them back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from tsujiban.kernel.nft import Nft
 from tsujiban.kernel.render import TABLE
@@ -22,12 +22,16 @@ class Count(NamedTuple):
     bytes: int
 
 
-def read_counts(nft: Nft, keys: Mapping[str, RuleKey]) -> dict[RuleKey, Count]:
-    """The counters in the kernel whose names `keys` holds. Raises NftError."""
-    listing = nft.listing(f"list counters table {FAMILY} {TABLE}")
+def counts(listing: Iterable[dict[str, Any]], keys: Mapping[str, RuleKey]) -> dict[RuleKey, Count]:
+    """The counters of a listing whose names `keys` holds."""
     counters = (entry["counter"] for entry in listing if "counter" in entry)
     return {
         keys[counter["name"]]: Count(counter["packets"], counter["bytes"])
         for counter in counters
         if counter["name"] in keys
     }
+
+
+def read_counts(nft: Nft, keys: Mapping[str, RuleKey]) -> dict[RuleKey, Count]:
+    """The counters in the kernel whose names `keys` holds. Raises NftError."""
+    return counts(nft.listing(f"list counters table {FAMILY} {TABLE}"), keys)
