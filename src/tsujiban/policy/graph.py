@@ -56,6 +56,8 @@ from tsujiban.resources.load import LoadedObject
 from tsujiban.resources.registry import kind_for
 
 Change = tuple[Key, Object | LoadedObject | None]
+_POLICY_KINDS = ("Policy", "Authentication", "Profile")  # how the names of kinds with a normal form end
+
 Name = TypeVar("Name", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -147,9 +149,17 @@ class PolicyGraph:
         """
         self._noted = set()
         refused: list[str] = []
+        policies: list[tuple[Key, Object | LoadedObject | None]] = []
         for key, value in changes:
+            key = _full_key(key, value)
+            if key[0].partition(".")[0].endswith(_POLICY_KINDS):
+                policies.append((key, value))
+            else:
+                self._change(key, value)
+        self._settle_items()  # selectors choose where to be filed by what there is
+        for key, value in policies:
             try:
-                self._change(_full_key(key, value), value)
+                self._change(key, value)
             except ValueError as error:
                 refused.append(f"{' '.join(filter(None, key))}: {error}")
         self._settle()
@@ -427,8 +437,7 @@ class PolicyGraph:
 
     def _settle(self) -> None:
         """Follow all references from what changed."""
-        for number, old, new in self._population.settle():
-            self._settle_item(number, old, new)
+        self._settle_items()
         for service in sorted(self._dirty_services):
             self._settle_service(service)
         self._dirty_services.clear()
@@ -440,6 +449,10 @@ class PolicyGraph:
             if table is Table.SETS and name in self.sets:
                 self.sets[name].trim()
         self.journal.trim()
+
+    def _settle_items(self) -> None:
+        for number, old, new in self._population.settle():
+            self._settle_item(number, old, new)
 
     def _settle_item(self, number: int, old: Item | None, new: Item | None) -> None:
         for item in (old, new):

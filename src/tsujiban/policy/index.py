@@ -13,11 +13,25 @@ from typing import Generic, TypeVar
 
 from pyroaring import BitMap
 
-from tsujiban.policy.predicates import anchors
-from tsujiban.resources.selector_nodes import All, And, Node
+from tsujiban.policy.predicates import KUBERNETES, NAMESPACE, ORCHESTRATOR
+from tsujiban.resources.selector_nodes import (
+    All,
+    And,
+    Contains,
+    EndsWith,
+    Equals,
+    Has,
+    In,
+    Node,
+    Or,
+    StartsWith,
+)
 
 Name = TypeVar("Name", bound=Hashable)
 Pair = tuple[str, str | None]  # label and value; None is any value
+
+COMMON: Pair = (ORCHESTRATOR, KUBERNETES)
+"""What nearly every item has: the worst anchor there is."""
 
 NO_LABELS: Mapping[str, str] = {}
 
@@ -137,14 +151,37 @@ class LabelIndex(Generic[Name]):
             del self._items[pair]
 
     def _best_anchor(self, node: Node) -> tuple[Pair, ...] | None:
-        """Of the parts of a conjunction, the anchor with the fewest items at this time."""
-        best: tuple[Pair, ...] | None = None
-        fewest = -1
-        for part in node.nodes if isinstance(node, And) else (node,):
-            found = anchors(part)
-            if found is None:
-                continue
-            size = sum(len(self._items.get(pair, ())) for pair in found)
-            if best is None or size < fewest:
-                best, fewest = tuple(dict.fromkeys(found)), size
-        return best
+        """Label and value pairs of which whatever the node selects has at least one; None when
+        there are no such. Of the parts of a conjunction, the one with the fewest items at this
+        time counts; while there are none, the one that is likely to have the fewest."""
+        match node:
+            case Equals(label, value):
+                return ((label, value),)
+            case In(label, values):
+                return tuple((label, value) for value in sorted(values))
+            case Has(label) | Contains(label, _) | StartsWith(label, _) | EndsWith(label, _):
+                return ((label, None),)
+            case Or(nodes):
+                parts = [self._best_anchor(part) for part in nodes]
+                known = [part for part in parts if part is not None]
+                if len(known) < len(parts):
+                    return None
+                return tuple(dict.fromkeys(pair for part in known for pair in part))
+            case And(nodes):
+                found = [part for part in map(self._best_anchor, nodes) if part is not None]
+                return min(found, key=self._cost, default=None)
+        return None
+
+    def _cost(self, anchor: tuple[Pair, ...]) -> tuple[int, int, int]:
+        """How many items an anchor leads to; then, whether its labels are apt to be on many."""
+        items = sum(len(self._items.get(pair, ())) for pair in anchor)
+        wide = max((_width(pair) for pair in anchor), default=0)
+        return (wide == _width(COMMON), items, wide)
+
+
+def _width(pair: Pair) -> int:
+    if pair == COMMON:
+        return 3
+    if pair[1] is None:
+        return 2
+    return 0 if pair[0] == NAMESPACE else 1

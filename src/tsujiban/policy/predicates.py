@@ -121,20 +121,3 @@ def pods(
         else in_namespaces(selectors.from_label_selector(namespace_selector))
     )
     return selectors.conjunction(IN_KUBERNETES, place, labels(pod_selector))
-
-
-def anchors(node: Node) -> list[tuple[str, str | None]] | None:
-    """Label and value pairs (value None: any) of which whatever the node selects has at least
-    one; None when there is no such list. What an index may start its search from."""
-    match node:
-        case Equals(label, value):
-            return [(label, value)]
-        case In(label, values):
-            return [(label, value) for value in sorted(values)]
-        case Has(label) | Contains(label, _) | StartsWith(label, _) | EndsWith(label, _):
-            return [(label, None)]
-        case Or(nodes):
-            parts = [anchors(n) for n in nodes]
-            known = [part for part in parts if part is not None]
-            return [pair for part in known for pair in part] if len(known) == len(parts) else None
-    return None
