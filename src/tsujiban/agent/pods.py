@@ -141,7 +141,7 @@ class PodRunner:
         for running in self._probes.values():
             running.stop()
         names = [plan.process.name for plan in self._plans if plan.process is not None]
-        await asyncio.gather(*(self._supervisor.stop(name) for name in names))
+        await asyncio.gather(*(self._supervisor.stop(name, forget_log=True) for name in names))
         await self._mesh.leave(self.key, self.pod, self._place)
         await asyncio.to_thread(self._remove)
 

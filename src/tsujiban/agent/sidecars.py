@@ -78,7 +78,8 @@ class Sidecars:
 
     async def leave(self, key: str, pod: Pod, place: Place) -> None:
         """See `PodMesh.leave`."""
-        await self._supervisor.stop(process_name(place.node, pod.metadata.uid, SIDECAR))
+        name = process_name(place.node, pod.metadata.uid, SIDECAR)
+        await self._supervisor.stop(name, forget_log=True)
         if self._served.get(key) == pod.metadata.uid:
             del self._served[key]
             await self._post.remove(key)
