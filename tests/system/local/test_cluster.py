@@ -104,7 +104,9 @@ def pods(cluster: LocalCluster, app: str) -> list[dict[str, Any]]:
 
 
 def ready(pod: dict[str, Any]) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ()))
+    return any(
+        c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ())
+    )
 
 
 def run(cluster: LocalCluster, app: str, *argv: str) -> subprocess.CompletedProcess[str]:
