@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from tsujiban.cli.errors import Exit
+from tsujiban.cli.main import main
+from tsujiban.local.preflight import PreflightError
+from tsujiban.local.up import UpError
+
+
+def run(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, list(words))
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PreflightError("bird is missing: apt-get install bird2"), Exit.USAGE),
+        (ValueError("'..' cannot name a cluster"), Exit.USAGE),
+        (UpError("the nodes did not become ready"), Exit.REFUSED),
+    ],
+)
+@pytest.mark.parametrize("words", [("up",), ("demo", "bank")])
+def test_what_stands_in_the_way_is_one_message(
+    words: tuple[str, ...], error: Exception, code: Exit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_words: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tsujiban.local.up.up", fail)
+    found, text = run(*words)
+    assert found == code
+    assert f"error: {error}" in text
+
+
+def test_down_says_whether_there_was_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    existed = [True, False, False]
+    monkeypatch.setattr("tsujiban.local.down.down", lambda _name, keep_state: existed.pop(0))
+    assert run("down") == (0, "cluster local is down; nothing of it is left\n")
+    assert run("down")[0] == Exit.NO
+    assert run("down", "--if-exists") == (0, "")
+
+
+def test_down_needs_the_right_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_name: str, *, keep_state: bool) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tsujiban.local.down.down", fail)
+    code, text = run("down")
+    assert code == Exit.UNREACHABLE
+    assert "sudo" in text
