@@ -18,7 +18,7 @@ TLS_INSPECTOR: Json = {
 }
 ROUTER: Json = {
     "name": "router",
-    "typed_config": typed("envoy.extensions.filters.http.router.v3.Router"),
+    "typed_config": typed("envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
 }
 
 LOCAL_ADDRESS_STATE = "envoy.filters.listener.original_dst.local_ip"

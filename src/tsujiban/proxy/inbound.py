@@ -238,7 +238,14 @@ def _http_chain() -> Json:
         local_reply_config={"mappers": [denial]},
         route_config={
             "name": "app",
-            "virtual_hosts": [{"name": "app", "domains": ["*"], "routes": [route]}],
+            "virtual_hosts": [
+                {
+                    "name": "app",
+                    "domains": ["*"],
+                    "routes": [route],
+                    "request_headers_to_remove": ["x-envoy-external-address"],
+                }
+            ],
         },
         http_filters=[filters.discovered(names.RBAC_HTTP, _HTTP_RBAC), filters.ROUTER],
         access_log=filters.access_log("http", http=True),

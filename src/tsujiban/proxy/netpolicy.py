@@ -7,7 +7,8 @@ satisfies a rule that denies; a policy that is not there denies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Set
 
 from tsujiban.policy.program import (
     Action,
@@ -62,34 +63,37 @@ class NetworkPolicy:
         # Only who comes in proves an identity to this endpoint; all else is known by address.
         self._proven = direction is Direction.INGRESS
         self._no_profile = Leaf(allow=False, rules=(endpoint.no_profile_id,))
-        self._tiers: list[tuple[Leaf | None, list[Rule]]] = []
+        self._tiers: list[tuple[Leaf | None, _Rules]] = []
         ingress = direction is Direction.INGRESS
         for tier in endpoint.ingress if ingress else endpoint.egress:
             default = Leaf(allow=False, rules=(tier.default_id,))
             policies = enforced(state, tier)
             if any(policy is None for policy in policies):
-                self._tiers.append((default, []))
+                self._add(default, [])
             elif policies:
                 after = None if tier.default_action is Action.PASS else default
-                self._tiers.append((after, list(_deciding(policies, direction))))
+                self._add(after, list(_deciding(policies, direction)))
         for name in endpoint.profiles:
             profile = state.policies.get(name)
             if profile is None:
-                self._tiers.append((self._no_profile, []))
+                self._add(self._no_profile, [])
             else:
-                self._tiers.append((None, list(_deciding([profile], direction))))
+                self._add(None, list(_deciding([profile], direction)))
+
+    def _add(self, default: Leaf | None, rules: list[Rule]) -> None:
+        self._tiers.append((default, _Rules(rules, self._known, source=self._proven)))
 
     def rules(self) -> Iterator[Rule]:
         """Every rule that can decide, in order."""
         for _, rules in self._tiers:
-            yield from rules
+            yield from rules.listed
 
     def decide(self, flow: Flow) -> Decision:
         """What the policy makes of a TCP connection."""
         after: Decision = self._no_profile
         for default, rules in reversed(self._tiers):
             current = after if default is None else default
-            for rule in reversed(rules):
+            for rule in rules.about(flow.source if self._proven else flow.destination):
                 test = self._match(rule, flow)
                 if test is not False:
                     current = branch(test, _target(rule, after), current)
@@ -158,6 +162,37 @@ class NetworkPolicy:
             return True
         ports = sorted(port for name, port in end.services if name in names)
         return any_of([SourcePort(first=port, last=port) for port in ports])
+
+
+class _Rules:
+    """Rules in order, indexed by the first set or network that they ask of the other end: a
+    decision then costs the rules about that end, not all rules."""
+
+    def __init__(self, rules: list[Rule], known: Set[str], *, source: bool) -> None:
+        self.listed = rules
+        self._any: list[int] = []
+        self._by_set: defaultdict[str, list[int]] = defaultdict(list)
+        self._by_net: defaultdict[str, list[int]] = defaultdict(list)
+        for index, rule in enumerate(rules):
+            side = rule.src if source else rule.dst
+            sets = [name for name in side.sets if name in known]
+            if sets:
+                self._by_set[sets[0]].append(index)
+            elif side.nets is not None:
+                for net in side.nets:
+                    self._by_net[net].append(index)
+            else:
+                self._any.append(index)
+
+    def about(self, end: Signature) -> Iterator[Rule]:
+        """Rules that may match this end, from the last to the first."""
+        found = set(self._any)
+        for name in end.seen & self._by_set.keys():
+            found.update(self._by_set[name])
+        for net in end.nets & self._by_net.keys():
+            found.update(self._by_net[net])
+        for index in sorted(found, reverse=True):
+            yield self.listed[index]
 
 
 def _deciding(policies: Iterable[PolicyProgram | None], direction: Direction) -> Iterator[Rule]:

@@ -6,6 +6,7 @@ one decision, and neighbours with equal decisions are joined again.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from tsujiban.policy.addresses import contains, span
@@ -111,9 +112,14 @@ class _Compiler:
         flow = Flow(other, own, port)
         return _graft(self.policy.decide(flow), flow, self.authorization)
 
-    def rows(self, points: Iterable[tuple[str, str]]) -> tuple[Row, ...]:
-        cells = self.vocabulary.cells(points)
-        return tuple(Row(cell=cell, intervals=self.intervals(cell.signature)) for cell in cells)
+    def rows(self, points: Iterable[tuple[str, str]]) -> dict[str, tuple[Row, ...]]:
+        """Rows of the (prefix, identity) points, by identity."""
+        rows: defaultdict[str, list[Row]] = defaultdict(list)
+        for cell in self.vocabulary.cells(points):
+            identity = cell.signature.identity
+            row = Row(cell=cell, intervals=self.intervals(cell.signature))
+            rows[identity].append(row)
+        return {identity: tuple(found) for identity, found in rows.items()}
 
     def rest(self) -> dict[int, tuple[Interval, ...]]:
         return {version: self.intervals(Signature(version=version)) for version in (4, 6)}
@@ -134,13 +140,13 @@ def ingress(state: NodeState, endpoint: EndpointProgram) -> Table:
     """Who may reach the endpoint: rows of every identity by the addresses that it owns; under ""
     the networks that plaintext may come from, in which no identity is proven."""
     compiler = _Compiler(state, endpoint, Direction.INGRESS)
-    owners: dict[str, list[tuple[str, str]]] = {}
-    for address, peer in state.peers.items():
-        if peer.identity and peer.mesh is not Mesh.NONE:
-            owners.setdefault(peer.identity, []).append((address, peer.identity))
-    rows = {identity: compiler.rows(points) for identity, points in owners.items()}
-    rows[""] = compiler.rows((prefix, "") for prefix in compiler.vocabulary.prefixes())
-    return Table(rows=rows, rest=compiler.rest())
+    proven = [
+        (address, peer.identity)
+        for address, peer in state.peers.items()
+        if peer.identity and peer.mesh is not Mesh.NONE
+    ]
+    unproven = ((prefix, "") for prefix in compiler.vocabulary.prefixes())
+    return Table(rows={**compiler.rows(proven), **compiler.rows(unproven)}, rest=compiler.rest())
 
 
 def egress(state: NodeState, endpoint: EndpointProgram, pod_cidrs: Iterable[str]) -> Table:
@@ -149,17 +155,14 @@ def egress(state: NodeState, endpoint: EndpointProgram, pod_cidrs: Iterable[str]
     an address there is a known peer's, or nobody's."""
     compiler = _Compiler(state, endpoint, Direction.EGRESS)
     inside = tuple(pod_cidrs)
-    points: dict[str, list[tuple[str, str]]] = {"": []}
-    for prefix in compiler.vocabulary.prefixes() - state.peers.keys():
-        if not any(contains(cidr, prefix) for cidr in inside):
-            points[""].append((prefix, ""))
+    points = [
+        (prefix, "")
+        for prefix in compiler.vocabulary.prefixes() - state.peers.keys()
+        if not any(contains(cidr, prefix) for cidr in inside)
+    ]
     for address, peer in state.peers.items():
-        identity = peer.identity if peer.mesh is not Mesh.NONE else ""
-        points.setdefault(identity, []).append((address, identity))
-    return Table(
-        rows={identity: compiler.rows(group) for identity, group in points.items()},
-        rest=compiler.rest(),
-    )
+        points.append((address, peer.identity if peer.mesh is not Mesh.NONE else ""))
+    return Table(rows=compiler.rows(points), rest=compiler.rest())
 
 
 def _sets(rule: Rule) -> Iterable[str]:

@@ -9,6 +9,8 @@ import pytest
 from tests.support.meshapps import READS, Greeter, allow, ask, drain, echo_http, web_client
 from tests.support.proxybed import Bed, tier
 
+from tsujiban.policy.program import Backend, ServicePort, ServiceProgram
+
 pytestmark = pytest.mark.system
 
 
@@ -103,3 +105,45 @@ def test_a_port_declared_http_is_logged_by_request_even_without_http_rules(bed: 
     assert ask(web_client(customer, web.address, 80), "DELETE", "/any")[0] == 200
     event = bed.seen(log="http", method="DELETE")
     assert (event.path, event.rules) == ("/any", ("default/web/ingress/0",))
+
+
+def test_the_last_bytes_of_a_server_that_closes_first_arrive(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    answer = b"y" * 300_000
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(100)
+        connection.sendall(answer)
+
+    web.listen(9000, serve)
+    port = ServicePort(protocol=6, port=90, backends=(Backend(address=web.address, port=9000),))
+    service = ServiceProgram(id="default/web", addresses=("10.96.0.20",), ports=(port,))
+    bed.update(**allow(customer, ports=(9000,)), services={service.id: service})
+    bed.settle()
+    for _ in range(20):
+        for address, number in ((web.address, 9000), ("10.96.0.20", 90)):
+            with customer.connect(address, number) as connection:
+                connection.sendall(b"go")
+                assert drain(connection, 5) == answer
+
+
+def test_the_application_sees_no_header_of_ours_but_the_request_s_id(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    seen: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        seen.append(connection.recv(10_000))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nServer: mine\r\nContent-Length: 0\r\n\r\n")
+
+    web.listen(80, serve)
+    bed.update(**allow(customer, http=READS))
+    bed.settle()
+    with customer.connect(web.address, 80) as connection:
+        connection.sendall(b"GET /v1 HTTP/1.1\r\nHost: web\r\nX-MiXed: 1\r\n\r\n")
+        answer = drain(connection, 1)
+    names = {line.split(b":")[0] for line in seen[0].split(b"\r\n")[1:] if line}
+    assert names == {b"Host", b"X-MiXed", b"x-request-id", b"x-forwarded-proto"}
+    assert b"Server: mine" in answer
+    assert b"x-envoy" not in answer.lower()

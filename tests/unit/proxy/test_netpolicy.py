@@ -31,6 +31,7 @@ def allowed(name: str) -> Leaf:
     return Leaf(allow=True, rules=(name,))
 
 
+CLIENTS = frozenset({"clients"})
 CLAUSES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"protocols": (6, 17)}, {}, True),
     ({"protocols": (17,)}, {}, False),
@@ -45,9 +46,9 @@ CLAUSES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"src": Side(nets=())}, {}, False),
     ({"src": Side(not_nets=("n",))}, {"nets": frozenset({"n"})}, False),
     ({"src": Side(not_nets=("n",))}, {}, True),
-    ({"src": Side(sets=("clients",))}, {"owned": frozenset({"clients"})}, True),
-    ({"src": Side(sets=("clients",))}, {"seen": frozenset({"clients"})}, False),
-    ({"src": Side(not_sets=("clients",))}, {"owned": frozenset({"clients"})}, False),
+    ({"src": Side(sets=("clients",))}, {"owned": CLIENTS, "seen": CLIENTS}, True),
+    ({"src": Side(sets=("clients",))}, {"seen": CLIENTS}, False),
+    ({"src": Side(not_sets=("clients",))}, {"owned": CLIENTS, "seen": CLIENTS}, False),
     ({"src": Side(not_sets=("clients",))}, {}, True),
     ({"src": Side(sets=("gone",))}, {}, False),
     ({"src": Side(not_sets=("gone",))}, {}, False),
