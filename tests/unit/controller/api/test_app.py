@@ -129,12 +129,12 @@ async def test_headers_are_bounded(bed: ApiBed) -> None:
 
 async def test_small_answers_do_not_wait_for_acknowledgements(admin: httpx.AsyncClient) -> None:
     clock = asyncio.get_running_loop().time
-    best = 1.0
-    for _ in range(10):
+    took = [1.0]
+    while min(took) > 0.035 and len(took) < 100:  # a delayed acknowledgement takes 40 ms, each time
         started = clock()
         await admin.get("/api/v1/namespaces/default")
-        best = min(best, clock() - started)
-    assert best < 0.035  # a delayed acknowledgement takes 40 ms
+        took.append(clock() - started)
+    assert min(took) < 0.035
 
 
 async def test_writes_are_in_the_audit_log(admin: httpx.AsyncClient) -> None:
