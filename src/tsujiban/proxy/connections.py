@@ -34,8 +34,8 @@ class Connections:
     def __init__(self) -> None:
         self._open: Counter[Connection] = Counter()
 
-    def note(self, event: ProxyEvent) -> None:
-        """Take an access log record of the log `tcp`."""
+    def note(self, event: ProxyEvent) -> Connection | None:
+        """Take an access log record of the log `tcp`; the connection, if it is open."""
         connection = Connection(
             source=event.source,
             source_port=event.source_port,
@@ -47,8 +47,10 @@ class Connections:
             self._open[connection] -= 1
             if self._open[connection] <= 0:
                 del self._open[connection]
-        elif not event.periodic or connection not in self._open:
+            return None
+        if not event.periodic or connection not in self._open:
             self._open[connection] += 1
+        return connection
 
     def denied(self, table: Table) -> dict[Connection, tuple[str, ...]]:
         """Open connections that `table` would not let pass uninspected, and by which rules."""
@@ -56,8 +58,8 @@ class Connections:
         return {one: rules for one, rules in judged if rules is not None}
 
     def forget(self, connection: Connection) -> None:
-        """It was ended."""
-        del self._open[connection]
+        """It was ended. Its own last record may have come first."""
+        self._open.pop(connection, None)
 
 
 def refusal(table: Table, connection: Connection) -> tuple[str, ...] | None:

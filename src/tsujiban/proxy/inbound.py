@@ -169,7 +169,7 @@ def inner_listener(endpoint: EndpointProgram) -> Resource:
         log="tcp",
         access_log_options={
             "flush_access_log_on_connected": True,
-            "access_log_flush_interval": "30s",  # a restarted agent learns what is open
+            "access_log_flush_interval": "10s",  # a restarted agent learns what is open
         },
     )
     body: Json = {

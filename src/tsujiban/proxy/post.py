@@ -16,7 +16,7 @@ from tsujiban.policy.program import NodeState
 from tsujiban.proxy import names, sockdiag, tls
 from tsujiban.proxy.accesslog import AccessLogHandler, ProxyEvent
 from tsujiban.proxy.ads import AdsHandler
-from tsujiban.proxy.connections import Connections, ended
+from tsujiban.proxy.connections import Connections, ended, refusal
 from tsujiban.proxy.guard import Authorize, GuardedServer, bind_private, unlink_stale
 from tsujiban.proxy.render import render
 from tsujiban.proxy.resource import Kind, Resource, Resources
@@ -26,7 +26,8 @@ from tsujiban.proxy.table import Table
 class _Sidecar:
     """One pod's socket, what is served on it, and what passes its proxy uninspected."""
 
-    def __init__(self, path: Path, events: Callable[[ProxyEvent], None]) -> None:
+    def __init__(self, endpoint: str, path: Path, events: Callable[[ProxyEvent], None]) -> None:
+        self.endpoint = endpoint
         self.path = path
         self.ads: AdsHandler
         self.server: GuardedServer
@@ -35,27 +36,38 @@ class _Sidecar:
         self.secrets: dict[str, Resource] = {}
         self.pid = 0  # of the connected proxy
         self.connections = Connections()
+        self.failure = ""
         self._events = events
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def push(self, revision: int) -> None:
         self.ads.push({**self.rendered, Kind.SECRET: self.secrets}, revision)
 
     def event(self, event: ProxyEvent) -> None:
         if event.log == "tcp":
-            self.connections.note(event)
+            connection = self.connections.note(event)
+            # One that opened just before a change, or that an agent before this one let be.
+            if connection and self.table and refusal(self.table, connection) is not None:
+                task = asyncio.create_task(self.end_denied())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
         if not event.periodic:
             self._events(event)
 
-    async def end_denied(self, endpoint_id: str) -> None:
+    async def end_denied(self) -> None:
         """End the uninspected connections that policy does not allow any more."""
         if self.table is None or not self.pid:
             return
-        namespace = f"/proc/{self.pid}/ns/net"
+        self.failure = ""
         for one, rules in self.connections.denied(self.table).items():
             ends = (one.destination, names.INBOUND_PORT), (one.source, one.source_port)
-            await asyncio.to_thread(sockdiag.destroy, namespace, *ends)
+            try:
+                await asyncio.to_thread(sockdiag.destroy, f"/proc/{self.pid}/ns/net", *ends)
+            except OSError as error:
+                self.failure = f"a denied connection may be open still: {error}"
+                continue
             self.connections.forget(one)
-            self._events(ended(endpoint_id, one, rules))
+            self._events(ended(self.endpoint, one, rules))
 
 
 class ProxyPost:
@@ -82,7 +94,7 @@ class ProxyPost:
         if endpoint_id in self._sidecars:
             raise ValueError(f"the sidecar of {endpoint_id} is served already")
 
-        sidecar = _Sidecar(socket_path, self._events)
+        sidecar = _Sidecar(endpoint_id, socket_path, self._events)
 
         def allowed(pid: int, peer: int) -> bool:
             welcome = peer == uid and (authorize is None or authorize(pid, peer))
@@ -181,25 +193,18 @@ class ProxyPost:
         while not self._settled(revision):
             self._moved.clear()
             await self._moved.wait()
-        return self.problems() + await self._end_denied()
-
-    async def _end_denied(self) -> tuple[str, ...]:
-        problems: list[str] = []
-        for endpoint_id, sidecar in list(self._sidecars.items()):
-            try:
-                await sidecar.end_denied(endpoint_id)
-            except OSError as error:
-                problems.append(f"{endpoint_id}: a denied connection may be open still: {error}")
-        return tuple(problems)
+        for sidecar in list(self._sidecars.values()):
+            await sidecar.end_denied()
+        return self.problems()
 
     def problems(self) -> tuple[str, ...]:
         """What connected sidecars have refused, as `endpoint: reason`."""
-        return tuple(
-            f"{name}: {problem}"
-            for name, sidecar in sorted(self._sidecars.items())
-            for session in sidecar.ads.sessions
-            for problem in session.problems
-        )
+        found: list[str] = []
+        for name, sidecar in sorted(self._sidecars.items()):
+            found += [f"{name}: {one}" for session in sidecar.ads.sessions for one in session.problems]
+            if sidecar.failure:
+                found.append(f"{name}: {sidecar.failure}")
+        return tuple(found)
 
     def _settled(self, revision: int) -> bool:
         return self._state.revision >= revision and all(

@@ -161,3 +161,19 @@ def test_a_change_ends_the_uninspected_connections_that_it_denies_and_no_other(b
     bed.seen(log="tcp", final=False, destination_port=9001)
     assert bed.update(**allow(other, ports=(9000, 9001), http=READS)) == ()
     until("bytes are ended where HTTP is asked for", lambda: staying.broken)
+
+
+def test_an_agent_ends_what_was_denied_while_there_was_none(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    web.listen(9000, Greeter())
+    bed.update(**allow(customer, ports=(9000,)))
+    bed.settle()
+    leaving = ping(customer, web.address, 9000)
+
+    bed.kill_agent()
+    bed.state.policies["default/web"] = allow(customer, ports=(1,))["policies"]["default/web"]
+    bed.start_agent()
+    bed.settle()
+    until("Envoy told the new agent, which ended it", lambda: leaving.broken, timeout=20)
+    assert bed.seen(log="ended").peer == customer.identity
