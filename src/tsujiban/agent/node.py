@@ -151,7 +151,9 @@ class Node:
         while True:
             self._look_at_certificate()
             status = await self.health.look()
-            summary = [(c.name, c.healthy, c.detail, c.restarts) for c in status.components]
+            summary = [
+                (c.name, c.healthy, c.detail, c.restarts, c.certificate_expires) for c in status.components
+            ]
             if summary != last or time.monotonic() - reported > STATUS_REPEAT_SECONDS:
                 self._link.send(status)
                 last, reported = summary, time.monotonic()

@@ -36,8 +36,15 @@ class UpError(Exception):
     """The cluster could not be started; nothing is left of it."""
 
 
-def up(name: str, nodes: int, progress: Progress, trust_domain: str = "cluster.local") -> LocalCluster:
-    """Start a cluster and wait until its nodes are ready.
+def up(
+    name: str,
+    nodes: int,
+    progress: Progress,
+    trust_domain: str = "cluster.local",
+    *,
+    svid_lifetime: int = 3600,
+) -> LocalCluster:
+    """Start a cluster and wait until its nodes are ready. `svid_lifetime` in seconds.
 
     Raises UpError, ValueError (a bad name or number), PreflightError (missing tool or right).
     """
@@ -47,14 +54,16 @@ def up(name: str, nodes: int, progress: Progress, trust_domain: str = "cluster.l
     preflight.check()
     preflight.check_free(name)
     try:
-        return _start(layout, members, trust_domain, progress)
+        return _start(layout, members, trust_domain, svid_lifetime, progress)
     except BaseException:
         progress("taking down what was made")
         down(name, keep_state=layout.controller_state.joinpath("store.db").exists())
         raise
 
 
-def _start(layout: Layout, nodes: list[str], trust_domain: str, progress: Progress) -> LocalCluster:
+def _start(
+    layout: Layout, nodes: list[str], trust_domain: str, svid_lifetime: int, progress: Progress
+) -> LocalCluster:
     for root in (layout.run.parent, layout.state.parent):
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
     make_private_directory(layout.run)
@@ -66,7 +75,7 @@ def _start(layout: Layout, nodes: list[str], trust_domain: str, progress: Progre
     addresses = {node: fabric.add_node(node, number).address for number, node in enumerate(nodes, 1)}
     progress("making the certification authority and the nodes' tokens")
     credentials.make(layout, trust_domain, nodes, port)
-    _configure(layout, addresses, trust_domain)
+    _configure(layout, addresses, trust_domain, svid_lifetime)
     record = Record(cluster=layout.cluster, nodes=tuple(nodes), api_port=port)
     write_private(layout.record, msgspec.json.encode(record))
     progress("starting the supervisor, the controller and the agents")
@@ -85,13 +94,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _configure(layout: Layout, addresses: dict[str, str], trust_domain: str) -> None:
+def _configure(layout: Layout, addresses: dict[str, str], trust_domain: str, svid_lifetime: int) -> None:
     controller = ControllerConfig(
         cluster=layout.cluster,
         state_dir=str(layout.controller_state),
         trust_domain=trust_domain,
         api_names=("127.0.0.1", "localhost", CONTROLLER_ADDRESS),
         api_sockets=2,
+        svid_lifetime=svid_lifetime,
     )
     write_private(layout.controller_config, msgspec.json.encode(controller))
     for node, address in addresses.items():
