@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tsujiban.store import schema, sql
-from tsujiban.store.protocol import Check, Compacted, Create, Delete, Key, NotFound, Update
+from tsujiban.store.protocol import Check, Compacted, Create, Delete, Key, NotFound, Operation, Update
 
 MakeKey = Callable[..., Key]
 MakeValue = Callable[..., bytes]
@@ -24,7 +24,11 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def test_execute_numbers_the_changes(connection: sqlite3.Connection, key: MakeKey, value: MakeValue) -> None:
-    operations = [Create(key("a"), value()), Update(key("a"), value(spec=1), None), Delete(key("a"))]
+    operations: list[Operation] = [
+        Create(key("a"), value()),
+        Update(key("a"), value(spec=1), None),
+        Delete(key("a")),
+    ]
     outcome = sql.execute(connection, operations, 1)
     assert [event.revision for event in outcome.events] == [1, 2, 3]
     assert sql.head(connection) == 3
