@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +14,8 @@ import msgspec
 
 from tsujiban.cli import offline
 from tsujiban.cli.errors import Exit, Failure
+from tsujiban.policy.bulk import BulkEvaluator
+from tsujiban.policy.evaluate import evaluate
 from tsujiban.policy.flow import Flow, Post, Request, Verdict
 from tsujiban.policy.offline import End, OfflineWorld, UnknownName
 from tsujiban.resources import protocols
@@ -104,11 +108,15 @@ def verdict(
     """Say for every flow whether it is allowed, and by which rules."""
     objects = offline.load(files, endpoints, recursive=recursive)
     world = OfflineWorld(objects, trust_domain=trust_domain, strict=strict)
+    judge = (
+        BulkEvaluator(world.world) if post == Post.BOTH else partial(evaluate, world.world, post=Post(post))
+    )
     out = sys.stdout.buffer
     encode = msgspec.json.Encoder().encode
+    gc.freeze()  # what is loaded stays; collecting it again and again would cost more than judging
     for number, line in _lines(flows):
         try:
-            answer = _judge(world, line, Post(post))
+            answer = _judge(world, judge, line)
         except (msgspec.DecodeError, UnknownName, ValueError) as error:
             raise Failure(f"{flows.name}:{number}: {error}", code=Exit.USAGE) from error
         out.write(encode(answer))
@@ -125,10 +133,10 @@ def _lines(flows: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 _DECODE = msgspec.json.Decoder(FlowLine).decode
 
 
-def _judge(world: OfflineWorld, line: bytes, post: Post) -> VerdictLine:
+def _judge(world: OfflineWorld, judge: Callable[[Flow], Verdict], line: bytes) -> VerdictLine:
     asked = _DECODE(line)
     flow = flow_of(world, asked, world.end(asked.src), world.end(asked.dst))
-    return render(world.evaluate(flow, post))
+    return render(judge(flow))
 
 
 def flow_of(world: OfflineWorld, asked: FlowLine, source: End, destination: End) -> Flow:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import structs
+
 from tsujiban.policy.addresses import Span, is_host, span
 from tsujiban.policy.authorize import authorize
 from tsujiban.policy.clauses import View, first_failure
@@ -17,7 +19,6 @@ from tsujiban.policy.evaluate import (
     authentication_layer,
     conclude,
     evaluate,
-    has_proxy,
     mtls_mode,
     rules_of,
 )
@@ -34,9 +35,7 @@ from tsujiban.policy.program import (
     Tier,
 )
 from tsujiban.policy.world import World
-
-REMEMBERED = 1 << 17
-"""Most verdicts that are kept for flows that end in the same way."""
+from tsujiban.resources.protocols import TCP
 
 _Key = tuple[Direction, tuple[Tier, ...], tuple[str, ...], str]
 
@@ -44,10 +43,11 @@ _Key = tuple[Direction, tuple[Tier, ...], tuple[str, ...], str]
 class _Bits:
     """Which rules one end of a flow leaves possible, by its address."""
 
-    __slots__ = ("always", "by_set", "nets")
+    __slots__ = ("always", "asks", "by_set", "nets")
 
     def __init__(self) -> None:
         self.always = 0
+        self.asks = False  # whether there is more than `always`
         self.by_set: dict[str, int] = {}
         self.nets: list[tuple[int, tuple[Span, ...]]] = []
 
@@ -62,9 +62,11 @@ class _Bits:
                 self.always |= bit
                 return False
             self.by_set[name] = self.by_set.get(name, 0) | bit
+            self.asks = True
             return True
         if side.nets is not None:
             self.nets.append((bit, tuple(span(net) for net in side.nets)))
+            self.asks = True
             return True
         self.always |= bit
         return True
@@ -89,7 +91,7 @@ class _Bits:
 class _Chain:
     """One direction's program of the endpoints that share it."""
 
-    __slots__ = ("_ports", "asked", "destination", "entries", "http", "rules", "source")
+    __slots__ = ("asked", "destination", "entries", "fits", "rules", "source")
 
     def __init__(self, world: World, key: _Key, exact: dict[str, bool]) -> None:
         direction, tiers, profiles, no_profile = key
@@ -98,8 +100,7 @@ class _Chain:
         self.entries: list[tuple[Action, str, int]] = []
         self.rules: list[Rule | None] = []
         self.asked = 0  # bits whose rule must be asked
-        self.http = 0  # bits whose rule has an HTTP clause
-        self._ports: dict[tuple[int, int], int] = {}
+        self.fits: dict[tuple[int, int], int] = {}
         for tier in tiers:
             start = len(self.entries)
             policies = [policy for name in tier.policies if not (policy := world.policies[name]).staged]
@@ -141,23 +142,21 @@ class _Chain:
         )
         if not told or ports or named or rule.icmp or rule.not_icmp or rule.ip_version or rule.http:
             self.asked |= bit
-        if rule.http:
-            self.http |= bit
 
     def ports(self, protocol: int, port: int) -> int:
         """The rules that protocol and port leave possible."""
-        found = self._ports.get((protocol, port))
+        found = self.fits.get((protocol, port))
         if found is None:
             found = 0
             for at, rule in enumerate(self.rules):
                 if rule is None or _fits(rule, protocol, port):
                     found |= 1 << at
-            self._ports[protocol, port] = found
+            self.fits[protocol, port] = found
         return found
 
-    def decide(self, possible: int, view: View, logged: list[str]) -> tuple[Action, str]:
-        """The first rule that matches among the possible ones. The last bit always does."""
-        asked, entries = self.asked, self.entries
+    def decide(self, possible: int, asked: int, view: View, logged: list[str]) -> int:
+        """Number of the first entry that matches among the possible ones. The last always does.
+        The rules of the bits in `asked` are asked, the others are taken at the bits' word."""
         while True:
             bit = possible & -possible
             at = bit.bit_length() - 1
@@ -166,13 +165,13 @@ class _Chain:
                 rule = self.rules[at]
                 if rule is not None and first_failure(rule, view) is not None:
                     continue
-            action, name, whole = entries[at]
+            action, name, whole = self.entries[at]
             if action is Action.PASS:
                 possible &= ~whole
             elif action is Action.LOG:
                 logged.append(name)
             else:
-                return action, name
+                return at
 
 
 def _fits(rule: Rule, protocol: int, port: int) -> bool:
@@ -188,6 +187,41 @@ def _fits(rule: Rule, protocol: int, port: int) -> bool:
     if not_ports is not None and not not_ports.named and numbered:
         return not any(r.first <= port <= r.last for r in not_ports.ranges)
     return True
+
+
+class _End:
+    """What the evaluator keeps of one endpoint. A chain of None: only the definition may speak
+    (host endpoints, and programs with something missing)."""
+
+    __slots__ = ("egress", "identity", "ingress", "layers", "meshed", "open", "plain", "program")
+
+    def __init__(self, program: EndpointProgram, egress: _Chain | None, ingress: _Chain | None) -> None:
+        self.program = program
+        self.egress = egress
+        self.ingress = ingress
+        self.meshed = program.mesh is not Mesh.NONE
+        self.identity = program.identity if self.meshed else ""
+        self.layers: dict[tuple[int, bool, bool], Layer] = {}
+        # whether a peer's being authenticated is all that its mesh layers ask
+        authentication = program.authentication
+        refusing = authentication.mode is MtlsMode.DISABLE or bool(authentication.ports)
+        self.plain = not (program.authorization or program.jwt or refusing)
+        self.open: tuple[Layer, Layer] | None = None
+
+    def layer(self, chain: _Chain, at: int, ingress: bool, proxied: bool) -> Layer:
+        """The layer of a decision; always the same object for the same one."""
+        key = (at, ingress, proxied)
+        found = self.layers.get(key)
+        if found is None:
+            action, rule, _ = chain.entries[at]
+            found = self.layers[key] = Layer(
+                layer=str(Direction.INGRESS if ingress else Direction.EGRESS),
+                endpoint=self.program.id,
+                verdict=action,
+                rule=rule,
+                post=Post.PROXY if proxied else Post.KERNEL,
+            )
+        return found
 
 
 class BulkEvaluator:
@@ -209,145 +243,115 @@ class BulkEvaluator:
             address: next(iter(ids)) if len(ids) == 1 else None for address, ids in owners.items()
         }
         self._chains: dict[_Key, _Chain] = {}
-        self._ingress: dict[str, _Chain | None] = {}
-        self._egress: dict[str, _Chain | None] = {}
-        self._layers: dict[tuple[str, Direction, Action, str, Post], Layer] = {}
-        self._open: dict[str, tuple[Layer, Layer]] = {}
-        self._verdicts: dict[tuple[int, ...], Verdict] = {}
+        self._ends: dict[str, _End] = {}
 
     def __call__(self, flow: Flow) -> Verdict:
         """The verdict of `evaluate(world, flow)`."""
-        endpoints = self.world.endpoints
-        source = (
-            endpoints.get(flow.source_endpoint) if flow.source_endpoint else self.world.endpoint(flow.source)
-        )
-        destination = (
-            endpoints.get(flow.destination_endpoint)
-            if flow.destination_endpoint
-            else self.world.endpoint(flow.destination)
-        )
-        egress = ingress = None
-        if source is not None:
-            egress = self._chain(source, Direction.EGRESS)
-            if egress is None or source is destination:
-                return evaluate(self.world, flow)
-        if destination is not None:
-            ingress = self._chain(destination, Direction.INGRESS)
-            if ingress is None:
-                return evaluate(self.world, flow)
+        source = self._end(flow.source_endpoint, flow.source)
+        destination = self._end(flow.destination_endpoint, flow.destination)
+        if source is not None and (source.egress is None or source is destination):
+            return evaluate(self.world, flow)
+        if destination is not None and destination.ingress is None:
+            return evaluate(self.world, flow)
         none: tuple[str, ...] = ()
         here, there = self._sets_of.get(flow.source, none), self._sets_of.get(flow.destination, none)
         layers: list[Layer] = []
-        if source is not None and egress is not None:
-            layers.append(self._network(egress, source, Direction.EGRESS, flow, here, there, False, None))
-        if destination is not None and ingress is not None:
-            proxied = has_proxy(destination, flow)
-            peer = self._peer(flow, source, destination) if proxied else None
-            layers.append(
-                self._network(ingress, destination, Direction.INGRESS, flow, here, there, proxied, peer)
+        if source is not None and source.egress is not None:
+            layers.append(self._network(source, source.egress, False, flow, here, there, None))
+        if destination is not None and destination.ingress is not None:
+            program = destination.program
+            if destination.meshed and flow.protocol == TCP:
+                if flow.peer is None and flow.source_endpoint and source is not None and destination.plain:
+                    peer = source.identity
+                else:
+                    peer = self._peer(flow, source, program)
+                layers.append(self._network(destination, destination.ingress, True, flow, here, there, peer))
+                layers += self._mesh(destination, flow, peer)
+            else:
+                layers.append(self._network(destination, destination.ingress, True, flow, here, there, None))
+        return conclude(layers)
+
+    def _end(self, name: str, address: str) -> _End | None:
+        found = self._ends.get(name)
+        if found is not None:
+            return found
+        program = self.world.endpoints.get(name) if name else self.world.endpoint(address)
+        if program is None:
+            return None
+        found = self._ends.get(program.id)
+        if found is None:
+            found = self._ends[program.id] = _End(
+                program, self._chain(program, Direction.EGRESS), self._chain(program, Direction.INGRESS)
             )
-            if proxied:
-                layers += self._mesh(destination, flow, peer or "")
-        # a verdict keeps its layers alive, so their addresses stay theirs while it is remembered
-        key = tuple(map(id, layers))
-        verdict = self._verdicts.get(key)
-        if verdict is None:
-            verdict = conclude(layers)
-            if len(self._verdicts) >= REMEMBERED:
-                self._verdicts.clear()
-            self._verdicts[key] = verdict
-        return verdict
+        return found
 
     def _chain(self, endpoint: EndpointProgram, direction: Direction) -> _Chain | None:
-        """The endpoint's chain; None when only the definition may speak (host endpoints, and
-        programs with something missing)."""
-        known = self._ingress if direction is Direction.INGRESS else self._egress
-        if endpoint.id in known:
-            return known[endpoint.id]
         tiers = endpoint.ingress if direction is Direction.INGRESS else endpoint.egress
         names = (*endpoint.profiles, *(name for tier in tiers for name in tier.policies))
-        chain = None
-        if not endpoint.host and all(name in self.world.policies for name in names):
-            key = (direction, tiers, endpoint.profiles, endpoint.no_profile_id)
-            chain = self._chains.get(key)
-            if chain is None:
-                chain = self._chains[key] = _Chain(self.world, key, self._exact)
-        known[endpoint.id] = chain
+        if endpoint.host or not all(name in self.world.policies for name in names):
+            return None
+        key = (direction, tiers, endpoint.profiles, endpoint.no_profile_id)
+        chain = self._chains.get(key)
+        if chain is None:
+            chain = self._chains[key] = _Chain(self.world, key, self._exact)
         return chain
 
-    def _peer(self, flow: Flow, source: EndpointProgram | None, destination: EndpointProgram) -> str:
+    def _peer(self, flow: Flow, source: _End | None, destination: EndpointProgram) -> str:
         if mtls_mode(destination, flow.port) is MtlsMode.DISABLE:
             return ""
         if flow.peer is not None:
             return flow.peer
         if flow.source_endpoint:
-            return source.identity if source is not None and source.mesh is not Mesh.NONE else ""
+            return "" if source is None else source.identity
         return self.world.identity(flow.source)
 
     def _network(
         self,
+        end: _End,
         chain: _Chain,
-        endpoint: EndpointProgram,
-        direction: Direction,
+        ingress: bool,
         flow: Flow,
         here: tuple[str, ...],
         there: tuple[str, ...],
-        proxied: bool,
         peer: str | None,
     ) -> Layer:
-        possible = (
-            chain.source.of(flow.source, here)
-            & chain.destination.of(flow.destination, there)
-            & chain.ports(flow.protocol, flow.port)
-        )
+        """One network layer. `peer` None: no proxy of this endpoint sees the flow."""
+        possible = chain.fits.get((flow.protocol, flow.port)) or chain.ports(flow.protocol, flow.port)
+        side = chain.source
+        possible &= side.of(flow.source, here) if side.asks else side.always
+        side = chain.destination
+        possible &= side.of(flow.destination, there) if side.asks else side.always
+        asked = possible & chain.asked
+        first = possible & -possible
+        proxied = peer is not None
+        honest = not proxied or peer == self._owners.get(flow.source, peer)
+        if honest and not first & asked:
+            at = first.bit_length() - 1
+            action = chain.entries[at][0]
+            if action is Action.DENY:
+                return end.layer(chain, at, ingress, False)
+            if action is Action.ALLOW and not asked:
+                return end.layer(chain, at, ingress, proxied)
         logged: list[str] = []
-        action, rule = chain.decide(possible, View(self.world, flow, Post.KERNEL, None, proxied), logged)
-        post = Post.KERNEL
-        if proxied and action is Action.ALLOW:
-            post = Post.PROXY
-            honest = peer == self._owners.get(flow.source, peer)
-            if not honest or possible & chain.asked:
-                view = View(self.world, flow, Post.PROXY, peer, True)
+        view = View(self.world, flow, Post.KERNEL, None, proxied)
+        at = chain.decide(possible, chain.asked, view, logged)
+        if proxied and chain.entries[at][0] is Action.ALLOW:
+            if not honest or asked:
                 logged = []
-                if honest:
-                    action, rule = chain.decide(possible, view, logged)
-                else:
-                    action, rule = self._asked(chain, possible, view, logged)
-        if logged:
-            return Layer(
-                layer=str(direction),
-                endpoint=endpoint.id,
-                verdict=action,
-                rule=rule,
-                post=post,
-                logged=tuple(logged),
-            )
-        key = (endpoint.id, direction, action, rule, post)
-        layer = self._layers.get(key)
-        if layer is None:
-            layer = Layer(layer=str(direction), endpoint=endpoint.id, verdict=action, rule=rule, post=post)
-            self._layers[key] = layer
-        return layer
+                view = View(self.world, flow, Post.PROXY, peer, True)
+                at = chain.decide(possible, chain.asked if honest else -1, view, logged)
+        else:
+            proxied = False
+        layer = end.layer(chain, at, ingress, proxied)
+        return structs.replace(layer, logged=tuple(logged)) if logged else layer
 
-    @staticmethod
-    def _asked(chain: _Chain, possible: int, view: View, logged: list[str]) -> tuple[Action, str]:
-        """As `decide`, but every rule is asked: the peer is not who owns the address."""
-        asked, chain.asked = chain.asked, -1
-        try:
-            return chain.decide(possible, view, logged)
-        finally:
-            chain.asked = asked
-
-    def _mesh(self, destination: EndpointProgram, flow: Flow, peer: str) -> tuple[Layer, Layer]:
-        if destination.authorization or destination.jwt or not peer:
-            return (
-                authentication_layer(destination, flow, peer),
-                authorize(self.world, destination, flow, peer),
-            )
-        found = self._open.get(destination.id)
-        if found is None:
-            found = self._open[destination.id] = (
-                authentication_layer(destination, flow, peer),
-                authorize(self.world, destination, flow, peer),
-            )
-        return found
+    def _mesh(self, end: _End, flow: Flow, peer: str) -> tuple[Layer, Layer]:
+        if end.plain and peer and end.open is not None:
+            return end.open
+        told = (
+            authentication_layer(end.program, flow, peer),
+            authorize(self.world, end.program, flow, peer),
+        )
+        if end.plain and peer:
+            end.open = told
+        return told

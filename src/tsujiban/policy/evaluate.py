@@ -59,13 +59,11 @@ def evaluate(world: World | NodeState, flow: Flow, post: Post = Post.BOTH) -> Ve
 
 def conclude(layers: Sequence[Layer]) -> Verdict:
     """All layers together: one denial denies."""
-    denied = tuple(layer.rule for layer in layers if layer.verdict is Action.DENY)
-    allowed = tuple(layer.rule for layer in layers if layer.rule)
-    return Verdict(
-        verdict=Action.DENY if denied else Action.ALLOW,
-        decided_by=denied or allowed,
-        layers=tuple(layers),
-    )
+    denied = [layer.rule for layer in layers if layer.verdict is Action.DENY]
+    if denied:
+        return Verdict(verdict=Action.DENY, decided_by=tuple(denied), layers=tuple(layers))
+    allowed = [layer.rule for layer in layers if layer.rule]
+    return Verdict(verdict=Action.ALLOW, decided_by=tuple(allowed), layers=tuple(layers))
 
 
 def has_proxy(endpoint: EndpointProgram, flow: Flow) -> bool:
