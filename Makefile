@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: setup demo test lint unit system bench example clean root
+.PHONY: setup demo test lint unit system bench bench-policy example clean root
 
 demo: setup root
 	$(AS_ROOT) $(BIN)/tsujiban demo bank $(ARGS)
@@ -37,6 +37,9 @@ system: setup root
 
 bench: setup root
 	$(AS_ROOT) $(BIN)/python bench/bank.py $(ARGS)
+
+bench-policy: setup
+	$(BIN)/python bench/policy.py $(ARGS)
 
 example:
 	python3 examples/bank/bundle.py > examples/bank/apps.yaml
