@@ -79,6 +79,10 @@ _Branch = tuple[_Protocols, tuple[str, ...]]  # protocols, and what else must ma
 _Limit = Callable[[_Protocols], _Protocols]
 
 
+def _any(have: _Protocols) -> _Protocols:
+    return have
+
+
 def _ported(have: _Protocols) -> _Protocols:
     return have.among(PORTED)
 
@@ -148,7 +152,7 @@ class _Matcher:
             return []
         branches = [(have, (*before, *terms)) for have, before in branches]
         if side.services:
-            branches = _either(branches, self._triples(address, side.services, _ported))
+            branches = _either(branches, self._triples(address, side.services, _any))
         if side.ports is not None:
             ranges = (
                 [(_ported, f"th {_PORT[address]} {self._range(side.ports)}")] if side.ports.ranges else []

@@ -111,6 +111,13 @@ def test_matches(clauses: dict[str, Any], expected: list[str]) -> None:
 V4 = {"ip_version": 4, "protocols": (6,)}
 
 
+def test_a_missing_service_in_a_deny_stands_for_every_protocol() -> None:
+    texts = matches(
+        rule({"ip_version": 4, "dst": Side(services=("missing",))}, Action.DENY), Sets(), lambda *_: None
+    )
+    assert texts == ("meta nfproto ipv4",)
+
+
 @pytest.mark.parametrize(
     ("side", "opening", "closing"),
     [
