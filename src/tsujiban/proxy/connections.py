@@ -57,9 +57,9 @@ class Connections:
         judged = ((one, refusal(table, one)) for one in self._open)
         return {one: rules for one, rules in judged if rules is not None}
 
-    def forget(self, connection: Connection) -> None:
-        """It was ended. Its own last record may have come first."""
-        self._open.pop(connection, None)
+    def forget(self, connection: Connection) -> bool:
+        """It was ended; whether it was still thought to be open."""
+        return self._open.pop(connection, 0) > 0
 
 
 def refusal(table: Table, connection: Connection) -> tuple[str, ...] | None:

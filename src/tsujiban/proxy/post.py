@@ -66,8 +66,8 @@ class _Sidecar:
             except OSError as error:
                 self.failure = f"a denied connection may be open still: {error}"
                 continue
-            self.connections.forget(one)
-            self._events(ended(self.endpoint, one, rules))
+            if self.connections.forget(one):
+                self._events(ended(self.endpoint, one, rules))
 
 
 class ProxyPost:

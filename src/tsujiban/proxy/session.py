@@ -16,6 +16,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from tsujiban.proxy.resource import Kind, Resource, Resources
 
 _WILDCARD = "*"
+_NOT_HELD = ""  # no resource has this version
 _REASON = 400  # characters
 
 
@@ -37,7 +38,7 @@ class Session:
     def __init__(self) -> None:
         self._types: dict[Kind, _Subscription] = {}
         self._desired: Resources = {}
-        self._waiting: dict[str, tuple[Kind, int]] = {}  # nonce: type, revision
+        self._waiting: dict[str, tuple[int, tuple[str, ...]]] = {}  # nonce: revision, names
         self._counter = 0
         self._revision = 0
         self._refused: dict[Kind, str] = {}
@@ -82,7 +83,7 @@ class Session:
 
     def settled(self, revision: int) -> bool:
         """Whether the proxy has answered everything that `revision` meant for it."""
-        return self._revision >= revision and not any(sent <= revision for _, sent in self._waiting.values())
+        return self._revision >= revision and not any(sent <= revision for sent, _ in self._waiting.values())
 
     @property
     def complete(self) -> bool:
@@ -99,10 +100,13 @@ class Session:
         return tuple(self._refused[kind] for kind in Kind if kind in self._refused)
 
     def _acknowledge(self, message: discovery_pb2.DeltaDiscoveryRequest, kind: Kind) -> None:
-        if self._waiting.pop(message.response_nonce, None) is None:
+        answered = self._waiting.pop(message.response_nonce, None)
+        if answered is None:
             return
         if message.HasField("error_detail"):
             reason = message.error_detail.message[-_REASON:]  # it begins with the whole resource
+            # One bad resource refuses all that came with it: they are told again with the next push.
+            self._types[kind].held.update(dict.fromkeys(answered[1], _NOT_HELD))
             self._refused[kind] = f"Envoy refused a {kind.name.lower()}: {reason}"
         else:
             self._refused.pop(kind, None)
@@ -131,5 +135,6 @@ class Session:
             subscription.held[one.name] = one.version
         for name in removed:
             del subscription.held[name]
-        self._waiting[response.nonce] = (kind, self._revision)
+        names = (*(one.name for one in changed), *removed)
+        self._waiting[response.nonce] = (self._revision, names)
         yield response

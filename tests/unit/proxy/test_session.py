@@ -107,6 +107,17 @@ def test_a_refusal_is_kept_until_the_type_is_accepted_again() -> None:
     assert not session.problems
 
 
+def test_what_came_with_a_refused_resource_is_told_again() -> None:
+    session = Session()
+    list(session.request(ask(Kind.CLUSTER)))
+    ack(session, list(session.push(desired(cluster("old")), 1)))
+    good, bad = cluster("good"), cluster("bad")
+    ack(session, list(session.push(desired(good, bad), 2)), "bad")
+    (again,) = session.push(desired(good, cluster("bad", "2s")), 3)
+    assert names([again]) == ["good", "bad"]
+    assert list(again.removed_resources) == ["old"]
+
+
 def test_complete_means_that_everything_was_asked_for_and_answered() -> None:
     session = Session()
     list(session.push(desired(cluster("a"), extension("x")), 1))
