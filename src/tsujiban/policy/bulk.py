@@ -8,8 +8,6 @@ are asked with the definition's own test. A property test holds this equal to `e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from msgspec import structs
 
 from tsujiban.policy.addresses import Span, is_host, span
@@ -36,6 +34,8 @@ from tsujiban.policy.program import (
 )
 from tsujiban.policy.world import World
 from tsujiban.resources.protocols import TCP
+
+NO_SETS: frozenset[str] = frozenset()
 
 _Key = tuple[Direction, tuple[Tier, ...], tuple[str, ...], str]
 
@@ -71,13 +71,18 @@ class _Bits:
         self.always |= bit
         return True
 
-    def of(self, address: str, sets: Iterable[str]) -> int:
+    def of(self, address: str, sets: frozenset[str]) -> int:
         found = self.always
         by_set = self.by_set
         if by_set:
-            for name in sets:
-                if name in by_set:
-                    found |= by_set[name]
+            if len(by_set) < len(sets):
+                for name, bits in by_set.items():
+                    if name in sets:
+                        found |= bits
+            else:
+                for name in sets:
+                    if name in by_set:
+                        found |= by_set[name]
         if self.nets:
             version, first, _ = span(address)
             for bit, spans in self.nets:
@@ -238,7 +243,7 @@ class BulkEvaluator:
                 for member in found.members:
                     sets_of.setdefault(member.net, []).append(name)
                     owners.setdefault(member.net, set()).add(member.identity)
-        self._sets_of = {address: tuple(names) for address, names in sets_of.items()}
+        self._sets_of = {address: frozenset(names) for address, names in sets_of.items()}
         self._owners = {
             address: next(iter(ids)) if len(ids) == 1 else None for address, ids in owners.items()
         }
@@ -253,8 +258,7 @@ class BulkEvaluator:
             return evaluate(self.world, flow)
         if destination is not None and destination.ingress is None:
             return evaluate(self.world, flow)
-        none: tuple[str, ...] = ()
-        here, there = self._sets_of.get(flow.source, none), self._sets_of.get(flow.destination, none)
+        here, there = self._sets_of.get(flow.source, NO_SETS), self._sets_of.get(flow.destination, NO_SETS)
         layers: list[Layer] = []
         if source is not None and source.egress is not None:
             layers.append(self._network(source, source.egress, False, flow, here, there, None))
@@ -311,8 +315,8 @@ class BulkEvaluator:
         chain: _Chain,
         ingress: bool,
         flow: Flow,
-        here: tuple[str, ...],
-        there: tuple[str, ...],
+        here: frozenset[str],
+        there: frozenset[str],
         peer: str | None,
     ) -> Layer:
         """One network layer. `peer` None: no proxy of this endpoint sees the flow."""

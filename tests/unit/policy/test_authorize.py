@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import pytest
+from tests.support.manifests import judge, world
+
+from tsujiban.policy.authorize import request_path, string_matches
+from tsujiban.policy.dialects.istio import path_match, value_match
+from tsujiban.policy.flow import Request
+
+HEAD = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  action: {action}
+  rules: {rules}
+"""
+TOKENS = """
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: ra, namespace: x}
+spec: {jwtRules: [{issuer: https://i, audiences: [me]}]}
+"""
+
+
+def policy(rules: str, action: str = "ALLOW", name: str = "p", namespace: str = "x") -> str:
+    return HEAD.format(rules=rules, action=action, name=name, namespace=namespace)
+
+
+def test_allow_needs_one_that_matches() -> None:
+    where = world(policy("[{from: [{source: {namespaces: [y]}}]}]"))
+    assert judge(where, "y/c", "x/a", port=80)[1][-1] == "x/authz:p/0"
+    assert judge(where, "x/b", "x/a", port=80) == (False, ("_authz/no-allow",))
+
+
+def test_deny_goes_before_allow() -> None:
+    where = world(policy("[{}]"), policy("[{to: [{operation: {ports: ['81']}}]}]", "DENY", "d"))
+    assert judge(where, "x/b", "x/a", port=80)[0]
+    assert judge(where, "x/b", "x/a", port=81) == (False, ("x/authz:d/0",))
+
+
+def test_custom_cannot_be_judged_here_so_it_denies_what_it_matches() -> None:
+    where = world(policy("[{to: [{operation: {ports: ['81']}}]}]", "CUSTOM\n  provider: {name: ext}", "c"))
+    assert judge(where, "x/b", "x/a", port=81) == (False, ("x/authz:c/0",))
+
+
+def test_the_root_namespace_speaks_for_the_mesh() -> None:
+    where = world(policy("[{from: [{source: {namespaces: [x]}}]}]", namespace="istio-system"))
+    assert judge(where, "x/b", "y/c", port=80)[0]
+    assert not judge(where, "y/c", "x/a", port=80)[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "allowed"),
+    [
+        ("{principals: ['cluster.local/ns/x/sa/sb']}", True),
+        ("{principals: ['*/sa/sb']}", True),
+        ("{principals: ['*']}", True),
+        ("{principals: ['other/ns/x/sa/sb']}", False),
+        ("{notPrincipals: ['*/sa/sb']}", False),
+        ("{serviceAccounts: ['sb']}", True),
+        ("{serviceAccounts: ['y/sb']}", False),
+        ("{namespaces: ['x']}", True),
+        ("{notNamespaces: ['x']}", False),
+        ("{ipBlocks: ['10.0.0.2']}", True),
+        ("{notIpBlocks: ['10.0.0.0/24']}", False),
+        ("{remoteIpBlocks: ['10.0.0.0/24']}", True),
+        ("{requestPrincipals: ['*']}", False),
+    ],
+)
+def test_sources(source: str, allowed: bool) -> None:
+    where = world(policy(f"[{{from: [{{source: {source}}}]}}]"))
+    assert judge(where, "x/b", "x/a", port=80, http=Request())[0] is allowed
+
+
+@pytest.mark.parametrize(
+    "clause", ["{principals: ['*']}", "{notPrincipals: ['*/sa/x']}", "{notNamespaces: [z]}"]
+)
+def test_plaintext_matches_no_identity_clause_of_an_allow(clause: str) -> None:
+    where = world(policy(f"[{{from: [{{source: {clause}}}]}}]"))
+    assert judge(where, "192.0.2.1", "x/a", port=80) == (False, ("_authz/no-allow",))
+
+
+def test_plaintext_is_caught_by_a_negative_clause_of_a_deny() -> None:
+    where = world(policy("[{from: [{source: {notNamespaces: [x]}}]}]", "DENY"))
+    assert judge(where, "192.0.2.1", "x/a", port=80)[1] == ("x/authz:p/0",)
+
+
+@pytest.mark.parametrize(("action", "allowed"), [("ALLOW", False), ("DENY", False)])
+def test_a_connection_that_is_not_http_meets_http_clauses_closed(action: str, allowed: bool) -> None:
+    where = world(policy("[{to: [{operation: {methods: [GET]}}]}]", action))
+    assert judge(where, "x/b", "x/a", port=80)[0] is allowed
+
+
+@pytest.mark.parametrize(
+    ("operation", "allowed"),
+    [
+        ("{methods: [GET]}", True),
+        ("{notMethods: [GET]}", False),
+        ("{paths: [/api/*]}", True),
+        ("{paths: ['/api/{*}']}", True),
+        ("{paths: ['/{**}']}", True),
+        ("{paths: ['/{*}']}", False),
+        ("{notPaths: [/api/v]}", False),
+        ("{hosts: [WEB.example]}", True),
+        ("{hosts: ['*.example']}", True),
+        ("{notPorts: ['80']}", False),
+    ],
+)
+def test_operations(operation: str, allowed: bool) -> None:
+    where = world(policy(f"[{{to: [{{operation: {operation}}}]}}]"))
+    request = Request(method="GET", path="//api/./v?q", host="web.example")
+    assert judge(where, "x/b", "x/a", port=80, http=request)[0] is allowed
+
+
+def test_an_ambiguous_path_is_denied_even_where_no_rule_asks_for_paths() -> None:
+    where = world(policy("[{}]"))
+    assert judge(where, "x/b", "x/a", port=80, http=Request(path="/a%2fb")) == (False, ("_authz/no-allow",))
+
+
+@pytest.mark.parametrize(
+    ("when", "allowed"),
+    [
+        ("{key: 'request.auth.claims[groups]', values: [admin]}", True),
+        ("{key: 'request.auth.claims[nested][deep]', values: ['o*']}", True),
+        ("{key: 'request.auth.claims[groups]', notValues: [admin]}", False),
+        ("{key: request.auth.audiences, values: [me]}", True),
+        ("{key: request.auth.principal, values: ['https://i/s']}", True),
+        ("{key: 'request.headers[X-Team]', values: [red]}", True),
+        ("{key: source.ip, notValues: [10.0.0.2/32]}", False),
+        ("{key: destination.ip, values: [10.0.0.1]}", True),
+        ("{key: destination.port, values: ['80']}", True),
+        ("{key: connection.sni, values: [w]}", False),
+        ("{key: source.principal, values: ['cluster.local/ns/x/sa/sb']}", True),
+    ],
+)
+def test_conditions(when: str, allowed: bool) -> None:
+    where = world(policy(f"[{{when: [{when}]}}]"), TOKENS)
+    claims: dict[str, object] = {
+        "iss": "https://i",
+        "sub": "s",
+        "aud": ["me"],
+        "groups": ["dev", "admin"],
+        "nested": {"deep": "ok"},
+    }
+    request = Request(headers={"x-team": "red"}, claims=claims)
+    assert judge(where, "x/b", "x/a", port=80, http=request)[0] is allowed
+
+
+@pytest.mark.parametrize("claims", [{"iss": "https://other"}, {"iss": "https://i", "aud": "you"}, {}])
+def test_a_token_that_no_rule_takes_is_refused(claims: dict[str, object]) -> None:
+    assert judge(world(TOKENS), "x/b", "x/a", port=80, http=Request(claims=claims)) == (False, ("x/ra:ra/0",))
+
+
+def test_no_token_is_no_reason_to_refuse() -> None:
+    assert judge(world(TOKENS), "x/b", "x/a", port=80, http=Request())[0]
+
+
+def test_dry_run_decides_nothing() -> None:
+    text = policy("[{}]", "DENY").replace(
+        "namespace: x", "namespace: x, annotations: {istio.io/dry-run: 'true'}"
+    )
+    assert judge(world(text), "x/b", "x/a", port=80)[0]
+
+
+def test_an_allow_policy_without_rules_denies_all() -> None:
+    assert not judge(world(policy("[]")), "x/b", "x/a", port=80)[0]
+
+
+def test_value_forms() -> None:
+    assert string_matches(value_match("*"), "x")
+    assert not string_matches(value_match("*"), "")
+    assert string_matches(value_match("a*"), "ab")
+    assert string_matches(value_match("*b"), "ab")
+    assert not string_matches(value_match("a"), "ab")
+    assert string_matches(path_match("/a/{*}/c/{**}"), "/a/b/c/d/e")
+    assert not string_matches(path_match("/a/{*}/c"), "/a/b/x/c")
+
+
+def test_the_last_slash_of_a_path_is_kept() -> None:
+    assert request_path("/a//b/?q=1") == "/a/b/"
+    assert request_path("/") == "/"
+    assert request_path("/a%2fb") is None
