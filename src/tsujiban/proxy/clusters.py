@@ -50,15 +50,12 @@ def app() -> Resource:
             "http2_protocol_options": {},
         },
     )
-    return _original(names.APP, typed_extension_protocol_options={_HTTP_KEY: options})
+    return _original(names.APP, typed_extension_protocol_options={_HTTP: options})
 
 
 def passthrough() -> Resource:
     """The original destination, in the clear."""
     return _original(names.PASSTHROUGH)
-
-
-_HTTP_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def mesh(identity: str) -> Resource:
@@ -76,7 +73,7 @@ def mesh(identity: str) -> Resource:
     )
     return _original(
         names.mesh_cluster(identity),
-        typed_extension_protocol_options={_HTTP_KEY: options},
+        typed_extension_protocol_options={_HTTP: options},
         transport_socket=tls.client(identity),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
-HEALTH_PORT = 15021
 
 AGENT_CLUSTER = "agent"  # static: the node agent's Unix socket (ADS and access log)
 
