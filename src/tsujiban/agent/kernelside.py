@@ -57,7 +57,7 @@ class KernelSide:
     def _enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
         with self._lock:
             applied = self._post.sync(state, state.revision)
-            ended = self._end_denied(state, endpoints)
+            ended = (*applied.ended, *self._end_denied(state, endpoints))
         if ended:
             self._ended(ended)
         return applied.problems
