@@ -265,10 +265,11 @@ def flow(source: str, port: int, source_port: int, plaintext: bool, http: Reques
     )
 
 
+# No escaped slash: Envoy refuses it before authorization is asked.
 requests = st.builds(
     Request,
     method=st.sampled_from(("GET", "PUT")),
-    path=st.sampled_from(("/", "/a", "/a/", "/a/b", "/ab", "/c?x=/a", "/a?/b", "/a/%2fb")),
+    path=st.sampled_from(("/", "/a", "/a/", "/a/b", "/ab", "/c?x=/a", "/a?/b")),
     headers=st.sampled_from(({}, {"x-a": "a"}, {"x-a": "bx"})),
 )
 ends = st.tuples(
