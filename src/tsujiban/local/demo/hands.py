@@ -44,7 +44,7 @@ class Answer(NamedTuple):
     seconds: float
 
     def __str__(self) -> str:
-        return f"HTTP {self.status}" if self.status else f"no answer ({self.error})"
+        return f"HTTP {self.status}" if self.status else f"no answer ({self.error.partition(':')[0]})"
 
 
 class Hands:

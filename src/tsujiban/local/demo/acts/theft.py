@@ -84,7 +84,7 @@ async def _forged_label(world: World, stage: Stage, database: Json, ends: Json) 
     )
     forged = await speak(world, forger, database, self_signed(identity))
     stage.check(
-        f"TLS with a self-made certificate for {identity}",
+        "TLS with a self-made certificate for summary's identity",
         expected="refused by TLS",
         observed=describe(forged),
         ok=refused(forged),
