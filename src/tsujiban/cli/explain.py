@@ -125,12 +125,17 @@ def _live(cluster: str) -> tuple[list[LoadedObject], str]:
     from tsujiban.resources.load import LoadedObject, decode
 
     with connect(cluster) as client:
-        objects = fetch(client)
+        objects = [one for one in fetch(client) if not _finished(one)]
         for word in ("deployments", "replicasets"):  # for names alone: their pods are there
             kind = kind_of(word)
             for item in client.list(kind).get("items", []):
                 objects.append(LoadedObject(kind, decode(item), item))
     return objects, config.load(open_local(cluster).layout.controller_config).trust_domain
+
+
+def _finished(one: LoadedObject) -> bool:
+    """A pod that has come to an end: its address may be another's by now."""
+    return one.kind.kind == "Pod" and one.raw.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _request(
