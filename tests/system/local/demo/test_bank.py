@@ -87,4 +87,5 @@ def test_a_name_that_is_taken_is_refused_and_the_owner_untouched(cluster: str) -
     )
     assert done.returncode == 2
     assert f"tsujiban down --cluster {cluster}" in done.stderr
-    assert subprocess.run(command("status", "--cluster", cluster), capture_output=True).returncode == 0
+    owner = command("status", "--cluster", cluster)
+    assert until(lambda: subprocess.run(owner, capture_output=True).returncode == 0, 30)
