@@ -73,7 +73,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             on_gone=plane.gone,
             sign=Signer(ca, plane.pod_identity, config.svid_lifetime).sign,
         )
-        plane.send = nodes.send
+        plane.send, plane.disconnect = nodes.send, nodes.disconnect
         app = create_app(
             store,
             trust_domain=config.trust_domain,

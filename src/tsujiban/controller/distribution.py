@@ -58,7 +58,9 @@ class Distributor:
 
     async def observe(self, world: World, changes: Sequence[Change]) -> None:
         """Take a batch of changes in, and send what it means to the nodes that it concerns."""
-        self.revision = max(self.revision, max(change.revision for change in changes))
+        # Never the same number twice: the loop learns its own writes before older ones of others, so the
+        # store's revision may stand still, and one acknowledgement must not be taken for two deltas.
+        self.revision = max(self.revision + 1, max(change.revision for change in changes))
         self._register(changes)
         self.graph.apply(self._policy_changes(changes))
         for name, node in self.nodes.items():
@@ -86,7 +88,9 @@ class Distributor:
 
     def enforced(self, name: str, message: Enforced) -> None:
         """A node acknowledges a revision (and, with it, all earlier ones)."""
-        node = self.nodes[name]
+        node = self.nodes.get(name)
+        if node is None:
+            return  # it was deleted, and does not know yet
         node.problems = message.problems
         if not message.problems:
             node.enforced = max(node.enforced, message.revision)
@@ -118,7 +122,7 @@ class Distributor:
                 self.written.pop(change.ref, None)
                 self.unsettled.discard(change.ref)
             elif kind.kind in POLICY_KINDS:
-                self.written[change.ref] = change.revision
+                self.written[change.ref] = self.revision
                 self.unsettled.add(change.ref)
             obj = None if change.new is None else decode(change.new)
             name = f"{kind.kind}.{kind.group}" if kind.group else kind.kind

@@ -8,6 +8,7 @@ that loses a race needs no retry here: the winner's event brings the object back
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
@@ -29,6 +30,9 @@ from tsujiban.store.protocol import (
 )
 
 log = structlog.get_logger(__name__)
+
+
+MODIFY_ATTEMPTS = 10
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -66,6 +70,8 @@ class Loop:
         self._planners = planners
         self._observe = observe
         self._revisions: dict[Ref, int] = {}
+        self._gone: deque[tuple[int, Ref]] = deque()  # deletions whose echo may still come
+        self._listed = 0  # revision of the last list: older events say nothing new
         self._queue: dict[Work, None] = {}  # a set that keeps its order
         self._unseen: list[Change] = []  # changes not yet shown to the observer
         self._inbox: asyncio.Queue[Sequence[Event] | Call] = asyncio.Queue(maxsize=1000)
@@ -88,6 +94,28 @@ class Loop:
         the loop's task. Raises StoreError."""
         expected = int(obj["metadata"]["resourceVersion"])
         self._learn(await self._store.update(Key(*ref), msgspec.json.encode(obj), expected), gone=False)
+
+    async def modify(self, ref: Ref, change: Callable[[Json], Json | None]) -> None:
+        """Write what `change` makes of the newest version of an object (None: nothing); nothing happens
+        when it does not exist. Only from within the loop's task. Raises StoreError; Conflict when others
+        write without pause."""
+        for attempts_left in reversed(range(MODIFY_ATTEMPTS)):
+            old = self.world.get(ref)
+            new = None if old is None else change(old)
+            if new is None:
+                return
+            try:
+                await self.update(ref, new)
+                return
+            except NotFound:
+                return  # its event follows
+            except Conflict:
+                if not attempts_left:
+                    raise
+            try:
+                self._learn(await self._store.get(Key(*ref)), gone=False)
+            except NotFound:
+                return
 
     async def run(self) -> None:
         """Until cancelled. Lists and starts over when the watch's history is gone."""
@@ -121,11 +149,14 @@ class Loop:
                 await item()
             else:
                 for event in item:
-                    self._learn(event.stored, gone=event.type is EventType.DELETED)
+                    if event.stored.revision > self._listed:
+                        self._learn(event.stored, gone=event.type is EventType.DELETED)
+                if item:
+                    self._forget(item[-1].stored.revision)
             await self._work()
 
     async def _load(self) -> int:
-        revision = await self._store.revision()
+        revision = self._listed = await self._store.revision()
         present: set[Ref] = set()
         for group, resource in self._kinds:
             for stored in (await self._store.list(group, resource, revision=revision)).items:
@@ -144,14 +175,25 @@ class Loop:
         self._change(ref, self.world.get(ref), new, stored.revision)
 
     def _change(self, ref: Ref, old: Json | None, new: Json | None, revision: int) -> None:
+        if old is not None and new is not None and old["metadata"].get("uid") != new["metadata"].get("uid"):
+            self._change(ref, old, None, revision)  # another object of the same name: the old one has gone
+            old = None
         self._revisions[ref] = revision
         if new is None:
             self.world.drop(ref)
+            self._gone.append((revision, ref))
         else:
             self.world.put(ref, new)
         change = Change(ref, old, new, revision)
         self._unseen.append(change)
         self._queue.update(dict.fromkeys(self._route(self.world, change)))
+
+    def _forget(self, revision: int) -> None:
+        """Forget deleted objects of which no event can come any more: all up to `revision` have come."""
+        while self._gone and self._gone[0][0] <= revision:
+            deleted, ref = self._gone.popleft()
+            if self._revisions.get(ref) == deleted and self.world.get(ref) is None:
+                del self._revisions[ref]
 
     async def _work(self) -> None:
         """Plan and write until the queue is empty, showing the observer each step's changes."""

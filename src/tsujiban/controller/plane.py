@@ -35,7 +35,7 @@ from tsujiban.network.ipam import IpamError
 from tsujiban.policy.graph import PolicyGraph
 from tsujiban.resources.names import workload_identity
 from tsujiban.resources.registry import KINDS
-from tsujiban.store.protocol import Conflict, Key, NotFound, Store
+from tsujiban.store.protocol import AlreadyExists, Conflict, Key, Store
 from tsujiban.wire.messages import (
     Enforced,
     Flow,
@@ -52,12 +52,23 @@ from tsujiban.wire.transport import StreamRefused
 log = structlog.get_logger(__name__)
 
 Deliver = Callable[[str, ToNode], Awaitable[bool]]
+Disconnect = Callable[[str, str], None]  # a node's stream, and why
 
 NODE_GRACE = 5.0  # seconds a node may be away before it is called not ready
 
 
+class _Condition(msgspec.Struct):
+    type: str
+    status: str
+
+
+class _ReportedStatus(msgspec.Struct):
+    phase: str
+    conditions: list[_Condition] = []
+
+
 class Plane:
-    """One control plane. `send` is set by whoever owns the node server, before `run`."""
+    """One control plane. `send` and `disconnect` are set by whoever owns the node server, before `run`."""
 
     def __init__(self, config: ControllerConfig, store: Store, bundle_pem: str) -> None:
         self._config = config
@@ -68,6 +79,7 @@ class Plane:
         self.components: dict[str, tuple[float, NodeStatus]] = {}
         self.distributor = Distributor(PolicyGraph(config.trust_domain), self._send)
         self.send: Deliver = _nowhere
+        self.disconnect: Disconnect = _nobody
         self._later: set[asyncio.Task[None]] = set()
         reserved = frozenset({config.dns_address})
         self.loop = Loop(
@@ -83,6 +95,7 @@ class Plane:
                 "account": accounts.plan,
                 "garbage": lambda w, r: garbage.orphaned(w, r.name),
                 "empty-namespace": lambda w, r: garbage.of_namespace(w, r.name),
+                "empty-node": lambda w, r: garbage.of_node(w, r.name),
                 "policy-status": lambda w, r: enforcement.plan(w, r, self.distributor),
             },
             self._observe,
@@ -92,7 +105,11 @@ class Plane:
         """Until cancelled."""
         first = bootstrap.initial_objects(self._config.pod_cidr, self._config.block_size)
         await bootstrap.ensure(self._store, first)
-        await self.loop.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.loop.run())
+            await self.loop.synced.wait()
+            for ref, _ in list(self.loop.world.all(NODES)):  # of before: they come back, or are not ready
+                tasks.create_task(self._after_grace(ref.name))
 
     # ------------------------------------------------------------ what the node server calls
 
@@ -136,9 +153,11 @@ class Plane:
             try:
                 await call()
             except StreamRefused as refusal:
-                done.set_exception(refusal)
+                if not done.done():  # it is when the stream has ended meanwhile
+                    done.set_exception(refusal)
             else:
-                done.set_result(None)
+                if not done.done():
+                    done.set_result(None)
 
         await self.loop.submit(run)
         await done
@@ -146,6 +165,10 @@ class Plane:
     async def _observe(self, world: World, changes: Sequence[Change]) -> None:
         self._addresses.observe(world, changes)
         await self.distributor.observe(world, changes)
+        for change in changes:
+            if change.ref[:2] == NODES and change.new is None:
+                self.components.pop(change.ref.name, None)
+                self.disconnect(change.ref.name, "the node was deleted")
         self._review_policies(world)
 
     def _schedule(self, world: World, ref: Ref) -> list[Action]:
@@ -164,10 +187,18 @@ class Plane:
         except IpamError as error:
             raise StreamRefused(str(error)) from error
         self._refuse_taken(node, hello)
-        old = self.loop.world.find(NODES, "", node)
-        await self._write_node(
-            node, old, members.registered(old, node, hello.addresses, blocks, hello.version)
-        )
+        ref = Ref(*NODES, "", node)
+
+        def registered(old: Json | None) -> Json:
+            return members.registered(old, node, hello.addresses, blocks, hello.version)
+
+        if self.loop.world.get(ref) is None:
+            try:
+                await self.loop.create(ref, registered(None))
+            except AlreadyExists as error:  # somebody has just written it; its event follows
+                raise StreamRefused("the node is being registered; connect again") from error
+        else:
+            await self._modify(ref, registered)
         await self._send_config()
         await self.distributor.connected(self.loop.world, node)
 
@@ -175,7 +206,7 @@ class Plane:
         """A node must not draw another's routes to itself by claiming its address."""
         for other, address in self._node_addresses().items():
             if other != node and address in hello.addresses:
-                raise StreamRefused(f"{address} is node {other!r}'s address")
+                raise StreamRefused(f"{address} is the address of node {other!r}")
 
     def _node_addresses(self) -> dict[str, str]:
         return {
@@ -212,9 +243,18 @@ class Plane:
         pod = self.loop.world.get(ref)
         if pod is None or pod["spec"].get("nodeName") != node or pod["metadata"]["uid"] != message.uid:
             return  # of a pod that is gone, or not this node's
-        status = {**msgspec.json.decode(message.status), **_addresses_of(pod)}
-        if status != pod.get("status"):
-            await self._update(ref, {**pod, "status": status})
+        said = _status(message)
+        if said is None:
+            log.error("a node reports a status that is none", node=node, pod=message.pod)
+            return
+
+        def changed(current: Json) -> Json | None:
+            if current["metadata"]["uid"] != message.uid:
+                return None
+            status = {**said, **_addresses_of(current)}
+            return None if status == current.get("status") else {**current, "status": status}
+
+        await self._modify(ref, changed)
 
     async def _lost(self, node: str) -> None:
         self.distributor.disconnected(node)
@@ -228,25 +268,34 @@ class Plane:
         found = self.loop.world.find(NODES, "", node)
         progress = self.distributor.nodes.get(node)
         if found is not None and progress is not None and not progress.connected:
-            await self._update(Ref(*NODES, "", node), members.ready(found, False, "AgentDisconnected"))
+            await self._modify(
+                Ref(*NODES, "", node), lambda current: members.ready(current, False, "AgentDisconnected")
+            )
 
-    async def _write_node(self, name: str, old: Json | None, node: Json) -> None:
-        ref = Ref(*NODES, "", name)
-        if old is None:
-            await self.loop.create(ref, node)
-        else:
-            await self._update(ref, node)
-
-    async def _update(self, ref: Ref, obj: Json) -> None:
+    async def _modify(self, ref: Ref, change: Callable[[Json], Json | None]) -> None:
         try:
-            await self.loop.update(ref, obj)
-        except (Conflict, NotFound):
-            log.info("lost a race", object=str(Key(*ref)))
+            await self.loop.modify(ref, change)
+        except Conflict as error:
+            log.error("others write without pause; given up", object=str(Key(*ref)), reason=str(error))
 
 
 def _addresses_of(pod: Json) -> Json:
     """What the node may not change of a pod's status: its addresses are the controller's to give."""
     return {key: pod["status"][key] for key in ("podIP", "podIPs") if key in pod.get("status", {})}
+
+
+def _status(message: PodStatus) -> Json | None:
+    """The status that a node reports, if it has the form of one: planners rely on that."""
+    try:
+        msgspec.json.decode(message.status, type=_ReportedStatus)
+    except msgspec.MsgspecError:
+        return None
+    found: Json = msgspec.json.decode(message.status)
+    return found
+
+
+def _nobody(_node: str, _reason: str) -> None:
+    return None
 
 
 async def _nowhere(_node: str, _message: ToNode) -> bool:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tsujiban.controller.loop import Change, Work
+from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
 from tsujiban.controller.reconcile.garbage import alive
 from tsujiban.controller.world import (
     DEPLOYMENTS,
+    ENDPOINT_SLICES,
     NAMESPACES,
     NODES,
     PODS,
     REPLICA_SETS,
+    SERVICE_ACCOUNTS,
     SERVICES,
     Json,
     Ref,
     World,
     controller_of,
+    is_finished,
     selects,
 )
 
@@ -43,10 +47,14 @@ def route(world: World, change: Change) -> Iterator[Work]:
         yield "endpoints", ref
     elif kind == NAMESPACES:
         yield "account", ref
+    elif kind == ENDPOINT_SLICES:
+        yield from _slice(world, change)
+    elif kind == SERVICE_ACCOUNTS and change.new is None:
+        yield "account", Ref(*NAMESPACES, "", ref.namespace)
     elif kind == NODES:
-        for pod_ref, pod in world.all(PODS):
-            if not pod["spec"].get("nodeName"):
-                yield "schedule", pod_ref
+        if change.new is None:
+            yield "empty-node", ref
+        yield from _unplaced(world)
 
 
 def _garbage(world: World, change: Change) -> Iterator[Work]:
@@ -59,8 +67,25 @@ def _garbage(world: World, change: Change) -> Iterator[Work]:
                 yield "garbage", change.ref._replace(name=owner["uid"])
 
 
+def _unplaced(world: World) -> Iterator[Work]:
+    """Pods that wait for a node or an address."""
+    for ref, pod in world.all(PODS):
+        if not (pod.get("status") or {}).get("podIP") and not is_finished(pod):
+            yield "schedule", ref
+
+
+def _slice(world: World, change: Change) -> Iterator[Work]:
+    """A slice that has been taken away, or changed, under its service."""
+    for version in (change.old, change.new):
+        service = ((version or {}).get("metadata") or {}).get("labels", {}).get(SERVICE_LABEL)
+        if service:
+            yield "endpoints", Ref(*SERVICES, change.ref.namespace, service)
+
+
 def _pod(world: World, change: Change) -> Iterator[Work]:
     yield "schedule", change.ref
+    if change.old is not None and (change.new is None or is_finished(change.new)):
+        yield from _unplaced(world)  # its address is free now
     yield from _controller(change, REPLICA_SETS, "replicaset")
     versions = [version for version in (change.old, change.new) if version is not None]
     for ref, service in world.all(SERVICES, change.ref.namespace):

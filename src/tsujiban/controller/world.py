@@ -55,6 +55,8 @@ class World:
         if obj is not None:
             for owner in owners(obj):
                 self._owned[owner].discard(ref)
+                if not self._owned[owner]:
+                    del self._owned[owner]
         return obj
 
     def get(self, ref: Ref) -> Json | None:

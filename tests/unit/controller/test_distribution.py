@@ -214,3 +214,42 @@ def test_settled_policies_are_not_looked_at_again() -> None:
         assert enforcement.waiting(scene.world, scene.distributor) == [POLICY]
 
     story(run())
+
+
+def test_an_acknowledgement_of_one_delta_is_not_taken_for_the_next_of_the_same_store_revision() -> None:
+    """The loop knows its own write (12) before somebody's older one (11)."""
+
+    async def run() -> None:
+        scene = Scene()
+        await scene.basics()
+        scene.revision += 1  # what the policy below gets; the pod's write overtakes it
+        older = scene.revision
+        await scene.put(*pod("c", "n1", "10.0.0.3"))
+        (first,) = scene.policies("n1")
+        policy = deny()
+        policy["metadata"]["uid"] = "uid-deny"
+        scene.world.put(POLICY, policy)
+        await scene.distributor.observe(scene.world, [Change(POLICY, None, policy, older)])
+        _, second = scene.policies("n1")
+        assert second.delta.revision > first.delta.revision
+        for name in ("n1", "n2"):
+            scene.distributor.enforced(name, Enforced(revision=first.delta.revision, took_us=1))
+        assert (scene.status() or {})["message"] == "0/2 nodes"
+        for name in ("n1", "n2"):
+            scene.distributor.enforced(name, Enforced(revision=second.delta.revision, took_us=1))
+        assert (scene.status() or {})["message"] == "2/2 nodes"
+
+    story(run())
+
+
+def test_a_deleted_node_may_still_speak_and_is_not_counted() -> None:
+    async def run() -> None:
+        scene = Scene()
+        await scene.basics()
+        await scene.put(POLICY, deny())
+        scene.distributor.enforced("n1", Enforced(revision=scene.revision, took_us=1))
+        await scene.put(Ref(*NODES, "", "n2"), None)
+        scene.distributor.enforced("n2", Enforced(revision=scene.revision, took_us=1))
+        assert (scene.status() or {})["message"] == "1/1 nodes"
+
+    story(run())

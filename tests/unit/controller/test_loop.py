@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -166,5 +166,103 @@ def test_calls_run_in_the_loops_own_task(tmp_path: Path) -> None:
             await scene.loop.submit(call)
             await done.wait()
             await scene.until(lambda w: (w.get(copy("made")) or {}).get("spec") == 7)
+
+    run(story)
+
+
+def there(ref: Ref) -> Callable[[World], bool]:
+    return lambda world: world.get(ref) is not None
+
+
+def absent(ref: Ref) -> Callable[[World], bool]:
+    return lambda world: world.get(ref) is None
+
+
+async def within(loop: Loop, call: Callable[[], Awaitable[None]]) -> None:
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run() -> None:
+        await call()
+        done.set_result(None)
+
+    await loop.submit(run)
+    await asyncio.wait_for(done, 10)
+
+
+def test_modify_wins_against_a_write_that_the_loop_has_not_seen(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as scene:
+            await scene.write(thing("a"), obj("a", spec=1))
+            await scene.until(lambda w: w.get(thing("a")) is not None)
+
+            async def call() -> None:
+                await scene.write(thing("a"), obj("a", spec=2))  # its event cannot have been handled
+                await scene.loop.modify(thing("a"), lambda old: {**old, "status": {"of": old["spec"]}})
+
+            await within(scene.loop, call)
+            stored = msgspec.json.decode((await scene.store.get(Key(*thing("a")))).value)
+            assert (stored["spec"], stored["status"]) == (2, {"of": 2})
+
+    run(story)
+
+
+def test_modify_of_what_is_gone_or_needs_nothing_writes_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as scene:
+            await scene.write(thing("a"), obj("a", spec=1))
+            await scene.until(lambda w: w.get(copy("a")) is not None)
+
+            async def call() -> None:
+                before = await scene.store.revision()
+                await scene.loop.modify(thing("none"), lambda old: old)
+                await scene.loop.modify(thing("a"), lambda old: None)
+                assert await scene.store.revision() == before
+                await scene.store.delete(Key(*thing("a")))
+                await scene.loop.modify(thing("a"), lambda old: {**old, "spec": 2})
+
+            await within(scene.loop, call)
+            await scene.until(lambda w: w.get(thing("a")) is None)
+
+    run(story)
+
+
+def test_nothing_is_kept_of_deleted_objects(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as scene:
+            for number in range(10):
+                await scene.write(thing(f"t{number}"), obj(f"t{number}", spec=1))
+                await scene.until(there(copy(f"t{number}")))
+                await scene.store.delete(Key(*thing(f"t{number}")))
+                await scene.until(absent(copy(f"t{number}")))
+            await scene.write(thing("last"), obj("last", spec=1))
+            await scene.until(lambda w: w.get(copy("last")) is not None)
+            # the echo of the loop's own last write may not have come yet, those of the ten have
+            known = {ref.name for ref in scene.loop._revisions}
+            assert known == {"last"}
+
+    run(story)
+
+
+def test_an_object_made_anew_is_seen_as_a_deletion_and_a_creation(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as scene:
+            await scene.write(thing("a"), obj("a", spec=1))
+            await scene.until(lambda w: w.get(copy("a")) is not None)
+            uid = (scene.loop.world.get(thing("a")) or {})["metadata"]["uid"]
+
+            async def call() -> None:
+                await scene.store.delete(Key(*thing("a")))
+                await scene.store.create(Key(*thing("a")), msgspec.json.encode(obj("a", spec=2)))
+                await scene.loop.modify(thing("a"), lambda old: {**old, "spec": 3})  # learns it at once
+
+            await within(scene.loop, call)
+            await scene.until(lambda w: (w.get(copy("a")) or {}).get("spec") == 3)
+            mine = [
+                (bool(c.old), bool(c.new))
+                for c in scene.seen
+                if c.ref == thing("a")
+                and uid in {(v or {}).get("metadata", {}).get("uid") for v in (c.old, c.new)}
+            ]
+            assert mine == [(False, True), (True, False)]
 
     run(story)

@@ -6,10 +6,12 @@ from tsujiban.controller.loop import Change
 from tsujiban.controller.routes import route
 from tsujiban.controller.world import (
     DEPLOYMENTS,
+    ENDPOINT_SLICES,
     NAMESPACES,
     NODES,
     PODS,
     REPLICA_SETS,
+    SERVICE_ACCOUNTS,
     SERVICES,
     Json,
     Ref,
@@ -79,8 +81,39 @@ def test_a_deleted_owner_and_an_orphan_are_garbage() -> None:
 
 def test_a_node_concerns_the_pods_that_wait() -> None:
     waiting, bound = Ref(*PODS, "default", "w"), Ref(*PODS, "default", "b")
-    view = world((waiting, obj("w", spec={})), (bound, obj("b", spec={"nodeName": "n"})))
-    assert work(view, Ref(*NODES, "", "n"), None, obj("n")) == {("schedule", "w")}
+    asked = Ref(*PODS, "default", "asked")  # for a node by name, that was not there
+    view = world(
+        (waiting, obj("w", spec={})),
+        (asked, obj("asked", spec={"nodeName": "n"})),
+        (bound, obj("b", spec={"nodeName": "n"}, status={"podIP": "10.0.0.1"})),
+    )
+    assert work(view, Ref(*NODES, "", "n"), None, obj("n")) == {("schedule", "w"), ("schedule", "asked")}
+
+
+def test_a_deleted_node_is_emptied() -> None:
+    assert ("empty-node", "n") in work(world(), Ref(*NODES, "", "n"), obj("n"), None)
+
+
+def test_an_address_that_is_free_again_concerns_the_pods_that_wait() -> None:
+    waiting = Ref(*PODS, "default", "w")
+    placed = obj("p", spec={"nodeName": "n"}, status={"podIP": "10.0.0.1", "phase": "Running"})
+    over = {**placed, "status": {"podIP": "10.0.0.1", "phase": "Succeeded"}}
+    view = world((waiting, obj("w", spec={})))
+    assert ("schedule", "w") in work(view, POD, placed, None)
+    assert ("schedule", "w") in work(view, POD, placed, over)
+    assert ("schedule", "w") not in work(view, POD, placed, {**placed, "spec": {"nodeName": "m"}})
+
+
+def test_a_slice_taken_away_concerns_its_service() -> None:
+    ref = Ref(*ENDPOINT_SLICES, "default", "s-1")
+    slice_ = obj("s-1")
+    slice_["metadata"]["labels"] = {"kubernetes.io/service-name": "s"}
+    assert ("endpoints", "s") in work(world(), ref, slice_, None)
+
+
+def test_a_default_account_taken_away_comes_back() -> None:
+    ref = Ref(*SERVICE_ACCOUNTS, "default", "default")
+    assert ("account", "default") in work(world(), ref, obj("default"), None)
 
 
 def test_a_namespace_gets_an_account_and_a_deleted_one_is_emptied() -> None:

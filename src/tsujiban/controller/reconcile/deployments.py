@@ -23,7 +23,7 @@ def plan(world: World, ref: Ref) -> list[Action]:
         return []
     owned = world.owned_by(deployment["metadata"]["uid"], REPLICA_SETS)
     digest = template_hash(deployment["spec"]["template"])
-    current = next((rs for rs in owned if rs[1]["metadata"]["labels"][HASH_LABEL] == digest), None)
+    current = next((rs for rs in owned if _digest(rs[1]) == digest), None)
     old = [rs for rs in owned if current is None or rs[0] != current[0]]
     actions: list[Action] = []
     wanted = deployment["spec"].get("replicas", 1)
@@ -42,6 +42,17 @@ def plan(world: World, ref: Ref) -> list[Action]:
 def template_hash(template: Json) -> str:
     """A short stable name for a pod template."""
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _digest(replica_set: Json) -> str:
+    """The template that it was made from; "" when somebody has removed the label."""
+    return str(replica_set["metadata"].get("labels", {}).get(HASH_LABEL, ""))
+
+
+def _revision(replica_set: tuple[Ref, Json]) -> int:
+    """Its place in the history; 0 when somebody has removed the annotation."""
+    text = str(replica_set[1]["metadata"].get("annotations", {}).get(REVISION, ""))
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _size(replica_set: Json) -> int:
@@ -147,7 +158,7 @@ def _forget(deployment: Json, old: list[tuple[Ref, Json]]) -> list[Action]:
     limit = deployment["spec"].get("revisionHistoryLimit", 10)
     empty = sorted(
         (rs for rs in old if not _size(rs[1]) and not rs[1].get("status", {}).get("replicas")),
-        key=lambda rs: int(rs[1]["metadata"]["annotations"][REVISION]),
+        key=_revision,
     )
     return [Delete(ref) for ref, _ in empty[: max(0, len(empty) - limit)]]
 

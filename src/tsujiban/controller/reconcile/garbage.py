@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tsujiban.controller.reconcile.actions import Action, Delete
-from tsujiban.controller.world import NAMESPACES, Json, Ref, World
+from tsujiban.controller.world import NAMESPACES, NODES, PODS, Json, Ref, World
+from tsujiban.resources.registry import UnknownKind, kind_for
 
 
 def orphaned(world: World, owner_uid: str) -> list[Action]:
@@ -16,11 +17,15 @@ def orphaned(world: World, owner_uid: str) -> list[Action]:
 
 
 def alive(world: World, ref: Ref, owner: Json) -> bool:
-    """Whether the owner that `ref` names exists, and is the very one (uid) that is meant."""
-    group = owner["apiVersion"].partition("/")[0] if "/" in owner["apiVersion"] else ""
-    resource = owner["kind"].lower() + "s"
-    kind = (group, resource)
-    found = world.find(kind, ref.namespace, owner["name"]) or world.find(kind, "", owner["name"])
+    """Whether the owner that `ref` names exists, and is the very one (uid) that is meant.
+
+    Of an owner of a kind that is not known here nothing can be said, so it counts as alive."""
+    try:
+        kind = kind_for(owner["apiVersion"], owner["kind"])
+    except UnknownKind:
+        return True
+    resource = (kind.group, kind.plural)
+    found = world.find(resource, ref.namespace, owner["name"]) or world.find(resource, "", owner["name"])
     return found is not None and found["metadata"]["uid"] == owner["uid"]
 
 
@@ -29,3 +34,10 @@ def of_namespace(world: World, namespace: str) -> list[Action]:
     if world.find(NAMESPACES, "", namespace) is not None:
         return []
     return [Delete(ref) for ref, _ in world.everything() if ref.namespace == namespace]
+
+
+def of_node(world: World, node: str) -> list[Action]:
+    """The pods of a node that does not exist: nobody runs them, and their addresses are free again."""
+    if world.find(NODES, "", node) is not None:
+        return []
+    return [Delete(ref) for ref, pod in world.all(PODS) if pod["spec"].get("nodeName") == node]

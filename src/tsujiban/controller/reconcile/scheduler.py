@@ -25,7 +25,9 @@ def plan(world: World, ref: Ref, allocate: Allocate) -> list[Action]:
     if pod["spec"].get("nodeName") and status.get("podIP"):
         return []
     named = pod["spec"].get("nodeName")
-    candidates = [named] if named else _rank(world, pod)
+    candidates = _rank(world, pod)
+    if named:  # by the user: asked for, whatever the node's state, but not on a node that there is not
+        candidates = [named] if world.find(NODES, "", named) else []
     for node in candidates:
         addresses = allocate(node, ref)
         if addresses:

@@ -46,3 +46,25 @@ def test_a_deleted_namespace_is_emptied(kit: Any) -> None:
     assert garbage.of_namespace(kit.world, "default") == [Delete(Ref(*PODS, "default", "p"))]
     kit.put(Ref(*NAMESPACES, "", "default"), {"metadata": {"name": "default"}})
     assert garbage.of_namespace(kit.world, "default") == []
+
+
+def test_an_owner_of_any_known_kind_counts_and_one_of_an_unknown_kind_is_left_alone(kit: Any) -> None:
+    policy = Ref("networking.k8s.io", "networkpolicies", "default", "np")
+    metadata = {"name": "np", "namespace": "default", "uid": "np-uid"}
+    owner = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata}
+    kit.put(policy, owner)
+    pod = kit.pod("p")
+    assert garbage.alive(kit.world, pod, owner_reference(owner))
+    kit.world.drop(policy)
+    assert not garbage.alive(kit.world, pod, owner_reference(owner))
+    foreign = {"apiVersion": "argoproj.io/v1", "kind": "Rollout", "name": "r", "uid": "r-uid"}
+    assert garbage.alive(kit.world, pod, foreign)
+
+
+def test_pods_of_a_deleted_node_go_and_no_others(kit: Any) -> None:
+    node = kit.node("n1")
+    kit.node("n2")
+    lost, _kept = kit.pod("p", node="n1"), kit.pod("q", node="n2")
+    assert garbage.of_node(kit.world, "n1") == []
+    kit.world.drop(node)
+    assert garbage.of_node(kit.world, "n1") == [Delete(lost)]

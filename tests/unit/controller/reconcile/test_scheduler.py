@@ -71,3 +71,15 @@ def test_a_bound_pod_is_left_alone(kit: Any) -> None:
     ref = kit.pod("p", node="n1", ip="10.0.0.1")
     assert scheduler.plan(kit.world, ref, allocator(n1=5)) == []
     assert scheduler.plan(kit.world, Ref(*PODS, "default", "gone"), allocator(n1=5)) == []
+
+
+def test_a_named_node_that_does_not_exist_takes_no_address(kit: Any) -> None:
+    kit.node("n1")
+    asked: list[str] = []
+
+    def allocate(node: str, ref: Ref) -> tuple[str, ...]:
+        asked.append(node)
+        return ("10.0.0.1",)
+
+    assert bound(kit, kit.pod("p", node="nowhere"), allocate) == ("nowhere", None)
+    assert asked == []

@@ -1,0 +1,255 @@
+"""The control plane on a real store: nodes come and go, say odd things, and nothing falls over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tsujiban.controller import plane as module
+from tsujiban.controller.config import ControllerConfig
+from tsujiban.controller.members import is_ready
+from tsujiban.controller.plane import Plane
+from tsujiban.controller.world import NAMESPACES, NODES, PODS, Json, Ref
+from tsujiban.store.protocol import Key
+from tsujiban.store.sqlite import SqliteStore
+from tsujiban.wire.messages import (
+    PROTOCOL_VERSION,
+    Component,
+    Enforced,
+    Hello,
+    NodeConfig,
+    NodeStatus,
+    PodsDelta,
+    PodStatus,
+    Policy,
+    ToNode,
+)
+from tsujiban.wire.transport import StreamRefused
+
+NODE = Ref(*NODES, "", "n1")
+POD = Ref(*PODS, "default", "web")
+
+
+class Scene:
+    """A control plane, its store, and what it sends to nodes."""
+
+    def __init__(self, store: SqliteStore, plane: Plane) -> None:
+        self.store = store
+        self.plane = plane
+        self.sent: list[tuple[str, ToNode]] = []
+        self.cut: list[str] = []
+
+    async def send(self, node: str, message: ToNode) -> bool:
+        self.sent.append((node, message))
+        return True
+
+    async def hello(self, node: str, address: str) -> None:
+        message = Hello(node=node, protocol=PROTOCOL_VERSION, addresses=(address,), version="1")
+        await self.plane.hello(node, message)
+
+    async def until(self, test: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not test():
+                await self.settled()
+
+    async def settled(self) -> None:
+        """Wait for one turn of the loop."""
+        turned = asyncio.Event()
+
+        async def turn() -> None:
+            turned.set()
+
+        await self.plane.loop.submit(turn)
+        await turned.wait()
+
+    async def pod(self) -> Json:
+        spec = {"containers": [{"name": "m", "image": "host"}]}
+        metadata = {"name": "web", "namespace": "default"}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        await self.store.create(Key(*POD), msgspec.json.encode(pod))
+        await self.until(lambda: bool((self.get(POD).get("status") or {}).get("podIP")))
+        return self.get(POD)
+
+    def get(self, ref: Ref) -> Json:
+        return self.plane.loop.world.get(ref) or {}
+
+    async def say(self, pod: Json, status: object, node: str = "n1") -> None:
+        message = PodStatus(pod="default/web", uid=pod["metadata"]["uid"], status=msgspec.json.encode(status))
+        await self.plane.message(node, message)
+        await self.settled()
+
+
+@asynccontextmanager
+async def scene(path: Path, before: tuple[tuple[Ref, Json], ...] = ()) -> AsyncIterator[Scene]:
+    store = await SqliteStore.open(path / "store.db")
+    for ref, obj in before:
+        await store.create(Key(*ref), msgspec.json.encode(obj))
+    plane = Plane(ControllerConfig(cluster="t", state_dir=str(path)), store, "bundle")
+    made = Scene(store, plane)
+    plane.send = made.send
+    plane.disconnect = lambda node, _reason: made.cut.append(node)
+    task = asyncio.create_task(plane.run())
+    try:
+        await plane.loop.synced.wait()
+        yield made
+        assert not task.done(), task.exception()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await store.close()
+
+
+def play(path: Path, story: Callable[[Scene], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with scene(path) as made:
+            await story(made)
+
+    asyncio.run(run())
+
+
+def test_a_node_gets_configuration_policy_and_pods_and_is_registered(tmp_path: Path) -> None:
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        kinds = [type(message) for node, message in made.sent if node == "n1"]
+        assert kinds.index(NodeConfig) < kinds.index(Policy) < kinds.index(PodsDelta)
+        assert is_ready(made.get(NODE))
+        assert made.get(NODE)["spec"]["podCIDR"] == "10.244.0.0/26"
+        assert made.get(Ref(*NAMESPACES, "", "default"))
+
+    play(tmp_path, story)
+
+
+def test_a_node_cannot_have_anothers_address(tmp_path: Path) -> None:
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        with pytest.raises(StreamRefused, match="is the address of node 'n1'"):
+            await made.hello("n2", "172.16.0.1")
+
+    play(tmp_path, story)
+
+
+def test_a_stream_that_ends_during_its_hello_does_no_harm(tmp_path: Path) -> None:
+    async def story(made: Scene) -> None:
+        task = asyncio.create_task(made.hello("n1", "172.16.0.1"))
+        await asyncio.sleep(0)  # it has submitted its call; the loop has not run it
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await made.plane.gone("n1")
+        await made.hello("n2", "172.16.0.2")
+        assert not made.plane.distributor.nodes["n1"].connected
+
+    play(tmp_path, story)
+
+
+def test_a_pods_status_reaches_the_store_though_somebody_else_writes(tmp_path: Path) -> None:
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        pod = await made.pod()
+        held, go = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            held.set()
+            await go.wait()
+
+        await made.plane.loop.submit(hold)  # the loop does not see the label's event first
+        await held.wait()
+        labelled = {**pod, "metadata": {**pod["metadata"], "labels": {"a": "b"}}}
+        saying = asyncio.create_task(made.say(pod, {"phase": "Running", "podIP": "6.6.6.6"}))
+        await asyncio.sleep(0)
+        version = int(pod["metadata"]["resourceVersion"])
+        await made.store.update(Key(*POD), msgspec.json.encode(labelled), version)
+        go.set()
+        await saying
+        stored = msgspec.json.decode((await made.store.get(Key(*POD))).value)
+        assert stored["metadata"]["labels"] == {"a": "b"}
+        assert stored["status"]["phase"] == "Running"
+        assert stored["status"]["podIP"] == pod["status"]["podIP"]  # not the node's to give
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{"phase": 5}, {"phase": "Running", "conditions": 7}, {"phase": "Running", "conditions": [1]}, {}],
+)
+def test_a_status_that_is_none_is_not_written(tmp_path: Path, status: object) -> None:
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        pod = await made.pod()
+        await made.say(pod, status)
+        assert made.get(POD) == pod
+
+    play(tmp_path, story)
+
+
+def test_a_node_speaks_of_its_own_pods_only(tmp_path: Path) -> None:
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        pod = await made.pod()
+        await made.say(pod, {"phase": "Failed"}, node="n2")
+        await made.say({"metadata": {"uid": "older"}}, {"phase": "Failed"})
+        assert made.get(POD) == pod
+        assert made.plane.pod_identity("n1", "default/web") == "spiffe://cluster.local/ns/default/sa/default"
+        assert made.plane.pod_identity("n2", "default/web") is None
+        assert made.plane.pod_identity("n1", "default/other") is None
+
+    play(tmp_path, story)
+
+
+def test_a_deleted_node_is_disconnected_loses_its_pods_and_may_still_speak(tmp_path: Path) -> None:
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        await made.pod()
+        component = Component(name="agent", healthy=True)
+        await made.plane.message("n1", NodeStatus(components=(component,)))
+        await made.store.delete(Key(*NODE))
+        await made.until(lambda: not made.get(NODE) and not made.get(POD))
+        await made.plane.message("n1", Enforced(revision=1, took_us=1))
+        await made.settled()
+        assert made.cut == ["n1"]
+        assert made.plane.components == {}
+
+    play(tmp_path, story)
+
+
+def test_a_node_of_before_that_does_not_come_back_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NODE_GRACE", 0.05)
+    old = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "n1"},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+    async def run() -> None:
+        async with scene(tmp_path, ((NODE, old),)) as made:
+            assert is_ready(made.get(NODE))
+            await made.until(lambda: not is_ready(made.get(NODE)))
+
+    asyncio.run(run())
+
+
+def test_a_node_that_goes_and_comes_back_in_time_stays_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NODE_GRACE", 0.1)
+
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        await made.plane.gone("n1")
+        await made.hello("n1", "172.16.0.1")
+        while made.plane._later:
+            await asyncio.gather(*made.plane._later)
+        await made.settled()
+        assert is_ready(made.get(NODE))
+        await made.plane.gone("n1")
+        await made.until(lambda: not is_ready(made.get(NODE)))
+
+    play(tmp_path, story)
