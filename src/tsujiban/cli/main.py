@@ -14,6 +14,10 @@ import click
 COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("tsujiban.cli.apply:apply", "Create or change objects from manifests, all or none."),
     "completion": ("tsujiban.cli.completion:completion", "Print the shell's completion script."),
+    "connectivity": (
+        "tsujiban.cli.connectivity:connectivity",
+        "Say which connections manifests allow, exactly.",
+    ),
     "delete": ("tsujiban.cli.delete:delete", "Delete objects."),
     "demo": ("tsujiban.cli.demo:demo", "Run the bank and attack it."),
     "describe": ("tsujiban.cli.describe:describe", "Show one object in detail, with its events."),

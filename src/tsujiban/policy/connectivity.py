@@ -1,0 +1,321 @@
+"""What may connect to what, exactly: every pair of workloads, and the world outside.
+
+The answer is computed over sets (`policy.symbolic`), not by trying flows: ports are ranges,
+requests are sets of methods and paths, addresses outside are CIDRs. Every point of it agrees with
+`policy.evaluate` for a source that presents its own identity (property-tested).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
+
+import msgspec
+
+from tsujiban.policy.offline import OfflineWorld, UnknownName
+from tsujiban.policy.program import Frozen
+from tsujiban.policy.symbolic.analysis import Analysis
+from tsujiban.policy.symbolic.inhabitants import Entity, Outside, cidrs, entities, spots_of
+from tsujiban.policy.symbolic.parties import Party
+from tsujiban.policy.symbolic.requests import Clauses, Vocabulary
+from tsujiban.policy.symbolic.traffic import Traffic, canonical, intersect
+from tsujiban.policy.symbolic.wording import Allowed, Wording
+from tsujiban.resources.kinds.meta import Object
+from tsujiban.resources.load import LoadedObject
+
+SHOWN = 3
+"""Most members that a group's name lists."""
+
+
+OPEN = Vocabulary(Clauses(), Clauses())
+"""The vocabulary of a destination whose policies do not look at requests."""
+
+
+class Group(Frozen, frozen=True):
+    """Workloads, or networks outside, that may do and receive the same."""
+
+    name: str
+    workloads: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()  # in the words of the policies
+    cidrs: tuple[str, ...] = ()  # the same, exactly; addresses of workloads inside them do not count
+
+
+class Connection(Frozen, frozen=True):
+    """What may flow from one group's members to another's."""
+
+    source: str  # Group.name
+    destination: str  # Group.name
+    summary: str
+    allowed: tuple[Allowed, ...]
+
+
+class Exposure(Frozen, frozen=True):
+    """How far one group's members are reachable (or reach, `direction` egress)."""
+
+    group: str
+    direction: str  # ingress, egress
+    cluster: str = ""  # what every other workload may send; "" is nothing
+    outside: dict[str, str] = msgspec.field(default_factory=dict)  # by networks: what they may send
+
+
+class Connectivity(Frozen, frozen=True):
+    """The whole answer."""
+
+    groups: tuple[Group, ...]
+    connections: tuple[Connection, ...]
+    exposure: tuple[Exposure, ...] = ()
+
+
+def analyse(
+    objects: Iterable[LoadedObject | Object],
+    *,
+    focus: Sequence[str] = (),
+    exposure: bool = False,
+    trust_domain: str = "cluster.local",
+    strict: bool = False,
+) -> Connectivity:
+    """The connections that a set of objects allows.
+
+    `focus` keeps the connections of some workloads (`namespace/name`, or `name` in any namespace).
+    `strict` refuses plaintext where no PeerAuthentication accepts it.
+
+    Raises UnknownName for a focus that nothing is called, TooManyDistinctions (a ValueError) for
+    policies that tell apart more than can be counted.
+    """
+    builder = _Builder(OfflineWorld(objects, trust_domain=trust_domain, strict=strict), focus)
+    return builder.build(exposure=exposure)
+
+
+class _Kind(NamedTuple):
+    """Entities of the same parties."""
+
+    parties: tuple[Party, ...]
+    entities: list[Entity]
+
+    @property
+    def outside(self) -> bool:
+        return not self.entities[0].name
+
+    @property
+    def several(self) -> bool:
+        return len(self.entities) > 1 or self.entities[0].several
+
+
+class Flowing(NamedTuple):
+    """What may flow between two kinds: the traffic, and the note that it is about one IP version."""
+
+    note: str
+    traffic: Traffic
+    source: Party
+    destination: Party
+
+
+class Pairs:
+    """What may flow between entities, whichever IP versions they have."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self._analysis = analysis
+
+    def between(self, sources: Sequence[Party], destinations: Sequence[Party]) -> list[Flowing]:
+        """One answer for all IP versions when they agree, else one for each."""
+        found = [
+            Flowing(
+                f"IPv{version}" if (version := one.version or other.version) else "",
+                self._analysis.between(one, other),
+                one,
+                other,
+            )
+            for one in sources
+            for other in destinations
+            if one.meets(other) and not (one.endpoint is None and other.endpoint is None)
+        ]
+        if len({self.comparable(flowing) for flowing in found}) <= 1:
+            return [found[0]._replace(note="")] if found and found[0].traffic else []
+        return [flowing for flowing in found if flowing.traffic]
+
+    def comparable(self, flowing: Flowing) -> tuple[Traffic, int]:
+        """Equal for equal answers."""
+        return flowing.traffic, id(self._analysis.vocabulary(flowing.destination))
+
+
+class _Builder:
+    def __init__(self, world: OfflineWorld, focus: Sequence[str]) -> None:
+        self._analysis = Analysis(world.world, spots_of(world))
+        self._pairs = Pairs(self._analysis)
+        self._wording = Wording(self._analysis.axis, self._analysis.source_ports)
+        distinctions = self._analysis.distinctions
+        self._outside = Outside(self._analysis.parties, distinctions.nets | distinctions.bounds)
+        self._beyonds: dict[frozenset[int], Group] = {}
+        everybody = entities(world.graph.objects(), self._analysis.parties)
+        self._focused = _focused(everybody, focus)
+        kinds: dict[tuple[tuple[int, ...], bool], _Kind] = {}
+        for entity in everybody:
+            key = tuple(p.index for p in entity.parties), entity.name in self._focused
+            kinds.setdefault(key, _Kind(entity.parties, [])).entities.append(entity)
+        self._kinds = list(kinds.values())
+        self._matrix = [
+            [self._pairs.between(one.parties, other.parties) for other in self._kinds] for one in self._kinds
+        ]
+
+    def build(self, *, exposure: bool) -> Connectivity:
+        merged = self._merged()
+        names: set[str] = set()
+        groups = [self._group(members, names) for members in merged]
+        found: list[Connection] = []
+        for source, members in zip(groups, merged, strict=True):
+            for destination, others in zip(groups, merged, strict=True):
+                if self._wanted(members, others):
+                    found += self._rows(source, destination, self._cell(members, others))
+            if self._wanted(members):
+                for destination, cell in self._beyond(self._matrix[members[0]]):
+                    found += self._rows(source, destination, cell)
+        for destination, members in zip(groups, merged, strict=True):
+            if self._wanted(members):
+                for source, cell in self._beyond([row[members[0]] for row in self._matrix]):
+                    found += self._rows(source, destination, cell)
+        exposed = tuple(self._exposures(merged, groups)) if exposure else ()
+        everybody = (*groups, *self._beyonds.values())
+        return Connectivity(groups=everybody, connections=tuple(found), exposure=exposed)
+
+    # ------------------------------------------------------------------ groups
+
+    def _merged(self) -> list[list[int]]:
+        """Kinds of workloads by what they may do and receive."""
+        numbers: dict[object, int] = {}
+
+        def number(cell: Sequence[Flowing]) -> int:
+            key = tuple((f.note, *self._pairs.comparable(f)) for f in cell)
+            return numbers.setdefault(key, len(numbers))
+
+        table = [[number(cell) for cell in row] for row in self._matrix]
+        groups: dict[object, list[int]] = defaultdict(list)
+        for at, kind in enumerate(self._kinds):
+            if not kind.outside:
+                focus = kind.entities[0].name in self._focused
+                groups[focus, tuple(table[at]), tuple(row[at] for row in table)].append(at)
+        return list(groups.values())
+
+    def _group(self, members: Sequence[int], taken: set[str]) -> Group:
+        workloads = tuple(sorted(e.name for at in members for e in self._kinds[at].entities))
+        name = _short(workloads)
+        while name in taken:
+            name += "'"
+        taken.add(name)
+        return Group(name=name, workloads=workloads)
+
+    def _beyond(self, cells: Sequence[list[Flowing]]) -> Iterator[tuple[Group, list[Flowing]]]:
+        """The networks outside, by what flows between them and one end."""
+        groups: dict[object, tuple[list[Party], list[Flowing]]] = {}
+        for kind, cell in zip(self._kinds, cells, strict=True):
+            if kind.outside and cell:
+                key = tuple((f.note, *self._pairs.comparable(f)) for f in cell)
+                groups.setdefault(key, ([], cell))[0].extend(kind.parties)
+        for parties, cell in groups.values():
+            known = frozenset(p.index for p in parties)
+            if known not in self._beyonds:
+                nets = self._outside.words(parties)
+                self._beyonds[known] = Group(name=", ".join(nets), networks=nets, cidrs=cidrs(parties))
+            yield self._beyonds[known], cell
+
+    # ------------------------------------------------------------------ connections
+
+    def _wanted(self, *sides: Sequence[int]) -> bool:
+        """Whether a connection is in focus."""
+        return not self._focused or any(
+            self._kinds[at].entities[0].name in self._focused for members in sides for at in members
+        )
+
+    def _cell(self, members: Sequence[int], others: Sequence[int]) -> list[Flowing]:
+        """What flows between any member of one group and any other of another."""
+        at, to = members[0], others[0]
+        if at == to and not self._kinds[at].several:
+            if len(members) == 1:
+                return []  # one pod alone, with itself
+            to = members[1]
+        return self._matrix[at][to]
+
+    def _rows(self, source: Group, destination: Group, cell: Iterable[Flowing]) -> Iterator[Connection]:
+        for flowing in cell:
+            yield Connection(
+                source=source.name,
+                destination=destination.name,
+                summary=self._text(flowing),
+                allowed=self._wording.allowed(
+                    flowing.traffic, self._analysis.vocabulary(flowing.destination)
+                ),
+            )
+
+    # ------------------------------------------------------------------ exposure
+
+    def _exposures(self, merged: Sequence[Sequence[int]], groups: Sequence[Group]) -> Iterator[Exposure]:
+        for group, members in zip(groups, merged, strict=True):
+            if not self._wanted(members):
+                continue
+            own = members[0]
+            for direction, cells in (
+                ("ingress", [row[own] for row in self._matrix]),
+                ("egress", self._matrix[own]),
+            ):
+                yield Exposure(
+                    group=group.name,
+                    direction=direction,
+                    cluster=self._cluster(own, cells, ingress=direction == "ingress"),
+                    outside={
+                        other.name: "; ".join(map(self._text, cell)) for other, cell in self._beyond(cells)
+                    },
+                )
+
+    def _text(self, flowing: Flowing) -> str:
+        words = self._wording.text(flowing.traffic, self._analysis.vocabulary(flowing.destination))
+        return f"{words} ({flowing.note})" if flowing.note else words
+
+    def _cluster(self, own: int, cells: Sequence[Sequence[Flowing]], *, ingress: bool) -> str:
+        """What is common to every other workload."""
+        common: Traffic | None = None
+        for at, cell in enumerate(cells):
+            if self._kinds[at].outside or (at == own and not self._kinds[at].several):
+                continue
+            if len(cell) != 1:
+                return ""
+            traffic = cell[0].traffic
+            if not ingress:
+                traffic = self._open(cell[0])
+            common = traffic if common is None else intersect(common, traffic)
+        if not common:
+            return ""
+        vocabulary = self._analysis.vocabulary(self._kinds[own].parties[0]) if ingress else OPEN
+        return self._wording.text(common, vocabulary)
+
+    def _open(self, flowing: Flowing) -> Traffic:
+        """The traffic of which every request is allowed, without classes of requests."""
+        width = len(self._analysis.vocabulary(flowing.destination).atoms)
+        full = self._analysis.matching.full(width)
+        open_full = self._analysis.matching.full(1)
+        return canonical((first, last, open_full) for first, last, bits in flowing.traffic if bits == full)
+
+
+def _focused(everybody: Iterable[Entity], focus: Sequence[str]) -> frozenset[str]:
+    """The names of the entities in focus."""
+    found: set[str] = set()
+    known: set[str] = set()
+    wanted = set(focus)
+    for entity in everybody:
+        for name in entity.names:
+            short = name.partition("/")[2]
+            known |= {name, short}
+            if name in wanted or short in wanted:
+                found.add(entity.name)
+    for name in focus:
+        if name not in known:
+            near = get_close_matches(name, known, n=3)
+            hint = f": did you mean {' or '.join(near)}?" if near else ""
+            raise UnknownName(f"no workload is called {name!r}{hint}")
+    return frozenset(found)
+
+
+def _short(names: Sequence[str]) -> str:
+    if len(names) <= SHOWN:
+        return ", ".join(names)
+    return f"{', '.join(names[: SHOWN - 1])} and {len(names) - SHOWN + 1} more"
