@@ -181,7 +181,7 @@ class NodeServer:
         try:
             certificate = x509.load_der_x509_certificate(der)
             identity = leaf_identity(certificate, self._trust_domain)
-        except (ValueError, VerificationError) as error:
+        except (ValueError, VerificationError, x509.InvalidVersion) as error:
             raise StreamRefused(f"certificate is not a node's: {error}") from error
         node = identity.path.rpartition("/")[2]
         if str(identity) != node_identity(self._trust_domain, node):

@@ -81,7 +81,7 @@ def _parse(path: Path, data: bytes) -> Issuer:
     try:
         key = load_pem_private_key(data, password=None)
         certificate = x509.load_pem_x509_certificate(data)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise CaStoreError(
             f"{path} does not hold a key and a certificate; restore it from a backup"
         ) from error

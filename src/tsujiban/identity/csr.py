@@ -36,7 +36,13 @@ def check_csr(csr_pem: str, granted: frozenset[x509.GeneralName]) -> ec.Elliptic
         extensions = csr.extensions
         algorithm = csr.signature_hash_algorithm
         signed = csr.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.DuplicateExtension) as error:
+    except (
+        ValueError,
+        UnsupportedAlgorithm,
+        InvalidSignature,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+    ) as error:
         raise CsrRefused("CSR cannot be parsed") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, _CURVES):
         raise CsrRefused("CSR key must be ECDSA on P-256 or P-384")

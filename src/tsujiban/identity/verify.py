@@ -51,7 +51,7 @@ def parse_chain(pem: str) -> list[x509.Certificate]:
         raise VerificationError(f"certificates are larger than {MAX_CHAIN_BYTES} bytes")
     try:
         return x509.load_pem_x509_certificates(pem.encode())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise VerificationError("certificates cannot be parsed") from error
 
 
@@ -131,7 +131,7 @@ def subject_of_der(der: bytes) -> Subject:
 def _from_der(der: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise VerificationError("certificate cannot be parsed") from error
 
 

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
+
 from tsujiban.identity.svid import Svid
 from tsujiban.policy.program import NodeState
 from tsujiban.proxy import names, sockdiag, tls
@@ -37,6 +39,7 @@ class _Sidecar:
         self.pid = 0  # of the connected proxy
         self.connections = Connections()
         self.failure = ""
+        self.addresses: tuple[str, ...] = ()  # the pod's
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -52,7 +55,13 @@ class _Sidecar:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         if not event.periodic:
-            self._events(event)
+            self._events(self._with_source(event))
+
+    def _with_source(self, event: ProxyEvent) -> ProxyEvent:
+        """What came through a service's address came from the pod, though from inside this proxy."""
+        if event.source or event.direction != "egress" or not self.addresses:
+            return event
+        return msgspec.structs.replace(event, source=self.addresses[0])
 
     async def end_denied(self) -> None:
         """End the uninspected connections that policy does not allow any more."""
@@ -166,6 +175,8 @@ class ProxyPost:
                 if name in old and old[name].version == one.version:
                     resources[name] = old[name]  # already encoded
         sidecar.rendered = fresh
+        program = self._state.endpoints.get(endpoint_id)
+        sidecar.addresses = program.addresses if program is not None else ()
         sidecar.push(self._state.revision)
 
     def connected(self) -> frozenset[str]:
