@@ -26,9 +26,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("tsujiban.cli.explain:explain", "Say why a flow is allowed or denied."),
     "flows": ("tsujiban.cli.flows:flows", "Show what the two posts decided."),
     "get": ("tsujiban.cli.get:get", "Show objects."),
+    "lint": ("tsujiban.cli.lint:lint", "Find rules in vain, open doors and bad habits in policies."),
     "logs": ("tsujiban.cli.logs:logs", "Show a container's log."),
     "port-forward": ("tsujiban.cli.forward:forward", "Reach a service from this machine, through a pod."),
     "status": ("tsujiban.cli.status:status", "Show every component and its health."),
+    "test": ("tsujiban.cli.policytest:test", "Run policy tests, and find the rules that no test notices."),
     "up": ("tsujiban.cli.updown:up", "Start a cluster on this machine."),
     "verdict": ("tsujiban.cli.verdict:verdict", "Judge flows against manifests, one JSON object a flow."),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from tsujiban.cli import findings
 from tsujiban.cli.errors import Exit, Failure
+from tsujiban.policy.testing.naming import is_test
 from tsujiban.resources.findings import errors
 from tsujiban.resources.load import ORIGIN, Loaded, LoadedObject, origin_annotation, read
 
@@ -18,18 +19,24 @@ STDIN = "-"
 
 
 def expand(paths: Sequence[Path], *, recursive: bool = False) -> list[Path]:
-    """Files as they are; of a folder, its manifests in the order of their names. Raises Failure."""
+    """Files as they are; of a folder, its manifests in the order of their names, policy tests left out.
+    Raises Failure."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
             entries = sorted(path.rglob("*") if recursive else path.iterdir())
-            inside = [entry for entry in entries if entry.suffix in SUFFIXES and entry.is_file()]
+            inside = [entry for entry in entries if is_manifest(entry)]
             if not inside:
                 raise Failure(f"{path}: no manifests ({', '.join(SUFFIXES)}) in this folder", code=Exit.USAGE)
             found += inside
         else:
             found.append(path)
     return found
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a file of a folder is taken for a manifest: by its name, and it is no policy test."""
+    return path.suffix in SUFFIXES and path.is_file() and not is_test(path.name)
 
 
 def contents(paths: Sequence[Path]) -> dict[str, bytes]:

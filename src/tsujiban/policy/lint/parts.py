@@ -121,14 +121,15 @@ class Places:
         found = self._answers.get(key)
         if found is None:
             action = Action.DENY if closing else Action.ALLOW
-            ends = {"src": side} if source else {"dst": side}
-            question = Rule(id="", action=action, ip_version=ip_version, **ends)
+            blank = Side()
+            here, there = (side, blank) if source else (blank, side)
+            question = Rule(id="", action=action, ip_version=ip_version, src=here, dst=there)
             found = 0
             for index, place in enumerate(self.all):
-                here, there = (place.address, own) if source else (own, place.address)
+                client, server = (place.address, own) if source else (own, place.address)
                 post = Post.KERNEL if place.peer is None else Post.PROXY
                 if matches(
-                    question, self.world, Flow(source=here, destination=there), post, place.peer, True
+                    question, self.world, Flow(source=client, destination=server), post, place.peer, True
                 ):
                     found |= 1 << index
             self._answers[key] = found

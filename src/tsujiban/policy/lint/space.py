@@ -124,8 +124,7 @@ class Space:
         """Protocol, ports, and all that is asked of the own end; the other end's ports when they are
         asked without its address."""
         far, near = (rule.src, rule.dst) if self._ingress else (rule.dst, rule.src)
-        far_part = ports_of(far) if not mixes(far) else None
-        ends = {"src": far_part, "dst": near} if self._ingress else {"src": near, "dst": far_part}
+        far_part = Side() if mixes(far) else ports_of(far)
         return Rule(
             id="",
             action=rule.action,
@@ -133,7 +132,8 @@ class Space:
             not_protocols=rule.not_protocols,
             icmp=rule.icmp,
             not_icmp=rule.not_icmp,
-            **{end: side for end, side in ends.items() if side is not None},
+            src=far_part if self._ingress else near,
+            dst=near if self._ingress else far_part,
         )
 
     def _asks(self, part: Rule, lane: Lane, address: str = "192.0.2.1") -> bool:
@@ -204,7 +204,8 @@ class Space:
         joint = None
         if mixes(far):
             side = ports_of(far)
-            joint = Rule(id="", action=rule.action, **({"src": side} if self._ingress else {"dst": side}))
+            source, destination = (side, Side()) if self._ingress else (Side(), side)
+            joint = Rule(id="", action=rule.action, src=source, dst=destination)
         rows: dict[bool, int] = {}
         found = 0
         for index, place in enumerate(self._there):
@@ -238,15 +239,17 @@ class Space:
                 row |= (shown if visible else hidden) << index * width
         return row
 
-    def flow(self, bits: int) -> Flow:
-        """A flow of a set that is not empty: the easiest to write down."""
-        at = min(_set_bits(bits), key=self._oddity)
-        place, (lane, _), request = self._parts(at)
-        return self._flow(place, lane, request)
+    def flows(self, bits: int) -> Iterator[Flow]:
+        """A flow of each class in a set, the easiest to write down first."""
+        for at in sorted(_set_bits(bits), key=self._oddity):
+            place, (lane, _), request = self._parts(at)
+            own = place.peer is not None and place.peer == self._world.identity(place.address)
+            yield self._flow(place._replace(peer=None) if own else place, lane, request)
 
-    def peer(self, bits: int) -> str | None:
-        """What the other end of `flow(bits)` proves to a proxy; None where the kernel is asked."""
-        return self._parts(min(_set_bits(bits), key=self._oddity))[0].peer
+    def peers(self, bits: int) -> Iterator[str | None]:
+        """What the other end of each of `flows(bits)` proves to a proxy; None where the kernel is asked."""
+        for at in sorted(_set_bits(bits), key=self._oddity):
+            yield self._parts(at)[0].peer
 
     def _parts(self, at: int) -> tuple[Place, tuple[Lane, bool], Request | None]:
         index, cell = divmod(at, self._cells)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tsujiban.policy import workloads
-from tsujiban.policy.compile import Form, compile_object
+from tsujiban.policy.compile import compile_object
 from tsujiban.policy.definitions import AuthorizationForm, NetworkPolicyForm, ProfileForm
 from tsujiban.policy.dialects.common import Place
 from tsujiban.policy.dialects.istio import MeshNames
@@ -18,6 +18,8 @@ from tsujiban.resources import positions
 from tsujiban.resources.load import LoadedObject
 from tsujiban.resources.positions import Path
 
+ProgramForm = NetworkPolicyForm | ProfileForm | AuthorizationForm
+
 
 class Subject:
     """Objects compiled, with the questions that more than one check asks."""
@@ -28,14 +30,9 @@ class Subject:
         self.world = self.offline.world
         self.places = Places(self.world)
         self.spaces: list[Space] = list(spaces(self.places, self._kinds_of_endpoints()))
-        names = MeshNames(trust_domain)
-        self.forms: dict[str, Form] = {}
-        self.written: dict[str, LoadedObject] = {}  # by program id
-        for one in objects:
-            form = compile_object(one.object, Place(one), names)
-            if isinstance(form, NetworkPolicyForm | ProfileForm | AuthorizationForm):
-                self.forms[form.program.id] = form
-                self.written[form.program.id] = one
+        written = policies_written(objects, trust_domain)
+        self.forms = {name: form for name, (form, _) in written.items()}
+        self.written = {name: one for name, (_, one) in written.items()}
         self._hosts = self._endpoint_objects()
 
     def _kinds_of_endpoints(self) -> Iterable[EndpointProgram]:
@@ -110,6 +107,19 @@ class Subject:
         if len(steps) == 1 and steps[0].isdecimal():
             return ("spec", "rules", int(steps[0]))
         return ("spec",)
+
+
+def policies_written(
+    objects: Iterable[LoadedObject], trust_domain: str
+) -> dict[str, tuple[ProgramForm, LoadedObject]]:
+    """The policies with rules among the objects, by program id: their normal form, and the object."""
+    names = MeshNames(trust_domain)
+    found: dict[str, tuple[ProgramForm, LoadedObject]] = {}
+    for one in objects:
+        form = compile_object(one.object, Place(one), names)
+        if isinstance(form, NetworkPolicyForm | ProfileForm | AuthorizationForm):
+            found[form.program.id] = (form, one)
+    return found
 
 
 def _rules(program: PolicyProgram | None, ingress: bool) -> tuple[Rule, ...]:

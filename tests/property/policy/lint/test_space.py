@@ -48,9 +48,9 @@ def test_a_space_is_what_the_evaluator_says(maker: WorldMaker) -> None:
         walked = space.walk(world.policies)
         for _ in range(6):
             bit = some_bit(space.everything, maker.random)
-            flow = space.flow(bit)
+            flow = next(space.flows(bit))
             visible = space.direction == "ingress" and has_proxy(space.endpoint, flow)
-            peer = space.peer(bit)
+            peer = next(space.peers(bit))
             post = Post.KERNEL if peer is None else Post.PROXY
             layer = walk(space.endpoint, space.direction, View(world, flow, post, peer, visible))
             assert (layer.verdict is Action.ALLOW) == bool(walked.allowed & bit), (flow, layer)

@@ -1,0 +1,256 @@
+"""Would any test notice? Each rule in turn is taken away or turned round, and the tests asked again.
+
+Rules are changed in the compiled program, so that the ids of the others stay; a policy that
+closes without a rule (a default deny) is taken away as an object, through `PolicyGraph.apply`.
+Only flows at endpoints that the policy is on are judged again. A change that no test noticed is
+looked at on all traffic: either a flow shows the difference, or no test could have noticed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from tsujiban.policy.definitions import AuthorizationForm, NetworkPolicyForm
+from tsujiban.policy.evaluate import evaluate, rules_of
+from tsujiban.policy.flow import Flow, Verdict
+from tsujiban.policy.graph import key_of
+from tsujiban.policy.journal import Table
+from tsujiban.policy.lint.parts import Places
+from tsujiban.policy.lint.space import Space
+from tsujiban.policy.lint.subject import policies_written
+from tsujiban.policy.offline import OfflineWorld
+from tsujiban.policy.program import (
+    Action,
+    AuthzAction,
+    AuthzProgram,
+    Direction,
+    EndpointProgram,
+    Frozen,
+    Origin,
+    PolicyProgram,
+    Rule,
+)
+from tsujiban.policy.testing.suite import Case
+from tsujiban.policy.world import World
+from tsujiban.resources.load import LoadedObject
+
+MAX_WITNESSES = 2000
+"""Most flows that are judged to tell a change that no test noticed from one that none could."""
+
+_FLIPPED = {Action.ALLOW: Action.DENY, Action.DENY: Action.ALLOW}
+
+Asked = tuple[Case, Sequence[Flow]]
+
+
+class Mutant(Frozen, frozen=True):
+    """One change, and the case that noticed it. `witness` shows a change that none did."""
+
+    rule: str  # or the policy, when it is taken away whole
+    change: str  # "remove", "allow to deny", "deny to allow", "remove the policy"
+    file: str = ""
+    line: int = 0
+    killed: bool = False
+    killer: str = ""
+    equivalent: bool = False  # no flow can tell
+    witness: Flow | None = None
+    before: str = ""
+    after: str = ""
+
+
+def mutants(
+    offline: OfflineWorld, objects: Sequence[LoadedObject], asked: Sequence[Asked]
+) -> Iterator[Mutant]:
+    """Every change of every enforced rule, judged by the cases that pass without it."""
+    return _Mutator(offline, objects, asked).all()
+
+
+class _Mutator:
+    def __init__(
+        self, offline: OfflineWorld, objects: Sequence[LoadedObject], asked: Sequence[Asked]
+    ) -> None:
+        self.offline = offline
+        self.world = offline.world
+        self.written = policies_written(objects, "cluster.local")
+        self.known = dict(self.world.policies)
+        self.on: dict[str, list[EndpointProgram]] = defaultdict(list)
+        for endpoint in self.world.endpoints.values():
+            tiers = (*endpoint.ingress, *endpoint.egress)
+            for name in {n for tier in tiers for n in tier.policies} | {
+                *endpoint.profiles,
+                *endpoint.authorization,
+            }:
+                self.on[name].append(endpoint)
+        self.flows: list[tuple[Case, Flow, Verdict]] = [
+            (case, flow, self._judge(flow)) for case, flows in asked for flow in flows
+        ]
+        self.at: dict[str, list[int]] = defaultdict(list)  # flows by endpoint
+        for index, (_, flow, _) in enumerate(self.flows):
+            for name in _ends(self.world, flow):
+                self.at[name].append(index)
+        self._places: Places | None = None
+        self._spaces: dict[str, list[Space]] = {}
+
+    def _judge(self, flow: Flow, world: World | None = None) -> Verdict:
+        return evaluate(self.world if world is None else world, flow)
+
+    def all(self) -> Iterator[Mutant]:
+        """Every mutant, policy after policy."""
+        for name, (form, about) in self.written.items():
+            if isinstance(form, NetworkPolicyForm):
+                if form.program.staged:
+                    continue
+                yield from self._network(form.program)
+                if any(not rules_of(form.program, direction) for direction in form.directions):
+                    yield self._removed(form.program, about)
+            elif isinstance(form, AuthorizationForm) and not form.program.dry_run:
+                yield from self._authorization(form.program)
+            elif name in self.world.policies:
+                yield from self._network(self.world.policies[name])
+
+    # ------------------------------------------------------------------ network policy
+
+    def _network(self, program: PolicyProgram) -> Iterator[Mutant]:
+        for direction in Direction:
+            for rule in {rule.id: rule for rule in reversed(rules_of(program, direction))}.values():
+                if rule.action is Action.LOG:
+                    continue
+                yield self._rule(program, rule, "remove", None)
+                turned = _FLIPPED.get(rule.action)
+                if turned is not None:
+                    yield self._rule(program, rule, f"{rule.action} to {turned}", turned)
+
+    def _rule(self, program: PolicyProgram, rule: Rule, change: str, action: Action | None) -> Mutant:
+        changed = replace(
+            program,
+            ingress=_changed(program.ingress, rule.id, action),
+            egress=_changed(program.egress, rule.id, action),
+        )
+        self.world.policies[program.id] = changed
+        try:
+            mutant = self._asked(rule.id, change, rule.origin, self._near(program.id))
+            if mutant.killed:
+                return mutant
+            policies = {**self.known, program.id: changed}
+            return self._unnoticed(mutant, program.id, lambda space: space.walk(policies).allowed)
+        finally:
+            self.world.policies[program.id] = program
+
+    def _asked(
+        self, name: str, change: str, origin: Origin, near: Iterable[int], world: World | None = None
+    ) -> Mutant:
+        """The mutant in force, as the cases see it."""
+        for index in near:
+            case, flow, before = self.flows[index]
+            now = self._judge(flow, world)
+            noticed = now.verdict is not before.verdict or (case.rule and case.rule not in now.decided_by)
+            if noticed:
+                return Mutant(
+                    rule=name,
+                    change=change,
+                    file=origin.file,
+                    line=origin.line,
+                    killed=True,
+                    killer=case.name,
+                )
+        return Mutant(rule=name, change=change, file=origin.file, line=origin.line)
+
+    def _near(self, policy: str) -> list[int]:
+        """The flows at endpoints that a policy is on."""
+        return sorted({index for endpoint in self.on[policy] for index in self.at[endpoint.id]})
+
+    # ------------------------------------------------------------------ the mesh, and whole policies
+
+    def _authorization(self, program: AuthzProgram) -> Iterator[Mutant]:
+        turned = {AuthzAction.ALLOW: AuthzAction.DENY, AuthzAction.DENY: AuthzAction.ALLOW}
+        for rule in program.rules:
+            changed = replace(program, rules=tuple(r for r in program.rules if r.id != rule.id))
+            yield self._authz(changed, rule.id, "remove", rule.origin)
+        if program.action in turned:
+            action = turned[program.action]
+            changed = replace(program, action=action)
+            yield self._authz(changed, program.id, f"{program.action} to {action}", program.origin)
+
+    def _authz(self, changed: AuthzProgram, name: str, change: str, origin: Origin) -> Mutant:
+        before = self.world.authorizations[changed.id]
+        self.world.authorizations[changed.id] = changed
+        try:
+            mutant = self._asked(name, change, origin, self._near(changed.id))
+        finally:
+            self.world.authorizations[changed.id] = before
+        return mutant if mutant.killed else replace(mutant, equivalent=not self.on[changed.id])
+
+    def _removed(self, program: PolicyProgram, about: LoadedObject) -> Mutant:
+        graph, key = self.offline.graph, key_of(about.object)
+        delta = graph.apply([(key, None)])
+        world = World(graph.state())
+        graph.apply([(key, about)])
+        touched = {name for table, name in delta.changed if table is Table.ENDPOINTS}
+        near = sorted({index for name in touched for index in self.at[name]})
+        mutant = self._asked(program.id, "remove the policy", program.origin, near, world)
+        if mutant.killed:
+            return mutant
+        gone = frozenset((program.id,))
+        return self._unnoticed(
+            mutant, program.id, lambda space: space.walk(self.known, policies=gone).allowed, world
+        )
+
+    # ------------------------------------------------------------------ could a test notice?
+
+    def _unnoticed(
+        self, mutant: Mutant, policy: str, after: Callable[[Space], int], world: World | None = None
+    ) -> Mutant:
+        tried = 0
+        for space in self._spaces_of(policy):
+            differing = space.walk(self.known).allowed ^ after(space)
+            for flow in space.flows(differing):
+                now = self._judge(flow, world).verdict
+                then = self._before(policy, flow)
+                if then.verdict is not now:
+                    return replace(mutant, witness=flow, before=str(then.verdict), after=str(now))
+                tried += 1
+                if tried >= MAX_WITNESSES:
+                    return mutant
+        return replace(mutant, equivalent=True)
+
+    def _before(self, policy: str, flow: Flow) -> Verdict:
+        changed = self.world.policies.get(policy)
+        self.world.policies[policy] = self.known[policy]
+        try:
+            return self._judge(flow)
+        finally:
+            if changed is not None:
+                self.world.policies[policy] = changed
+
+    def _spaces_of(self, policy: str) -> list[Space]:
+        if self._places is None:
+            original = World(self.world.state)
+            original.policies = self.known
+            self._places = Places(original)
+        found = []
+        for endpoint in self.on[policy]:
+            if endpoint.id not in self._spaces:
+                self._spaces[endpoint.id] = [
+                    Space(self._places, endpoint, direction, own)
+                    for own in endpoint.addresses
+                    for direction in Direction
+                ]
+            found += self._spaces[endpoint.id]
+        return found
+
+
+def _changed(rules: Iterable[Rule], name: str, action: Action | None) -> tuple[Rule, ...]:
+    if action is None:
+        return tuple(rule for rule in rules if rule.id != name)
+    return tuple(replace(rule, action=action) if rule.id == name else rule for rule in rules)
+
+
+def _ends(world: World, flow: Flow) -> set[str]:
+    found = {flow.source_endpoint, flow.destination_endpoint}
+    for address in (flow.source, flow.destination):
+        endpoint = world.endpoint(address)
+        if endpoint is not None:
+            found.add(endpoint.id)
+    return found - {""}
