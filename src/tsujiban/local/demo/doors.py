@@ -18,24 +18,44 @@ Json = dict[str, Any]
 FAMILY, TABLE = "inet", "tsujiban"
 
 
-@contextmanager
-def opened(cluster: str, at: Json, like: Json, who: Json) -> Iterator[list[str]]:
-    """On the node of pod `at`, let pod `who` pass wherever pod `like` passes. Yields the sets' names.
+class Door:
+    """On the node of pod `at`, pod `who` may pass wherever pod `like` passes, while it is held open.
 
-    Raises OSError, subprocess.CalledProcessError when nft refuses.
+    The node's agent notices within seconds that somebody has changed its table, and puts it right:
+    whoever wants the door open has to push again and again. Methods raise OSError and
+    subprocess.CalledProcessError when nft refuses.
     """
-    namespace = node_namespace(cluster, at["spec"]["nodeName"])
-    sets = sets_with(namespace, like["status"]["podIP"])
-    newcomer = who["status"]["podIP"]
-    missing = [name for name in sets if newcomer not in elements(namespace, name)]
-    for name in missing:
-        nft(namespace, "add", "element", FAMILY, TABLE, name, "{", newcomer, "}")
+
+    def __init__(self, cluster: str, at: Json, like: Json, who: Json) -> None:
+        self._namespace = node_namespace(cluster, at["spec"]["nodeName"])
+        self._like = like["status"]["podIP"]
+        self._who = who["status"]["podIP"]
+        self._forged: set[str] = set()
+
+    def push(self) -> list[str]:
+        """Open it; the names of the sets that hold a forged address now."""
+        for name in sets_with(self._namespace, self._like):
+            if self._who not in elements(self._namespace, name):
+                nft(self._namespace, "add", "element", FAMILY, TABLE, name, "{", self._who, "}")
+                self._forged.add(name)
+        return sorted(self._forged)
+
+    def close(self) -> None:
+        """Take out what was forged and is there still."""
+        for name in sorted(self._forged):
+            if self._who in elements(self._namespace, name):
+                nft(self._namespace, "delete", "element", FAMILY, TABLE, name, "{", self._who, "}")
+
+
+@contextmanager
+def opened(cluster: str, at: Json, like: Json, who: Json) -> Iterator[Door]:
+    """A door that is open now, and closed in the end."""
+    door = Door(cluster, at, like, who)
     try:
-        yield missing
+        door.push()
+        yield door
     finally:
-        for name in missing:
-            if newcomer in elements(namespace, name):
-                nft(namespace, "delete", "element", FAMILY, TABLE, name, "{", newcomer, "}")
+        door.close()
 
 
 def nft(namespace: str, *words: str) -> str:
