@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "delete": ("tsujiban.cli.delete:delete", "Delete objects."),
     "demo": ("tsujiban.cli.demo:demo", "Run the bank and attack it."),
     "describe": ("tsujiban.cli.describe:describe", "Show one object in detail, with its events."),
+    "diff": ("tsujiban.cli.diff:diff", "Say what two sets of manifests allow differently, and why."),
     "down": ("tsujiban.cli.updown:down", "Stop the cluster and remove what it made."),
     "exec": ("tsujiban.cli.execute:execute", "Run a command inside a pod."),
     "explain": ("tsujiban.cli.explain:explain", "Say why a flow is allowed or denied."),

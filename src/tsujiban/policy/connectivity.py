@@ -17,7 +17,7 @@ import msgspec
 from tsujiban.policy.offline import OfflineWorld, UnknownName
 from tsujiban.policy.program import Frozen
 from tsujiban.policy.symbolic.analysis import Analysis
-from tsujiban.policy.symbolic.inhabitants import Entity, Outside, cidrs, entities, spots_of
+from tsujiban.policy.symbolic.inhabitants import Entity, Outside, cidrs, entities, regions_of, spots_of
 from tsujiban.policy.symbolic.parties import Party
 from tsujiban.policy.symbolic.requests import Clauses, Vocabulary
 from tsujiban.policy.symbolic.traffic import Traffic, canonical, intersect
@@ -148,7 +148,7 @@ class _Builder:
         distinctions = self._analysis.distinctions
         self._outside = Outside(self._analysis.parties, distinctions.nets | distinctions.bounds)
         self._beyonds: dict[frozenset[int], Group] = {}
-        everybody = entities(world.graph.objects(), self._analysis.parties)
+        everybody = entities(world, self._analysis.parties)
         self._focused = _focused(everybody, focus)
         kinds: dict[tuple[tuple[int, ...], bool], _Kind] = {}
         for entity in everybody:
@@ -215,7 +215,7 @@ class _Builder:
         for parties, cell in groups.values():
             known = frozenset(p.index for p in parties)
             if known not in self._beyonds:
-                nets = self._outside.words(parties)
+                nets = self._outside.words(regions_of(parties, self._analysis.parties))
                 self._beyonds[known] = Group(name=", ".join(nets), networks=nets, cidrs=cidrs(parties))
             yield self._beyonds[known], cell
 

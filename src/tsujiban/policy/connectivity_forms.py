@@ -36,7 +36,7 @@ def as_markdown(told: Connectivity) -> str:
     else:
         head = HEADINGS
         rows = ((c.source, c.destination, c.summary) for c in told.connections)
-    lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+    lines = [row(head), row(["---"] * len(head)), *map(row, rows)]
     for group in _abbreviated(told.groups):
         lines += ["", f"**{_cell(group.name)}**: {_cell(', '.join(group.workloads))}"]
     return "\n".join(lines) + "\n"
@@ -51,9 +51,9 @@ def as_csv(told: Connectivity) -> str:
         writer.writerow(("workload", "direction", "peer", "connections"))
         for one in told.exposure:
             if one.cluster:
-                writer.writerow(map(_inert, (one.group, one.direction, "entire cluster", one.cluster)))
+                writer.writerow(map(inert, (one.group, one.direction, "entire cluster", one.cluster)))
             for networks, words in one.outside.items():
-                writer.writerow(map(_inert, (one.group, one.direction, networks, words)))
+                writer.writerow(map(inert, (one.group, one.direction, networks, words)))
         return out.getvalue()
     members = {group.name: group.workloads or (group.name,) for group in told.groups}
     writer.writerow(HEADINGS)
@@ -61,7 +61,7 @@ def as_csv(told: Connectivity) -> str:
         for source in members[found.source]:
             for destination in members[found.destination]:
                 if source != destination or len(members[found.source]) == 1:
-                    writer.writerow(map(_inert, (source, destination, found.summary)))
+                    writer.writerow(map(inert, (source, destination, found.summary)))
     return out.getvalue()
 
 
@@ -123,7 +123,8 @@ def _outside(one: Exposure) -> str:
     return "; ".join(f"{networks}: {words}" for networks, words in one.outside.items()) or "nothing"
 
 
-def _row(cells: Iterable[str]) -> str:
+def row(cells: Iterable[str]) -> str:
+    """One line of a Markdown table."""
     return f"| {' | '.join(map(_cell, cells))} |"
 
 
@@ -137,5 +138,6 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
+    """A cell that no spreadsheet runs as a formula."""
     return f"'{text}" if text[:1] in "=+-@\t\r" else text

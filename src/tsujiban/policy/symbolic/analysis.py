@@ -6,7 +6,7 @@ authorization) and whom it may reach (egress). The traffic between two parties i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 
 from tsujiban.policy.authorize import Subject, condition_matches, source_matches
 from tsujiban.policy.evaluate import rules_of
@@ -33,22 +33,18 @@ from tsujiban.resources.protocols import TCP
 
 
 class Analysis:
-    """One world, analysed. With `partner`, everything that the partner distinguishes is told apart
-    as well, so that the answers of both can be compared part by part."""
+    """One world, analysed. `beside` are worlds, itself among them, whose distinctions are made as
+    well, so that answers about them can be compared part by part; all must be given the same."""
 
     def __init__(
-        self,
-        world: World,
-        spots: Iterable[Spot],
-        *,
-        partner: tuple[World, Iterable[Spot]] | None = None,
+        self, world: World, spots: Iterable[Spot], *, beside: Sequence[tuple[World, Sequence[Spot]]] = ()
     ) -> None:
         self.world = world
         spots = list(spots)
+        together = beside or [(world, spots)]
         distinctions = Distinctions()
-        distinctions.add(world.state, {spot.address for spot in spots})
-        if partner is not None:
-            distinctions.add(partner[0].state, {spot.address for spot in partner[1]})
+        for one, held in together:
+            distinctions.add(one.state, {spot.address for spot in held})
         self.distinctions = distinctions
         self.axis = Axis(distinctions.protocols)
         self.source_ports = SourcePorts(distinctions.source_ports)
@@ -56,7 +52,7 @@ class Analysis:
         self._vocabulary: dict[int, Vocabulary] = {}
         self._clauses: dict[str, Clauses] = {}
         known: dict[Hashable, Clauses] = {}
-        states = [world.state] if partner is None else [world.state, partner[0].state]
+        states = [one.state for one, _ in together]
         for name in world.endpoints:
             self._clauses[name] = _clauses(states, name, known)
         marks = {name: _mark(endpoint, self._clauses[name]) for name, endpoint in world.endpoints.items()}

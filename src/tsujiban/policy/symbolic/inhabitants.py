@@ -44,65 +44,65 @@ def spots_of(world: OfflineWorld) -> list[Spot]:
     return found
 
 
-def entities(objects: Iterable[Object], parties: Parties) -> list[Entity]:
+def entities(world: OfflineWorld, parties: Parties) -> list[Entity]:
     """Everybody, in the order of their names; the outside last."""
-    owners, workloads = _owners(objects)
+    owners, many = owners_of(world.graph.objects()), stand_for_many(world)
     units: dict[str, dict[tuple[Party, ...], list[str]]] = defaultdict(lambda: defaultdict(list))
-    stand_ins: set[str] = set()
-    for name, found in _by_name(parties).items():
+    for name, found in parties.by_name().items():
         owner = owners.get(name, name)
-        if name in workloads and all(spot.address.startswith(UNKNOWN) for spot, _ in found):
-            stand_ins.add(name)
-        versions = [party.version for party in {party for _, party in found}]
-        if len(set(versions)) == len(versions):
-            mine = tuple(sorted({party for _, party in found}, key=lambda p: p.index))
+        mine = tuple(sorted(set(found.values()), key=lambda p: p.index))
+        if len({party.version for party in mine}) == len(mine):
             units[owner][mine].append(name)
         else:  # addresses of one version that policy tells apart
-            for spot, party in found:
-                units[owner][(party,)].append(f"{name} ({spot.address})")
+            for address, party in found.items():
+                units[owner][(party,)].append(f"{name} ({address})")
     made: list[Entity] = []
     for owner, parts in sorted(units.items()):
         for mine, pods in sorted(parts.items(), key=lambda part: part[1]):
-            name = (
-                owner
-                if len(parts) == 1 or pods == [owner]
-                else f"{owner} [{', '.join(p.removeprefix(owner.partition('/')[0] + '/') for p in pods)}]"
-            )
-            several = len(pods) > 1 or owner in stand_ins
+            name = owner if len(parts) == 1 or pods == [owner] else _part(owner, pods)
+            several = len(pods) > 1 or owner in many
             made.append(Entity(name, mine, several, frozenset((owner, *pods))))
     made += [Entity("", (party,), False) for party in parties.all if party.blocks]
     return made
 
 
-def _by_name(parties: Parties) -> dict[str, list[tuple[Spot, Party]]]:
-    found: dict[str, list[tuple[Spot, Party]]] = defaultdict(list)
-    for party in parties.all:
-        for spot in party.spots:
-            found[spot.name].append((spot, party))
-    return found
+def _part(owner: str, pods: Iterable[str]) -> str:
+    """The name of some of a workload's pods."""
+    place = owner.partition("/")[0] + "/"
+    return f"{owner} [{', '.join(pod.removeprefix(place) for pod in pods)}]"
 
 
-def _owners(objects: Iterable[Object]) -> tuple[dict[str, str], set[str]]:
-    """The workload of each pod that has one, and how pods that stand for workloads are called."""
+def stand_for_many(world: OfflineWorld) -> set[str]:
+    """The endpoints that stand for all pods of a workload that has none among the objects."""
+    names: set[str] = set()
+    for obj in world.graph.objects():
+        if template_of(obj) is not None:
+            names |= {_name(obj), f"{_name(obj)}-{obj.kind.lower()}"}
+    return {
+        endpoint.id
+        for endpoint in world.world.endpoints.values()
+        if endpoint.id in names and all(address.startswith(UNKNOWN) for address in endpoint.addresses)
+    }
+
+
+def owners_of(objects: Iterable[Object]) -> dict[str, str]:
+    """The workload of each pod that has one."""
     owners: dict[str, str] = {}
-    workloads: set[str] = set()
     pods: set[str] = set()
     for obj in objects:
-        if isinstance(obj, core.Pod):
-            pods.add(_name(obj))
-            owner = next((o for o in obj.metadata.owner_references if o.controller), None)
-            if owner is not None:
-                suffix = f"-{obj.metadata.labels.get(HASH)}"
-                name, kind = owner.name, owner.kind
-                if kind == "ReplicaSet" and name.endswith(suffix):
-                    name, kind = name.removesuffix(suffix), "Deployment"
-                owners[_name(obj)] = f"{_name(obj).partition('/')[0]}/{name}"
-        elif template_of(obj) is not None:
-            workloads |= {_name(obj), f"{_name(obj)}-{obj.kind.lower()}"}
+        if not isinstance(obj, core.Pod):
+            continue
+        pods.add(_name(obj))
+        owner = next((o for o in obj.metadata.owner_references if o.controller), None)
+        if owner is not None:
+            name = owner.name
+            if owner.kind == "ReplicaSet":  # of a Deployment, most likely
+                name = name.removesuffix(f"-{obj.metadata.labels.get(HASH)}")
+            owners[_name(obj)] = f"{_name(obj).partition('/')[0]}/{name}"
     for pod, workload in owners.items():
         if workload in pods and workload != pod:
             owners[pod] = f"{workload} (owner)"
-    return owners, workloads
+    return owners
 
 
 def _name(obj: Object) -> str:
@@ -113,14 +113,12 @@ class Outside:
     """The addresses outside in the words of the policies: `0.0.0.0/0 except 10.0.0.0/8`."""
 
     def __init__(self, parties: Parties, named: Iterable[str]) -> None:
-        self._regions: dict[tuple[int, int], int] = {}  # by version and first address: its bit
         self._universe = {4: 0, 6: 0}
         self._patterns: dict[int, list[Named]] = {}
         nets = sorted(set(named))
         for version, world in WORLDS.items():
-            for at, (first, _) in enumerate(parties.regions[version]):
-                if (version, at) in parties.outside:
-                    self._regions[version, first] = 1 << at
+            for its, at in parties.outside:
+                if its == version:
                     self._universe[version] |= 1 << at
             self._patterns[version] = [Named(world, self._universe[version])]
             for net in nets:
@@ -130,18 +128,26 @@ class Outside:
                     mask = ((1 << len(within)) - 1) << within.start & self._universe[version]
                     self._patterns[version].append(Named(net, mask))
 
-    def words(self, parties: Iterable[Party]) -> tuple[str, ...]:
-        """Terms for the addresses of some parties."""
+    def words(self, regions: Iterable[tuple[int, int]]) -> tuple[str, ...]:
+        """Terms for some regions, each an IP version and its number."""
         targets = {4: 0, 6: 0}
-        for party in parties:
-            for version, first, _ in party.blocks:
-                targets[version] |= self._regions[version, first]
+        for version, at in regions:
+            targets[version] |= 1 << at
         return tuple(
             str(term._replace(texts=term.texts or (WORLDS[version],)))
             for version, target in targets.items()
             if target
             for term in describe(target, self._patterns[version], self._universe[version])
         )
+
+
+def regions_of(parties: Iterable[Party], everybody: Parties) -> list[tuple[int, int]]:
+    """The regions of parties outside."""
+    return [
+        (version, everybody.regions[version].at(first))
+        for party in parties
+        for version, first, _ in party.blocks
+    ]
 
 
 def cidrs(parties: Iterable[Party]) -> tuple[str, ...]:

@@ -166,6 +166,14 @@ class Parties:
         """The named nets that an end lies in."""
         return self._nets(*span(party.address)[:2])
 
+    def by_name(self) -> dict[str, dict[str, Party]]:
+        """The parties of everything inside: by name and address."""
+        found: dict[str, dict[str, Party]] = defaultdict(dict)
+        for party in self.all:
+            for spot in party.spots:
+                found[spot.name][spot.address] = party
+        return found
+
     # ------------------------------------------------------------------ making them
 
     def _members(self) -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[tuple[str, str]]]]:
