@@ -12,8 +12,7 @@ import click
 from tsujiban.cli import findings as shown
 from tsujiban.cli import manifests
 from tsujiban.cli.errors import Exit, Failure
-from tsujiban.policy.lint import CODES, Level, LintFinding
-from tsujiban.policy.lint import lint as run
+from tsujiban.policy.lint import CODES, Level, LintFinding, lint_objects
 
 _COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.INFO: "blue"}
 _NEVER = "never"
@@ -101,7 +100,7 @@ def _found(files: Sequence[Path], recursive: bool, trust_domain: str) -> list[Li
         shown.show(wrong, sources)
         count = "1 error" if len(wrong) == 1 else f"{len(wrong)} errors"
         raise Failure(f"{count}: these are no manifests to judge yet", code=Exit.USAGE)
-    return run(loaded.objects, sources=sources, findings=loaded.findings, trust_domain=trust_domain)
+    return lint_objects(loaded.objects, sources=sources, findings=loaded.findings, trust_domain=trust_domain)
 
 
 def _rendered(form: str, findings: list[LintFinding], all_of_them: list[LintFinding]) -> str:

@@ -15,50 +15,63 @@ if TYPE_CHECKING:
     from tsujiban.policy.explain import Explanation, explain_objects
     from tsujiban.policy.flow import Flow, Layer, Post, Request, Verdict
     from tsujiban.policy.graph import GraphDelta, PolicyGraph, key_of
+    from tsujiban.policy.lint.codes import LintFinding
+    from tsujiban.policy.lint.run import lint_objects
     from tsujiban.policy.offline import End, OfflineWorld, UnknownName
     from tsujiban.policy.program import Action, NodeDelta, NodeState
+    from tsujiban.policy.testing.run import BadTests, Report, run_tests
     from tsujiban.policy.world import World
 
 _HOMES = {
     "Action": "program",
+    "BadTests": "testing.run",
     "BulkEvaluator": "bulk",
     "End": "offline",
     "Explanation": "explain",
     "Flow": "flow",
     "GraphDelta": "graph",
     "Layer": "flow",
+    "LintFinding": "lint.codes",
     "NodeDelta": "program",
     "NodeState": "program",
     "OfflineWorld": "offline",
     "PolicyGraph": "graph",
     "Post": "flow",
+    "Report": "testing.run",
     "Request": "flow",
     "UnknownName": "offline",
     "Verdict": "flow",
     "World": "world",
     "explain_objects": "explain",
     "key_of": "graph",
+    "lint_objects": "lint.run",
+    "run_tests": "testing.run",
 }
 
 __all__ = [
     "Action",
+    "BadTests",
     "BulkEvaluator",
     "End",
     "Explanation",
     "Flow",
     "GraphDelta",
     "Layer",
+    "LintFinding",
     "NodeDelta",
     "NodeState",
     "OfflineWorld",
     "PolicyGraph",
     "Post",
+    "Report",
     "Request",
     "UnknownName",
     "Verdict",
     "World",
     "explain_objects",
     "key_of",
+    "lint_objects",
+    "run_tests",
 ]
 
 

@@ -13,7 +13,7 @@ from tsujiban.resources.findings import Finding
 from tsujiban.resources.load import LoadedObject
 
 
-def lint(
+def lint_objects(
     objects: Iterable[LoadedObject],
     *,
     sources: Mapping[str, bytes] | None = None,
