@@ -3,11 +3,13 @@
 The order is the promise: a revision is acknowledged only after the kernel's transaction has been
 committed and every connected proxy has accepted its part, and the connections that became illegal
 have been ended. Work never piles up: deltas that arrive meanwhile are folded in and enforced together.
+What could not be enforced is tried again, all of it, until it can.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -21,6 +23,9 @@ from tsujiban.wire.messages import Enforced
 log = structlog.get_logger(__name__)
 
 
+RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
 class Post(Protocol):
     """One of the places where policy is enforced, or something else that follows the node's state."""
 
@@ -31,7 +36,9 @@ class Post(Protocol):
 
 
 class Enforcer:
-    """Runs the posts, in order, for each new state. `acknowledge` gets the outcome."""
+    """Runs the posts, in order, for each new state. `acknowledge` gets the outcome.
+
+    The first post is the kernel: what it holds is in force for everything that may begin now."""
 
     def __init__(self, posts: Sequence[Post], acknowledge: Callable[[Enforced], Awaitable[None]]) -> None:
         self.state = NodeState()
@@ -42,6 +49,8 @@ class Enforcer:
         self._waiting: list[NodeDelta] = []
         self._dirty = asyncio.Event()
         self._done = asyncio.Condition()
+        self._held = False  # whether the first post has the state as it is
+        self._failures = 0  # in a row
 
     def take(self, delta: NodeDelta) -> None:
         """Queue a delta. Deltas must come in the order in which they were sent."""
@@ -49,34 +58,41 @@ class Enforcer:
         self._dirty.set()
 
     async def until(self, test: Callable[[NodeState], bool]) -> None:
-        """Wait until a state that passes `test` is in force."""
+        """Wait until a state that passes `test` is in force in the kernel."""
         async with self._done:
-            await self._done.wait_for(lambda: self.enforced > 0 and not self._waiting and test(self.state))
+            await self._done.wait_for(lambda: self._held and not self._waiting and test(self.state))
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self._dirty.wait()
+            again = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1] if self._failures else None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._dirty.wait(), again)
             self._dirty.clear()
             deltas, self._waiting = self._waiting, []
-            if deltas:
+            if deltas or self._failures:
                 await self._enforce(deltas)
 
     async def _enforce(self, deltas: list[NodeDelta]) -> None:
         begun = time.perf_counter()
+        self._held = False
         for delta in deltas:
             self.state.apply(delta)
-        endpoints = touched(self.state, deltas)
+        endpoints = None if self._failures else touched(self.state, deltas)
         problems: list[str] = []
         for post in self._posts:
             found = await post.enforce(self.state, endpoints)
             problems += [f"{post.name}: {problem}" for problem in found]
+            if not self._held and not problems:
+                self._held = True
+                async with self._done:
+                    self._done.notify_all()
         took = int((time.perf_counter() - begun) * 1e6)
         self.problems = tuple(problems)
         if problems:
+            self._failures += 1
             log.error("not enforced", revision=self.state.revision, problems=problems)
         else:
+            self._failures = 0
             self.enforced = self.state.revision
-        async with self._done:
-            self._done.notify_all()
         await self._acknowledge(Enforced(revision=self.state.revision, took_us=took, problems=self.problems))

@@ -47,13 +47,22 @@ class Health:
         self._proxies = proxies
         self._svids = svids
         self._pods = pods
+        self._versions = {"bird": "", "kernel": "", "sidecar": ""}
+        self.routing_error = ""
+        self.node_certificate_expires = 0.0
+        self.node_certificate_error = ""
+
+    def find_versions(self) -> None:
+        """Ask the tools for their versions, once. Blocks."""
         self._versions = {
             "bird": _version("bird", "--version"),
             "kernel": _version("nft", "--version"),
             "sidecar": f"envoy {binary.version()}",
         }
-        self.node_certificate_expires = 0.0
-        self.node_certificate_error = ""
+
+    def unsupervised(self, reason: str) -> Component:
+        """What can be said of this node without its supervisor."""
+        return Component(name="supervisor", healthy=False, detail=reason, last_sync=time.time())
 
     async def look(self) -> NodeStatus:
         """The state of every component. Raises SupervisorGone."""
@@ -111,6 +120,8 @@ class Health:
         else:
             up = sum(session.established for session in sessions)
             detail, healthy = f"{up}/{len(sessions)} BGP sessions up", up == len(sessions)
+        if self.routing_error:
+            detail, healthy = self.routing_error, False
         process = processes.get(self._routing.name)
         return _component("bird", process, self._versions["bird"], healthy=healthy, detail=detail)
 
@@ -145,6 +156,6 @@ def _version(*command: str) -> str:
     """What a tool says of its version, shortened."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return " ".join((done.stdout or done.stderr).split()[:3])

@@ -40,6 +40,10 @@ class NamesSide:
         self._path = zone_file(config)
         self._network = network
 
+    def configure(self, network: NodeConfig) -> None:
+        """The cluster's networks, when they change; they count from the next zone on."""
+        self._network = network
+
     async def enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
         """Write the zone, if it has changed."""
         networks = (*self._network.pod_cidrs, *self._network.service_cidrs)

@@ -31,14 +31,16 @@ from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel.conntrack import Ended
 from tsujiban.kernel.nflog import KernelLog
 from tsujiban.kernel.verdicts import Logging
+from tsujiban.network.bird import BirdError
 from tsujiban.proxy.post import ProxyPost
-from tsujiban.supervise.client import SupervisorClient
+from tsujiban.supervise.client import Refused, SupervisorClient, SupervisorGone
 from tsujiban.wire.messages import (
     CONTROLLER_NAME,
     PROTOCOL_VERSION,
     Enforced,
     Hello,
     NodeConfig,
+    NodeStatus,
     PodsDelta,
     Policy,
 )
@@ -46,6 +48,7 @@ from tsujiban.wire.messages import (
 log = structlog.get_logger(__name__)
 
 MEMORY = "memory.msgpack"
+AGAIN_SECONDS = 1.0  # before what failed is tried again
 STATUS_SECONDS = 1.0  # how often components are looked at
 STATUS_REPEAT_SECONDS = 10.0  # how often they are reported when nothing changes
 
@@ -66,34 +69,54 @@ class Node:
         )
         self.svids = SvidManager(link.sign, self.post.set_secret, network.trust_bundle_pem)
         self.kernel = KernelSide(network.dns_address, self._ended)
-        self.proxies = Sidecars(config.run, self.post, self.svids, supervisor)
+        self.proxies = Sidecars(config.node, config.run, self.post, self.svids, supervisor)
         self.memory = Memory(config.state / MEMORY, lambda: self._network, lambda: self.pods.delta())
-        names_side = NamesSide(config, network)
-        self.enforcer = Enforcer([self.kernel, self.proxies, names_side, self.memory], self._acknowledge)
+        self.names = NamesSide(config, network)
+        self._routes = asyncio.Event()
+        self.enforcer = Enforcer([self.kernel, self.proxies, self.names, self.memory], self._acknowledge)
         self.routing = Routing(config, supervisor)
         self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send)
         self.health = Health(
             config, supervisor, self.enforcer, self.kernel, self.routing, self.proxies, self.svids, self.pods
         )
 
-    async def configure(self, network: NodeConfig) -> None:
+    def configure(self, network: NodeConfig) -> None:
         """The cluster's networks, at first and when they change."""
         self._network = network
         self.memory.touch()
         self.pods.configure(network)
         self.post.set_pod_cidrs(network.pod_cidrs)
         self.svids.set_bundle(network.trust_bundle_pem)
-        await self.routing.configure(network)
+        self.names.configure(network)
+        self._routes.set()
+
+    async def _keep_routes(self) -> None:
+        """Have BIRD take each new configuration; again, when it could not be given."""
+        while True:
+            await self._routes.wait()
+            self._routes.clear()
+            try:
+                await self._supervisor.start(names.process(self._config, self._network))
+                await self.routing.configure(self._network)
+            except (BirdError, OSError, Refused) as error:
+                self.health.routing_error = str(error)
+                log.error("BIRD and DNS are not as they should be", reason=str(error))
+                await asyncio.sleep(AGAIN_SECONDS)
+                self._routes.set()
+            else:
+                self.health.routing_error = ""
 
     def take_pods(self, delta: PodsDelta) -> None:
         """The pods that this node must run, or a difference of them."""
         self.pods.take(delta)
+        if delta.full:
+            self.pods.sweep()
         self.memory.touch()
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._supervisor.start(names.process(self._config, self._network))
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_routes())
             tasks.create_task(self.enforcer.run())
             tasks.create_task(self.kernel.watch())
             tasks.create_task(self.flows.run())
@@ -133,8 +156,16 @@ class Node:
             kernel_log.close()
 
     async def _follow_processes(self) -> None:
-        async for event in self._supervisor.watch():
-            self.pods.event(event)
+        """The supervisor's word of what happens to processes. When it is gone everything goes on."""
+        while True:
+            try:
+                async for event in self._supervisor.watch():
+                    if event.event == "watching":
+                        self.pods.look_again()  # what happened before nobody has told
+                    self.pods.event(event)
+            except SupervisorGone as error:
+                log.error("nobody restarts processes now", reason=str(error))
+                await asyncio.sleep(AGAIN_SECONDS)
 
     def _look_at_certificate(self) -> None:
         try:
@@ -146,11 +177,15 @@ class Node:
         self.health.node_certificate_error = self._link.renewal_error
 
     async def _report_health(self) -> None:
+        await asyncio.to_thread(self.health.find_versions)
         last = None
         reported = 0.0
         while True:
             self._look_at_certificate()
-            status = await self.health.look()
+            try:
+                status = await self.health.look()
+            except (SupervisorGone, Refused) as error:
+                status = NodeStatus(components=(self.health.unsupervised(str(error)),))
             summary = [
                 (c.name, c.healthy, c.detail, c.restarts, c.certificate_expires) for c in status.components
             ]
@@ -196,23 +231,23 @@ class Agent:
         if self._node is not None:
             self._node.pods.report_all()
 
-    async def _begin(self, network: NodeConfig, tasks: asyncio.TaskGroup) -> Node:
+    def _begin(self, network: NodeConfig, tasks: asyncio.TaskGroup) -> Node:
         """Build the node, or tell it of changed networks."""
         if self._node is None:
             self._node = Node(self._config, network, self._link, self._supervisor)
             tasks.create_task(self._node.run())
-        await self._node.configure(network)
+        self._node.configure(network)
         return self._node
 
     async def _obey(self, tasks: asyncio.TaskGroup) -> None:
         remembered = recall(self._config.state / MEMORY)
         if remembered is not None:
-            node = await self._begin(remembered.network, tasks)
+            node = self._begin(remembered.network, tasks)
             node.enforcer.take(remembered.policy)
             node.pods.take(remembered.pods)
         async for message in self._link.messages():
             if isinstance(message, NodeConfig):
-                await self._begin(message, tasks)
+                self._begin(message, tasks)
             elif self._node is None:
                 log.error("the controller spoke before it sent the configuration; ignored")
             elif isinstance(message, Policy):

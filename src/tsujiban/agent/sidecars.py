@@ -24,7 +24,7 @@ from tsujiban.proxy import binary
 from tsujiban.proxy.bootstrap import argv, bootstrap
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.resources.kinds.core import Pod
-from tsujiban.supervise.client import SupervisorClient
+from tsujiban.supervise.client import Refused, SupervisorClient, SupervisorGone
 from tsujiban.supervise.spec import ProcessSpec, Restart
 
 INSIDE = "/run/tsujiban-proxy"  # where a sidecar sees its directory
@@ -41,14 +41,19 @@ class Sidecars:
     name = "proxy"
 
     def __init__(
-        self, run_dir: Path, post: ProxyPost, svids: SvidManager, supervisor: SupervisorClient
+        self, node: str, run_dir: Path, post: ProxyPost, svids: SvidManager, supervisor: SupervisorClient
     ) -> None:
+        self._node = node
         self._run_dir = run_dir
         self._post = post
         self._svids = svids
         self._supervisor = supervisor
         self._binary = binary.locate()
         self._served: dict[str, str] = {}  # endpoint id -> pod uid
+        self._configured: set[str] = set()  # endpoint ids whose sidecar holds what an agent told it
+        # sidecars (process names) that run with older policy, out of reach: what an agent before this
+        # one left running, until they have come back; None before the first look
+        self._away: set[str] | None = None
 
     # ------------------------------------------------------------ the enforcer's view
 
@@ -57,9 +62,31 @@ class Sidecars:
         self._post.update(state, endpoints)
         try:
             async with asyncio.timeout(ENFORCED_SECONDS):
-                return await self._post.enforced(state.revision)
+                refused = await self._post.enforced(state.revision)
+                return (*refused, *await self._not_back())
         except TimeoutError:
             return (f"a sidecar has not answered within {ENFORCED_SECONDS:.0f} s",)
+        except (SupervisorGone, Refused) as error:
+            return (f"cannot tell which sidecars run: {error}",)
+
+    async def _not_back(self) -> tuple[str, ...]:
+        """The sidecars that go on with older policy because they are not connected: no revision is in
+        force before they have taken it. One that does not run, or holds nothing yet, is closed."""
+        connected = self._post.connected()
+        names = {key: process_name(self._node, uid, SIDECAR) for key, uid in self._served.items()}
+        cut = {names[key] for key in self._configured - connected}
+        if self._away is None:
+            self._away = await self._running()
+        self._away -= {name for key, name in names.items() if self._post.ready(key)}
+        if not cut and not self._away:
+            return ()
+        running = await self._running()
+        self._away &= running
+        return tuple(f"{name} has not come back yet" for name in sorted(self._away | cut & running))
+
+    async def _running(self) -> set[str]:
+        found = await self._supervisor.list(f"{self._node}/pods/")
+        return {p.name for p in found if p.name.endswith("/" + SIDECAR) and p.state == "running"}
 
     # ------------------------------------------------------------ the pods' view
 
@@ -75,6 +102,7 @@ class Sidecars:
         async with asyncio.timeout(READY_SECONDS):
             await self._svids.until(key)
             await self._post.until_ready(key)
+        self._configured.add(key)
 
     async def leave(self, key: str, pod: Pod, place: Place) -> None:
         """See `PodMesh.leave`."""
@@ -82,9 +110,10 @@ class Sidecars:
         await self._supervisor.stop(name, forget_log=True)
         if self._served.get(key) == pod.metadata.uid:
             del self._served[key]
+            self._configured.discard(key)
             await self._post.remove(key)
             self._svids.remove(key)
-        await asyncio.to_thread(_remove_directory, self.directory(pod))
+        await asyncio.to_thread(remove_directory, self.directory(pod))
 
     def ready(self, key: str) -> bool:
         """See `PodMesh.ready`."""
@@ -112,6 +141,7 @@ class Sidecars:
         if self._served.get(key) == pod.metadata.uid:
             return
         if key in self._served:
+            self._configured.discard(key)
             await self._post.remove(key)
         directory = self.directory(pod)
         config = bootstrap(key, Path(INSIDE, SOCKET))
@@ -146,7 +176,8 @@ def _make_directory(directory: Path, uid: int, config: bytes) -> None:
     os.chown(directory, uid, uid)
 
 
-def _remove_directory(directory: Path) -> None:
+def remove_directory(directory: Path) -> None:
+    """Remove a sidecar's own directory, if it is there. Raises OSError."""
     for name in (SOCKET, CONFIG):
         (directory / name).unlink(missing_ok=True)
     if directory.exists():

@@ -1,0 +1,295 @@
+"""One pod of this node: brought up, followed, and taken down.
+
+It comes up in an order that fails closed: its policy is in force before its interface exists, its
+proxy serves before its containers run. The processes are the supervisor's, so an agent that starts
+again walks through the same steps and finds them done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from tsujiban.agent import containers, probes
+from tsujiban.agent.containers import ContainerPlan, Place
+from tsujiban.agent.enforcer import Enforcer
+from tsujiban.agent.mesh import SIDECAR, PodMesh
+from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.podprobes import ContainerProbes
+from tsujiban.agent.podstatus import ContainerView, is_ready, pod_status
+from tsujiban.agent.sandbox import exec_command
+from tsujiban.kernel.nft import NftError
+from tsujiban.network import links
+from tsujiban.network.namespaces import NamespaceError
+from tsujiban.policy.program import Mesh
+from tsujiban.resources.kinds.core import Pod
+from tsujiban.resources.load import decode
+from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorClient, SupervisorGone
+from tsujiban.wire.messages import PodStatus
+
+log = structlog.get_logger(__name__)
+
+HOLD_SECONDS = 5.0
+UNSETTLED_SECONDS = 0.05
+LOOK_AGAIN_SECONDS = 1.0
+FINISHED = ("Succeeded", "Failed")
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+Report = Callable[[PodStatus], None]
+
+
+class PodRunner:
+    """One pod. `run` until cancelled, then `end`."""
+
+    def __init__(
+        self,
+        key: str,
+        raw: dict[str, Any],
+        place: Place,
+        enforcer: Enforcer,
+        mesh: PodMesh,
+        supervisor: SupervisorClient,
+        report: Report,
+    ) -> None:
+        self.key = key
+        self.pod: Pod = decode(raw)  # type: ignore[assignment]  # of kind Pod: the controller sends no other
+        self._raw = raw
+        self._place = place
+        self._enforcer = enforcer
+        self._mesh = mesh
+        self._supervisor = supervisor
+        self._report = report
+        self._plans = containers.plan(self.pod, place)
+        self._probes: dict[str, ContainerProbes] = {}
+        self._changed = asyncio.Event()
+        self._retry = asyncio.Event()
+        self._stale = False
+        self._meshed = False
+        self._retired = False
+        self._started_at = time.time()
+        self._trouble = ""
+        self._last: bytes = b""
+        self._serving = (0, 0)  # pid and start of the sidecar that has been seen to serve
+        self._over = raw["status"].get("phase") in FINISHED  # it ran, and must not run again
+        self._hold_until = time.monotonic() + HOLD_SECONDS if is_ready(raw) else 0.0
+
+    @property
+    def uid(self) -> str:
+        """The pod's UID."""
+        return self.pod.metadata.uid
+
+    def follows(self, other: PodRunner) -> bool:
+        """Whether the other one must have ended before this one may begin: they share name or address."""
+        return self.key == other.key or not set(self._place.addresses).isdisjoint(other._place.addresses)
+
+    @property
+    def raw(self) -> bytes:
+        """The pod as the controller sent it."""
+        return msgspec.json.encode(self._raw)
+
+    def poke(self) -> None:
+        """Something about the pod may have changed."""
+        self._changed.set()
+
+    def report_again(self) -> None:
+        """The controller may have missed what was said."""
+        self._last = b""
+        self.poke()
+
+    def refresh(self) -> None:
+        """A ConfigMap that the pod may mount has changed."""
+        self._stale = True
+        self._retry.set()
+        self.poke()
+
+    async def run(self) -> None:
+        """Bring the pod up, then follow it. Until cancelled."""
+        failures = 0
+        while not self._over:
+            try:
+                await self._start()
+                break
+            except (OSError, ConfigError, NamespaceError, NftError, Refused) as error:
+                self._trouble = str(error) or type(error).__name__
+                log.warning("pod cannot start", pod=self.key, reason=self._trouble)
+                await self._tell()
+                await self._rest(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+        self._trouble = ""
+        while True:
+            self._changed.clear()
+            if self._stale:
+                await self._renew_volumes()
+            again = await self._tell()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), again)
+
+    async def _tell(self) -> float | None:
+        """Report what there is; how soon to look again though no event tells, seconds."""
+        try:
+            return None if await self._say() else UNSETTLED_SECONDS
+        except (OSError, Refused) as error:  # the supervisor is gone; what runs goes on
+            log.warning("pod cannot be looked at", pod=self.key, reason=str(error))
+            return LOOK_AGAIN_SECONDS
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait before the next attempt, unless something changes that it may have failed for."""
+        self._retry.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._retry.wait(), seconds)
+
+    async def _renew_volumes(self) -> None:
+        self._stale = False
+        try:
+            await asyncio.to_thread(containers.prepare, self.pod, self._place)
+        except (OSError, ConfigError, NamespaceError) as error:
+            log.warning("volumes not renewed", pod=self.key, reason=str(error))
+
+    async def end(self) -> None:
+        """Stop everything of the pod, and remove what it had. May be repeated."""
+        for running in self._probes.values():
+            running.stop()
+        names = [plan.process.name for plan in self._plans if plan.process is not None]
+        await asyncio.gather(*(self._supervisor.stop(name, forget_log=True) for name in names))
+        await self._mesh.leave(self.key, self.pod, self._place)
+        await asyncio.to_thread(self._remove)
+
+    # ------------------------------------------------------------ up
+
+    async def _start(self) -> None:
+        await self._enforcer.until(
+            lambda state: (
+                self.key in state.endpoints and state.endpoints[self.key].addresses == self._place.addresses
+            )
+        )
+        program = self._enforcer.state.endpoints[self.key]
+        await asyncio.to_thread(self._prepare)
+        self._meshed = program.mesh is not Mesh.NONE
+        if self._meshed:
+            await self._mesh.join(self.key, self.pod, self._place, program)
+        for plan in self._plans:
+            if plan.process is not None:
+                await self._supervisor.start(plan.process)
+
+    async def _retire(self) -> None:
+        """The pod has run to its end: nothing of it uses its address from now on. Its logs stay.
+
+        Before the controller hears of the end, for it gives the address to another pod then."""
+        if self._retired:
+            return
+        await self._mesh.leave(self.key, self.pod, self._place)
+        await asyncio.to_thread(links.delete, self.uid)
+        self._meshed, self._retired = False, True
+
+    def _prepare(self) -> None:
+        containers.prepare(self.pod, self._place)
+        sandbox = containers.sandbox_of(self.pod, self._place)
+        link = links.PodLink(uid=self.uid, namespace=sandbox.netns, addresses=self._place.addresses)
+        links.add(link)
+
+    def _remove(self) -> None:
+        links.delete(self.uid)
+        containers.sandbox_of(self.pod, self._place).remove()
+
+    # ------------------------------------------------------------ what is said of it
+
+    async def _say(self) -> bool:
+        """Report, if there is news; False when a proxy is awaited, of which no event tells."""
+        prefix = containers.pod_prefix(self._place.node, self.uid)
+        processes = {status.name: status for status in await self._supervisor.list(prefix)}
+        views = [self._view(plan, processes) for plan in self._plans]
+        if self._over:
+            await self._retire()  # also when an agent before this one died over it
+            return True
+        sidecar = self._sidecar(processes) if self._meshed else None
+        if self._holding(views, sidecar):
+            return False
+        status = pod_status(
+            self._raw, views, host_ip=self._place.host_ip, started_at=self._started_at, sidecar=sidecar
+        )
+        if self._trouble:
+            status["message"] = self._trouble
+        if status["phase"] in FINISHED:
+            await self._retire()
+        encoded = msgspec.json.encode(status)
+        if encoded != self._last:
+            self._last = encoded
+            self._report(PodStatus(pod=self.key, uid=self.uid, status=encoded))
+        return sidecar is not False
+
+    def _holding(self, views: list[ContainerView], sidecar: bool | None) -> bool:
+        """Whether to say nothing yet: an agent that has just been restarted knows less of a ready pod
+        than the controller does, until it has asked."""
+        if self._trouble or time.monotonic() > self._hold_until:
+            return False
+        if sidecar is not False and all(view.ready for view in views):
+            self._hold_until = 0.0
+            return False
+        return True
+
+    def _sidecar(self, processes: dict[str, ProcessStatus]) -> bool:
+        """Whether the pod's proxy serves: it has accepted everything once since it was started.
+        (While it takes a change it goes on serving.)"""
+        process = processes.get(containers.process_name(self._place.node, self.uid, SIDECAR))
+        if process is None or process.state != "running":
+            return False
+        incarnation = (process.pid, process.start_ticks)
+        if self._serving != incarnation and self._mesh.ready(self.key):
+            self._serving = incarnation
+        return self._serving == incarnation
+
+    def _view(self, plan: ContainerPlan, processes: dict[str, ProcessStatus]) -> ContainerView:
+        process = processes.get(plan.process.name) if plan.process is not None else None
+        if process is None or plan.process is None:
+            return ContainerView(plan.name, plan.image, "waiting", reason=plan.reason)
+        running = process.state == "running"
+        probing = self._probe(plan, process) if running else None
+        if not running:
+            self._stop_probes(plan.name)
+        return ContainerView(
+            plan.name,
+            plan.image,
+            process.state,
+            ready=probing is not None and probing.ready,
+            restarts=process.restarts,
+            started_at=process.started_at,
+            exit_code=process.last_exit,
+        )
+
+    def _probe(self, plan: ContainerPlan, process: ProcessStatus) -> ContainerProbes:
+        incarnation = f"{plan.name} {process.pid} {process.start_ticks}"
+        if incarnation not in self._probes:
+            self._stop_probes(plan.name)
+            self._probes[incarnation] = ContainerProbes(
+                plan,
+                lambda probe: self._ask(plan, process, probe),
+                self.poke,
+                lambda why: self._kill(process.name, why),
+            )
+        return self._probes[incarnation]
+
+    def _stop_probes(self, container: str) -> None:
+        for incarnation in [key for key in self._probes if key.partition(" ")[0] == container]:
+            self._probes.pop(incarnation).stop()
+
+    async def _ask(self, plan: ContainerPlan, process: ProcessStatus, probe: probes.Probe) -> str:
+        command = None
+        if probe.command and plan.process is not None:
+            try:
+                command = exec_command(plan.process, process.pid, probe.command)
+            except LookupError as error:
+                return str(error)
+        return await probes.run(probe, containers.sandbox_of(self.pod, self._place).netns_path, command)
+
+    async def _kill(self, name: str, why: str) -> None:
+        log.warning("container killed", pod=self.key, process=name, reason=why)
+        try:
+            await self._supervisor.kill(name, signal.SIGKILL)
+        except (SupervisorGone, Refused) as error:
+            log.warning("container not killed", pod=self.key, process=name, reason=str(error))
