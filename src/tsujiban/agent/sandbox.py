@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tsujiban.agent import sandbox_init
+from tsujiban.agent import sandbox_init, seccomp
 from tsujiban.network import namespaces
 from tsujiban.resources import names
 from tsujiban.supervise import procfs
@@ -116,6 +116,7 @@ class Sandbox:
             ],
             "uid": uid,
             "gid": gid,
+            "forbidden": seccomp.program().hex(),
             "cwd": cwd,
             "argv": list(argv),
             "env": {"PATH": PATH, "HOSTNAME": self.hostname, "HOME": "/tmp", **(env or {})},  # noqa: S108
@@ -164,7 +165,7 @@ def exec_command(process: ProcessSpec, pid: int, argv: tuple[str, ...]) -> Comma
     """
     config = json.loads(process.env[sandbox_init.VARIABLE])
     inner = sandbox_pid(pid, config["uid"])
-    entering = {key: config[key] for key in ("uid", "gid", "cwd", "env")}
+    entering = {key: config[key] for key in ("uid", "gid", "forbidden", "cwd", "env")}
     entering |= {"enter": inner, "argv": list(argv)}
     return Command(_INIT, {sandbox_init.VARIABLE: json.dumps(entering)})
 

@@ -42,13 +42,10 @@ MNT_DETACH = 2
 SYS_PIVOT_ROOT, SYS_MOUNT_SETATTR = {"x86_64": (155, 442), "aarch64": (41, 442)}[os.uname().machine]
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 ATTR_RDONLY, ATTR_NOSUID = 1, 2
-PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = (
-    1,
-    24,
-    38,
-    47,
-    4,
-)
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+SECCOMP_MODE_FILTER, FILTER_INSTRUCTION = 2, 8  # bytes of a struct sock_filter
+MAX_DESCRIPTORS = 1 << 20
 NAMESPACES = ("net", "ipc", "uts", "pid", "mnt")  # order of entering: mnt last, /proc is needed before
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -198,9 +195,16 @@ def _stand_in(child: int) -> NoReturn:
     os._exit(code if code >= 0 else 128 - code)
 
 
-def drop(uid: int, gid: int) -> None:
-    """Become `uid` with no capability, no group but `gid`, no way to gain rights, no core dumps, and
-    no more than MAX_PROCESSES (the kernel counts them by user, and a pod's user is its own)."""
+class FilterProgram(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def drop(uid: int, gid: int, forbidden: bytes) -> None:
+    """Become `uid` with no capability, no group but `gid`, no way to gain rights, no core dumps, no
+    more than MAX_PROCESSES (the kernel counts them by user, and a pod's user is its own), and
+    without the system calls that the seccomp program `forbidden` refuses."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, most = resource.getrlimit(resource.RLIMIT_NPROC)
     processes = MAX_PROCESSES if most == resource.RLIM_INFINITY else min(MAX_PROCESSES, most)
@@ -217,11 +221,17 @@ def drop(uid: int, gid: int) -> None:
     check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
     # the change of user has cleared it: when `unshare` is killed, the sandbox must die
     check(_libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "set the parent-death signal")
+    program = FilterProgram(len(forbidden) // FILTER_INSTRUCTION, forbidden)
+    result = _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
+    check(result, "filter system calls")
 
 
 def main() -> NoReturn:
     """Do what the environment variable says; 126 and 127 as of a shell."""
     config = json.loads(os.environ.pop(VARIABLE))
+    os.closerange(
+        3, MAX_DESCRIPTORS
+    )  # whatever an operator's shell had open is none of the sandbox's business
     os.umask(0o022)
     try:
         if config.get("enter"):
@@ -229,7 +239,7 @@ def main() -> NoReturn:
         else:
             View().build(config)
             socket.sethostname(config["hostname"])
-        drop(config["uid"], config["gid"])
+        drop(config["uid"], config["gid"], bytes.fromhex(config["forbidden"]))
         os.chdir(config["cwd"] or "/")
     except OSError as error:
         print(f"tsujiban sandbox: {error}", file=sys.stderr, flush=True)

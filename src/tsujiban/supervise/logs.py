@@ -8,10 +8,10 @@ truncates it; a line written in between may be lost, which is the price of that 
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 LIMIT = 10 * 1024 * 1024  # bytes; Kubernetes' containerLogMaxSize
 CHUNK = 64 * 1024
@@ -29,18 +29,26 @@ def open_log(path: Path, uid: int | None, gid: int | None) -> int:
 
 
 def rotate(path: Path, limit: int = LIMIT) -> bool:
-    """Keep `path` under `limit` bytes; the older part is in `path`.1. True when it was cut."""
+    """Keep `path` under `limit` bytes; the older part, its last 2 * `limit` bytes at most, is in
+    `path`.1. True when it was cut. The writer can make the file as large as it likes, in an instant
+    and without writing (ftruncate): what is copied here is bounded."""
     try:
         if path.stat().st_size <= limit:
             return False
         older = path.with_name(path.name + ".1")
         older.unlink(missing_ok=True)
         with path.open("rb") as source, open(older, "xb", opener=_private) as target:
-            shutil.copyfileobj(source, target, CHUNK)
+            target.write(_end(source, 2 * limit))
             os.truncate(path, 0)
     except FileNotFoundError:
         return False
     return True
+
+
+def _end(file: BinaryIO, limit: int) -> bytes:
+    """The last `limit` bytes of a file that may be growing."""
+    file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
+    return file.read(limit)
 
 
 def forget(path: Path, top: Path) -> None:
@@ -61,11 +69,13 @@ def _private(path: str, flags: int) -> int:
 
 
 def tail(path: Path, lines: int | None = None) -> bytes:
-    """The last `lines` lines (None: all) of a log, the rotated part included; b"" without one."""
+    """The last `lines` lines (None: all) of a log, the rotated part included, of each part
+    the last 2 * LIMIT bytes; b"" without one."""
     parts = []
     for part in (path.with_name(path.name + ".1"), path):
         try:
-            parts.append(part.read_bytes())
+            with part.open("rb") as file:
+                parts.append(_end(file, 2 * LIMIT))
         except FileNotFoundError:
             continue
     content = b"".join(parts)

@@ -17,7 +17,7 @@ from tests.support.wait import until
 
 from tsujiban.agent import containers, probes
 from tsujiban.agent.containers import Place
-from tsujiban.agent.sandbox import exec_command, sandbox_pid
+from tsujiban.agent.sandbox import Command, exec_command, sandbox_pid
 from tsujiban.agent.sandbox_init import MAX_PROCESSES
 from tsujiban.network import namespaces, rtnetlink
 from tsujiban.resources.kinds.core import ConfigMap, Pod
@@ -148,6 +148,51 @@ def test_an_exec_has_no_more_rights_than_the_container() -> None:
         missing = running.execute("no-such-program")
         assert missing.returncode == 127
         assert "Traceback" not in missing.stderr
+
+    _with(SLEEP, body)
+
+
+def _run(command: Command, keep: tuple[int, ...]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command.argv, env=command.env, capture_output=True, text=True, timeout=20, check=True, pass_fds=keep
+    )
+
+
+FORBIDDEN = """
+import ctypes, errno, fcntl, socket
+def code(call):
+    try:
+        call()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "done"
+libc = ctypes.CDLL(None, use_errno=True)
+def unshare():
+    if libc.unshare(0x10000000):
+        raise OSError(ctypes.get_errno(), "unshare")
+print(code(lambda: socket.socket(40, socket.SOCK_STREAM)), code(unshare))
+print(code(lambda: fcntl.ioctl(0, 0x5412, b"x")))
+print(code(lambda: socket.socket()), code(lambda: socket.socketpair()))
+"""
+
+
+def test_no_way_past_the_network_namespace_and_into_other_rights() -> None:
+    async def body(running: Running) -> None:
+        done = running.execute("/usr/bin/python3", "-I", "-c", FORBIDDEN)
+        assert done.stdout.split() == ["EAFNOSUPPORT", "EPERM", "EPERM", "done", "done"], done.stderr
+
+    _with(SLEEP, body)
+
+
+def test_an_exec_takes_no_open_files_along() -> None:
+    async def body(running: Running) -> None:
+        command = exec_command(running.spec, running.state.pid, ("sh", "-c", "ls /proc/$$/fd"))
+        directory = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            done = await asyncio.to_thread(_run, command, (directory,))
+        finally:
+            os.close(directory)
+        assert done.stdout.split() == ["0", "1", "2"]
 
     _with(SLEEP, body)
 

@@ -81,3 +81,16 @@ def test_forgetting_removes_empty_directories_below_the_top_only(tmp_path: Path)
     logs.forget(other, top)
     assert list(top.iterdir()) == []
     assert top.exists()
+
+
+def test_a_writer_cannot_make_the_copy_as_large_as_it_likes(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    descriptor = logs.open_log(path, None, None)
+    os.ftruncate(descriptor, 1 << 40)
+    os.write(descriptor, b"end\n")
+    assert logs.tail(path, 1).endswith(b"\0end\n")
+    assert logs.rotate(path, limit=4096)
+    os.close(descriptor)
+    older = (tmp_path / "x.log.1").read_bytes()
+    assert (len(older), older[-5:]) == (8192, b"\0end\n")
+    assert path.stat().st_size == 0
