@@ -104,46 +104,60 @@ class _Kind(NamedTuple):
 
 
 class Flowing(NamedTuple):
-    """What may flow between two kinds: the traffic, and the note that it is about one IP version."""
+    """Something that may flow: the traffic, and the note that it is about one IP version."""
 
     note: str
     traffic: Traffic
-    source: Party
-    destination: Party
+    vocabulary: Vocabulary
 
 
-class Pairs:
-    """What may flow between entities, whichever IP versions they have."""
+Cell = tuple[Flowing, ...]
+"""What may flow between two entities: one answer, or one for each IP version."""
+
+
+class Cells:
+    """What may flow between entities, whichever IP versions they have. Equal answers are one object."""
 
     def __init__(self, analysis: Analysis) -> None:
         self._analysis = analysis
+        self._known: dict[Cell, Cell] = {}
+        self._halves: dict[tuple[int, int, int], Cell] = {}
 
-    def between(self, sources: Sequence[Party], destinations: Sequence[Party]) -> list[Flowing]:
+    def between(self, sources: Sequence[Party], destinations: Sequence[Party]) -> Cell:
         """One answer for all IP versions when they agree, else one for each."""
+        if len(sources) == 1 and len(destinations) == 1:
+            return self._single(sources[0], destinations[0])
         found = [
-            Flowing(
-                f"IPv{version}" if (version := one.version or other.version) else "",
-                self._analysis.between(one, other),
-                one,
-                other,
-            )
+            (one.version or other.version, self._single(one, other))
             for one in sources
             for other in destinations
-            if one.meets(other) and not (one.endpoint is None and other.endpoint is None)
+            if one.meets(other)
         ]
-        if len({self.comparable(flowing) for flowing in found}) <= 1:
-            return [found[0]._replace(note="")] if found and found[0].traffic else []
-        return [flowing for flowing in found if flowing.traffic]
+        if len({id(cell) for _, cell in found}) <= 1:
+            return found[0][1] if found else ()
+        noted = tuple(f._replace(note=f"IPv{v}" if v else "") for v, cell in found for f in cell)
+        return self._known.setdefault(noted, noted)
 
-    def comparable(self, flowing: Flowing) -> tuple[Traffic, int]:
-        """Equal for equal answers."""
-        return flowing.traffic, id(self._analysis.vocabulary(flowing.destination))
+    def _single(self, source: Party, destination: Party) -> Cell:
+        if source.endpoint is None and destination.endpoint is None:
+            return ()
+        out, into = self._analysis.halves(source, destination)
+        if not out or not into:
+            return ()
+        vocabulary = self._analysis.vocabulary(destination)
+        key = (id(out), id(into), id(vocabulary))
+        cell = self._halves.get(key)
+        if cell is None:
+            traffic = self._analysis.between(source, destination)
+            cell = (Flowing("", traffic, vocabulary),) if traffic else ()
+            cell = self._halves[key] = self._known.setdefault(cell, cell)
+        return cell
 
 
 class _Builder:
     def __init__(self, world: OfflineWorld, focus: Sequence[str]) -> None:
         self._analysis = Analysis(world.world, spots_of(world))
-        self._pairs = Pairs(self._analysis)
+        between = Cells(self._analysis).between
         self._wording = Wording(self._analysis.axis, self._analysis.source_ports)
         distinctions = self._analysis.distinctions
         self._outside = Outside(self._analysis.parties, distinctions.nets | distinctions.bounds)
@@ -155,9 +169,7 @@ class _Builder:
             key = tuple(p.index for p in entity.parties), entity.name in self._focused
             kinds.setdefault(key, _Kind(entity.parties, [])).entities.append(entity)
         self._kinds = list(kinds.values())
-        self._matrix = [
-            [self._pairs.between(one.parties, other.parties) for other in self._kinds] for one in self._kinds
-        ]
+        self._matrix = [[between(one.parties, other.parties) for other in self._kinds] for one in self._kinds]
 
     def build(self, *, exposure: bool) -> Connectivity:
         merged = self._merged()
@@ -183,18 +195,13 @@ class _Builder:
 
     def _merged(self) -> list[list[int]]:
         """Kinds of workloads by what they may do and receive."""
-        numbers: dict[object, int] = {}
-
-        def number(cell: Sequence[Flowing]) -> int:
-            key = tuple((f.note, *self._pairs.comparable(f)) for f in cell)
-            return numbers.setdefault(key, len(numbers))
-
-        table = [[number(cell) for cell in row] for row in self._matrix]
+        table = [[id(cell) for cell in row] for row in self._matrix]
+        columns = list(zip(*table, strict=True))
         groups: dict[object, list[int]] = defaultdict(list)
         for at, kind in enumerate(self._kinds):
             if not kind.outside:
                 focus = kind.entities[0].name in self._focused
-                groups[focus, tuple(table[at]), tuple(row[at] for row in table)].append(at)
+                groups[focus, tuple(table[at]), columns[at]].append(at)
         return list(groups.values())
 
     def _group(self, members: Sequence[int], taken: set[str]) -> Group:
@@ -205,13 +212,12 @@ class _Builder:
         taken.add(name)
         return Group(name=name, workloads=workloads)
 
-    def _beyond(self, cells: Sequence[list[Flowing]]) -> Iterator[tuple[Group, list[Flowing]]]:
+    def _beyond(self, cells: Sequence[Cell]) -> Iterator[tuple[Group, Cell]]:
         """The networks outside, by what flows between them and one end."""
-        groups: dict[object, tuple[list[Party], list[Flowing]]] = {}
+        groups: dict[int, tuple[list[Party], Cell]] = {}
         for kind, cell in zip(self._kinds, cells, strict=True):
             if kind.outside and cell:
-                key = tuple((f.note, *self._pairs.comparable(f)) for f in cell)
-                groups.setdefault(key, ([], cell))[0].extend(kind.parties)
+                groups.setdefault(id(cell), ([], cell))[0].extend(kind.parties)
         for parties, cell in groups.values():
             known = frozenset(p.index for p in parties)
             if known not in self._beyonds:
@@ -227,24 +233,22 @@ class _Builder:
             self._kinds[at].entities[0].name in self._focused for members in sides for at in members
         )
 
-    def _cell(self, members: Sequence[int], others: Sequence[int]) -> list[Flowing]:
+    def _cell(self, members: Sequence[int], others: Sequence[int]) -> Cell:
         """What flows between any member of one group and any other of another."""
         at, to = members[0], others[0]
         if at == to and not self._kinds[at].several:
             if len(members) == 1:
-                return []  # one pod alone, with itself
+                return ()  # one pod alone, with itself
             to = members[1]
         return self._matrix[at][to]
 
-    def _rows(self, source: Group, destination: Group, cell: Iterable[Flowing]) -> Iterator[Connection]:
+    def _rows(self, source: Group, destination: Group, cell: Cell) -> Iterator[Connection]:
         for flowing in cell:
             yield Connection(
                 source=source.name,
                 destination=destination.name,
                 summary=self._text(flowing),
-                allowed=self._wording.allowed(
-                    flowing.traffic, self._analysis.vocabulary(flowing.destination)
-                ),
+                allowed=self._wording.allowed(flowing.traffic, flowing.vocabulary),
             )
 
     # ------------------------------------------------------------------ exposure
@@ -268,10 +272,10 @@ class _Builder:
                 )
 
     def _text(self, flowing: Flowing) -> str:
-        words = self._wording.text(flowing.traffic, self._analysis.vocabulary(flowing.destination))
+        words = self._wording.text(flowing.traffic, flowing.vocabulary)
         return f"{words} ({flowing.note})" if flowing.note else words
 
-    def _cluster(self, own: int, cells: Sequence[Sequence[Flowing]], *, ingress: bool) -> str:
+    def _cluster(self, own: int, cells: Sequence[Cell], *, ingress: bool) -> str:
         """What is common to every other workload."""
         common: Traffic | None = None
         for at, cell in enumerate(cells):
@@ -290,7 +294,7 @@ class _Builder:
 
     def _open(self, flowing: Flowing) -> Traffic:
         """The traffic of which every request is allowed, without classes of requests."""
-        width = len(self._analysis.vocabulary(flowing.destination).atoms)
+        width = len(flowing.vocabulary.atoms)
         full = self._analysis.matching.full(width)
         open_full = self._analysis.matching.full(1)
         return canonical((first, last, open_full) for first, last, bits in flowing.traffic if bits == full)

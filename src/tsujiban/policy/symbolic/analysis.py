@@ -79,11 +79,14 @@ class Analysis:
 
     def between(self, source: Party, destination: Party) -> Traffic:
         """What may flow between different ends of two parties; an end may always reach itself."""
-        out = self._egress[source.index][destination.index]
-        into = self._ingress[destination.index][source.index]
+        out, into = self.halves(source, destination)
         if not out or not into:
             return NOTHING
         return intersect(spread(out, len(self.vocabulary(destination).atoms)), into)
+
+    def halves(self, source: Party, destination: Party) -> tuple[Traffic, Traffic]:
+        """What the source's side lets out, without classes of requests; what the other lets in."""
+        return self._egress[source.index][destination.index], self._ingress[destination.index][source.index]
 
     def allows(self, flow: Flow) -> bool:
         """Whether one flow, whose source is honest, is in the set."""

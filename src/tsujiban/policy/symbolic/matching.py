@@ -123,6 +123,12 @@ class Matching:
             found = self._asked[key] = sum(party.bit for party in self.parties.all if test(party))
         return found
 
+    def meeting(self, own: Party) -> int:
+        """The parties that a flow with `own` can be with: of its IP version, or of no known one."""
+        if not own.version:
+            return self.everyone
+        return self._by_version[own.version] | self._by_version[0]
+
     def members(self, name: str, sight: Sight) -> int:
         """The parties in a set, as one post sees them."""
         return self._by_set[sight].get(name, 0)

@@ -38,10 +38,7 @@ class Walk:
         self._sight, self._vocabulary, self._visible = sight, vocabulary, visible
         width = len(vocabulary.atoms) if vocabulary is not None else 1
         start = matching.axis.all(matching.full(width))
-        peers = 0
-        for party in matching.parties.all:
-            if own.meets(party):
-                peers |= party.bit
+        peers = matching.meeting(own)
         self._regions: list[_Region] = [(peers, start, NOTHING, NOTHING)]
 
     def answer(self) -> Answer:

@@ -1,0 +1,137 @@
+"""The symbolic answer is the definition's, point by point, in random worlds of all dialects."""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from tests.support.worlds import Json, WorldMaker, pod_names, worlds
+
+from tsujiban.cli.verdict import FlowLine, flow_of
+from tsujiban.policy.addresses import version
+from tsujiban.policy.diff import compare
+from tsujiban.policy.flow import Flow
+from tsujiban.policy.offline import OfflineWorld
+from tsujiban.policy.program import Action
+from tsujiban.policy.symbolic.analysis import Analysis
+from tsujiban.policy.symbolic.inhabitants import spots_of
+from tsujiban.resources.load import LoadedObject, decode
+from tsujiban.resources.registry import kind_for
+
+LONG = int(os.environ.get("TSUJIBAN_WORLDS", "0"))
+"""How many worlds the long run judges, e.g. 20000."""
+
+
+def objects_of(raws: list[Json]) -> list[LoadedObject]:
+    return [LoadedObject(kind_for(r["apiVersion"], r["kind"]), decode(r), r) for r in raws]
+
+
+def honest_flow(maker: WorldMaker, world: OfflineWorld, names: list[str]) -> Flow:
+    """A flow whose source presents its own identity: what connectivity is about."""
+    asked = msgspec.convert({**maker.flow(names), "principal": None}, FlowLine)
+    return flow_of(world, asked, world.end(asked.src), world.end(asked.dst))
+
+
+def possible(flow: Flow) -> bool:
+    """Whether such a flow exists, and has an end inside."""
+    here, there = version(flow.source), version(flow.destination)
+    return here == there or not here or not there
+
+
+def check_world(maker: WorldMaker, flows: int) -> int:
+    """Compares points; how many of them were allowed."""
+    raws = maker.objects()
+    world = OfflineWorld(objects_of(raws), strict=maker.chance(0.5))
+    analysis = Analysis(world.world, spots_of(world))
+    names, allowed = pod_names(raws), 0
+    for _ in range(flows):
+        flow = honest_flow(maker, world, names)
+        verdict = world.evaluate(flow)
+        if not possible(flow) or not (verdict.layers or flow.source_endpoint):
+            continue
+        assert analysis.allows(flow) == (verdict.verdict is Action.ALLOW), flow
+        allowed += verdict.verdict is Action.ALLOW
+    return allowed
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(worlds())
+def test_points_of_random_worlds(maker: WorldMaker) -> None:
+    check_world(maker, flows=12)
+
+
+@pytest.mark.timeout(7200)
+def test_many_worlds() -> None:
+    worlds_judged = max(120, LONG)
+    allowed = sum(check_world(WorldMaker(Random(seed)), flows=60) for seed in range(worlds_judged))
+    assert 0.2 < allowed / (worlds_judged * 60) < 0.8, "both answers are tried"
+
+
+def changed(maker: WorldMaker, raws: list[Json]) -> list[Json]:
+    """The same places with other policies, some of them the same."""
+    places = [raw for raw in raws if raw["kind"] in ("Node", "Namespace", "Pod", "ServiceAccount")]
+    rest = [raw for raw in raws if raw not in places]
+    kept = [raw for raw in rest if maker.chance(0.8)]
+    taken = {(raw["kind"], raw["metadata"].get("namespace"), raw["metadata"]["name"]) for raw in kept}
+    other = [
+        raw
+        for raw in maker.policies()
+        if maker.chance(0.3)
+        and (raw["kind"], raw["metadata"].get("namespace"), raw["metadata"]["name"]) not in taken
+        and raw["kind"] != "Tier"
+    ]
+    return [*places, *kept, *other]
+
+
+def check_pair(maker: WorldMaker, flows: int) -> tuple[int, int]:
+    """Compares two worlds; how many pairs were reported, and how many flows differed."""
+    old_raws = maker.objects()
+    new_raws = changed(maker, old_raws)
+    old, new = objects_of(old_raws), objects_of(new_raws)
+    told = compare(old, new)
+    assert not compare(old, list(reversed(old)))
+    reported = {(s, d) for change in told.changes for s in change.sources for d in change.destinations}
+    mirrored = compare(new, old)
+    assert reported == {(s, d) for c in mirrored.changes for s in c.sources for d in c.destinations}
+    names, differing = pod_names(old_raws), 0
+    before, after = OfflineWorld(old), OfflineWorld(new)
+    inside = set(names)
+    for _ in range(flows):
+        flow = honest_flow(maker, before, names)
+        if not possible(flow) or {flow.source_endpoint, flow.destination_endpoint} - inside:
+            continue  # pairs of two workloads are reported by name
+        if flow.source_endpoint == flow.destination_endpoint:
+            continue
+        if before.evaluate(flow).verdict is not after.evaluate(flow).verdict:
+            differing += 1
+            ends = flow.source_endpoint, flow.destination_endpoint
+            assert any(_is(s, ends[0]) and _is(d, ends[1]) for s, d in reported), (flow, reported)
+    for change in told.changes:
+        assert change.old_rules or change.new_rules
+        assert (change.before, change.after) != ("", "")
+        assert bool(change.gained or change.lost)
+    return len(reported), differing
+
+
+def _is(name: str, endpoint: str) -> bool:
+    return name == endpoint or name.startswith(f"{endpoint} (")
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(worlds())
+def test_differences_of_random_worlds(maker: WorldMaker) -> None:
+    check_pair(maker, flows=20)
+
+
+@pytest.mark.timeout(7200)
+def test_many_differences() -> None:
+    found = [check_pair(WorldMaker(Random(seed)), flows=60) for seed in range(max(40, LONG // 10))]
+    assert sum(reported for reported, _ in found)
+    assert sum(differing for _, differing in found)
