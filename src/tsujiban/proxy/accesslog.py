@@ -21,6 +21,7 @@ from tsujiban.proxy.decisions import Admission, Class, parse_decision_name
 
 _METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 _VERSIONS = {1: "TLSv1", 2: "TLSv1.1", 3: "TLSv1.2", 4: "TLSv1.3"}
+_TLS_FAILURE = "TLS_error"  # how Envoy begins the reason of a failed handshake
 _CONNECTED = accesslog_pb2.AccessLogType.TcpUpstreamConnected
 _PERIODIC = accesslog_pb2.AccessLogType.TcpPeriodic
 
@@ -118,6 +119,8 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
     )
     failure = common.downstream_transport_failure_reason
     upstream = common.upstream_transport_failure_reason
+    if not upstream.startswith(_TLS_FAILURE):
+        upstream = ""  # nobody answered: a fault, and no decision of anyone's
     if log == "connection":
         if decision is not None and decision.kind is Class.DENY:
             failure = ""  # the inspector's, which found no TLS
@@ -125,14 +128,16 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
             return None  # an ordinary connection: what went over it has records of its own
     elif decision is None and not failure and not upstream:
         return None
-    denied = bool(failure or upstream) or decision is None or decision.kind is not Class.TCP
+    unproven = bool(failure or upstream)
+    denied = unproven or decision is None or decision.kind is not Class.TCP
+    rules = decision.rules if decision is not None else ()
     return ProxyEvent(
         **_ends(common),
         endpoint=endpoint,
         log=log,
         direction="egress" if log == "egress" else "ingress",
         verdict="deny" if denied else "allow",
-        rules=decision.rules if decision is not None else (),
+        rules=(names.IDENTITY_RULE,) if unproven else rules,
         peer=_peer(common),
         tls=_tls(common),
         detail=failure or upstream or common.connection_termination_details,

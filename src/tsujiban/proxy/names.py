@@ -31,7 +31,7 @@ TLS_STATE = "tsujiban.tls"
 PLAINTEXT = "plaintext"
 
 # rule ids of refusals that no policy wrote
-IDENTITY_RULE = "_mesh/identity"  # the authenticated identity does not own the source address
+IDENTITY_RULE = "_mesh/identity"  # the peer cannot prove to be who owns its address
 UNKNOWN_RULE = "_mesh/unknown-destination"  # an address of the pods' networks that nobody owns
 
 

@@ -115,6 +115,7 @@ def test_an_uninspected_connection_is_reported_when_it_opens_and_when_it_ends() 
 def test_a_failed_handshake_is_a_refusal_and_an_ordinary_connection_is_no_event() -> None:
     (failed,) = tcp("connection", {"downstream_transport_failure_reason": "CERTIFICATE_VERIFY_FAILED"})
     assert (failed.verdict, failed.detail) == ("deny", "CERTIFICATE_VERIFY_FAILED")
+    assert failed.rules == (names.IDENTITY_RULE,)
     assert tcp("connection", {}) == []
     noise = {"downstream_transport_failure_reason": "HTTP_REQUEST"}
     assert tcp("connection", {**noise, **state(decision="tcp:r")}) == []
@@ -125,8 +126,16 @@ def test_a_failed_handshake_is_a_refusal_and_an_ordinary_connection_is_no_event(
 def test_an_outgoing_connection_is_the_endpoint_s_own() -> None:
     (event,) = tcp("egress", network_rbac("tcp:e"))
     assert (event.direction, event.verdict, event.rules) == ("egress", "allow", ("e",))
-    (failed,) = tcp("egress", {**network_rbac("tcp:e"), "upstream_transport_failure_reason": "bad peer"})
-    assert (failed.verdict, failed.detail) == ("deny", "bad peer")
+    reason = "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end"
+    (failed,) = tcp("egress", {**network_rbac("tcp:e"), "upstream_transport_failure_reason": reason})
+    assert (failed.verdict, failed.rules, failed.detail) == ("deny", (names.IDENTITY_RULE,), reason)
+
+
+def test_a_destination_that_does_not_answer_is_no_decision() -> None:
+    silent = {"upstream_transport_failure_reason": "delayed connect error: 113"}
+    assert tcp("egress", silent) == []
+    (allowed,) = tcp("egress", {**network_rbac("tcp:e"), **silent})
+    assert (allowed.verdict, allowed.rules) == ("allow", ("e",))
 
 
 def test_bytes_values_are_read_as_well() -> None:

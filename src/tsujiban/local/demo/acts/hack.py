@@ -69,7 +69,12 @@ async def policy_on(world: World, stage: Stage) -> None:
 async def defended(world: World, stage: Stage) -> None:
     """The hack again: refused by the kernel; and, with the kernel opened by hand, by the proxy."""
     customer, database = await world.pod("customer"), await world.pod("database")
-    ends = {"source": address(customer), "destination": address(database), "destination_port": 2379}
+    ends = {
+        "source": address(customer),
+        "destination": address(database),
+        "destination_port": 2379,
+        "direction": "ingress",
+    }
     rule = await _explained(world, stage)
 
     stage.step("the same hack")
