@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from tsujiban.wire.messages import Flow, Flows
 
 BATCH_SECONDS = 0.05
-BATCH_SIZE = 2000
+BATCH_SIZE = 500  # records; the longest that there are fit into one message (wire.transport)
 LIMIT = 50_000  # records that may wait; more are dropped and counted
 
 

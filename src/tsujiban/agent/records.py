@@ -9,6 +9,7 @@ from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.wire.messages import Flow
 
 KERNEL, PROXY = "kernel", "proxy"
+MAX_PATH, MAX_DETAIL = 1024, 512  # characters; a client writes a path, and may write 60 kB of it
 
 
 def of_kernel(event: KernelEvent, node: str) -> Flow | None:
@@ -48,10 +49,10 @@ def of_proxy(event: ProxyEvent, node: str) -> Flow:
         protocol=6,
         peer=event.peer,
         method=event.method,
-        path=event.path,
+        path=_shortened(event.path, MAX_PATH),
         status=event.status,
         tls=event.tls,
-        detail=event.detail,
+        detail=_shortened(event.detail, MAX_DETAIL),
         bytes_in=event.bytes_in,
         bytes_out=event.bytes_out,
     )
@@ -75,3 +76,7 @@ def of_ended(ended: Ended, node: str, time_ns: int, endpoint: str) -> Flow:
         protocol=connection.protocol,
         detail="ended by a change of policy",
     )
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

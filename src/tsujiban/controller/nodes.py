@@ -22,6 +22,7 @@ from tsujiban.identity.verify import VerificationError, leaf_identity
 from tsujiban.resources.names import node_identity
 from tsujiban.wire.messages import (
     PROTOCOL_VERSION,
+    Flow,
     Flows,
     Hello,
     PodStatus,
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 HELLO_TIMEOUT = 10.0  # seconds
 MAX_ADDRESSES = 16
+MAX_FLOW_TEXT = 16 * 1024  # characters of one flow record; many are kept
 QUEUE_LIMIT = 4096  # messages that may wait for a slow node before it must start over
 
 OnHello = Callable[[str, Hello], Awaitable[None]]
@@ -277,8 +279,14 @@ def _check(node: str, message: ToController) -> None:
     """Refuse what no honest node says."""
     if isinstance(message, Flows) and any(flow.node != node for flow in message.flows):
         raise StreamRefused("a flow record in the name of another node")
+    if isinstance(message, Flows) and any(_text(flow) > MAX_FLOW_TEXT for flow in message.flows):
+        raise StreamRefused(f"a flow record of more than {MAX_FLOW_TEXT} characters")
     if isinstance(message, PodStatus):
         try:
             msgspec.json.decode(message.status, type=dict[str, object])
         except (msgspec.MsgspecError, RecursionError) as error:
             raise StreamRefused("a pod status that is not a JSON object") from error
+
+
+def _text(flow: Flow) -> int:
+    return sum(len(value) for value in msgspec.structs.astuple(flow) if isinstance(value, str))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from tsujiban.agent import records
+from tsujiban.agent import flowlog, records
 from tsujiban.kernel.conntrack import Connection, Ended
 from tsujiban.kernel.nflog import KernelEvent
 from tsujiban.kernel.packets import Packet
 from tsujiban.policy.program import Action, Direction
 from tsujiban.proxy.accesslog import ProxyEvent
+from tsujiban.wire import transport
+from tsujiban.wire.messages import Flows
 
 RULE = "default/database-read-only/ingress/1"
 PACKET = Packet("10.0.0.1", "10.0.0.2", 6, 40000, 2379)
@@ -74,6 +77,31 @@ def test_a_proxy_decision_keeps_peer_and_request() -> None:
         "/v3/kv/put",
         403,
     )
+
+
+def test_the_longest_records_of_a_batch_fit_into_one_message() -> None:
+    long = "é" * 60_000
+    event = ProxyEvent(
+        time_ns=9,
+        endpoint="n" * 63 + "/" + "p" * 253,
+        log="http",
+        direction="ingress",
+        verdict="deny",
+        rules=tuple("r" * 500 for _ in range(3)),
+        source="10.0.0.1",
+        source_port=40000,
+        destination="10.0.0.2",
+        destination_port=2379,
+        peer="spiffe://cluster.local/ns/" + "n" * 63 + "/sa/" + "s" * 253,
+        method="POST",
+        path="/" + long,
+        detail=long,
+    )
+    flow = records.of_proxy(event, "node-1")
+    assert flow.path == "/" + "é" * (records.MAX_PATH - 2) + "…"
+    assert len(flow.detail) == records.MAX_DETAIL
+    batch = Flows(flows=(flow,) * flowlog.BATCH_SIZE)
+    assert len(msgspec.msgpack.encode(batch)) < transport.MAX_TO_CONTROLLER
 
 
 def test_an_ended_connection_says_why() -> None:

@@ -219,6 +219,10 @@ def flow(node: str) -> Flow:
     [
         (hello("node-1"), "second Hello"),
         (Flows(flows=(flow("node-1"), flow("node-2"))), "name of another node"),
+        (
+            Flows(flows=(msgspec.structs.replace(flow("node-1"), path="x" * 20_000),)),
+            "more than 16384 characters",
+        ),
         (PodStatus(pod="a/b", uid="u", status=b""), "not a JSON object"),
         (PodStatus(pod="a/b", uid="u", status=b"[1]"), "not a JSON object"),
         (PodStatus(pod="a/b", uid="u", status=b"\xff"), "not a JSON object"),
