@@ -154,9 +154,9 @@ def _workload(
     if account:
         labels[predicates.SERVICE_ACCOUNT] = account
         prefix = predicates.SERVICE_ACCOUNT_PREFIX
-        labels[prefix + CALICO_NAME] = account
         for key, value in around.accounts.get((namespace, account), {}).items():
             labels[prefix + key] = value
+        labels[prefix + CALICO_NAME] = account  # its name, whatever label it gave itself
     addresses = _addresses(given)
     if not addresses and around.offline:
         addresses = (stand_in(endpoint),)
@@ -251,7 +251,7 @@ def _own(labels: Mapping[str, str]) -> dict[str, str]:
 
 def _inherit_namespace(labels: dict[str, str], namespace: str, around: Surroundings) -> None:
     prefix = predicates.NAMESPACE_PREFIX
-    labels[prefix + METADATA_NAME] = namespace
-    labels[prefix + CALICO_NAME] = namespace
     for key, value in around.namespaces.get(namespace, {}).items():
         labels[prefix + key] = value
+    labels[prefix + METADATA_NAME] = namespace  # its name, whatever labels it gave itself
+    labels[prefix + CALICO_NAME] = namespace

@@ -94,4 +94,4 @@ def test_a_set_that_is_missing_is_not_an_empty_one() -> None:
 
 
 def test_triples_are_asked_in_shortest_form() -> None:
-    assert World(state()).service_set("n1") == {("fd00::1", 6, 80)}
+    assert World(state()).service_set("n1") == frozenset({("fd00::1", 6, 80)})

@@ -28,9 +28,15 @@ from tsujiban.resources.selectors import Selector
 _Peer = tuple[Side, Selector | None]
 
 
-def compile_policy(policy: NetworkPolicy | StagedKubernetesNetworkPolicy, place: Place) -> NetworkPolicyForm:
-    """The normal form of a Kubernetes NetworkPolicy."""
-    staged = isinstance(policy, StagedKubernetesNetworkPolicy)
+def compile_policy(
+    policy: NetworkPolicy | StagedKubernetesNetworkPolicy, place: Place
+) -> NetworkPolicyForm | None:
+    """The normal form; None for a staged policy that only asks for a deletion, or for nothing."""
+    staged = False
+    if isinstance(policy, StagedKubernetesNetworkPolicy):
+        staged = True
+        if policy.spec.staged_action in ("Delete", "Ignore"):
+            return None
     namespace, name = policy.metadata.namespace or "default", policy.metadata.name
     prefix = f"{namespace}/{'staged-knp' if staged else 'knp'}:{name}"
     spec = policy.spec
