@@ -68,6 +68,9 @@ EMPTY_TIER = Code("TSJ114", "empty-tier", Level.INFO, "A tier without policies."
 DOUBTFUL = Code(
     "TSJ115", "doubtful-manifest", Level.WARNING, "A field that probably does not mean what it says."
 )
+NOT_JUDGED = Code(
+    "TSJ116", "not-judged", Level.INFO, "A workload's rules tell apart too much to look for those in vain."
+)
 UNUSED_SILENCE = Code("TSJ190", "unused-silence", Level.WARNING, "A silence that silences nothing.")
 BAD_SILENCE = Code("TSJ191", "bad-silence", Level.WARNING, "A silence that cannot be read.")
 
@@ -89,6 +92,7 @@ CODES: dict[str, Code] = {
         UNDECLARED_PORT,
         EMPTY_TIER,
         DOUBTFUL,
+        NOT_JUDGED,
         UNUSED_SILENCE,
         BAD_SILENCE,
     )

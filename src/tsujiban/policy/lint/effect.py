@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from tsujiban.policy.definitions import NetworkPolicyForm
 from tsujiban.policy.evaluate import rules_of
-from tsujiban.policy.lint.codes import NO_EFFECT, REDUNDANT, SHADOWED, LintFinding
+from tsujiban.policy.lint.codes import NO_EFFECT, NOT_JUDGED, REDUNDANT, SHADOWED, LintFinding
 from tsujiban.policy.lint.space import Space
 from tsujiban.policy.lint.subject import Subject, finding
 from tsujiban.policy.program import Action, Direction, PolicyProgram, Rule, Side
@@ -28,6 +28,12 @@ class Effects:
         for space in subject.spaces:
             for policy in space.policies(self._known):
                 self.on[policy.id].append(space)
+        self._unjudged = {
+            name
+            for endpoint in subject.unjudged
+            for tier in (*endpoint.ingress, *endpoint.egress)
+            for name in tier.policies
+        }
         self.shadowed = self._shadowed()
         self.redundant = self._redundant()
         self.vain = self._vain()
@@ -35,7 +41,13 @@ class Effects:
     def _enforced(self) -> Iterator[PolicyProgram]:
         """The user's policies that are enforced somewhere, the last in the order first."""
         forms = [self.subject.forms.get(name) for name in self.on]
-        order = [f for f in forms if isinstance(f, NetworkPolicyForm) and not f.program.staged]
+        order = [
+            form
+            for form in forms
+            if isinstance(form, NetworkPolicyForm)
+            and not form.program.staged
+            and form.program.id not in self._unjudged
+        ]
         order.sort(key=lambda f: (f.order, f.tie, f.program.id), reverse=True)
         for form in order:
             yield self._known[form.program.id]
@@ -50,7 +62,8 @@ class Effects:
                 if space.bits(rule):
                     matched.add(rule.id)
             reached.update(name for name, bits in walked.reached.items() if bits)
-        return {name: self._takers(name) for name in sorted(matched - reached)}
+        vain = (name for name in matched - reached if _policy_of(name) not in self._unjudged)
+        return {name: self._takers(name) for name in sorted(vain)}
 
     def _rules_in(self, space: Space) -> Iterator[Rule]:
         for policy in space.policies(self._known):
@@ -135,6 +148,16 @@ def _closes(rule: Rule) -> bool:
 def check(subject: Subject) -> Iterator[LintFinding]:
     """Findings about rules and policies that change nothing."""
     effects = Effects(subject)
+    for endpoint in subject.unjudged:
+        about = subject.endpoint_object(endpoint.id)
+        if about is not None:
+            yield finding(
+                NOT_JUDGED,
+                about,
+                (),
+                "its rules tell apart too much traffic: rules in vain on it are not looked for",
+                "put rules that differ in one clause only together",
+            )
     for name, takers in effects.shadowed.items():
         about = subject.written.get(_policy_of(name))
         if about is not None:

@@ -6,7 +6,7 @@ traffic at once rather than for samples, and an answer comes with a flow that sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tsujiban.policy.evaluate import NORMAL, rules_of, stage_of, stages
@@ -27,6 +27,17 @@ from tsujiban.policy.program import Action, Direction, EndpointProgram, Http, Me
 from tsujiban.resources.protocols import TCP
 
 
+MAX_CELLS = 1 << 20
+"""Most classes of traffic of one endpoint and direction."""
+
+MAX_QUESTIONS = 1 << 21
+"""Most questions that are asked to find the classes of protocols and ports, or of requests."""
+
+
+class TooManyClasses(ValueError):
+    """An endpoint's rules tell apart more than can be looked at in bounded time and memory."""
+
+
 class Walked(NamedTuple):
     """What came of all traffic: which of it is allowed, and what reached each rule."""
 
@@ -35,7 +46,10 @@ class Walked(NamedTuple):
 
 
 class Space:
-    """The traffic between one address of an endpoint and everything else, in one direction."""
+    """The traffic between one address of an endpoint and everything else, in one direction.
+
+    Raises TooManyClasses.
+    """
 
     def __init__(self, places: Places, endpoint: EndpointProgram, direction: Direction, own: str) -> None:
         self.endpoint = endpoint
@@ -51,6 +65,8 @@ class Space:
         self._requests = self._request_classes(rules) if meshed else [None]
         self._there = self._place_classes(rules, len(places.all) if meshed else len(places.kernel))
         self._cells = len(self._lanes) * len(self._requests)
+        if self._cells * len(self._there) > MAX_CELLS:
+            raise TooManyClasses
         self._row = (1 << self._cells) - 1
         self._bits: dict[Rule, int] = {}
         self.everything = self._everything()
@@ -73,7 +89,9 @@ class Space:
         parts = list({self._lane_part(rule): None for rule in rules})
         exact = any(mixes(self._far(rule)) for rule in rules)
         found: dict[tuple[object, ...], tuple[Lane, bool]] = {}
-        for lane in lanes(rules, self._world):
+        candidates = lanes(rules, self._world)
+        _bounded(candidates, parts)
+        for lane in candidates:
             visible = meshed and lane.protocol == TCP
             answers = tuple(self._asks(part, lane) for part in parts)
             found.setdefault((visible, lane if exact else None, answers), (lane, visible))
@@ -107,7 +125,9 @@ class Space:
     def _request_classes(self, rules: list[Rule]) -> list[Request | None]:
         clauses = list({rule.http: None for rule in rules if rule.http is not None})
         found: dict[tuple[bool, ...], Request | None] = {}
-        for request in requests(clauses):
+        candidates = requests(clauses)
+        _bounded(candidates, clauses)
+        for request in candidates:
             answers = tuple(self._request_fits(http, request, Post.PROXY, Action.ALLOW) for http in clauses)
             found.setdefault((request is None, *answers), request)
         return list(found.values())
@@ -310,6 +330,11 @@ class Space:
         return Walked(allowed, reached)
 
 
+def _bounded(candidates: Sequence[object], questions: Sequence[object]) -> None:
+    if len(candidates) * len(questions) > MAX_QUESTIONS:
+        raise TooManyClasses
+
+
 def _set_bits(bits: int) -> Iterator[int]:
     while bits:
         lowest = bits & -bits
@@ -317,9 +342,6 @@ def _set_bits(bits: int) -> Iterator[int]:
         bits ^= lowest
 
 
-def spaces(places: Places, endpoints: Iterable[EndpointProgram]) -> Iterator[Space]:
-    """The spaces of all endpoints: of every address, in both directions."""
-    for endpoint in endpoints:
-        for own in endpoint.addresses:
-            for direction in Direction:
-                yield Space(places, endpoint, direction, own)
+def spaces(places: Places, endpoint: EndpointProgram) -> list[Space]:
+    """The spaces of an endpoint: of every address, in both directions. Raises TooManyClasses."""
+    return [Space(places, endpoint, direction, own) for own in endpoint.addresses for direction in Direction]

@@ -19,7 +19,7 @@ from tsujiban.policy.flow import Flow, Verdict
 from tsujiban.policy.graph import key_of
 from tsujiban.policy.journal import Table
 from tsujiban.policy.lint.parts import Places
-from tsujiban.policy.lint.space import Space
+from tsujiban.policy.lint.space import Space, TooManyClasses, spaces
 from tsujiban.policy.lint.subject import policies_written
 from tsujiban.policy.offline import OfflineWorld
 from tsujiban.policy.program import (
@@ -203,7 +203,11 @@ class _Mutator:
         self, mutant: Mutant, policy: str, after: Callable[[Space], int], world: World | None = None
     ) -> Mutant:
         tried = 0
-        for space in self._spaces_of(policy):
+        try:
+            there = self._spaces_of(policy)
+        except TooManyClasses:
+            return mutant
+        for space in there:
             differing = space.walk(self.known).allowed ^ after(space)
             for flow in space.flows(differing):
                 now = self._judge(flow, world).verdict
@@ -232,11 +236,7 @@ class _Mutator:
         found = []
         for endpoint in self.on[policy]:
             if endpoint.id not in self._spaces:
-                self._spaces[endpoint.id] = [
-                    Space(self._places, endpoint, direction, own)
-                    for own in endpoint.addresses
-                    for direction in Direction
-                ]
+                self._spaces[endpoint.id] = spaces(self._places, endpoint)
             found += self._spaces[endpoint.id]
         return found
 
