@@ -26,7 +26,6 @@ from tsujiban.policy.lint.parts import (
 from tsujiban.policy.program import Action, Direction, EndpointProgram, Http, Mesh, PolicyProgram, Rule, Side
 from tsujiban.resources.protocols import TCP
 
-
 MAX_CELLS = 1 << 20
 """Most classes of traffic of one endpoint and direction."""
 
