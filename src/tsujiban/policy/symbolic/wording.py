@@ -15,7 +15,7 @@ from tsujiban.policy.program import Frozen
 from tsujiban.policy.symbolic.cover import describe
 from tsujiban.policy.symbolic.matching import SourcePorts
 from tsujiban.policy.symbolic.requests import AMBIGUOUS, Attribute, Vocabulary
-from tsujiban.policy.symbolic.traffic import CODES, OTHER, PORTS, Axis, Traffic, subtract
+from tsujiban.policy.symbolic.traffic import CODES, OTHER, PORTS, Axis, Traffic, canonical, subtract
 from tsujiban.resources import protocols
 
 ANY_PORTS = "0-65535"
@@ -72,7 +72,8 @@ class Wording:
 
     def allowed(self, traffic: Traffic, vocabulary: Vocabulary) -> tuple[Allowed, ...]:
         """The parts of a set, by protocol."""
-        full = (1 << (len(vocabulary.atoms) * len(self._source_ports.starts))) - 1
+        full = self._full(vocabulary)
+        traffic = self._rounded(traffic, vocabulary)
         rows: dict[int, dict[int, list[tuple[int, int]]]] = {}
         for protocol, first, last, bits in self._axis.split(traffic):
             rows.setdefault(protocol, defaultdict(list))[bits].append((first, last))
@@ -93,15 +94,34 @@ class Wording:
 
     def text(self, traffic: Traffic, vocabulary: Vocabulary) -> str:
         """The whole set in one line; what is missing, where that is shorter."""
-        full = (1 << (len(vocabulary.atoms) * len(self._source_ports.starts))) - 1
-        everything = self._axis.all(full)
+        everything = self._axis.all(self._full(vocabulary))
+        traffic = self._rounded(traffic, vocabulary)
         if traffic == everything:
             return "all"
         words = summary(self.allowed(traffic, vocabulary))
         if traffic and self._axis.row(OTHER)[0] in range(traffic[-1][0], traffic[-1][1] + 1):
-            less = f"all except {summary(self.allowed(subtract(everything, traffic), vocabulary))}"
-            return min(words, less, key=len)
+            rest = self.allowed(subtract(everything, traffic), vocabulary)
+            if not any(part.requests for part in rest):
+                return min(words, f"all except {summary(rest)}", key=len)
         return words
+
+    def _full(self, vocabulary: Vocabulary) -> int:
+        return (1 << (len(vocabulary.atoms) * len(self._source_ports.starts))) - 1
+
+    def _rounded(self, traffic: Traffic, vocabulary: Vocabulary) -> Traffic:
+        """With the classes that are not worth words added wherever others are."""
+        if not vocabulary.aware:
+            return traffic
+        width = len(vocabulary.atoms)
+        cared = _worth(vocabulary)
+        blocks = [width * at for at in range(len(self._source_ports.starts))]
+        found = []
+        for first, last, bits in traffic:
+            for at in blocks:
+                if bits >> at & cared:
+                    bits |= (vocabulary.all & ~cared) << at
+            found.append((first, last, bits))
+        return canonical(found)
 
     def _parts(
         self, bits: int, vocabulary: Vocabulary
@@ -133,6 +153,8 @@ def requests_of(bits: int, vocabulary: Vocabulary) -> tuple[Requests, ...]:
     """Classes of requests as sets that people can read. Nothing: all of them."""
     if bits == vocabulary.all:
         return ()
+    if not bits & _worth(vocabulary):
+        return (Requests(clauses={"path": ("ambiguous",)}),)
     names = len(vocabulary.sni.values)
     size = (len(vocabulary.atoms) - names) // names
     groups: dict[tuple[bool, int], int] = defaultdict(int)
@@ -154,6 +176,16 @@ def requests_of(bits: int, vocabulary: Vocabulary) -> tuple[Requests, ...]:
         for clauses in _boxes(requests, vocabulary.attributes):
             found.append(Requests(clauses={**sni, **clauses}))
     return tuple(found)
+
+
+def _worth(vocabulary: Vocabulary) -> int:
+    """The classes of a vocabulary that are worth words."""
+    names = len(vocabulary.sni.values)
+    if not vocabulary.aware:
+        return vocabulary.all
+    size = (len(vocabulary.atoms) - names) // names
+    whole = _cared((1 << size) - 1, vocabulary.attributes)
+    return vocabulary.plain | sum(whole << (names + at * size) for at in range(names))
 
 
 def _boxes(bits: int, attributes: Sequence[Attribute]) -> Iterator[dict[str, tuple[str, ...]]]:
