@@ -18,7 +18,7 @@ def test_the_config_map_holds_the_programs_as_they_are() -> None:
 
 
 def test_every_manifest_is_valid() -> None:
-    paths = sorted(manifests.folder().rglob("*.yaml"))
+    paths = sorted(p for p in manifests.folder().rglob("*.yaml") if not p.stem.endswith("_test"))
     loaded = read((path.name, path.read_bytes()) for path in paths)
     assert loaded.findings == []
     assert len(loaded.objects) == 22
