@@ -7,7 +7,8 @@ node's policy table.
     output      the proxy's own uid, and what stays on loopback, goes its way; other TCP → outbound
     prerouting  TCP from outside → inbound, whatever port it was for
     guards      the proxy's ports cannot be addressed: not from outside, and not by the
-                application, only by being redirected there
+                application, only by being redirected there; and nobody else answers there, should
+                the application have bound one while the proxy was being started again
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def render(redirect: Redirect) -> Table:
         Hook("filter", "output", _FILTER),
         f'oifname "lo" {proxy.replace("skuid", "skuid !=")} meta l4proto 6 th dport @proxy-ports '
         "ct status & dnat == 0 counter reject with tcp reset",
+        f"{proxy.replace('skuid', 'skuid !=')} meta l4proto 6 th sport @proxy-ports counter drop",
     )
     return table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.support.kernelbed import Bed, Pod
@@ -50,24 +50,36 @@ def original_destination(made: socket.socket, version: int) -> tuple[str, int]:
     return socket.inet_ntop(socket.AF_INET6, data[8:24]), struct.unpack("!H", data[2:4])[0]
 
 
-def of_proxy(bed: Bed, version: int) -> socket.socket:
-    """A socket that the proxy's uid made, in pod a."""
+def as_proxy(bed: Bed, make: Callable[[], socket.socket]) -> socket.socket:
+    """A socket that the proxy's uid makes, in pod a."""
 
-    def make() -> socket.socket:
+    def work() -> socket.socket:
         libc = ctypes.CDLL(None)
         libc.setfsuid(PROXY)  # of this thread only, which ends after this
-        return socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6)
+        return make()
 
-    made = bed.inside("a", make)
+    made = bed.inside("a", work)
     made.settimeout(2)
     return made
+
+
+def of_proxy(bed: Bed, version: int) -> socket.socket:
+    """A client's socket of the proxy."""
+    return as_proxy(bed, lambda: socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6))
+
+
+def proxy_at(bed: Bed, port: int) -> socket.socket:
+    """A listener of the proxy."""
+    return as_proxy(
+        bed, lambda: socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    )
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_outbound_goes_to_the_proxy(bed: Bed, pod: Pod, version: int) -> None:
     there = bed.address("b", version)
     client = bed.make("a", version, socket.SOCK_STREAM)
-    with bed.listen("b", 8080), bed.listen("a", 15001) as proxy, client:
+    with bed.listen("b", 8080), proxy_at(bed, 15001) as proxy, client:
         client.connect((there, 8080))
         proxy.settimeout(2)
         caught, _ = proxy.accept()
@@ -79,7 +91,7 @@ def test_outbound_goes_to_the_proxy(bed: Bed, pod: Pod, version: int) -> None:
 def test_inbound_goes_to_the_proxy(bed: Bed, pod: Pod, version: int) -> None:
     here = pod.address(version)
     client = bed.make("b", version, socket.SOCK_STREAM)
-    with bed.listen("a", 8080), bed.listen("a", 15006) as proxy, client:
+    with bed.listen("a", 8080), proxy_at(bed, 15006) as proxy, client:
         client.connect((here, 8080))
         proxy.settimeout(2)
         caught, peer = proxy.accept()
@@ -107,16 +119,24 @@ def test_the_proxy_itself_goes_straight(bed: Bed, pod: Pod, version: int) -> Non
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("port", [15001, 15006, 15021])
 def test_nobody_outside_reaches_the_proxys_ports(bed: Bed, pod: Pod, version: int, port: int) -> None:
-    with bed.listen("a", port):
+    with proxy_at(bed, port):
         assert bed.tcp("b", pod.address(version), port, wait=SHORT) == "silence"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("port", [15001, 15006])
 def test_the_application_cannot_address_the_proxy(bed: Bed, pod: Pod, version: int, port: int) -> None:
-    with bed.listen("a", port):
+    with proxy_at(bed, port):
         assert bed.tcp("a", LOOPBACK[version], port) == "refused"
         assert bed.tcp("a", pod.address(version), port) == "refused"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_application_in_the_proxys_place_is_mute(bed: Bed, pod: Pod, version: int) -> None:
+    """A container may bind the port of a proxy that has just died."""
+    with bed.listen("a", 15001), bed.listen("a", 15006), bed.listen("b", 8080):
+        assert bed.tcp("b", pod.address(version), 8080, wait=SHORT) == "silence"
+        assert bed.tcp("a", bed.address("b", version), 8080, wait=SHORT) == "silence"
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -10,6 +10,9 @@ def test_ports_and_uid() -> None:
     output = table.chains["output-nat"].rules
     assert output[0] == "meta skuid 200001 return"
     assert output[-1] == "meta l4proto 6 counter redirect to :1"
+    assert "meta skuid != 200001 meta l4proto 6 th sport @proxy-ports counter drop" in (
+        table.chains["output-filter"].rules
+    )
     assert table.chains["prerouting-nat"].rules[-1] == "meta l4proto 6 counter redirect to :3"
 
 
