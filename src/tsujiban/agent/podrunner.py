@@ -175,7 +175,7 @@ class PodRunner:
             await self._mesh.join(self.key, self.pod, self._place, program)
         for plan in self._plans:
             if plan.process is not None:
-                await self._supervisor.start(plan.process)
+                await self._supervisor.start(plan.process, replace=True)
 
     async def _retire(self) -> None:
         """The pod has run to its end: nothing of it uses its address from now on. Its logs stay.

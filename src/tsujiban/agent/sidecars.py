@@ -98,7 +98,7 @@ class Sidecars:
         )
         await self._serve(key, pod, place, sandbox.netns_path)
         self._svids.ensure(key, program.identity)
-        await self._supervisor.start(self.process(pod, place))
+        await self._supervisor.start(self.process(pod, place), replace=True)
         async with asyncio.timeout(READY_SECONDS):
             await self._svids.until(key)
             await self._post.until_ready(key)

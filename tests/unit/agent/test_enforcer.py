@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from tests.support.wait import until as in_time
+
 from tsujiban.agent.enforcer import Enforcer
 from tsujiban.policy.program import EndpointProgram, NodeDelta, NodeState
 from tsujiban.wire.messages import Enforced
@@ -113,6 +115,82 @@ def test_until_waits_for_what_is_in_force() -> None:
         await until(lambda: kernel.revisions == [1])
         assert not waiting.done()
         kernel.go.set()
+        await asyncio.wait_for(waiting, 5)
+        task.cancel()
+
+    asyncio.run(story())
+
+
+def test_until_waits_while_the_kernel_is_being_programmed_for_a_later_state() -> None:
+    async def story() -> None:
+        enforcer, kernel, proxy, said = await scene()
+        kernel.go.set()
+        proxy.go.set()
+        task = asyncio.create_task(enforcer.run())
+        enforcer.take(delta(1, "a", full=True))
+        await until(lambda: len(said) == 1)
+        kernel.go.clear()
+        enforcer.take(delta(2, "b"))
+        await until(lambda: kernel.revisions == [1, 2])  # folded in, not in force
+        waiting = asyncio.create_task(enforcer.until(lambda state: "b" in state.endpoints))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        kernel.go.set()
+        await asyncio.wait_for(waiting, 5)
+        task.cancel()
+
+    asyncio.run(story())
+
+
+def test_a_pod_may_begin_while_a_proxy_is_slow() -> None:
+    async def story() -> None:
+        enforcer, kernel, _, said = await scene()
+        kernel.go.set()
+        task = asyncio.create_task(enforcer.run())
+        enforcer.take(delta(1, "a", full=True))
+        await asyncio.wait_for(enforcer.until(lambda state: "a" in state.endpoints), 5)
+        assert said == []
+        task.cancel()
+
+    asyncio.run(story())
+
+
+def test_what_failed_is_tried_again_for_all_and_then_called_enforced() -> None:
+    async def story() -> None:
+        enforcer, kernel, proxy, said = await scene(problems=["busy"])
+        kernel.go.set()
+        proxy.go.set()
+        task = asyncio.create_task(enforcer.run())
+        enforcer.take(delta(1, "a", full=True))
+        await until(lambda: len(said) == 1)
+        enforcer.take(delta(2, "b"))
+        await until(lambda: len(said) == 2)
+        assert proxy.endpoints == [None, None]  # what concerned only "a" has not been enforced yet
+        proxy.problems = ()
+        await in_time(lambda: not said[-1].problems)
+        assert (said[-1].revision, enforcer.enforced, enforcer.problems) == (2, 2, ())
+        count = len(said)
+        enforcer.take(delta(3, "c"))
+        await until(lambda: len(said) > count)
+        assert proxy.endpoints[-1] == {"c"}
+        task.cancel()
+
+    asyncio.run(story())
+
+
+def test_nothing_begins_while_the_kernel_has_refused() -> None:
+    async def story() -> None:
+        enforcer, kernel, proxy, said = await scene()
+        kernel.problems = ["nft: no"]
+        kernel.go.set()
+        proxy.go.set()
+        task = asyncio.create_task(enforcer.run())
+        waiting = asyncio.create_task(enforcer.until(lambda state: "a" in state.endpoints))
+        enforcer.take(delta(1, "a", full=True))
+        await until(lambda: said != [])
+        assert not waiting.done()
+        kernel.problems = ()
         await asyncio.wait_for(waiting, 5)
         task.cancel()
 

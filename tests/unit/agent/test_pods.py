@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import pytest
+from tests.support.podbed import PodBed, process
+from tests.support.wait import until
+
+from tsujiban.agent import orphans
 from tsujiban.agent.pods import ConfigMaps, slot_of
 from tsujiban.resources.kinds.core import ConfigMap
+from tsujiban.wire.messages import PodsDelta
 
 POOLS = ("10.244.0.0/16", "fd44::/112")
 
@@ -37,3 +45,130 @@ def test_config_maps_of_one_namespace_as_they_are_now() -> None:
     assert len(view) == 2
     with pytest.raises(KeyError):
         view["b/files"]
+
+
+Play = Callable[[Callable[[PodBed], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
+    def run(story: Callable[[PodBed], Awaitable[None]]) -> None:
+        async def all_of_it() -> None:
+            bed = PodBed(tmp_path, monkeypatch)
+            task = asyncio.create_task(bed.enforcer.run())
+            await story(bed)
+            task.cancel()
+
+        asyncio.run(all_of_it())
+
+    return run
+
+
+async def idle() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def running(bed: PodBed, uid: str) -> Callable[[], bool]:
+    return lambda: f"n1/pods/{uid}/m" in bed.supervisor.processes
+
+
+def test_an_address_is_used_again_only_when_its_last_pod_has_gone(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1", "a")
+        await until(running(bed, "u1"))
+        bed.supervisor.gate.clear()  # it takes its time to stop
+        bed.drop("a")
+        bed.want("u2", "10.244.0.1", "b")
+        bed.want("u3", "10.244.0.3", "c")
+        await until(running(bed, "u3"))  # another address need not wait
+        assert "link u2 10.244.0.1" not in bed.journal
+        bed.supervisor.gate.set()
+        await until(running(bed, "u2"))
+        assert bed.journal.index("removed u1") < bed.journal.index("link u2 10.244.0.1")
+
+    play(story)
+
+
+def test_a_pod_dropped_while_it_waits_for_its_namesake_does_not_stop_that_ones_end(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1")
+        await until(running(bed, "u1"))
+        bed.supervisor.gate.clear()
+        bed.drop()
+        bed.want("u2", "10.244.0.2")
+        await idle()
+        bed.drop()
+        bed.want("u3", "10.244.0.3")
+        await idle()
+        bed.supervisor.gate.set()
+        await until(running(bed, "u3"))
+        assert bed.journal.index("removed u1") < bed.journal.index("link u3 10.244.0.3")
+        assert "link u2 10.244.0.2" not in bed.journal
+        assert not running(bed, "u1")()
+        await bed.pods.settle()
+
+    play(story)
+
+
+def test_a_pod_is_removed_though_the_supervisor_was_away(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tsujiban.agent.pods.RETRY_SECONDS", (0.01,))
+
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1")
+        await until(running(bed, "u1"))
+        bed.supervisor.gone = True
+        bed.drop()
+        await asyncio.sleep(0.1)
+        assert "removed u1" not in bed.journal
+        bed.supervisor.gone = False
+        await asyncio.wait_for(bed.pods.settle(), 5)
+        assert "removed u1" in bed.journal
+
+    play(story)
+
+
+def test_a_pod_that_cannot_be_run_is_said_so_and_others_run(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "192.0.2.1", "foreign")  # in no pool that this node knows
+        bed.want("u2", "10.244.0.2", "b")
+        await until(running(bed, "u2"))
+        assert "192.0.2.1 is in none of the pools" in bed.status("u1")["message"]
+
+    play(story)
+
+
+def test_leftovers_go_before_a_pod_begins_and_what_is_wanted_or_ending_stays(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(bed: PodBed) -> None:
+        removed: list[str] = []
+        monkeypatch.setattr(orphans, "_remove", lambda config, uid: removed.append(uid))
+        bed.supervisor.processes["n1/pods/old/m"] = process("n1/pods/old/m")
+        bed.supervisor.processes["n1/agent"] = process("n1/agent")
+        bed.supervisor.gate.clear()
+        bed.want("u1", "10.244.0.1")
+        bed.pods.sweep()
+        await idle()
+        assert not running(bed, "u1")()
+        bed.supervisor.gate.set()
+        await until(running(bed, "u1"))
+        assert removed == ["old"]
+        assert bed.journal.index("stop n1/pods/old/m") < bed.journal.index("start n1/pods/u1/m")
+        bed.pods.sweep()
+        await idle()
+        assert running(bed, "u1")()
+        assert "n1/agent" in bed.supervisor.processes
+
+    play(story)
+
+
+def test_a_full_delta_forgets_config_maps_that_nobody_mounts(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        files = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"files","namespace":"default"}}'
+        bed.pods.take(PodsDelta(pods={}, config_maps={"default/files": files}))
+        assert bed.pods.delta().config_maps == {"default/files": files}
+        bed.pods.take(PodsDelta(pods={}, full=True))
+        assert bed.pods.delta().config_maps == {}
+
+    play(story)

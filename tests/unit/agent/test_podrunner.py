@@ -1,0 +1,106 @@
+"""A pod's life on its node: it begins closed, ends whole, and survives what happens around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests.support.podbed import PodBed, pod, process
+from tests.support.wait import until
+
+from tsujiban.agent import podrunner
+from tsujiban.supervise.client import ProcessEvent
+from tsujiban.wire.messages import PodsDelta
+
+MAIN = "n1/pods/u1/m"
+
+
+@pytest.fixture
+def play(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[PodBed], Awaitable[None]]], None]:
+    def run(story: Callable[[PodBed], Awaitable[None]]) -> None:
+        async def all_of_it() -> None:
+            bed = PodBed(tmp_path, monkeypatch)
+            task = asyncio.create_task(bed.enforcer.run())
+            monkeypatch.setattr(podrunner, "LOOK_AGAIN_SECONDS", 0.02)
+            await story(bed)
+            task.cancel()
+
+        asyncio.run(all_of_it())
+
+    return run
+
+
+Play = Callable[[Callable[[PodBed], Awaitable[None]]], None]
+
+
+def test_policy_then_link_then_proxy_then_containers(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.pods.take(PodsDelta(pods={"default/web": pod("u1", "10.244.0.1")}))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert bed.journal == []  # no policy, no pod
+        bed.allow("default/web", "10.244.0.1")
+        await until(lambda: MAIN in bed.supervisor.processes)
+        assert bed.journal == ["link u1 10.244.0.1", "join u1", f"start {MAIN}"]
+
+    play(story)
+
+
+def test_an_address_of_another_pod_is_not_policy_for_this_one(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.allow("default/web", "10.244.0.9")  # of a pod of the same name, before
+        bed.pods.take(PodsDelta(pods={"default/web": pod("u1", "10.244.0.1")}))
+        await until(lambda: bed.enforcer.enforced == 1)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert bed.journal == []
+
+    play(story)
+
+
+def test_a_pod_that_has_run_to_its_end_gives_up_its_address_before_it_is_said(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1", restartPolicy="Never")
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        bed.supervisor.processes[MAIN] = process(MAIN, "exited", last_exit=0)
+        said = len(bed.reports)
+        bed.pods.event(ProcessEvent(event="exited", name=MAIN))
+        await until(lambda: "unlink u1" in bed.journal)
+        await until(lambda: len(bed.reports) > said)
+        assert bed.journal[-2:] == ["leave u1", "unlink u1"]
+        assert [status["phase"] for _, status in bed.reports[said:]] == ["Succeeded"]
+        bed.drop()
+        await bed.pods.settle()
+        assert bed.supervisor.processes == {}
+
+    play(story)
+
+
+def test_a_finished_pod_is_not_run_again(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.allow("default/web", "10.244.0.1")
+        bed.pods.take(PodsDelta(pods={"default/web": pod("u1", "10.244.0.1", phase="Failed")}))
+        await until(lambda: "unlink u1" in bed.journal)
+        assert bed.supervisor.processes == {}
+        assert bed.reports == []
+
+    play(story)
+
+
+def test_a_pod_is_followed_also_after_the_supervisor_was_away(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1")
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        bed.supervisor.gone = True
+        bed.pods.look_again()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        bed.supervisor.gone = False
+        bed.supervisor.processes[MAIN] = process(MAIN, "backoff", restarts=1, last_exit=3)
+        await until(lambda: bed.status("u1")["containerStatuses"][0]["restartCount"] == 1)
+
+    play(story)
