@@ -11,7 +11,7 @@ from tsujiban.policy.definitions import (
     ProfileForm,
     RequestAuthenticationForm,
 )
-from tsujiban.policy.dialects.common import NOWHERE
+from tsujiban.policy.dialects.common import NOWHERE, Place
 from tsujiban.policy.dialects.istio import MeshNames
 from tsujiban.resources.kinds import calico
 
@@ -68,8 +68,6 @@ def test_the_form_says_where_each_rule_was_written() -> None:
           - {action: Allow}
         """
     )
-    from tsujiban.policy.dialects.common import Place
-
     form = compile_object(loaded.object, Place(loaded), MESH)
     assert isinstance(form, NetworkPolicyForm)
     assert [rule.origin.line for rule in form.program.ingress] == [6, 7]
