@@ -7,6 +7,7 @@ traffic at once rather than for samples, and an answer comes with a flow that sh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from tsujiban.policy.evaluate import NORMAL, rules_of, stage_of, stages
@@ -28,6 +29,9 @@ from tsujiban.resources.protocols import TCP
 
 MAX_CELLS = 1 << 20
 """Most classes of traffic of one endpoint and direction."""
+
+MAX_FLOWS = 20_000
+"""Most flows that are made of one set."""
 
 MAX_QUESTIONS = 1 << 21
 """Most questions that are asked to find the classes of protocols and ports, or of requests."""
@@ -259,16 +263,19 @@ class Space:
         return row
 
     def flows(self, bits: int) -> Iterator[Flow]:
-        """A flow of each class in a set, the easiest to write down first."""
-        for at in sorted(_set_bits(bits), key=self._oddity):
+        """A flow of each class in a set (of the first MAX_FLOWS), the easiest to write down first."""
+        for at in self._in_order(bits):
             place, (lane, _), request = self._parts(at)
             own = place.peer is not None and place.peer == self._world.identity(place.address)
             yield self._flow(place._replace(peer=None) if own else place, lane, request)
 
     def peers(self, bits: int) -> Iterator[str | None]:
         """What the other end of each of `flows(bits)` proves to a proxy; None where the kernel is asked."""
-        for at in sorted(_set_bits(bits), key=self._oddity):
+        for at in self._in_order(bits):
             yield self._parts(at)[0].peer
+
+    def _in_order(self, bits: int) -> list[int]:
+        return sorted(islice(_set_bits(bits), MAX_FLOWS), key=self._oddity)
 
     def _parts(self, at: int) -> tuple[Place, tuple[Lane, bool], Request | None]:
         index, cell = divmod(at, self._cells)
@@ -335,10 +342,12 @@ def _bounded(candidates: Sequence[object], questions: Sequence[object]) -> None:
 
 
 def _set_bits(bits: int) -> Iterator[int]:
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest
+    """Numbers of the bits that are set, lowest first, in linear time."""
+    text = bin(bits)[:1:-1]
+    at = text.find("1")
+    while at >= 0:
+        yield at
+        at = text.find("1", at + 1)
 
 
 def spaces(places: Places, endpoint: EndpointProgram) -> list[Space]:

@@ -102,13 +102,14 @@ class _Mutator:
             if isinstance(form, NetworkPolicyForm):
                 if form.program.staged:
                     continue
-                yield from self._network(form.program)
+                yield from self._network(self.known[name])
                 if any(not rules_of(form.program, direction) for direction in form.directions):
                     yield self._removed(form.program, about)
-            elif isinstance(form, AuthorizationForm) and not form.program.dry_run:
-                yield from self._authorization(form.program)
-            elif name in self.world.policies:
-                yield from self._network(self.world.policies[name])
+            elif isinstance(form, AuthorizationForm):
+                if not form.program.dry_run:
+                    yield from self._authorization(self.world.authorizations[name])
+            elif name in self.known:
+                yield from self._network(self.known[name])
 
     # ------------------------------------------------------------------ network policy
 
