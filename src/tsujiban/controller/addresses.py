@@ -5,7 +5,9 @@ Keeps the allocator (`network.ipam`) in step with the world, so that it needs no
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
 
 import structlog
 
@@ -51,12 +53,24 @@ class Addresses:
             self._ipam.assign_block(node)
         return tuple(self._ipam.blocks(node))
 
+    def held(self, node: str) -> tuple[str, ...]:
+        """A node's blocks, as they are."""
+        return tuple(self._ipam.blocks(node))
+
     def pools(self) -> tuple[str, ...]:
         """CIDRs of all pools."""
         return tuple(pool.cidr for pool in self._pools)
 
     def _rebuild(self, world: World) -> None:
-        self._pools = [_pool(obj) for _, obj in sorted(world.all(IP_POOLS))]
+        self._pools = []
+        for ref, obj in sorted(world.all(IP_POOLS)):
+            pool = _pool(obj)
+            try:
+                Ipam([*self._pools, pool])
+            except IpamError as error:
+                log.error("a pool cannot be used", pool=ref.name, reason=str(error))
+            else:
+                self._pools.append(pool)
         self._ipam = Ipam(self._pools)
         for ref, node in sorted(world.all(NODES)):
             self._claim_blocks(ref.name, node)
@@ -87,10 +101,21 @@ class Addresses:
         if is_finished(pod):
             return
         for entry in pod.get("status", {}).get("podIPs", ()):
+            self._claim_block_of(pod, entry["ip"])
             try:
                 self._ipam.claim(pod["metadata"]["uid"], entry["ip"])
             except IpamError as error:
                 log.error("a pod's address cannot be its own", pod=pod["metadata"]["name"], reason=str(error))
+
+    def _claim_block_of(self, pod: Json, address: str) -> None:
+        """A node's further block is written after the first pod in it; if it was not, the pod tells."""
+        node = pod["spec"].get("nodeName")
+        parsed = ip_address(address)
+        for pool in self._pools:
+            if node and parsed in pool.network:
+                block = ip_network(f"{address}/{pool.prefix}", strict=False)
+                with contextlib.suppress(IpamError):  # another node's: the claim of the address says so
+                    self._ipam.claim_block(node, str(block))
 
 
 def _pool(obj: Json) -> Pool:

@@ -70,6 +70,15 @@ class Distributor:
             if self.nodes.get(name, _ABSENT).connected:
                 await self._send(name, delta)
 
+    def expect(self, name: str) -> None:
+        """A node's stream has begun; what it must have follows (see `connected`)."""
+        node = self.nodes.setdefault(name, Progress())
+        node.connected, node.outstanding = True, (self.revision,)
+
+    def is_connected(self, name: str) -> bool:
+        """Whether a node's stream is up."""
+        return self.nodes.get(name, _ABSENT).connected
+
     async def connected(self, world: World, name: str) -> None:
         """A node's stream has begun: send everything."""
         node = self.nodes.setdefault(name, Progress())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tsujiban.controller.world import Json
+from tsujiban.controller.reconcile.actions import Action, Update
+from tsujiban.controller.world import NODES, Json, Ref
 
 
 def registered(
@@ -26,6 +27,14 @@ def registered(
         "nodeInfo": {"kubeletVersion": f"tsujiban-{version}"},
     }
     return ready({**base, "metadata": metadata, "spec": spec, "status": status}, True, "AgentConnected")
+
+
+def with_blocks(node: Json | None, blocks: tuple[str, ...]) -> list[Action]:
+    """What to write for a node that has been given another block of addresses."""
+    if node is None or not blocks or node.get("spec", {}).get("podCIDRs") == list(blocks):
+        return []
+    spec = {**node.get("spec", {}), "podCIDR": blocks[0], "podCIDRs": list(blocks)}
+    return [Update(Ref(*NODES, "", node["metadata"]["name"]), {**node, "spec": spec})]
 
 
 def ready(node: Json, is_ready: bool, reason: str) -> Json:

@@ -29,7 +29,7 @@ from tsujiban.controller.reconcile import (
 )
 from tsujiban.controller.reconcile.actions import Action
 from tsujiban.controller.routes import route
-from tsujiban.controller.world import NODES, PODS, Json, Ref, World
+from tsujiban.controller.world import IP_POOLS, NODES, PODS, Json, Ref, World
 from tsujiban.flows.ring import FlowRing
 from tsujiban.network.ipam import IpamError
 from tsujiban.policy.graph import PolicyGraph
@@ -80,6 +80,7 @@ class Plane:
         self.distributor = Distributor(PolicyGraph(config.trust_domain), self._send)
         self.send: Deliver = _nowhere
         self.disconnect: Disconnect = _nobody
+        self._configs: dict[str, NodeConfig] = {}  # what each connected node was last sent
         self._later: set[asyncio.Task[None]] = set()
         reserved = frozenset({config.dns_address})
         self.loop = Loop(
@@ -96,6 +97,7 @@ class Plane:
                 "garbage": lambda w, r: garbage.orphaned(w, r.name),
                 "empty-namespace": lambda w, r: garbage.of_namespace(w, r.name),
                 "empty-node": lambda w, r: garbage.of_node(w, r.name),
+                "node-blocks": lambda w, r: members.with_blocks(w.get(r), self._addresses.held(r.name)),
                 "policy-status": lambda w, r: enforcement.plan(w, r, self.distributor),
             },
             self._observe,
@@ -169,6 +171,12 @@ class Plane:
             if change.ref[:2] == NODES and change.new is None:
                 self.components.pop(change.ref.name, None)
                 self.disconnect(change.ref.name, "the node was deleted")
+            elif change.ref[:2] == PODS and change.new is not None:
+                node = change.new["spec"].get("nodeName", "")
+                if members.with_blocks(world.find(NODES, "", node), self._addresses.held(node)):
+                    self.loop.enqueue("node-blocks", Ref(*NODES, "", node))
+        if any(change.ref[:2] in (NODES, IP_POOLS) for change in changes):
+            await self._send_config()
         self._review_policies(world)
 
     def _schedule(self, world: World, ref: Ref) -> list[Action]:
@@ -199,6 +207,8 @@ class Plane:
                 raise StreamRefused("the node is being registered; connect again") from error
         else:
             await self._modify(ref, registered)
+        self._configs.pop(node, None)
+        self.distributor.expect(node)
         await self._send_config()
         await self.distributor.connected(self.loop.world, node)
 
@@ -217,13 +227,15 @@ class Plane:
         }
 
     async def _send_config(self) -> None:
-        """Tell every node of all its peers, and of the cluster's networks."""
+        """Tell every connected node of its peers and the cluster's networks, if they are news to it."""
         addresses = self._node_addresses()
         for node in addresses:
+            if not self.distributor.is_connected(node):
+                continue
             config = NodeConfig(
                 trust_domain=self._config.trust_domain,
                 trust_bundle_pem=self._bundle_pem,
-                pod_blocks=self._addresses.blocks(node),
+                pod_blocks=self._addresses.held(node),
                 pod_cidrs=self._addresses.pools(),
                 service_cidrs=(self._config.service_cidr,),
                 dns_address=self._config.dns_address,
@@ -231,7 +243,9 @@ class Plane:
                 bgp_peers=tuple(sorted((n, a) for n, a in addresses.items() if n != node)),
                 as_number=self._config.as_number,
             )
-            await self._send(node, config)
+            if self._configs.get(node) != config:
+                self._configs[node] = config
+                await self._send(node, config)
 
     async def _enforced(self, node: str, message: Enforced) -> None:
         self.distributor.enforced(node, message)

@@ -88,3 +88,32 @@ def test_a_new_process_claims_what_the_store_says() -> None:
     (fresh,) = again.allocate(scene.world, "n1", late)
     assert fresh not in taken
     assert again.pools() == ("10.9.0.0/29",)
+
+
+def test_a_further_block_of_a_node_is_known_again_by_its_pods() -> None:
+    """A controller that died between the first pod in a block and the block's own record."""
+    scene = Scene()
+    pods = [scene.pod(f"p{i}") for i in range(4)]
+    ref = Ref(*PODS, "default", "fifth")
+    scene.put(ref, {"metadata": {"name": "fifth", "uid": "uid-fifth"}, "spec": {"nodeName": "n1"}})
+    (address,) = scene.addresses.allocate(scene.world, "n1", ref)
+    assert scene.addresses.held("n1") == ("10.9.0.0/30", "10.9.0.4/30")
+    pod = {**(scene.world.get(ref) or {}), "status": {"podIPs": [{"ip": address}]}}
+    scene.put(ref, pod)
+    node = {"metadata": {"name": "n1"}, "spec": {"podCIDRs": ["10.9.0.0/30"]}}
+    scene.put(Ref(*NODES, "", "n1"), node)
+    again = Addresses()
+    again.observe(scene.world, [Change(POOL, None, scene.world.get(POOL), 1)])
+    assert again.held("n1") == ("10.9.0.0/30", "10.9.0.4/30")
+    late = Ref(*PODS, "default", "late")
+    scene.put(late, {"metadata": {"name": "late", "uid": "uid-late"}, "spec": {}})
+    taken = {address, *(scene.ip(pod) for pod in pods)}
+    assert set(again.allocate(scene.world, "n1", late)).isdisjoint(taken)
+
+
+def test_a_pool_that_cannot_be_is_left_out_and_the_others_go_on() -> None:
+    scene = Scene()
+    overlapping = {"metadata": {"name": "z"}, "spec": {"cidr": "10.9.0.0/28", "blockSize": 30}}
+    scene.put(Ref(*IP_POOLS, "", "z"), overlapping)
+    assert scene.addresses.pools() == ("10.9.0.0/29",)
+    assert scene.addresses.blocks("n1") == ("10.9.0.0/30",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tsujiban.controller import members
+from tsujiban.controller.reconcile.actions import Update
 
 
 def test_registers_and_keeps_what_a_person_added() -> None:
@@ -25,3 +26,13 @@ def test_ready_changes_only_its_own_condition() -> None:
     assert {"type": "Disk", "status": "True"} in gone["status"]["conditions"]
     assert members.is_ready(members.ready(gone, True, "AgentConnected"))
     assert len(members.ready(gone, True, "x")["status"]["conditions"]) == 2
+
+
+def test_another_block_is_written_once() -> None:
+    node = members.registered(None, "n", (), ("10.244.0.0/26",), "0.1.0")
+    assert members.with_blocks(node, ("10.244.0.0/26",)) == []
+    assert members.with_blocks(None, ("10.244.0.0/26",)) == []
+    (update,) = members.with_blocks(node, ("10.244.0.0/26", "10.244.0.64/26"))
+    assert isinstance(update, Update)
+    assert update.obj["spec"]["podCIDRs"] == ["10.244.0.0/26", "10.244.0.64/26"]
+    assert members.with_blocks(update.obj, ("10.244.0.0/26", "10.244.0.64/26")) == []

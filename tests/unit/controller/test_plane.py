@@ -253,3 +253,22 @@ def test_a_node_that_goes_and_comes_back_in_time_stays_ready(
         await made.until(lambda: not is_ready(made.get(NODE)))
 
     play(tmp_path, story)
+
+
+def test_a_node_that_outgrows_its_block_announces_the_next_one_too(tmp_path: Path) -> None:
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        configs = [m for _, m in made.sent if isinstance(m, NodeConfig)]
+        assert len(configs) == 1  # what is no news is not sent again
+        for number in range(65):
+            spec = {"containers": [{"name": "m", "image": "host"}]}
+            metadata = {"name": f"p{number}", "namespace": "default"}
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+            key = Key(*PODS, "default", f"p{number}")
+            await made.store.create(key, msgspec.json.encode(pod))
+        await made.until(lambda: len(made.get(NODE)["spec"]["podCIDRs"]) == 2)
+        await made.settled()
+        (_, last) = [m for _, m in made.sent if isinstance(m, NodeConfig)]
+        assert last.pod_blocks == ("10.244.0.0/26", "10.244.0.64/26")
+
+    play(tmp_path, story)
