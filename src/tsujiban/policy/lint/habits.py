@@ -12,7 +12,7 @@ from tsujiban.policy.lint.codes import (
     UNDECLARED_PORT,
     LintFinding,
 )
-from tsujiban.policy.lint.subject import Subject, finding
+from tsujiban.policy.lint.subject import ProgramForm, Subject, finding
 from tsujiban.policy.program import (
     Action,
     AuthzAction,
@@ -67,7 +67,7 @@ def default_accounts(subject: Subject) -> Iterator[LintFinding]:
 def without_proxy(subject: Subject, selected: dict[str, list[EndpointProgram]]) -> Iterator[LintFinding]:
     """Rules that only a proxy can judge, on workloads that have none."""
     for name, form in subject.forms.items():
-        plain = [e.id for e in selected.get(name, ()) if e.mesh is Mesh.NONE]
+        plain = sorted(e.id for e in _under(subject, name, form, selected) if e.mesh is Mesh.NONE)
         if not plain:
             continue
         where = plain[0] if len(plain) == 1 else f"{plain[0]} and {len(plain) - 1} more"
@@ -81,6 +81,17 @@ def without_proxy(subject: Subject, selected: dict[str, list[EndpointProgram]]) 
         elif isinstance(form, AuthorizationForm):
             message = f"an AuthorizationPolicy says nothing at {where}, which has no proxy"
             yield finding(NO_PROXY, about, ("spec",), message, hint)
+
+
+def _under(
+    subject: Subject, name: str, form: ProgramForm, selected: dict[str, list[EndpointProgram]]
+) -> Iterable[EndpointProgram]:
+    """The endpoints that a policy means, also where the mesh's policies are not enforced."""
+    if isinstance(form, AuthorizationForm):
+        labels = subject.offline.graph.labels
+        everything = subject.world.endpoints.values()
+        return [endpoint for endpoint in everything if form.selector.matches(labels(endpoint.id))]
+    return selected.get(name, ())
 
 
 # ---------------------------------------------------------------------- ports
@@ -113,7 +124,7 @@ def undeclared_ports(subject: Subject, selected: dict[str, list[EndpointProgram]
             missing = sorted(port for protocol, port in wanted if (protocol, port) not in declared)
             if missing:
                 numbers = ", ".join(map(str, missing))
-                there = ", ".join(str(port) for _, port in sorted(declared))
+                there = ", ".join(map(str, sorted({port for _, port in declared})))
                 message = f"no container that it selects declares port {numbers}; declared: {there}"
                 hint = "policies see the port of the pod (targetPort), not the service's"
                 yield finding(UNDECLARED_PORT, about, subject.rule_path(name, rule_id), message, hint)
