@@ -33,7 +33,7 @@ OPEN = Vocabulary(Clauses(), Clauses())
 """The vocabulary of a destination whose policies do not look at requests."""
 
 
-class Group(Frozen, frozen=True):
+class Group(Frozen, frozen=True, rename="camel"):
     """Workloads, or networks outside, that may do and receive the same."""
 
     name: str
@@ -42,7 +42,7 @@ class Group(Frozen, frozen=True):
     cidrs: tuple[str, ...] = ()  # the same, exactly; addresses of workloads inside them do not count
 
 
-class Connection(Frozen, frozen=True):
+class Connection(Frozen, frozen=True, rename="camel"):
     """What may flow from one group's members to another's."""
 
     source: str  # Group.name
@@ -51,7 +51,7 @@ class Connection(Frozen, frozen=True):
     allowed: tuple[Allowed, ...]
 
 
-class Exposure(Frozen, frozen=True):
+class Exposure(Frozen, frozen=True, rename="camel"):
     """How far one group's members are reachable (or reach, `direction` egress)."""
 
     group: str
@@ -60,7 +60,7 @@ class Exposure(Frozen, frozen=True):
     outside: dict[str, str] = msgspec.field(default_factory=dict)  # by networks: what they may send
 
 
-class Connectivity(Frozen, frozen=True):
+class Connectivity(Frozen, frozen=True, rename="camel"):
     """The whole answer."""
 
     groups: tuple[Group, ...]

@@ -36,15 +36,15 @@ def draw(told: Connectivity) -> str:
     y = float(MARGIN)
     ends = float(MARGIN) + left + middle
     for destination, rows in by_destination.items():
-        height = len(rows) * ROW - 8
-        parts.append(_box(destination, ends, y, right, height, outside=destination in outside))
+        tall = len(rows) * ROW - 8
+        parts.append(_box(destination, ends, y, right, tall, outside=destination in outside))
         for found in rows:
             parts.append(_box(found.source, MARGIN, y, left, ROW - 8, outside=found.source in outside))
             parts.append(_arrow(found.summary, MARGIN + left, ends, y + (ROW - 8) / 2))
             y += ROW
         y += GAP
     width = ends + right + MARGIN
-    height = max(y - GAP + MARGIN - 8, 2 * MARGIN + ROW)
+    height = max(y - GAP + MARGIN - 8, 2.0 * MARGIN + ROW)
     if not parts:
         parts.append(f'<text x="{MARGIN}" y="{MARGIN + PADDING}">nothing is allowed</text>')
         width = 200.0

@@ -33,7 +33,7 @@ class What(StrEnum):
     CHANGED = "changed"  # something was, and something else is
 
 
-class Change(Frozen, frozen=True):
+class Change(Frozen, frozen=True, rename="camel"):
     """One difference, of every pair of these sources and destinations."""
 
     what: What
@@ -48,7 +48,7 @@ class Change(Frozen, frozen=True):
     note: str = ""  # "new workload", "workload gone", "IPv6"
 
 
-class Difference(Frozen, frozen=True):
+class Difference(Frozen, frozen=True, rename="camel"):
     """All differences; false when there is none."""
 
     changes: tuple[Change, ...] = ()

@@ -22,7 +22,7 @@ from tsujiban.policy.offline import OfflineWorld
 from tsujiban.policy.program import AuthzAction, Direction, Frozen, Origin
 
 
-class RuleRef(Frozen, frozen=True):
+class RuleRef(Frozen, frozen=True, rename="camel"):
     """One deciding rule, and where it is written."""
 
     id: str

@@ -22,7 +22,7 @@ ANY_PORTS = "0-65535"
 REST = "other protocols"
 
 
-class Requests(Frozen, frozen=True):
+class Requests(Frozen, frozen=True, rename="camel"):
     """A set of requests: by attribute, the terms of which one must hold. None: any request."""
 
     http: bool = True  # False: connections that are not HTTP
@@ -36,7 +36,7 @@ class Requests(Frozen, frozen=True):
         return " ".join(words) or "HTTP"
 
 
-class Allowed(Frozen, frozen=True):
+class Allowed(Frozen, frozen=True, rename="camel"):
     """Some ports of one protocol, and which requests on them. No `requests`: all, also what is not HTTP."""
 
     protocol: str  # TCP, UDP, SCTP, ICMP, ICMPv6, a number, or "other protocols"
