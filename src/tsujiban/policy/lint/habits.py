@@ -23,7 +23,7 @@ from tsujiban.policy.program import (
 )
 from tsujiban.policy.workloads import template_of
 from tsujiban.resources import defaults, protocols
-from tsujiban.resources.kinds import calico, core
+from tsujiban.resources.kinds import calico, core, istio
 from tsujiban.resources.load import LoadedObject
 from tsujiban.resources.protocols import TCP
 
@@ -67,11 +67,12 @@ def default_accounts(subject: Subject) -> Iterator[LintFinding]:
 def without_proxy(subject: Subject, selected: dict[str, list[EndpointProgram]]) -> Iterator[LintFinding]:
     """Rules that only a proxy can judge, on workloads that have none."""
     for name, form in subject.forms.items():
-        plain = sorted(e.id for e in _under(subject, name, form, selected) if e.mesh is Mesh.NONE)
-        if not plain:
+        meant = list(_under(subject, name, form, selected))
+        plain = sorted(endpoint.id for endpoint in meant if endpoint.mesh is Mesh.NONE)
+        about = subject.written[name]
+        if not plain or (_is_general(about) and len(plain) < len(meant)):
             continue
         where = plain[0] if len(plain) == 1 else f"{plain[0]} and {len(plain) - 1} more"
-        about = subject.written[name]
         hint = "put the workload into the mesh, or select it by another policy"
         if isinstance(form, NetworkPolicyForm):
             for rule in {r.id: r for r in form.program.ingress if r.http is not None}.values():
@@ -81,6 +82,15 @@ def without_proxy(subject: Subject, selected: dict[str, list[EndpointProgram]]) 
         elif isinstance(form, AuthorizationForm):
             message = f"an AuthorizationPolicy says nothing at {where}, which has no proxy"
             yield finding(NO_PROXY, about, ("spec",), message, hint)
+
+
+def _is_general(about: LoadedObject) -> bool:
+    """Whether an AuthorizationPolicy is on whole namespaces: then plain workloads among the others are
+    no mistake of its."""
+    obj = about.object
+    if not isinstance(obj, istio.AuthorizationPolicy):
+        return False
+    return obj.spec.selector is None or not obj.spec.selector.match_labels
 
 
 def _under(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tsujiban.policy.lint import effect, exposure, habits, silence
+from tsujiban.policy.lint import effect, exposure, habits, mesh, silence
 from tsujiban.policy.lint.borrowed import borrowed
 from tsujiban.policy.lint.codes import NO_EFFECT, LintFinding
 from tsujiban.policy.lint.subject import Subject
@@ -31,6 +31,7 @@ def lint_objects(
     found = [
         *borrowed([*findings, *crosscheck(objects)]),
         *effect.check(subject),
+        *mesh.check(subject),
         *exposure.check(subject),
         *habits.check(subject),
     ]

@@ -14,6 +14,7 @@ from tsujiban.policy.clauses import View
 from tsujiban.policy.evaluate import has_proxy, walk
 from tsujiban.policy.flow import Flow, Post
 from tsujiban.policy.lint.effect import Effects
+from tsujiban.policy.lint.mesh import covered
 from tsujiban.policy.lint.subject import Subject
 from tsujiban.policy.program import Action, EndpointProgram, PolicyProgram, Tier
 from tsujiban.resources.load import LoadedObject, decode
@@ -90,6 +91,10 @@ def check_world(maker: WorldMaker, flows: int) -> int:
     effects = Effects(before)
     rules, policies = {*effects.shadowed, *effects.vain}, set(effects.redundant)
     without(after, rules, policies)
+    gone = covered(before)
+    for name, program in list(after.world.authorizations.items()):
+        kept_rules = tuple(rule for rule in program.rules if rule.id not in gone)
+        after.world.authorizations[name] = replace(program, rules=kept_rules)
     names = pod_names(raws)
     for _ in range(flows):
         line = maker.flow(names)
@@ -107,7 +112,7 @@ def check_world(maker: WorldMaker, flows: int) -> int:
         told, now = before.offline.evaluate(flow), after.offline.evaluate(flow)
         assert told.verdict is now.verdict, (flow, rules, policies, told, now)
         assert not rules & effects.shadowed.keys() & set(told.decided_by), "a shadowed rule decides nothing"
-    return len(rules) + len(policies)
+    return len(rules) + len(policies) + len(gone)
 
 
 @QUICK

@@ -82,3 +82,13 @@ def test_tiers_that_always_exist_may_be_empty() -> None:
     tier = "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: %s}\nspec: {order: %s}\n"
     assert [one.object for one in empty_tiers(subject(tier % ("mine", 1)))] == ["Tier mine"]
     assert list(empty_tiers(subject(tier % ("default", 1000000)))) == []
+
+
+def test_a_policy_of_a_whole_namespace_may_meet_a_plain_workload() -> None:
+    plain = POD % ("old", ", tsujiban.io/mesh: none", "")
+    general = AUTHORIZATION % ("ALLOW", "a/ns/b/sa/c", 80)
+    mixed = subject(plain + POD % ("web", "", "") + general)
+    assert list(without_proxy(mixed, mixed.selected())) == []
+    chosen = general.replace("spec:\n", "spec:\n  selector: {matchLabels: {app: web}}\n")
+    given = subject(plain + POD % ("web", "", "") + chosen)
+    assert len(list(without_proxy(given, given.selected()))) == 1
