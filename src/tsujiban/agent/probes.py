@@ -9,8 +9,10 @@ the pod's address.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import socket
+import threading
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -119,16 +121,44 @@ def _port(container: core.Container, port: int | str) -> int:
 
 def check_port(netns_path: str, probe: Probe) -> str:
     """Run a tcp or http probe inside a namespace. "" is success, else what went wrong. Blocks for
-    at most the probe's timeout (and the time of each answered HTTP header)."""
+    at most the probe's timeout to connect, and once more for the answer, however slowly it comes:
+    the threads that wait here are the agent's."""
     try:
         with call_in(
             netns_path, lambda: socket.create_connection((LOOPBACK, probe.port), probe.timeout)
         ) as connection:
-            return _ask(connection, probe) if probe.http else ""
+            if not probe.http:
+                return ""
+            return _in_time(connection, probe)
     except OSError as error:
         return f"port {probe.port}: {error}"
     except (http.client.HTTPException, ValueError) as error:  # ValueError: an impossible path or header
         return f"port {probe.port}: {type(error).__name__}: {error}"
+
+
+def _in_time(connection: socket.socket, probe: Probe) -> str:
+    """Ask, and hang up when the answer is not complete in time. Raises TimeoutError then."""
+    late = threading.Event()
+
+    def hang_up() -> None:
+        late.set()
+        with contextlib.suppress(OSError):  # it has ended by itself
+            connection.shutdown(socket.SHUT_RDWR)
+
+    deadline = threading.Timer(probe.timeout, hang_up)
+    deadline.start()
+    try:
+        answer = _ask(connection, probe)
+    except (OSError, http.client.HTTPException):
+        if late.is_set():
+            raise TimeoutError("timed out") from None
+        raise
+    finally:
+        deadline.cancel()
+        deadline.join()
+    if late.is_set():
+        raise TimeoutError("timed out")
+    return answer
 
 
 def _ask(connection: socket.socket, probe: Probe) -> str:

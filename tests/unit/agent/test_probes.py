@@ -1,9 +1,11 @@
 import asyncio
+import contextlib
 import http.server
 import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -121,6 +123,30 @@ def test_refused_silent_and_foreign_ports(port: int) -> None:
 
 def _command(script: str) -> Command:
     return Command((sys.executable, "-c", script), dict(os.environ))
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\n"])
+def test_an_answer_that_drips_is_none(first: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container must not be able to hold a thread of its node's agent."""
+    monkeypatch.setattr(probes, "call_in", lambda path, function: function())
+    done = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(first)
+            while not done.wait(0.05):
+                connection.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=drip, args=(listener,))
+        server.start()
+        began = time.monotonic()
+        probe = probes.Probe(http=True, port=listener.getsockname()[1], timeout=0.4)
+        assert "timed out" in probes.check_port(OWN, probe)
+        assert time.monotonic() - began < 5
+        done.set()
+        server.join()
 
 
 @pytest.mark.parametrize(
