@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -81,11 +81,10 @@ def lint(
     found = [one for one in _found(files, recursive, trust_domain) if not select or one.code in select]
     found = [one for one in found if one.code not in ignore]
     loud = [one for one in found if one.silenced is None]
-    click.echo(_rendered(form, found if show_silenced else loud, found), nl=False)
-    if fail_on != _NEVER:
-        levels = list(Level)[: list(Level).index(Level(fail_on)) + 1]
-        if any(one.severity in levels for one in loud):
-            raise click.exceptions.Exit(int(Exit.NO))
+    levels = [] if fail_on == _NEVER else list(Level)[: list(Level).index(Level(fail_on)) + 1]
+    click.echo(_rendered(form, found if show_silenced else loud, found, levels), nl=False)
+    if any(one.severity in levels for one in loud):
+        raise click.exceptions.Exit(int(Exit.NO))
 
 
 def _found(files: Sequence[Path], recursive: bool, trust_domain: str) -> list[LintFinding]:
@@ -103,7 +102,9 @@ def _found(files: Sequence[Path], recursive: bool, trust_domain: str) -> list[Li
     return lint_objects(loaded.objects, sources=sources, findings=loaded.findings, trust_domain=trust_domain)
 
 
-def _rendered(form: str, findings: list[LintFinding], all_of_them: list[LintFinding]) -> str:
+def _rendered(
+    form: str, findings: list[LintFinding], all_of_them: list[LintFinding], levels: Sequence[Level]
+) -> str:
     match form:
         case "json":
             import msgspec
@@ -119,12 +120,13 @@ def _rendered(form: str, findings: list[LintFinding], all_of_them: list[LintFind
             log = sarif.render(all_of_them, version("tsujiban"))
             return msgspec.json.format(msgspec.json.encode(log)).decode() + "\n"
         case "junit":
-            return _junit(findings)
+            return _junit(findings, levels)
     return "".join(f"{line}\n" for line in lines(findings, len(all_of_them)))
 
 
-def _junit(findings: Iterable[LintFinding]) -> str:
-    """One case for every code, so that a clean run shows what was looked for."""
+def _junit(findings: Sequence[LintFinding], levels: Sequence[Level]) -> str:
+    """One case for every code, so that a clean run shows what was looked for. What does not count, being
+    silenced or below --fail-on, is skipped."""
     from tsujiban.policy.lint import junit
 
     cases = []
@@ -134,10 +136,8 @@ def _junit(findings: Iterable[LintFinding]) -> str:
             junit.Case(
                 name=f"{code.id} {code.name}: {place(one)}",
                 group=f"tsujiban.lint.{code.id}",
-                failure=""
-                if one.silenced is not None
-                else f"{one.object} {one.field}: {one.message}".strip(),
-                skipped=one.silenced or "",
+                failure=_message(one) if one.silenced is None and one.severity in levels else "",
+                skipped=one.silenced or _message(one),
                 kind=str(one.severity),
                 detail="\n".join(part for part in (place(one), one.hint, one.page) if part),
                 file=one.file,
@@ -148,6 +148,11 @@ def _junit(findings: Iterable[LintFinding]) -> str:
     return junit.render("tsujiban lint", [("tsujiban lint", cases)])
 
 
+def _message(one: LintFinding) -> str:
+    what = " ".join(part for part in (one.object, one.field) if part)
+    return f"{what}: {one.message}" if what else one.message
+
+
 def place(one: LintFinding) -> str:
     """Where it is: file, line and column as far as they are known."""
     return ":".join(str(part) for part in (one.file, one.line, one.column) if part)
@@ -156,11 +161,10 @@ def place(one: LintFinding) -> str:
 def lines(findings: Sequence[LintFinding], everything: int) -> Iterator[str]:
     """The findings for eyes, then how many there are."""
     for one in findings:
-        what = " ".join(part for part in (one.object, one.field) if part)
         head = click.style(f"{one.severity}:", fg=_COLOURS[one.severity], bold=True)
         code = click.style(f"[{one.code} {one.name}]", dim=True)
         where = click.style(f"{place(one)}:", bold=True) + " " if one.file else ""
-        yield f"{where}{head} {what}{': ' if what else ''}{one.message} {code}"
+        yield f"{where}{head} {_message(one)} {code}"
         if one.hint:
             yield f"    remedy: {one.hint}"
         if one.silenced is not None:

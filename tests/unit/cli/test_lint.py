@@ -109,6 +109,9 @@ def test_junit_has_a_case_for_every_code(folder: Path) -> None:
 
     (suite,) = ElementTree.fromstring(run("-f", folder, "-o", "junit").stdout)  # noqa: S314 - our own
     assert (suite.get("tests"), suite.get("failures")) == (str(len(CODES)), "1")
+    quiet = run("-f", folder, "-o", "junit", "--fail-on", "error").stdout
+    (suite,) = ElementTree.fromstring(quiet)  # noqa: S314 - our own
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
 
 
 def test_the_bank_is_clean() -> None:
