@@ -14,6 +14,7 @@ import structlog
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Connection, Conntrack, Ended
+from tsujiban.kernel.netlink import InterruptedDumpError
 from tsujiban.kernel.nft import NftError
 from tsujiban.kernel.render import Settings
 from tsujiban.policy.evaluate import evaluate
@@ -51,8 +52,8 @@ class KernelSide:
         """Program the kernel; then end the connections that are now denied."""
         try:
             return await asyncio.to_thread(self._enforce, state, endpoints)
-        except (NftError, OSError) as error:
-            return (str(error),)
+        except (NftError, OSError, InterruptedDumpError) as error:
+            return (str(error) or type(error).__name__,)
 
     def _enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
         with self._lock:
@@ -76,7 +77,7 @@ class KernelSide:
             await asyncio.sleep(VERIFY_SECONDS)
             try:
                 differences = await asyncio.to_thread(self._verify)
-            except (NftError, OSError) as error:
+            except (NftError, OSError, InterruptedDumpError) as error:
                 log.error("the kernel's table cannot be verified", reason=str(error))
                 continue
             if differences:

@@ -1,0 +1,126 @@
+"""The kernel post of a node: what is asked of nftables and conntrack, and what becomes of errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import pytest
+from tests.support.wait import until
+
+from tsujiban.agent import kernelside
+from tsujiban.agent.kernelside import KernelSide
+from tsujiban.kernel.apply import Applied
+from tsujiban.kernel.conntrack import Connection, Ended
+from tsujiban.kernel.netlink import InterruptedDumpError
+from tsujiban.kernel.nft import NftError
+from tsujiban.policy.program import EndpointProgram, NodeDelta, NodeState, Peer
+
+HERE, THERE = "10.244.0.1", "10.244.0.2"
+LOST = Ended(Connection(6, "10.244.0.9", HERE, 1, 2), "_kernel/unknown")
+
+
+class Post:
+    """Stands for nftables."""
+
+    def __init__(self, _settings: object) -> None:
+        self.error: Exception | None = None
+        self.differences: tuple[str, ...] = ()
+        self.verified = 0
+
+    def sync(self, _state: NodeState, revision: int) -> Applied:
+        if self.error:
+            raise self.error
+        return Applied(
+            revision=revision, commands=1, rebuilt=False, took_us=1, ended=(LOST,), problems=("odd",)
+        )
+
+    def verify(self) -> tuple[str, ...]:
+        self.verified += 1
+        if self.error:
+            raise self.error
+        return self.differences
+
+
+class Tracker:
+    """Stands for conntrack: one connection from THERE to HERE."""
+
+    def __init__(self) -> None:
+        self.asked: list[set[str]] = []
+
+    def end_denied(
+        self, addresses: Collection[str], denied: Callable[[Connection], str | None]
+    ) -> tuple[Ended, ...]:
+        self.asked.append(set(addresses))
+        connection = Connection(6, THERE, HERE, 40000, 80)
+        rule = denied(connection)
+        return (Ended(connection, rule),) if rule else ()
+
+
+class Scene:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.post, self.tracker = Post(None), Tracker()
+        monkeypatch.setattr(kernelside, "KernelPost", lambda settings: self.post)
+        monkeypatch.setattr(kernelside, "Conntrack", lambda: self.tracker)
+        self.ended: list[Ended] = []
+        self.side = KernelSide("10.96.0.10", self.ended.extend)
+
+    def enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
+        return asyncio.run(self.side.enforce(state, endpoints))
+
+
+def state(*, known: bool = True) -> NodeState:
+    made = NodeState()
+    peers: dict[str, Peer | None] = {HERE: Peer(address=HERE, endpoint="default/a")}
+    if known:
+        peers[THERE] = Peer(address=THERE, endpoint="default/b")
+    endpoint = EndpointProgram(id="default/a", node="n", addresses=(HERE,))
+    made.apply(NodeDelta(revision=3, full=True, endpoints={"default/a": endpoint}, peers=peers))
+    return made
+
+
+def test_connections_of_the_endpoints_concerned_are_asked_about_and_the_ended_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene(monkeypatch)
+    assert scene.enforce(state(), {"default/a", "default/gone"}) == ("odd",)
+    assert scene.tracker.asked == [{HERE}]
+    assert scene.ended[0] == LOST  # of an address that its pod has lost
+    assert [ended.rule for ended in scene.ended[1:]] == [
+        "_profile/none"
+    ]  # an endpoint without policy or profile
+
+
+def test_nothing_is_asked_about_when_no_endpoint_is_concerned(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(monkeypatch)
+    scene.enforce(state(), set())
+    assert scene.tracker.asked == []
+    scene.enforce(state(), None)
+    assert scene.tracker.asked == [{HERE}]
+
+
+@pytest.mark.parametrize("error", [NftError("busy"), OSError("no netlink"), InterruptedDumpError("too busy")])
+def test_what_the_kernel_refuses_is_a_problem_and_no_crash(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    scene = Scene(monkeypatch)
+    scene.post.error = error
+    assert scene.enforce(state(), None) == (str(error),)
+    assert scene.ended == []
+
+
+def test_repairs_are_counted_and_an_error_does_not_end_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernelside, "VERIFY_SECONDS", 0.005)
+    scene = Scene(monkeypatch)
+
+    async def story() -> None:
+        task: asyncio.Task[Any] = asyncio.create_task(scene.side.watch())
+        scene.post.error = NftError("gone")
+        await until(lambda: scene.post.verified > 2)
+        assert scene.side.repairs == 0
+        scene.post.error, scene.post.differences = None, ("a rule is missing",)
+        await until(lambda: scene.side.repairs > 1)
+        task.cancel()
+
+    asyncio.run(story())

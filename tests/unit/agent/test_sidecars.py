@@ -1,0 +1,141 @@
+"""Nothing is called enforced while a sidecar that holds older policy is out of reach."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests.support.podbed import Supervisor, process
+
+from tsujiban.agent import sidecars
+from tsujiban.agent.sidecars import Sidecars
+from tsujiban.policy.program import NodeState
+from tsujiban.proxy import binary
+
+OLD = "n1/pods/u1/sidecar"
+
+
+class Post:
+    """A proxy post whose sidecars are where the test says."""
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.refused: tuple[str, ...] = ()
+        self.slow = False
+
+    def update(self, _state: NodeState, _endpoints: set[str] | None) -> None:
+        return None
+
+    async def enforced(self, _revision: int) -> tuple[str, ...]:
+        if self.slow:
+            await asyncio.Event().wait()
+        return self.refused
+
+    def connected(self) -> frozenset[str]:
+        return frozenset(self.there)
+
+    def ready(self, key: str) -> bool:
+        return key in self.there
+
+
+class Scene:
+    def __init__(self, run: Path) -> None:
+        self.post = Post()
+        self.supervisor = Supervisor([])
+        self.sidecars = Sidecars("n1", run, self.post, None, self.supervisor)  # type: ignore[arg-type]  # it needs no more
+
+    async def enforce(self) -> tuple[str, ...]:
+        return tuple(await self.sidecars.enforce(NodeState(), None))
+
+
+@pytest.fixture
+def play(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[Scene], Awaitable[None]]], None]:
+    monkeypatch.setattr(binary, "locate", lambda: Path("/usr/bin/true"))
+
+    def run(story: Callable[[Scene], Awaitable[None]]) -> None:
+        async def all_of_it() -> None:
+            await story(Scene(tmp_path))
+
+        asyncio.run(all_of_it())
+
+    return run
+
+
+Play = Callable[[Callable[[Scene], Awaitable[None]]], None]
+
+
+def test_what_a_former_agent_left_running_must_come_back_first(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        scene.supervisor.processes[OLD] = process(OLD)
+        assert await scene.enforce() == (f"{OLD} has not come back yet",)
+        scene.sidecars._served["default/a"] = "u1"
+        assert await scene.enforce() == (f"{OLD} has not come back yet",)
+        scene.post.there.add("default/a")
+        assert await scene.enforce() == ()
+
+    play(story)
+
+
+def test_one_that_has_ended_is_closed_and_not_waited_for(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        scene.supervisor.processes[OLD] = process(OLD)
+        assert await scene.enforce() != ()
+        scene.supervisor.processes[OLD] = process(OLD, "backoff")
+        assert await scene.enforce() == ()
+
+    play(story)
+
+
+def test_one_that_is_cut_off_now_must_come_back_and_a_new_one_need_not(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        assert await scene.enforce() == ()
+        scene.supervisor.processes[OLD] = process(OLD)
+        scene.sidecars._served["default/a"] = "u1"
+        assert await scene.enforce() == ()  # it holds nothing yet
+        scene.sidecars._configured.add("default/a")
+        assert await scene.enforce() == (f"{OLD} has not come back yet",)
+        scene.post.there.add("default/a")
+        assert await scene.enforce() == ()
+
+    play(story)
+
+
+def test_a_refusal_silence_and_a_supervisor_that_is_away_are_problems(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sidecars, "ENFORCED_SECONDS", 0.01)
+
+    async def story(scene: Scene) -> None:
+        scene.post.refused = ("default/a: listener",)
+        assert await scene.enforce() == ("default/a: listener",)
+        scene.post.slow = True
+        assert "has not answered" in (await scene.enforce())[0]
+        fresh = Scene(Path("/nowhere"))
+        fresh.supervisor.gone = True
+        assert "cannot tell which sidecars run" in (await fresh.enforce())[0]
+
+    play(story)
+
+
+def test_a_sidecars_directory_is_its_own_and_goes_whole(tmp_path: Path) -> None:
+    directory = tmp_path / "pods" / "u1"
+    uid = os.getuid()
+    sidecars._make_directory(directory, uid, b"{}")
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE((directory / sidecars.CONFIG).stat().st_mode) == 0o600
+    sidecars.remove_directory(directory)
+    assert not directory.exists()
+    sidecars.remove_directory(directory)
+
+
+def test_only_a_process_of_the_pods_own_namespace_is_answered() -> None:
+    mine = os.stat("/proc/self/ns/net")
+    assert sidecars._in_namespace(os.getpid(), mine)
+    assert not sidecars._in_namespace(os.getpid(), os.stat("/proc/self/ns/pid"))
+    assert not sidecars._in_namespace(2**22 + 1, mine)  # above pid_max: nobody
