@@ -53,11 +53,12 @@ def up(
     progress("checking this machine")
     preflight.check()
     preflight.check_free(name)
+    had_state = layout.controller_state.joinpath("store.db").exists()  # of before: not ours to take down
     try:
         return _start(layout, members, trust_domain, svid_lifetime, progress)
     except BaseException:
         progress("taking down what was made")
-        down(name, keep_state=layout.controller_state.joinpath("store.db").exists())
+        down(name, keep_state=had_state)
         raise
 
 

@@ -1,0 +1,95 @@
+"""`up` leaves a whole cluster or nothing of its own, and takes no state that was there before."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tsujiban.agent.config import AgentConfig
+from tsujiban.controller.config import ControllerConfig
+from tsujiban.local import layout as layouts
+from tsujiban.local import preflight, up
+from tsujiban.local.layout import Layout
+from tsujiban.local.preflight import PreflightError
+from tsujiban.local.up import UpError
+
+
+class Scene:
+    """`up` without a machine: what it takes down, and with which state."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(layouts, "RUN_ROOT", tmp_path / "run")
+        monkeypatch.setattr(layouts, "STATE_ROOT", tmp_path / "state")
+        self.taken_down: list[tuple[str, bool]] = []
+        self.said: list[str] = []
+        monkeypatch.setattr(preflight, "check", lambda: None)
+        monkeypatch.setattr(preflight, "check_free", lambda name: None)
+        monkeypatch.setattr(up, "down", self._down)
+        monkeypatch.setattr(up, "_start", self._start)
+        self.store = Layout("t").controller_state / "store.db"
+
+    def _down(self, name: str, *, keep_state: bool) -> bool:
+        self.taken_down.append((name, keep_state))
+        return True
+
+    def _start(self, *_arguments: object) -> None:
+        self.store.parent.mkdir(parents=True, exist_ok=True)
+        self.store.touch()  # the controller got that far
+        raise UpError("the nodes did not become ready")
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(tmp_path, monkeypatch)
+
+
+def test_a_failed_first_start_leaves_nothing(scene: Scene) -> None:
+    with pytest.raises(UpError):
+        up.up("t", 1, scene.said.append)
+    assert scene.taken_down == [("t", False)]
+    assert scene.said[-1] == "taking down what was made"
+
+
+def test_a_failed_later_start_keeps_what_was_there(scene: Scene) -> None:
+    scene.store.parent.mkdir(parents=True)
+    scene.store.touch()
+    with pytest.raises(UpError):
+        up.up("t", 1, scene.said.append)
+    assert scene.taken_down == [("t", True)]
+
+
+def test_what_is_not_possible_here_takes_nothing_down(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken(_name: str) -> None:
+        raise PreflightError("it runs already")
+
+    monkeypatch.setattr(preflight, "check_free", taken)
+    with pytest.raises(PreflightError):
+        up.up("t", 1, scene.said.append)
+    with pytest.raises(ValueError, match="nodes"):
+        up.up("t", 0, scene.said.append)
+    assert scene.taken_down == []
+
+
+def test_the_configuration_files_are_what_the_daemons_read(scene: Scene) -> None:
+    layout = Layout("t")
+    layout.run.mkdir(parents=True)
+    up._configure(layout, {"node-1": "172.31.255.11"}, "bank.local", 600)
+    controller = msgspec.json.decode(layout.controller_config.read_bytes(), type=ControllerConfig)
+    assert (controller.trust_domain, controller.svid_lifetime, controller.api_sockets) == (
+        "bank.local",
+        600,
+        2,
+    )
+    agent = msgspec.json.decode(layout.agent_config("node-1").read_bytes(), type=AgentConfig)
+    assert (agent.node, agent.address) == ("node-1", "172.31.255.11")
+    assert "token" not in json.loads(layout.agent_config("node-1").read_text())
+    assert layout.agent_config("node-1").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_free_port_can_be_listened_on() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", up._free_port()))
