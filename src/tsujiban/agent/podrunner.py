@@ -111,6 +111,8 @@ class PodRunner:
     async def run(self) -> None:
         """Bring the pod up, then follow it. Until cancelled."""
         failures = 0
+        if not any(plan.process for plan in self._plans):
+            await self._tell()  # why: its policy, for which `_start` waits, may never come
         while not self._over:
             try:
                 await self._start()

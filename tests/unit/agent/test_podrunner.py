@@ -104,3 +104,14 @@ def test_a_pod_is_followed_also_after_the_supervisor_was_away(play: Play) -> Non
         await until(lambda: bed.status("u1")["containerStatuses"][0]["restartCount"] == 1)
 
     play(story)
+
+
+def test_why_a_pod_can_never_run_is_said_though_it_has_no_policy(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.pods.take(PodsDelta(pods={"default/web": pod("u1", "10.244.0.1", hostNetwork=True)}))
+        await until(lambda: bed.status("u1") != {})
+        (container,) = bed.status("u1")["containerStatuses"]
+        assert container["state"] == {"waiting": {"reason": "CreateContainerConfigError"}}
+        assert bed.journal == []
+
+    play(story)

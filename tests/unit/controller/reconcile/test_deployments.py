@@ -103,3 +103,14 @@ def test_zero_surge_and_zero_unavailable_still_moves(kit: Any) -> None:
 
 def test_a_missing_deployment_asks_for_nothing(kit: Any) -> None:
     assert deployments.plan(kit.world, Ref("apps", "deployments", "default", "gone")) == []
+
+
+def test_a_replica_set_whose_marks_were_removed_is_an_old_one(kit: Any) -> None:
+    ref = kit.deployment("web", 1, revisionHistoryLimit=0)
+    settle(kit, ref)
+    ((rs_ref, rs),) = kit.world.all(REPLICA_SETS)
+    bare = {key: value for key, value in rs["metadata"].items() if key not in ("labels", "annotations")}
+    kit.put(Ref(*REPLICA_SETS, "default", "bare"), {**rs, "metadata": {**bare, "name": "bare"}})
+    kit.world.drop(rs_ref)
+    settle(kit, ref)
+    assert [found.name for found, _ in kit.world.all(REPLICA_SETS)] == [rs_ref.name]
