@@ -8,7 +8,7 @@ from random import Random
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.support.worlds import Json, WorldMaker, pod_names, worlds
+from tests.support.worlds import LABELS, Json, WorldMaker, pod_names, worlds
 
 from tsujiban.cli.verdict import FlowLine, flow_of
 from tsujiban.policy.addresses import version
@@ -23,6 +23,120 @@ from tsujiban.resources.registry import kind_for
 
 LONG = int(os.environ.get("TSUJIBAN_WORLDS", "0"))
 """How many worlds the long run judges, e.g. 20000."""
+
+
+class Rich(WorldMaker):
+    """Worlds with the clauses that the plain ones lack: ICMP types, source ports, host endpoints,
+    server names, tokens with audiences and lists, every `not` twin."""
+
+    def places(self) -> list[Json]:
+        made = super().places()
+        if self.chance(0.5):
+            made.append(
+                self.object(
+                    "projectcalico.org/v3",
+                    "HostEndpoint",
+                    "edge",
+                    labels=self.labels(LABELS),
+                    spec={"node": "n1", "interfaceName": "eth0", "expectedIPs": ["172.16.0.1"]},
+                )
+            )
+        return made
+
+    def calico_spec(self) -> Json:
+        spec = super().calico_spec()
+        if self.chance(0.3):
+            spec["types"] = ["Ingress"]
+            spec.pop("egress", None)
+        return spec
+
+    def calico_global(self, index: int) -> Json:
+        made = super().calico_global(index)
+        if made["spec"]["types"] == ["Ingress"] and self.chance(0.3):
+            made["spec"] |= {"preDNAT": True, "applyOnForward": True}
+            made["spec"].pop("namespaceSelector", None)
+            for rule in made["spec"].get("ingress", ()):
+                rule.pop("http", None)
+        return made
+
+    def calico_rule(self, direction: str) -> Json:
+        rule = super().calico_rule(direction)
+        if "protocol" not in rule and "notProtocol" not in rule and self.chance(0.4):
+            rule["protocol"] = self.random.choice(("ICMP", 47))
+            if rule["protocol"] == "ICMP":
+                rule[self.random.choice(("icmp", "notICMP"))] = self.random.choice(
+                    ({"type": 8}, {"type": 8, "code": 0}, {"type": 0})
+                )
+        elif rule.get("protocol") in ("TCP", "UDP") and self.chance(0.3):
+            side = rule.setdefault("source", {})
+            side[self.random.choice(("ports", "notPorts"))] = [self.random.choice((1000, "1000:2000"))]
+        if self.chance(0.1):
+            rule["ipVersion"] = self.random.choice((4, 6))
+        return rule
+
+    def authorization_rule(self) -> Json:
+        rule = super().authorization_rule()
+        if self.chance(0.5):
+            word = self.random.choice(("values", "notValues"))
+            key, values = self.random.choice(
+                (
+                    ("connection.sni", ["a.example", "*.example"]),
+                    ("request.auth.audiences", ["one", "two"]),
+                    ("request.auth.claims[groups]", ["ops", "dev*"]),
+                    ("request.auth.claims[a][b]", ["x"]),
+                    ("request.auth.principal", ["https://issuer.example/m*"]),
+                    ("request.headers[x-team]", ["*", "red*"]),
+                    ("source.principal", ["*/sa/s1"]),
+                    ("destination.port", ["8*"]),
+                    ("destination.ip", ["10.1.0.0/16"]),
+                    ("remote.ip", ["10.0.0.0/8"]),
+                )
+            )
+            rule.setdefault("when", []).append({"key": key, word: self.some(tuple(values))})
+        return rule
+
+    def operation(self) -> Json:
+        if self.chance(0.5):
+            return super().operation()
+        return dict(
+            self.random.choice(
+                (
+                    {"paths": ["*/b"], "notPaths": ["/a/b"]},
+                    {"paths": ["/a/{*}", "/{**}/d"]},
+                    {"methods": ["P*"], "notHosts": ["web.x"]},
+                    {"notPorts": ["443"], "notPaths": ["/a*"]},
+                    {"hosts": ["*"], "methods": ["GET"]},
+                )
+            )
+        )
+
+    def request_authentication(self, index: int) -> Json:
+        made = super().request_authentication(index)
+        if self.chance(0.5):
+            made["spec"]["jwtRules"][0]["audiences"] = ["one"]
+        return made
+
+    def flow(self, names: list[str]) -> Json:
+        flow = super().flow([*names, "172.16.0.1"])
+        if "icmpCode" in flow:
+            flow["icmpCode"] = self.random.choice((0, 1))
+        if self.chance(0.1) and "port" in flow:
+            flow = {"src": flow["src"], "dst": flow["dst"], "protocol": self.random.choice((47, 50))}
+        if flow["protocol"] in ("TCP", "UDP"):
+            flow["sourcePort"] = self.random.choice((999, 1000, 1500, 2001))
+        if flow["protocol"] == "TCP" and self.chance(0.4):
+            flow["sni"] = self.random.choice(("a.example", "b.example", "other"))
+        if "method" in flow and self.chance(0.6):
+            claims: Json = {
+                "iss": self.random.choice(("https://issuer.example", "https://else.example")),
+                "sub": self.random.choice(("me", "you")),
+                "aud": self.random.choice(("one", ["one", "two"], [], "three")),
+                "groups": self.random.choice(("ops", ["ops", "devs"], ["x"], [])),
+            }
+            if self.chance(0.5):
+                claims["a"] = self.random.choice(({"b": "x"}, "x", {"b": ["y", "x"]}))
+            flow["claims"] = claims
+        return flow
 
 
 def objects_of(raws: list[Json]) -> list[LoadedObject]:
@@ -69,6 +183,13 @@ def test_points_of_random_worlds(maker: WorldMaker) -> None:
 def test_many_worlds() -> None:
     worlds_judged = max(120, LONG)
     allowed = sum(check_world(WorldMaker(Random(seed)), flows=60) for seed in range(worlds_judged))
+    assert 0.2 < allowed / (worlds_judged * 60) < 0.8, "both answers are tried"
+
+
+@pytest.mark.timeout(7200)
+def test_many_rich_worlds() -> None:
+    worlds_judged = max(120, LONG)
+    allowed = sum(check_world(Rich(Random(seed)), flows=60) for seed in range(worlds_judged))
     assert 0.2 < allowed / (worlds_judged * 60) < 0.8, "both answers are tried"
 
 
@@ -132,6 +253,7 @@ def test_differences_of_random_worlds(maker: WorldMaker) -> None:
 
 @pytest.mark.timeout(7200)
 def test_many_differences() -> None:
-    found = [check_pair(WorldMaker(Random(seed)), flows=60) for seed in range(max(40, LONG // 10))]
+    makers = [made(Random(seed)) for seed in range(max(20, LONG // 20)) for made in (WorldMaker, Rich)]
+    found = [check_pair(maker, flows=60) for maker in makers]
     assert sum(reported for reported, _ in found)
     assert sum(differing for _, differing in found)

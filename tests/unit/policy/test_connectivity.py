@@ -138,6 +138,38 @@ def test_all_but_a_port() -> None:
     assert words["shop/other"] == "all except TCP 22"
 
 
+def calico(rule: str) -> str:
+    return f"""
+---
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {{name: c, namespace: shop}}
+spec:
+  selector: app == 'db'
+  types: [Ingress]
+  ingress: [{rule}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("{action: Allow, protocol: ICMP, icmp: {type: 8, code: 0}}", "ICMP type 8/0"),
+        ("{action: Allow, protocol: ICMP, icmp: {type: 8}}", "ICMP type 8"),
+        ("{action: Allow, protocol: ICMP, notICMP: {type: 8, code: 0}}", "ICMP type 0-7, 8/1-255, 9-255"),
+        ("{action: Allow, protocol: 47}", "47"),
+        ("{action: Allow, protocol: UDP, source: {ports: [53]}}", "UDP from port 53"),
+        ("{action: Allow, protocol: TCP, destination: {notPorts: [22]}}", "TCP 0-21, 23-65535"),
+        (
+            "{action: Allow, protocol: TCP, http: {methods: [GET], paths: [{prefix: /a}]}}",
+            "TCP [GET /a/**]",
+        ),
+    ],
+)
+def test_calico_clauses(rule: str, words: str) -> None:
+    assert into_db(calico(rule))["shop/other"] == words
+
+
 def test_identity_counts() -> None:
     words = into_db(
         authorization("[{from: [{source: {principals: [cluster.local/ns/shop/sa/nobody]}}]}]"),
