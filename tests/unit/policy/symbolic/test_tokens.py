@@ -10,7 +10,7 @@ GROUPS: Claims = {("groups",): [StringMatch(exact="ops"), StringMatch(prefix="de
 
 def test_a_list_may_satisfy_several_patterns_at_once() -> None:
     known = Tokens(RULES, [], GROUPS)
-    given = (None, [], ["ops"], ["devs"], ["ops", "devs"], "ops", "x")
+    given: tuple[object, ...] = (None, [], ["ops"], ["devs"], ["ops", "devs"], "ops", "x")
     found = [known.find({"iss": "https://i", "groups": groups}) for groups in given]
     assert len(set(found)) == 4
     assert found[2] == found[5]
