@@ -180,7 +180,8 @@ def test_a_workload_endpoint_names_its_profiles_itself() -> None:
 
 def test_a_host_endpoint_is_in_no_namespace() -> None:
     found = other(
-        "kind: HostEndpoint\nmetadata: {name: h, labels: {app: a, pcns.team: red}}\n"
+        "kind: HostEndpoint\nmetadata:\n  name: h\n"
+        "  labels: {app: a, pcns.team: red, projectcalico.org/serviceaccount: sa}\n"
         "spec: {node: n, interfaceName: eth0, expectedIPs: [172.16.0.1, 'fd00::1'],\n"
         "  ports: [{name: ssh, port: 22, protocol: TCP}]}"
     )

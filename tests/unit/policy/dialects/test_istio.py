@@ -255,6 +255,14 @@ def test_scopes_and_modes_of_peer_authentication(
     assert found.id == f"{where}/pa:p/mtls"
 
 
+def test_port_modes_count_only_beside_a_selector() -> None:
+    spec = kinds.PeerAuthenticationSpec(port_level_mtls={"80": kinds.MutualTLS(mode="DISABLE")})
+    policy = kinds.PeerAuthentication(
+        api_version="security.istio.io/v1", kind="PeerAuthentication", spec=spec
+    )
+    assert istio.compile_peer_authentication(policy, MESH).ports == {}
+
+
 def test_request_authentication() -> None:
     text = HEAD.format(
         kind="RequestAuthentication",
