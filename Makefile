@@ -40,6 +40,7 @@ bench: setup root
 
 bench-policy: setup
 	$(BIN)/python bench/policy.py $(ARGS)
+	$(BIN)/python bench/connectivity.py
 
 example:
 	python3 examples/bank/bundle.py > examples/bank/apps.yaml
