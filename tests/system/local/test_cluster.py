@@ -161,8 +161,8 @@ def test_a_service_is_reached_by_its_name_over_mutual_tls(cluster: LocalCluster)
     def recorded() -> bool:
         return any(
             flow["source"] == address
-            and flow["tls"] == "TLSv1.3"
-            and flow["peer"].endswith("/ns/default/sa/friend")
+            and flow.get("tls") == "TLSv1.3"
+            and flow.get("peer", "").endswith("/ns/default/sa/friend")
             for flow in flows(cluster, post="proxy", verdict="allow")
         )
 
