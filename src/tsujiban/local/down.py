@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 
 from tsujiban.local import leftovers
@@ -22,6 +23,9 @@ def down(name: str, *, keep_state: bool = False) -> bool:
     shutil.rmtree(layout.run, ignore_errors=True)
     if not keep_state:
         shutil.rmtree(layout.state, ignore_errors=True)
+    for root in (layout.run.parent, layout.state.parent):
+        with contextlib.suppress(OSError):  # another cluster lives there, or nothing ever did
+            root.rmdir()
     return existed
 
 

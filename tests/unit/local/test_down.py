@@ -28,9 +28,18 @@ def test_a_half_made_cluster_whose_supervisor_never_was(layout: Layout) -> None:
     layout.node_run("node-1").mkdir(parents=True)
     layout.controller_state.mkdir(parents=True)
     assert down("t")
-    assert not layout.run.exists()
-    assert not layout.state.exists()
+    assert not layout.run.parent.exists()
+    assert not layout.state.parent.exists()
     assert not down("t")
+
+
+def test_what_is_another_clusters_stays(layout: Layout) -> None:
+    layout.run.mkdir(parents=True)
+    other = Layout("other").run
+    other.mkdir()
+    assert down("t")
+    assert not layout.run.exists()
+    assert other.exists()
 
 
 def test_state_is_kept_when_asked(layout: Layout) -> None:
