@@ -247,6 +247,7 @@ class BulkEvaluator:
         self._owners = {
             address: next(iter(ids)) if len(ids) == 1 else None for address, ids in owners.items()
         }
+        self._guarded = frozenset(self.world.guards)
         self._chains: dict[_Key, _Chain] = {}
         self._ends: dict[str, _End] = {}
 
@@ -258,6 +259,8 @@ class BulkEvaluator:
             return evaluate(self.world, flow)
         if destination is not None and destination.ingress is None:
             return evaluate(self.world, flow)
+        if self._guarded and not self._guarded.isdisjoint(_nodes(source, destination)):
+            return evaluate(self.world, flow)  # it may cross a host endpoint
         here, there = self._sets_of.get(flow.source, NO_SETS), self._sets_of.get(flow.destination, NO_SETS)
         layers: list[Layer] = []
         if source is not None and source.egress is not None:
@@ -359,3 +362,7 @@ class BulkEvaluator:
         if end.plain and peer:
             end.open = told
         return told
+
+
+def _nodes(*ends: _End | None) -> set[str]:
+    return {end.program.node for end in ends if end is not None}

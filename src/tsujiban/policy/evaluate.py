@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from tsujiban.policy.authorize import authorize
 from tsujiban.policy.clauses import View, first_failure
 from tsujiban.policy.flow import Flow, Layer, Post, Verdict
+from tsujiban.policy.forwarding import crossings, judges_forwarded
 from tsujiban.policy.program import (
     Action,
     Direction,
@@ -31,6 +32,7 @@ from tsujiban.policy.world import World
 from tsujiban.resources.protocols import TCP
 
 AUTHENTICATION = "authentication"
+FORWARD = {Direction.INGRESS: "forward-ingress", Direction.EGRESS: "forward-egress"}
 
 
 def evaluate(world: World | NodeState, flow: Flow, post: Post = Post.BOTH) -> Verdict:
@@ -48,6 +50,9 @@ def evaluate(world: World | NodeState, flow: Flow, post: Post = Post.BOTH) -> Ve
     layers: list[Layer] = []
     if source is not None and post is not Post.PROXY:
         layers.append(network_layer(world, flow, source, Direction.EGRESS, Post.KERNEL))
+    if post is not Post.PROXY:
+        for host, direction in crossings(world.guards, source, destination):
+            layers.append(forward_layer(world, flow, host, direction))
     if destination is not None:
         layers.append(network_layer(world, flow, destination, Direction.INGRESS, post))
         if post is not Post.KERNEL and has_proxy(destination, flow):
@@ -105,13 +110,22 @@ def network_layer(
     return answer
 
 
-def walk(endpoint: EndpointProgram, direction: Direction, view: View) -> Layer:
-    """Walk one endpoint's ordered program: stages, tiers, policies, rules, then profiles."""
+def forward_layer(world: World, flow: Flow, host: EndpointProgram, direction: Direction) -> Layer:
+    """What a host endpoint says of a packet that its node forwards (Calico's `applyOnForward`)."""
+    return walk(host, direction, View(world, flow, Post.KERNEL, None, False), forwarded=True)
+
+
+def walk(endpoint: EndpointProgram, direction: Direction, view: View, *, forwarded: bool = False) -> Layer:
+    """Walk one endpoint's ordered program: stages, tiers, policies, rules, then profiles.
+
+    `forwarded`: the program is a host endpoint's, the packet only passes through. Then policies
+    without `applyOnForward` do not count, and what none of the others decides goes on.
+    """
     logged: list[str] = []
 
     def result(action: Action, rule: str) -> Layer:
         return Layer(
-            layer=str(direction),
+            layer=FORWARD[direction] if forwarded else str(direction),
             endpoint=endpoint.id,
             verdict=action,
             rule=rule,
@@ -125,7 +139,7 @@ def walk(endpoint: EndpointProgram, direction: Direction, view: View) -> Layer:
             policies = [world_policy(view.world, name) for name in tier.policies]
             if any(policy is None for policy in policies):
                 return result(Action.DENY, tier.default_id)  # a missing policy: fail closed
-            enforced = [p for p in policies if p is not None and not p.staged and stage_of(p) == stage]
+            enforced = [p for p in policies if p is not None and counts(p, stage, forwarded)]
             if not enforced:
                 continue
             decided = _first(_rules(enforced, direction), view, logged)
@@ -133,6 +147,8 @@ def walk(endpoint: EndpointProgram, direction: Direction, view: View) -> Layer:
                 decided = (tier.default_action, tier.default_id)
             if decided is not None and decided[0] is not Action.PASS:
                 return result(*decided)
+    if forwarded:
+        return result(Action.ALLOW, "")
     for name in endpoint.profiles:
         profile = view.world.policies.get(name)
         if profile is None:
@@ -161,6 +177,11 @@ def stage_of(policy: PolicyProgram) -> str:
     if policy.do_not_track:
         return UNTRACKED
     return PRE_DNAT if policy.pre_dnat else NORMAL
+
+
+def counts(policy: PolicyProgram, stage: str, forwarded: bool) -> bool:
+    """Whether a policy is enforced in a pass, on forwarded traffic or on an end's own."""
+    return not policy.staged and stage_of(policy) == stage and (not forwarded or judges_forwarded(policy))
 
 
 def world_policy(world: World, name: str) -> PolicyProgram | None:

@@ -202,6 +202,10 @@ class _Teller:
         match layer.layer:
             case Direction.INGRESS | Direction.EGRESS:
                 tiers = self._network(endpoint, Direction(layer.layer), layer)
+            case "forward-ingress" | "forward-egress":
+                direction = Direction(layer.layer.removeprefix("forward-"))
+                tiers = self._network(endpoint, direction, layer, forwarded=True)
+                note = "only passes through this node: policies with applyOnForward"
             case "authentication":
                 note = self._authentication(endpoint)
             case "authorization":
@@ -219,27 +223,31 @@ class _Teller:
     # ---------------------------------------------------------------- network policy
 
     def _network(
-        self, endpoint: EndpointProgram, direction: Direction, layer: Layer
+        self, endpoint: EndpointProgram, direction: Direction, layer: Layer, *, forwarded: bool = False
     ) -> tuple[TierStory, ...]:
         peer = peer_identity(self.world, self.flow, endpoint) if layer.post is Post.PROXY else None
-        visible = direction is Direction.INGRESS and has_proxy(endpoint, self.flow)
+        visible = direction is Direction.INGRESS and not forwarded and has_proxy(endpoint, self.flow)
         view = View(self.world, self.flow, layer.post, peer, visible)
         told: list[TierStory] = []
         tiers = endpoint.ingress if direction is Direction.INGRESS else endpoint.egress
         for stage in stages(endpoint, direction):
             for tier in tiers:
-                story = self._tier(tier, stage, direction, view)
+                story = self._tier(tier, stage, direction, view, forwarded)
                 if story is None:
                     continue
                 told.append(story)
                 if story.outcome in (Action.ALLOW, Action.DENY):
                     return tuple(told)
+        if forwarded:
+            return tuple(told)
         told.append(self._profiles(endpoint, direction, view))
         return tuple(told)
 
-    def _tier(self, tier: Tier, stage: str, direction: Direction, view: View) -> TierStory | None:
+    def _tier(
+        self, tier: Tier, stage: str, direction: Direction, view: View, forwarded: bool
+    ) -> TierStory | None:
         policies = [p for p in map(self.world.policies.get, tier.policies) if p is not None]
-        policies = [p for p in policies if stage_of(p) == stage]
+        policies = [p for p in policies if stage_of(p) == stage and (p.apply_on_forward or not forwarded)]
         if not policies:
             return None
         stories, decided = self._policies(policies, direction, view)

@@ -52,7 +52,7 @@ class Flow(Frozen, frozen=True):
 class Layer(Frozen, frozen=True):
     """What one layer says."""
 
-    layer: str  # egress, ingress, authentication, authorization
+    layer: str  # egress, forward-ingress, forward-egress, ingress, authentication, authorization
     endpoint: str  # whose program was asked
     verdict: Action  # ALLOW or DENY
     rule: str  # deciding rule id; "" when no rule was needed (no policy of this kind applies)

@@ -7,6 +7,7 @@ built on demand per set, so that judging one flow of a large cluster does not to
 from __future__ import annotations
 
 from tsujiban.policy.addresses import canonical, contains, is_host
+from tsujiban.policy.forwarding import guards_by_node
 from tsujiban.policy.program import EndpointProgram, Mesh, NodeState, Peer
 
 
@@ -41,6 +42,7 @@ class World:
         self.policies = state.policies
         self.authorizations = state.authorizations
         self.peers = state.peers
+        self.guards = guards_by_node(state)  # host endpoints that judge forwarded traffic, by node
         self._sets: dict[str, SetIndex | None] = {}
         self._services: dict[str, frozenset[tuple[str, int, int]] | None] = {}
         self._by_address: dict[str, EndpointProgram] = {}

@@ -31,16 +31,18 @@ class Rich(WorldMaker):
 
     def places(self) -> list[Json]:
         made = super().places()
-        if self.chance(0.5):
-            made.append(
-                self.object(
-                    "projectcalico.org/v3",
-                    "HostEndpoint",
-                    "edge",
-                    labels=self.labels(LABELS),
-                    spec={"node": "n1", "interfaceName": "eth0", "expectedIPs": ["172.16.0.1"]},
+        for name, node, address in (("edge", "n1", "172.16.0.1"), ("rim", "n2", "172.16.0.2")):
+            if self.chance(0.4):
+                interface = self.random.choice(("eth0", "*"))
+                made.append(
+                    self.object(
+                        "projectcalico.org/v3",
+                        "HostEndpoint",
+                        name,
+                        labels=self.labels(LABELS),
+                        spec={"node": node, "interfaceName": interface, "expectedIPs": [address]},
+                    )
                 )
-            )
         return made
 
     def calico_spec(self) -> Json:
@@ -57,6 +59,8 @@ class Rich(WorldMaker):
             made["spec"].pop("namespaceSelector", None)
             for rule in made["spec"].get("ingress", ()):
                 rule.pop("http", None)
+        elif self.chance(0.4):
+            made["spec"]["applyOnForward"] = True
         return made
 
     def calico_rule(self, direction: str) -> Json:

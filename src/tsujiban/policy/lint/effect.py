@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from tsujiban.policy.definitions import NetworkPolicyForm
 from tsujiban.policy.evaluate import rules_of
+from tsujiban.policy.forwarding import judges_forwarded
 from tsujiban.policy.lint.codes import NO_EFFECT, NOT_JUDGED, REDUNDANT, SHADOWED, LintFinding
 from tsujiban.policy.lint.space import Space
 from tsujiban.policy.lint.subject import Subject, finding
@@ -33,10 +34,18 @@ class Effects:
             for endpoint in subject.unjudged
             for tier in (*endpoint.ingress, *endpoint.egress)
             for name in tier.policies
-        }
+        } | self._forwarding()
         self.shadowed = self._shadowed()
         self.redundant = self._redundant()
         self.vain = self._vain()
+
+    def _forwarding(self) -> set[str]:
+        """Policies of host endpoints that also judge what is forwarded, which no space holds."""
+        return {
+            policy.id
+            for name, space in ((name, space) for name, found in self.on.items() for space in found)
+            if space.endpoint.host and judges_forwarded(policy := self._known[name])
+        }
 
     def _enforced(self) -> Iterator[PolicyProgram]:
         """The user's policies that are enforced somewhere, the last in the order first."""

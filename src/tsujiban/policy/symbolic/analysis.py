@@ -21,6 +21,7 @@ from tsujiban.policy.program import (
     MtlsMode,
     NodeState,
 )
+from tsujiban.policy.symbolic.crossed import Crossed
 from tsujiban.policy.symbolic.distinctions import Distinctions
 from tsujiban.policy.symbolic.guard import Guard
 from tsujiban.policy.symbolic.matching import Matching, Sight, SourcePorts
@@ -55,9 +56,13 @@ class Analysis:
         states = [one.state for one, _ in together]
         for name in world.endpoints:
             self._clauses[name] = _clauses(states, name, known)
-        marks = {name: _mark(endpoint, self._clauses[name]) for name, endpoint in world.endpoints.items()}
+        marks: dict[str, Hashable] = {}
+        for name, endpoint in world.endpoints.items():
+            guarded = endpoint.node if endpoint.node in world.guards else ""
+            marks[name] = _mark(endpoint, self._clauses[name]), guarded
         self.parties = Parties(world, distinctions, spots, marks, _identities(world))
         self.matching = Matching(world, self.axis, self.parties, self.source_ports)
+        self._crossed = Crossed(self.matching)
         self._egress = [self._row(self._leaving(party)) for party in self.parties.all]
         self._ingress = [self._row(self._entering(party)) for party in self.parties.all]
 
@@ -119,9 +124,17 @@ class Analysis:
         return found
 
     def _leaving(self, party: Party) -> Answer:
-        return Walk(self.matching, party, Direction.EGRESS).answer()
+        answer = Walk(self.matching, party, Direction.EGRESS).answer()
+        return self._crossed.leaving(party, answer) if self.world.guards else answer
 
     def _entering(self, party: Party) -> Answer:
+        answer = self._admitted(party)
+        if not self.world.guards:
+            return answer
+        return self._crossed.entering(party, answer, self.vocabulary(party))
+
+    def _admitted(self, party: Party) -> Answer:
+        """Who may reach a party with what, by its own program."""
         vocabulary = self.vocabulary(party)
         endpoint = party.endpoint
         visible = endpoint is not None and endpoint.mesh is not Mesh.NONE

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tsujiban.policy.evaluate import NORMAL, rules_of, stage_of, stages
+from tsujiban.policy.evaluate import NORMAL, counts, rules_of, stages
+from tsujiban.policy.forwarding import Crossing
 from tsujiban.policy.program import Action, Direction, PolicyProgram
 from tsujiban.policy.symbolic.matching import Matching, Piece, Sight
 from tsujiban.policy.symbolic.parties import Party
@@ -22,7 +23,8 @@ _Region = tuple[int, Traffic, Traffic, Traffic]  # peers; still to judge, passed
 
 
 class Walk:
-    """Walks one end's programs in one direction, as one post sees it."""
+    """Walks one end's programs in one direction, as one post sees it; or the program of a host
+    endpoint (`crossing`) on the way of the end's packets in that direction."""
 
     def __init__(
         self,
@@ -33,9 +35,12 @@ class Walk:
         vocabulary: Vocabulary | None = None,
         *,
         visible: bool = False,
+        crossing: Crossing | None = None,
     ) -> None:
         self._matching, self._own, self._direction = matching, own, direction
         self._sight, self._vocabulary, self._visible = sight, vocabulary, visible
+        self._forwarded = crossing is not None
+        self._endpoint, self._programs = crossing or (own.endpoint, direction)
         width = len(vocabulary.atoms) if vocabulary is not None else 1
         start = matching.axis.all(matching.full(width))
         peers = matching.meeting(own)
@@ -43,20 +48,24 @@ class Walk:
 
     def answer(self) -> Answer:
         """What the program allows."""
-        endpoint = self._own.endpoint
+        endpoint, direction = self._endpoint, self._programs
         if endpoint is None:
             return [(peers, left) for peers, left, _, _ in self._regions]
-        tiers = endpoint.ingress if self._direction is Direction.INGRESS else endpoint.egress
+        tiers = endpoint.ingress if direction is Direction.INGRESS else endpoint.egress
         policies = self._matching.world.policies
-        for stage in stages(endpoint, self._direction):
+        for stage in stages(endpoint, direction):
             for tier in tiers:
                 found = [policies.get(name) for name in tier.policies]
                 if None in found:  # a missing policy: fail closed
                     return self._allowed()
-                enforced = [p for p in found if p is not None and not p.staged and stage_of(p) == stage]
+                enforced = [p for p in found if p is not None and counts(p, stage, self._forwarded)]
                 if enforced:
                     default = tier.default_action if stage == NORMAL else Action.PASS
                     self._take(enforced, default)
+        if self._forwarded:
+            return [
+                (peers, both) for peers, left, _, allowed in self._regions if (both := union(left, allowed))
+            ]
         for name in endpoint.profiles:
             profile = policies.get(name)
             if profile is None:
@@ -69,7 +78,7 @@ class Walk:
 
     def _take(self, policies: Iterable[PolicyProgram], default: Action) -> None:
         for policy in policies:
-            for rule in rules_of(policy, self._direction):
+            for rule in rules_of(policy, self._programs):
                 if rule.action is Action.LOG:
                     continue
                 pieces = self._matching.pieces(
@@ -131,6 +140,11 @@ def join(one: Answer, other: Answer) -> Answer:
             found.append((theirs, right))
         rest = onward
     return found + rest
+
+
+def among(answer: Answer, wanted: int) -> Answer:
+    """An answer about some peers alone."""
+    return [(both, traffic) for peers, traffic in answer if (both := peers & wanted)]
 
 
 def cut(answer: Answer, traffic: Traffic) -> Answer:
