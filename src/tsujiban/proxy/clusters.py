@@ -10,6 +10,7 @@ from tsujiban.policy.program import ServicePort
 from tsujiban.proxy import names, tls
 from tsujiban.proxy.matchers import Json, typed
 from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.site import Site
 
 CONNECT_TIMEOUT = "5s"
 _MANY = 1 << 30
@@ -41,7 +42,7 @@ def _original(name: str, **fields: object) -> Resource:
     return Resource(Kind.CLUSTER, name, body)
 
 
-def app() -> Resource:
+def app(site: Site) -> Resource:
     """The application at the address and port that the client meant, in the client's HTTP."""
     options = typed(
         _HTTP,
@@ -50,12 +51,12 @@ def app() -> Resource:
             "http2_protocol_options": {},
         },
     )
-    return _original(names.APP, typed_extension_protocol_options={_HTTP: options})
+    return _original(names.APP, typed_extension_protocol_options={_HTTP: options}, **site.binds())
 
 
-def passthrough() -> Resource:
+def passthrough(site: Site) -> Resource:
     """The original destination, in the clear."""
-    return _original(names.PASSTHROUGH)
+    return _original(names.PASSTHROUGH, **site.binds())
 
 
 # A pooled connection that the kernel has begun to drop says nothing: after a second without a byte it is
@@ -63,7 +64,7 @@ def passthrough() -> Resource:
 _KEEPALIVE: Json = {"interval": "30s", "timeout": "2s", "connection_idle_interval": "1s"}
 
 
-def mesh(identity: str) -> Resource:
+def mesh(site: Site, identity: str) -> Resource:
     """Tunnels to the endpoints of one identity. A pooled connection takes new tunnels for ten
     minutes at most, so that none outlives its certificate by much."""
     options = typed(
@@ -77,13 +78,14 @@ def mesh(identity: str) -> Resource:
     return _original(
         names.mesh_cluster(identity),
         typed_extension_protocol_options={_HTTP: options},
-        transport_socket=tls.client(identity),
+        transport_socket=tls.client(site, identity),
+        **site.binds(),
     )
 
 
-def internal(name: str, listener: str) -> Resource:
-    """An internal listener of this proxy, as a cluster with one endpoint."""
-    address = {"envoy_internal_address": {"server_listener_name": listener, "endpoint_id": "in"}}
+def internal(name: str) -> Resource:
+    """An internal listener of this proxy, as a cluster of the same name with one endpoint."""
+    address = {"envoy_internal_address": {"server_listener_name": name, "endpoint_id": "in"}}
     body: Json = {
         "name": name,
         "type": "STATIC",
@@ -112,9 +114,9 @@ def internal_socket(passed: list[Json]) -> Json:
     return {"name": "internal", "typed_config": config}
 
 
-def service(identifier: str, port: int) -> Resource:
+def service(site: Site, identifier: str, port: int) -> Resource:
     """A service's port; its endpoints come by EDS."""
-    name = names.service_cluster(identifier, port)
+    name = site.name(names.service_cluster(identifier, port))
     passed = [{"kind": {"host": {}}, "name": "envoy.filters.listener.original_dst"}]
     body: Json = {
         "name": name,
@@ -122,22 +124,22 @@ def service(identifier: str, port: int) -> Resource:
         "lb_policy": "LEAST_REQUEST",
         "connect_timeout": CONNECT_TIMEOUT,
         "circuit_breakers": _UNLIMITED,
-        "eds_cluster_config": {"eds_config": tls.ADS},
+        "eds_cluster_config": {"eds_config": site.ads()},
         "transport_socket": internal_socket(passed),
     }
     return Resource(Kind.CLUSTER, name, body)
 
 
-def endpoints(identifier: str, port: ServicePort) -> Resource:
+def endpoints(site: Site, identifier: str, port: ServicePort) -> Resource:
     """The ready endpoints of a service's port. Each leads into the inner outbound listener,
     which treats it as a connection to that very address."""
-    name = names.service_cluster(identifier, port.port)
+    name = site.name(names.service_cluster(identifier, port.port))
     listed = []
     for backend in sorted(port.backends, key=lambda one: (one.address, one.port)):
         host = f"[{backend.address}]" if ":" in backend.address else backend.address
         where = f"{host}:{backend.port}"
         internal_address = {
-            "server_listener_name": names.OUTBOUND_INNER,
+            "server_listener_name": site.name(names.OUTBOUND_INNER),
             "endpoint_id": where,
         }
         listed.append(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tsujiban.proxy import names
 from tsujiban.proxy.matchers import Json, typed
-from tsujiban.proxy.tls import ADS
+
+if TYPE_CHECKING:  # it renders by means of this module
+    from tsujiban.proxy.site import Site
 
 ORIGINAL_DST: Json = {
     "name": "original_dst",
@@ -25,10 +27,10 @@ LOCAL_ADDRESS_STATE = "envoy.filters.listener.original_dst.local_ip"
 REMOTE_ADDRESS_STATE = "envoy.filters.listener.original_dst.remote_ip"
 
 
-def access_log(log: str, *, http: bool = False) -> list[Json]:
+def access_log(site: Site, log: str, *, http: bool = False) -> list[Json]:
     """Send records to the agent. `log` tells it where they come from."""
     common = {
-        "log_name": log,
+        "log_name": site.name(log),
         "transport_api_version": "V3",
         "grpc_service": {"envoy_grpc": {"cluster_name": names.AGENT_CLUSTER}},
         "buffer_flush_interval": "0.1s",
@@ -81,19 +83,19 @@ def http_state(values: list[Json]) -> Json:
     return {"name": "state", "typed_config": config}
 
 
-def discovered(name: str, message: str) -> Json:
+def discovered(site: Site, name: str, message: str) -> Json:
     """A filter whose configuration is a resource of its own (ECDS). Until it is there, nothing
     passes."""
     return {
-        "name": name,
+        "name": site.name(name),
         "config_discovery": {
-            "config_source": ADS,
+            "config_source": site.ads(),
             "type_urls": [f"type.googleapis.com/{message}"],
         },
     }
 
 
-def tcp_proxy(cluster: str, stat: str, *, log: str = "", **fields: Any) -> Json:
+def tcp_proxy(cluster: str, stat: str, **fields: Any) -> Json:
     """Carry bytes to a cluster."""
     config = typed(
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
@@ -102,8 +104,6 @@ def tcp_proxy(cluster: str, stat: str, *, log: str = "", **fields: Any) -> Json:
         idle_timeout="0s",
         **fields,
     )
-    if log:
-        config["access_log"] = access_log(log)
     return {"name": "tcp", "typed_config": config}
 
 

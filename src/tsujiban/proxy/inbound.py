@@ -14,6 +14,7 @@ from tsujiban.proxy.clusters import PRESERVE_CASE
 from tsujiban.proxy.decisions import Admission, Class, decision_name
 from tsujiban.proxy.matchers import Json, typed
 from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.site import Site
 from tsujiban.proxy.table import Table
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -33,32 +34,32 @@ def declared_http(endpoint: EndpointProgram) -> list[int]:
     )
 
 
-def listener(endpoint: EndpointProgram, table: Table) -> Resource:
+def listener(site: Site, endpoint: EndpointProgram, table: Table) -> Resource:
     """The listener that the pod's redirect sends incoming connections to."""
     authentication = endpoint.authentication
-    chains: dict[str, Json] = {_TUNNEL_CHAIN: _tunnel_chain()}
+    chains: dict[str, Json] = {_TUNNEL_CHAIN: _tunnel_chain(site)}
     tunnel = matchers.chain_action(_TUNNEL_CHAIN)
-    plaintext = _plaintext(authentication, table, chains)
+    plaintext = _plaintext(site, authentication, table, chains)
     tunnels = matchers.exact(matchers.APPLICATION_PROTOCOL, {f"'{names.ALPN}'": tunnel}, plaintext)
     choice = matchers.exact(matchers.TRANSPORT_PROTOCOL, {"tls": tunnels}, plaintext)
     accepts_plaintext = any(
         mode is not MtlsMode.STRICT for mode in (authentication.mode, *authentication.ports.values())
     )
     body: Json = {
-        "name": names.INBOUND,
+        "name": site.name(names.INBOUND),
         "traffic_direction": "INBOUND",
-        "address": filters.address("0.0.0.0", names.INBOUND_PORT),  # noqa: S104 - the pod's own
+        **site.listens("0.0.0.0", names.INBOUND_PORT),  # noqa: S104 - the pod's own
         "listener_filters": [filters.ORIGINAL_DST, filters.TLS_INSPECTOR],
         "listener_filters_timeout": "1s" if accepts_plaintext else "10s",
         "continue_on_listener_filters_timeout": accepts_plaintext,
         "filter_chain_matcher": choice["matcher"],
         "filter_chains": [chains[name] for name in sorted(chains)],
-        "access_log": filters.access_log("connection"),
+        "access_log": filters.access_log(site, "connection"),
     }
-    return Resource(Kind.LISTENER, names.INBOUND, body)
+    return Resource(Kind.LISTENER, site.name(names.INBOUND), body)
 
 
-def _plaintext(authentication: Authentication, table: Table, chains: dict[str, Json]) -> Json:
+def _plaintext(site: Site, authentication: Authentication, table: Table, chains: dict[str, Json]) -> Json:
     def refuse(rule: str) -> Json:
         decision = decision_name(Class.DENY, (rule,))
         chains.setdefault(decision, filters.refusal(decision, decision))
@@ -68,7 +69,7 @@ def _plaintext(authentication: Authentication, table: Table, chains: dict[str, J
         if seen.kind is Class.DENY:
             chains.setdefault(seen.name, filters.refusal(seen.name, seen.name))
         else:
-            chains.setdefault(seen.name, _plaintext_chain(seen.name))
+            chains.setdefault(seen.name, _plaintext_chain(site, seen.name))
         return matchers.chain_action(seen.name)
 
     def mode(one: MtlsMode, rule: str) -> Json:
@@ -84,7 +85,7 @@ def _plaintext(authentication: Authentication, table: Table, chains: dict[str, J
     return matchers.exact(matchers.DESTINATION_PORT, ports, mode(authentication.mode, authentication.id))
 
 
-def _tunnel_chain() -> Json:
+def _tunnel_chain(site: Site) -> Json:
     states = [
         *filters.addresses_state(),
         filters.state_value(names.PEER_STATE, "%DOWNSTREAM_PEER_URI_SAN%"),
@@ -98,7 +99,7 @@ def _tunnel_chain() -> Json:
     route = {
         "match": {"connect_matcher": {}},
         "route": {
-            "cluster": names.INBOUND_INNER,
+            "cluster": site.name(names.INBOUND_INNER),
             "timeout": "0s",
             "idle_timeout": "0s",
             "upgrade_configs": [connect],
@@ -119,21 +120,21 @@ def _tunnel_chain() -> Json:
             "virtual_hosts": [{"name": "tunnel", "domains": ["*"], "routes": [route]}],
         },
         http_filters=[
-            filters.discovered(names.RBAC_CONNECT, _HTTP_RBAC),
+            filters.discovered(site, names.RBAC_CONNECT, _HTTP_RBAC),
             filters.http_state(states),
             filters.ROUTER,
         ],
-        access_log=filters.access_log("tunnel", http=True),
+        access_log=filters.access_log(site, "tunnel", http=True),
     )
     return {
         "name": _TUNNEL_CHAIN,
         "filters": [{"name": "http", "typed_config": config}],
-        "transport_socket": tls.server(),
+        "transport_socket": tls.server(site),
         "transport_socket_connect_timeout": "10s",
     }
 
 
-def _plaintext_chain(decision: str) -> Json:
+def _plaintext_chain(site: Site, decision: str) -> Json:
     states = [
         *filters.addresses_state(),
         filters.state_value(names.PEER_STATE, names.PLAINTEXT),
@@ -143,12 +144,12 @@ def _plaintext_chain(decision: str) -> Json:
         "name": decision,
         "filters": [
             filters.network_state(states),
-            filters.tcp_proxy(names.INBOUND_INNER, "plaintext"),
+            filters.tcp_proxy(site.name(names.INBOUND_INNER), "plaintext"),
         ],
     }
 
 
-def inner_listener(endpoint: EndpointProgram) -> Resource:
+def inner_listener(site: Site, endpoint: EndpointProgram) -> Resource:
     """The internal listener behind tunnels and accepted plaintext."""
     http_ports = declared_http(endpoint)
     http = matchers.chain_action("http")
@@ -166,14 +167,14 @@ def inner_listener(endpoint: EndpointProgram) -> Resource:
     app = filters.tcp_proxy(
         names.APP,
         "app",
-        log="tcp",
+        access_log=filters.access_log(site, "tcp"),
         access_log_options={
             "flush_access_log_on_connected": True,
             "access_log_flush_interval": "10s",  # a restarted agent learns what is open
         },
     )
     body: Json = {
-        "name": names.INBOUND_INNER,
+        "name": site.name(names.INBOUND_INNER),
         "traffic_direction": "INBOUND",
         "internal_listener": {},
         "listener_filters": listener_filters,
@@ -181,11 +182,11 @@ def inner_listener(endpoint: EndpointProgram) -> Resource:
         "continue_on_listener_filters_timeout": True,
         "filter_chain_matcher": matchers.ordered(steps, None)["matcher"],
         "filter_chains": [
-            {"name": "http", "filters": [_http_chain()]},
-            {"name": "tcp", "filters": [app]},
+            {"name": "http", "filters": [*site.leaves(), _http_filter(site)]},
+            {"name": "tcp", "filters": [*site.leaves(), app]},
         ],
     }
-    return Resource(Kind.LISTENER, names.INBOUND_INNER, body)
+    return Resource(Kind.LISTENER, site.name(names.INBOUND_INNER), body)
 
 
 def _http_inspector(ports: list[int]) -> Json:
@@ -198,7 +199,7 @@ def _http_inspector(ports: list[int]) -> Json:
     }
 
 
-def _http_chain() -> Json:
+def _http_filter(site: Site) -> Json:
     route = {
         "match": {"prefix": "/"},
         "route": {
@@ -247,13 +248,14 @@ def _http_chain() -> Json:
                 }
             ],
         },
-        http_filters=[filters.discovered(names.RBAC_HTTP, _HTTP_RBAC), filters.ROUTER],
-        access_log=filters.access_log("http", http=True),
+        http_filters=[filters.discovered(site, names.RBAC_HTTP, _HTTP_RBAC), filters.ROUTER],
+        access_log=filters.access_log(site, "http", http=True),
     )
     return {"name": "http", "typed_config": config}
 
 
-def authorization(table: Table) -> list[Resource]:
+def authorization(site: Site, table: Table) -> list[Resource]:
     """The two RBAC filters' configurations, which change without touching a listener."""
     pairs = ((names.RBAC_CONNECT, rbac.connect_rbac(table)), (names.RBAC_HTTP, rbac.http_rbac(table)))
-    return [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in pairs]
+    named = ((site.name(base), config) for base, config in pairs)
+    return [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in named]

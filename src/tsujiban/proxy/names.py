@@ -20,9 +20,13 @@ RBAC_HTTP = "rbac-http"  # ECDS: may this request pass
 RBAC_EGRESS = "rbac-egress"  # ECDS: names the rule that let a connection out
 
 IDENTITY_SECRET = "identity"  # noqa: S105 - the name of a secret, not one
+CLIENT_SECRET = "identity-out"  # noqa: S105 - the same, for the node proxy's connections out
+NO_SECRET = "none"  # noqa: S105 - of no secret
 TRUST_SECRET = "trust"  # noqa: S105
 
 ALPN = "tsujiban/1"  # what a tunnel says of itself in its TLS handshake
+
+_POD = "pod:"  # with it begin the names of what belongs to one endpoint of a node's Envoy
 
 # filter state, shared from a tunnel's connection with the connection inside it
 PEER_STATE = "tsujiban.peer"  # authenticated SPIFFE ID, or PLAINTEXT
@@ -33,6 +37,18 @@ PLAINTEXT = "plaintext"
 # rule ids of refusals that no policy wrote
 IDENTITY_RULE = "_mesh/identity"  # the peer cannot prove to be who owns its address
 UNKNOWN_RULE = "_mesh/unknown-destination"  # an address of the pods' networks that nobody owns
+
+
+def prefix(namespace: str) -> str:
+    """What the names of one endpoint's resources start with in its node's Envoy; `namespace` is the
+    path of its network namespace."""
+    return f"{_POD}{namespace.rpartition('/')[2]}|"
+
+
+def owner(name: str) -> str:
+    """The prefix of a resource's name; "" when it belongs to no endpoint, or to the only one."""
+    head, separator, _ = name.partition("|")
+    return head + separator if separator and head.startswith(_POD) else ""
 
 
 def mesh_cluster(identity: str) -> str:

@@ -18,6 +18,7 @@ from tsujiban.proxy.clusters import endpoints, mesh, service
 from tsujiban.proxy.decisions import Admission, Class, decision_name
 from tsujiban.proxy.matchers import Json
 from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.site import Site
 from tsujiban.proxy.table import Table
 
 _NETWORK_RBAC = "envoy.extensions.filters.network.rbac.v3.RBAC"
@@ -43,86 +44,89 @@ class _Chains:
 
 
 def resources(
-    state: NodeState, endpoint: EndpointProgram, table: Table, pod_cidrs: Iterable[str]
+    site: Site, state: NodeState, endpoint: EndpointProgram, table: Table, pod_cidrs: Iterable[str]
 ) -> list[Resource]:
     """Everything outbound: listeners, the egress filter, tunnels by identity, services."""
     out: list[Resource] = []
     inner = _Chains()
-    inner_choice = _destination(endpoint, table, pod_cidrs, inner)
+    inner_choice = _destination(site, endpoint, table, pod_cidrs, inner)
     outer = _Chains()
-    choice = _destination(endpoint, table, pod_cidrs, outer)
-    virtual = _services(state, outer, out)
+    choice = _destination(site, endpoint, table, pod_cidrs, outer)
+    virtual = _services(site, state, outer, out)
     choice = matchers.exact(matchers.DESTINATION_IP, virtual, choice)
     out.append(
         _listener(
+            site,
             names.OUTBOUND,
             choice,
             outer,
-            address=filters.address("0.0.0.0", names.OUTBOUND_PORT),  # noqa: S104 - the pod's own
+            **site.listens("0.0.0.0", names.OUTBOUND_PORT),  # noqa: S104 - the pod's own
         )
     )
-    out.append(_listener(names.OUTBOUND_INNER, inner_choice, inner, internal_listener={}))
-    out += [mesh(identity) for identity in sorted(table.rows) if identity]
-    egress = {"name": names.RBAC_EGRESS, "typed_config": rbac.egress_rbac(table)}
-    out.append(Resource(Kind.EXTENSION, names.RBAC_EGRESS, egress))
+    out.append(_listener(site, names.OUTBOUND_INNER, inner_choice, inner, internal_listener={}))
+    out += [mesh(site, identity) for identity in sorted(table.rows) if identity]
+    name = site.name(names.RBAC_EGRESS)
+    egress = {"name": name, "typed_config": rbac.egress_rbac(table)}
+    out.append(Resource(Kind.EXTENSION, name, egress))
     return out
 
 
-def _listener(name: str, choice: Json, chains: _Chains, **where: object) -> Resource:
+def _listener(site: Site, base: str, choice: Json, chains: _Chains, **where: object) -> Resource:
     body: Json = {
-        "name": name,
+        "name": site.name(base),
         "traffic_direction": "OUTBOUND",
         "listener_filters": [filters.ORIGINAL_DST],
         "filter_chain_matcher": choice["matcher"],
         "filter_chains": chains.listed(),
-        "access_log": filters.access_log("egress"),
+        "access_log": filters.access_log(site, "egress"),
         **where,
     }
-    return Resource(Kind.LISTENER, name, body)
+    return Resource(Kind.LISTENER, site.name(base), body)
 
 
-def _services(state: NodeState, chains: _Chains, out: list[Resource]) -> dict[str, Json]:
+def _services(site: Site, state: NodeState, chains: _Chains, out: list[Resource]) -> dict[str, Json]:
     virtual: dict[str, Json] = {}
     for identifier, program in sorted(state.services.items()):
         ports: dict[str, Json] = {}
         for port in program.ports:
             if port.protocol != 6 or not program.addresses:
                 continue
-            name = names.service_cluster(identifier, port.port)
+            name = site.name(names.service_cluster(identifier, port.port))
             chain = {"name": name, "filters": [filters.tcp_proxy(name, "service")]}
             ports[str(port.port)] = chains.to(name, chain)
-            out += (service(identifier, port.port), endpoints(identifier, port))
+            out += (service(site, identifier, port.port), endpoints(site, identifier, port))
         for one in program.addresses:
             refuse = chains.refuse(_UNKNOWN)
             virtual[one] = matchers.exact(matchers.DESTINATION_PORT, ports, refuse)
     return virtual
 
 
-def _destination(endpoint: EndpointProgram, table: Table, pod_cidrs: Iterable[str], chains: _Chains) -> Json:
+def _destination(
+    site: Site, endpoint: EndpointProgram, table: Table, pod_cidrs: Iterable[str], chains: _Chains
+) -> Json:
     ranges: list[tuple[Iterable[str], Json]] = []
     for identity, rows in sorted(table.rows.items()):
-        render = rbac.admission(partial(_admitted, chains, identity))
+        render = rbac.admission(partial(_admitted, site, chains, identity))
         ranges += [(row.cell.prefixes, rbac.by_port(row.intervals, render)) for row in rows]
     listed = {net for nets, _ in ranges for net in nets}
     ranges.append((sorted(set(pod_cidrs) - listed), chains.refuse(_UNKNOWN)))
-    outside = rbac.admission(partial(_admitted, chains, ""))
+    outside = rbac.admission(partial(_admitted, site, chains, ""))
     for net, version in (("0.0.0.0/0", 4), ("::/0", 6)):
         if net not in listed:
             ranges.append(((net,), rbac.by_port(table.rest[version], outside)))
     trie = matchers.longest_prefix(matchers.DESTINATION_IP, ranges, None)
     # A pod may always reach itself, and its own address never comes back to the proxy.
-    own = {"name": _SELF, "filters": [filters.tcp_proxy(names.PASSTHROUGH, _SELF)]}
+    own = {"name": _SELF, "filters": [*site.leaves(), filters.tcp_proxy(names.PASSTHROUGH, _SELF)]}
     itself = {one: chains.to(_SELF, own) for one in endpoint.addresses}
     return matchers.exact(matchers.DESTINATION_IP, itself, trie)
 
 
-def _admitted(chains: _Chains, identity: str, seen: Admission) -> Json:
+def _admitted(site: Site, chains: _Chains, identity: str, seen: Admission) -> Json:
     # The client's side reads no HTTP: what only HTTP clauses would allow is refused here.
     if seen.kind is not Class.TCP:
         return chains.refuse(decision_name(Class.DENY, seen.rules))
     name = names.mesh_cluster(identity) if identity else names.PASSTHROUGH
     tunnel: Json = {"tunneling_config": {"hostname": "%DOWNSTREAM_LOCAL_ADDRESS%"}} if identity else {}
     proxy = filters.tcp_proxy(name, "egress", **tunnel)
-    return chains.to(
-        name, {"name": name, "filters": [filters.discovered(names.RBAC_EGRESS, _NETWORK_RBAC), proxy]}
-    )
+    egress = filters.discovered(site, names.RBAC_EGRESS, _NETWORK_RBAC)
+    return chains.to(name, {"name": name, "filters": [egress, *site.leaves(), proxy]})

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tsujiban.policy.program import NodeState
 from tsujiban.proxy import clusters, inbound, names, outbound, table
 from tsujiban.proxy.resource import Resources, collect
+from tsujiban.proxy.site import SIDECAR, Site
 
 
 class Rendered(NamedTuple):
@@ -17,8 +18,8 @@ class Rendered(NamedTuple):
     ingress: table.Table
 
 
-def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str]) -> Rendered:
-    """All resources of an endpoint, but its secrets.
+def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str], site: Site = SIDECAR) -> Rendered:
+    """All resources of an endpoint, but its secrets, for where its proxy is.
 
     Raises KeyError when the state holds no such endpoint: there is nothing to enforce then, and
     the sidecar must stay without configuration, which is to say closed.
@@ -29,13 +30,13 @@ def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str]) -> Rend
     outgoing = table.egress(state, endpoint, networks)
     resources = collect(
         [
-            clusters.app(),
-            clusters.passthrough(),
-            clusters.internal(names.INBOUND_INNER, names.INBOUND_INNER),
-            *inbound.authorization(incoming),
-            inbound.listener(endpoint, incoming),
-            inbound.inner_listener(endpoint),
-            *outbound.resources(state, endpoint, outgoing, networks),
+            clusters.app(site),
+            clusters.passthrough(site),
+            clusters.internal(site.name(names.INBOUND_INNER)),
+            *inbound.authorization(site, incoming),
+            inbound.listener(site, endpoint, incoming),
+            inbound.inner_listener(site, endpoint),
+            *outbound.resources(site, state, endpoint, outgoing, networks),
         ]
     )
     return Rendered(resources, incoming)

@@ -32,6 +32,9 @@ from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb
 from envoy.extensions.filters.network.set_filter_state.v3 import set_filter_state_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.http.header_formatters.preserve_case.v3 import preserve_case_pb2
+from envoy.extensions.local_address_selectors.filter_state_override.v3 import (
+    config_pb2 as local_address_pb2,
+)
 from envoy.extensions.matching.common_inputs.network.v3 import network_inputs_pb2
 from envoy.extensions.matching.common_inputs.ssl.v3 import ssl_inputs_pb2
 from envoy.extensions.transport_sockets.internal_upstream.v3 import internal_upstream_pb2
@@ -46,6 +49,7 @@ from envoy.type.matcher.v3 import http_inputs_pb2
 from google.protobuf import json_format, wrappers_pb2
 from google.protobuf.message import Message
 from xds.type.matcher.v3 import ip_pb2
+from xds.type.v3 import typed_struct_pb2
 
 from tsujiban.proxy.matchers import Json
 
@@ -61,6 +65,7 @@ EXTENSIONS = (
     http_set_filter_state_pb2,
     internal_upstream_pb2,
     ip_pb2,
+    local_address_pb2,
     network_inputs_pb2,
     network_rbac_pb2,
     original_dst_pb2,
@@ -74,6 +79,7 @@ EXTENSIONS = (
     tls_inspector_pb2,
     tls_pb2,
     tls_spiffe_validator_config_pb2,
+    typed_struct_pb2,
     wrappers_pb2,
 )
 

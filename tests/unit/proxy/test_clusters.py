@@ -5,6 +5,7 @@ from typing import Any
 from tsujiban.policy.program import Backend, ServicePort
 from tsujiban.proxy import clusters, names
 from tsujiban.proxy.resource import Resource
+from tsujiban.proxy.site import SIDECAR
 
 
 def body(resource: Resource) -> Any:
@@ -12,14 +13,14 @@ def body(resource: Resource) -> Any:
 
 
 def test_tunnels_go_to_the_original_address_and_port() -> None:
-    cluster = body(clusters.mesh("spiffe://t/x"))
+    cluster = body(clusters.mesh(SIDECAR, "spiffe://t/x"))
     assert cluster.type == cluster.ORIGINAL_DST
     assert not cluster.HasField("original_dst_lb_config")  # no fixed tunnel port
     assert cluster.HasField("transport_socket")
 
 
 def test_the_application_and_the_clear_have_no_tls() -> None:
-    for cluster in (clusters.app(), clusters.passthrough()):
+    for cluster in (clusters.app(SIDECAR), clusters.passthrough(SIDECAR)):
         assert not body(cluster).HasField("transport_socket")
 
 
@@ -29,21 +30,23 @@ def test_a_service_s_endpoints_lead_through_the_inner_listener_to_their_own_addr
         port=80,
         backends=(Backend(address="fd00::1", port=81), Backend(address="10.0.0.1", port=82)),
     )
-    assignment = body(clusters.endpoints("default/web", port))
+    assignment = body(clusters.endpoints(SIDECAR, "default/web", port))
     hosts = [one.endpoint for one in assignment.endpoints[0].lb_endpoints]
     where = [one.address.envoy_internal_address.endpoint_id for one in hosts]
     assert where == ["10.0.0.1:82", "[fd00::1]:81"]
     assert {one.address.envoy_internal_address.server_listener_name for one in hosts} == {
         names.OUTBOUND_INNER
     }
-    assert assignment.cluster_name == body(clusters.service("default/web", 80)).name
+    assert assignment.cluster_name == body(clusters.service(SIDECAR, "default/web", 80)).name
 
 
 def test_a_service_without_endpoints_has_none() -> None:
-    assert len(body(clusters.endpoints("default/web", ServicePort(protocol=6, port=80))).endpoints) == 0
+    assert (
+        len(body(clusters.endpoints(SIDECAR, "default/web", ServicePort(protocol=6, port=80))).endpoints) == 0
+    )
 
 
 def test_an_internal_cluster_leads_to_its_listener() -> None:
-    cluster = body(clusters.internal("in", "listener"))
+    cluster = body(clusters.internal("listener"))
     endpoint = cluster.load_assignment.endpoints[0].lb_endpoints[0].endpoint
     assert endpoint.address.envoy_internal_address.server_listener_name == "listener"

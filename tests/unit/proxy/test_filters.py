@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from tsujiban.proxy import filters, names
+from tsujiban.proxy.site import SIDECAR
 
 
 def test_what_crosses_into_an_internal_listener_is_never_pooled_with_another_s() -> None:
@@ -27,13 +28,13 @@ def test_a_refusal_closes_and_names_its_rule() -> None:
 
 def test_logs_go_to_the_agent_with_who_and_why() -> None:
     for http in (False, True):
-        common = filters.access_log("x", http=http)[0]["typed_config"]["common_config"]
+        common = filters.access_log(SIDECAR, "x", http=http)[0]["typed_config"]["common_config"]
         assert common["grpc_service"]["envoy_grpc"]["cluster_name"] == names.AGENT_CLUSTER
         assert {names.PEER_STATE, names.DECISION_STATE} <= set(common["filter_state_objects_to_log"])
 
 
 def test_a_discovered_filter_passes_nothing_until_it_is_there() -> None:
-    discovery = filters.discovered("n", "some.Message")["config_discovery"]
+    discovery = filters.discovered(SIDECAR, "n", "some.Message")["config_discovery"]
     assert "default_config" not in discovery
     assert not discovery.get("apply_default_config_without_warming")
     assert discovery["config_source"]["initial_fetch_timeout"] == "0s"

@@ -6,13 +6,14 @@ from tests.support.proxystate import READS, rule, state
 
 from tsujiban.policy.program import Authentication, MtlsMode
 from tsujiban.proxy import inbound, names
+from tsujiban.proxy.site import SIDECAR
 from tsujiban.proxy.table import ingress
 
 
 def listener(**program: Any) -> Any:
     world = state(rule("r", http=READS), **program)
     endpoint = world.endpoints["default/server"]
-    return inbound.listener(endpoint, ingress(world, endpoint)).message()
+    return inbound.listener(SIDECAR, endpoint, ingress(world, endpoint)).message()
 
 
 def chains(**program: Any) -> set[str]:
@@ -44,19 +45,21 @@ def test_ports_that_the_workload_calls_http_are_looked_into() -> None:
     named = (("http", 6, 80), ("grpc-api", 6, 81), ("httpish", 6, 82), ("https", 6, 443), ("http", 17, 83))
     endpoint = state(named_ports=named).endpoints["default/server"]
     assert inbound.declared_http(endpoint) == [80, 81]
-    inner: Any = inbound.inner_listener(endpoint).message()
+    inner: Any = inbound.inner_listener(SIDECAR, endpoint).message()
     assert len(inner.listener_filters) == 2
     assert inner.listener_filters[1].HasField("filter_disabled")
-    bare: Any = inbound.inner_listener(state().endpoints["default/server"]).message()
+    bare: Any = inbound.inner_listener(SIDECAR, state().endpoints["default/server"]).message()
     assert len(bare.listener_filters) == 1
 
 
 def test_the_authorization_filters_are_resources_of_their_own() -> None:
     world = state(rule("r"))
     endpoint = world.endpoints["default/server"]
-    found = inbound.authorization(ingress(world, endpoint))
+    found = inbound.authorization(SIDECAR, ingress(world, endpoint))
     assert [one.name for one in found] == [names.RBAC_CONNECT, names.RBAC_HTTP]
     other = state(rule("other"))
-    changed = inbound.authorization(ingress(other, endpoint))
+    changed = inbound.authorization(SIDECAR, ingress(other, endpoint))
     assert all(old.version != new.version for old, new in zip(found, changed, strict=True))
-    assert inbound.inner_listener(endpoint).version == inbound.inner_listener(endpoint).version
+    assert (
+        inbound.inner_listener(SIDECAR, endpoint).version == inbound.inner_listener(SIDECAR, endpoint).version
+    )

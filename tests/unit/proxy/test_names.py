@@ -14,3 +14,13 @@ def test_clusters_of_different_things_have_different_names() -> None:
         names.INBOUND_INNER,
     }
     assert len(made) == 7
+
+
+def test_a_prefixed_name_tells_its_owner() -> None:
+    prefix = names.prefix("/run/netns/tsj-a-p-1")
+    assert names.owner(prefix + names.service_cluster("default/web", 80)) == prefix
+
+
+def test_a_name_without_prefix_has_no_owner() -> None:
+    assert names.owner(names.INBOUND) == ""
+    assert names.owner(names.mesh_cluster("spiffe://t/x")) == ""

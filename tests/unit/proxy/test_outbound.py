@@ -7,12 +7,13 @@ from tests.support.proxystate import POD_CIDRS, READS, identity, port, rule, sta
 from tsujiban.policy.program import NodeState
 from tsujiban.proxy import names, outbound
 from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.site import SIDECAR
 from tsujiban.proxy.table import egress
 
 
 def resources(world: NodeState) -> dict[str, Resource]:
     endpoint = world.endpoints["default/server"]
-    found = outbound.resources(world, endpoint, egress(world, endpoint, POD_CIDRS), POD_CIDRS)
+    found = outbound.resources(SIDECAR, world, endpoint, egress(world, endpoint, POD_CIDRS), POD_CIDRS)
     return {f"{one.kind.name} {one.name}": one for one in found}
 
 
