@@ -1,4 +1,5 @@
-"""Pods in real network namespaces, each with a real Envoy, and an agent's proxy post beside them.
+"""Pods in real network namespaces, with real Envoys (one each, or one for all of them), and an
+agent's proxy post beside them.
 
 Applications are threads of the test whose sockets live in the pods' namespaces: the redirect
 catches them by namespace and user, as it would catch any process.
@@ -40,6 +41,7 @@ from tsujiban.proxy import binary
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.bootstrap import argv, bootstrap
 from tsujiban.proxy.post import ProxyPost
+from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.supervise import netns
 
 T = TypeVar("T")
@@ -79,8 +81,43 @@ def tier(*policies: str, direction: str = "ingress") -> Tier:
     )
 
 
+class Envoy:
+    """One Envoy process, started as the supervisor would start it."""
+
+    def __init__(self, name: str, directory: Path, uid: int, command: list[str]) -> None:
+        self.directory = directory
+        self.socket_path = directory / "proxy.sock"
+        self.log = directory.parent / f"{directory.name}.log"
+        self.uid = uid
+        self._name = name
+        self._command = [*command, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs"]
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(mode=0o700)
+        os.chown(directory, uid, uid)
+
+    def start(self) -> None:
+        """Start it."""
+        config = self.directory / "bootstrap.json"
+        config.write_text(json.dumps(bootstrap(self._name, self.socket_path, self.directory / "admin.sock")))
+        level = os.environ.get("ENVOY_LOG", "warning")
+        with self.log.open("ab") as log:
+            command = [*self._command, *argv(binary.locate(), config, log_level=level)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def stop(self) -> None:
+        """Kill it."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def admin(self, path: str) -> str:
+        """Ask its own interface."""
+        return run("curl", "-s", "--unix-socket", str(self.directory / "admin.sock"), f"http://x{path}")
+
+
 class Pod:
-    """One pod: a namespace with an address, and perhaps an Envoy."""
+    """One pod: a namespace with an address, and perhaps an Envoy of its own."""
 
     def __init__(self, bed: Bed, name: str, address: str, mesh: Mesh, uid: int) -> None:
         self.bed = bed
@@ -92,14 +129,7 @@ class Pod:
         self.identity = bed.identity(name)
         self.namespace = f"{bed.prefix}-{name}"
         self.path = f"/run/netns/{self.namespace}"
-        self.directory = bed.directory / name
-        self.log = bed.directory / f"{name}.log"
-        self.envoy: subprocess.Popen[bytes] | None = None
-
-    @property
-    def socket_path(self) -> Path:
-        """The agent's socket for this pod."""
-        return self.directory / "proxy.sock"
+        self.envoy: Envoy | None = None
 
     def inside(self, work: Callable[[], T]) -> T:
         """Run something in the pod's namespace."""
@@ -125,25 +155,23 @@ class Pod:
         threading.Thread(target=accept, daemon=True).start()
 
     def start_envoy(self) -> None:
-        """Start the sidecar, unprivileged, as the supervisor would."""
-        config = self.directory / "bootstrap.json"
-        config.write_text(json.dumps(bootstrap(self.id, self.socket_path, self.directory / "admin.sock")))
-        command = ["ip", "netns", "exec", self.namespace, "setpriv", f"--reuid={self.uid}"]
-        command += [f"--regid={self.uid}", "--clear-groups", "--no-new-privs"]
-        command += argv(binary.locate(), config, log_level=os.environ.get("ENVOY_LOG", "warning"))
-        with self.log.open("ab") as log:
-            self.envoy = subprocess.Popen(command, stdout=log, stderr=log)
+        """Start the pod's Envoy: the node's, when it has none of its own."""
+        assert self.envoy is not None
+        self.envoy.start()
 
     def stop_envoy(self) -> None:
-        """Kill the sidecar."""
+        """Kill the pod's Envoy."""
         if self.envoy is not None:
-            self.envoy.send_signal(signal.SIGKILL)
-            self.envoy.wait()
-            self.envoy = None
+            self.envoy.stop()
 
     def admin(self, path: str) -> str:
-        """Ask the sidecar's own interface."""
-        return run("curl", "-s", "--unix-socket", str(self.directory / "admin.sock"), f"http://x{path}")
+        """Ask its own interface."""
+        assert self.envoy is not None
+        return self.envoy.admin(path)
+
+
+def _user(index: int) -> int:
+    return 260000 + os.getpid() % 1000 * 20 + index
 
 
 def _quietly(serve: Callable[[socket.socket], None], connection: socket.socket) -> None:
@@ -155,10 +183,14 @@ def _quietly(serve: Callable[[socket.socket], None], connection: socket.socket) 
 
 
 class Bed:
-    """A cluster for one test: pods on a bridge, an authority, an agent's proxy post."""
+    """A cluster for one test: pods on a bridge, an authority, an agent's proxy post.
 
-    def __init__(self, directory: Path) -> None:
+    `mesh` is how pods take part when they do not say."""
+
+    def __init__(self, directory: Path, mesh: Mesh = Mesh.SIDECAR) -> None:
         self.directory = directory
+        self.mesh = mesh
+        self.node_envoy: Envoy | None = None
         self.prefix = f"tsjx{os.getpid()}-{next(_number)}"
         self.pki = Pki(directory / "pki")
         self.pods: dict[str, Pod] = {}
@@ -203,6 +235,7 @@ class Bed:
         async def start() -> None:
             self.post = ProxyPost([POD_CIDR], self.events.append)
             self.post.update(self.state)
+            await self._serve_node()
             for pod in self.pods.values():
                 await self._serve(pod)
 
@@ -210,9 +243,27 @@ class Bed:
 
     async def _serve(self, pod: Pod) -> None:
         assert self.post is not None
-        if pod.mesh is Mesh.SIDECAR:
-            self.post.set_secret(pod.id, self.svids[pod.id])
-            await self.post.add(pod.id, pod.socket_path, pod.uid)
+        if pod.mesh is Mesh.NONE or pod.envoy is None:
+            return
+        self.post.set_secret(pod.id, self.svids[pod.id])
+        if pod.mesh is Mesh.NODE:
+            self.post.add_shared(pod.id, pod.path)
+        else:
+            await self.post.add(pod.id, pod.envoy.socket_path, pod.uid)
+
+    async def _serve_node(self) -> None:
+        assert self.post is not None
+        if self.node_envoy is not None:
+            await self.post.share(self.node_envoy.socket_path, self.node_envoy.uid)
+
+    def start_node_envoy(self) -> Envoy:
+        """The node's Envoy, in an empty network namespace, with the two capabilities that it needs."""
+        command = ["unshare", "--net", "setpriv", "--inh-caps=-all,+net_admin,+sys_admin"]
+        command += ["--ambient-caps=-all,+net_admin,+sys_admin", "--bounding-set=-all,+net_admin,+sys_admin"]
+        self.node_envoy = Envoy("node-1", self.directory / "node", _user(0), command)
+        self.agent(self._serve_node())
+        self.node_envoy.start()
+        return self.node_envoy
 
     def kill_agent(self) -> None:
         """The agent goes without a farewell to anybody."""
@@ -263,10 +314,11 @@ class Bed:
 
     # ------------------------------------------------------------ pods
 
-    def pod(self, name: str, *, mesh: Mesh = Mesh.SIDECAR, **program: Any) -> Pod:
-        """A pod, its place in the state, and its sidecar, listening."""
+    def pod(self, name: str, *, mesh: Mesh | None = None, **program: Any) -> Pod:
+        """A pod, its place in the state, and its proxy, listening."""
         index = len(self.pods) + 1
-        pod = Pod(self, name, f"10.244.0.{index}", mesh, 260000 + os.getpid() % 1000 * 20 + index)
+        mesh = self.mesh if mesh is None else mesh
+        pod = Pod(self, name, f"10.244.0.{index}", mesh, _user(index))
         self._netns(pod.namespace)
         link = f"v{index}"
         net = f"{self.prefix}-net"
@@ -291,23 +343,35 @@ class Bed:
             identity=pod.identity if mesh is not Mesh.NONE else "",
             mesh=mesh,
         )
-        if mesh is Mesh.SIDECAR:
-            pod.directory.mkdir(mode=0o700)
-            os.chown(pod.directory, pod.uid, pod.uid)
+        if mesh is not Mesh.NONE:
             self._svids = {**getattr(self, "_svids", {}), pod.id: self.issue(pod.identity)}
-            redirect.apply(pod.path, redirect.Redirect(proxy_uid=pod.uid))
-            self.agent(self._serve(pod))
-            pod.start_envoy()
+            self._proxy(pod)
         return pod
 
+    def _proxy(self, pod: Pod) -> None:
+        if pod.mesh is Mesh.NODE:
+            pod.envoy = self.node_envoy or self.start_node_envoy()
+            redirect.apply(pod.path, redirect.Redirect(proxy_mark=PROXY_MARK))
+            self.agent(self._serve(pod))
+            return
+        redirect.apply(pod.path, redirect.Redirect(proxy_uid=pod.uid))
+        pod.envoy = Envoy(
+            pod.id,
+            self.directory / pod.name,
+            pod.uid,
+            ["ip", "netns", "exec", pod.namespace, "setpriv"],
+        )
+        self.agent(self._serve(pod))
+        pod.envoy.start()
+
     def settle(self) -> None:
-        """Everything known everywhere, all sidecars listening."""
+        """Everything known everywhere, all proxies listening."""
         assert self.update() == ()
         post = self.post
         assert post is not None
         for pod in self.pods.values():
-            if pod.mesh is Mesh.SIDECAR:
-                until(f"{pod.id} ready: {pod.log.read_text()}", partial(post.ready, pod.id))
+            if pod.envoy is not None:
+                until(f"{pod.id} ready: {pod.envoy.log.read_text()}", partial(post.ready, pod.id))
 
     def seen(self, timeout: float = 5.0, **fields: Any) -> ProxyEvent:
         """The access log record with these fields."""

@@ -4,7 +4,7 @@ Nothing here asks whether the sidecar lives. When it does not, redirected connec
 refused by the pod's own kernel: nothing passes in the clear. UDP and ICMP are left to the
 node's policy table.
 
-    output      the proxy's own uid, and what stays on loopback, goes its way; other TCP → outbound
+    output      the proxy's own, and what stays on loopback, goes its way; other TCP → outbound
     prerouting  TCP from outside → inbound, whatever port it was for
     guards      the proxy's ports cannot be addressed: not from outside, and not by the
                 application, only by being redirected there; and nobody else answers there, should
@@ -29,9 +29,12 @@ _MANGLE, _DSTNAT, _FILTER = -150, -100, 0
 
 @dataclass(frozen=True)
 class Redirect:
-    """How one pod's traffic is led. Excluded ports and addresses bypass the proxy, in the clear."""
+    """How one pod's traffic is led. Excluded ports and addresses bypass the proxy, in the clear.
 
-    proxy_uid: int
+    The proxy's packets are known by its user, or by its mark: give one of them."""
+
+    proxy_uid: int = 0
+    proxy_mark: int = 0
     outbound_port: int = 15001
     inbound_port: int = 15006
     health_port: int = 15021  # on loopback only
@@ -41,9 +44,10 @@ class Redirect:
 
 
 def render(redirect: Redirect) -> Table:
-    """The table of a pod's namespace. Pure. Raises ValueError for an address that is none."""
+    """The table of a pod's namespace. Pure. Raises ValueError for an address that is none, and for a
+    proxy that is known by nothing."""
     table = Table(TABLE)
-    proxy = f"meta skuid {redirect.proxy_uid:d}"
+    own, foreign = _whose(redirect)
     led = number_elements((port, port) for port in (redirect.outbound_port, redirect.inbound_port))
     health = number_elements([(redirect.health_port, redirect.health_port)])
     table.add(Set("proxy-ports", "inet_service", led, interval=True))
@@ -69,7 +73,7 @@ def render(redirect: Redirect) -> Table:
     _base(
         table,
         Hook("nat", "output", _DSTNAT),
-        f"{proxy} return",
+        f"{own} return",
         'oifname "lo" return',
         "meta l4proto 6 th dport @excluded-outbound return",
         "meta l4proto 6 ip daddr @excluded4 return",
@@ -79,11 +83,25 @@ def render(redirect: Redirect) -> Table:
     _base(
         table,
         Hook("filter", "output", _FILTER),
-        f'oifname "lo" {proxy.replace("skuid", "skuid !=")} meta l4proto 6 th dport @proxy-ports '
+        f'oifname "lo" {foreign} meta l4proto 6 th dport @proxy-ports '
         "ct status & dnat == 0 counter reject with tcp reset",
-        f"{proxy.replace('skuid', 'skuid !=')} meta l4proto 6 th sport @proxy-ports counter drop",
+        f"{foreign} meta l4proto 6 th sport @proxy-ports counter drop",
     )
     return table
+
+
+def _whose(redirect: Redirect) -> tuple[str, str]:
+    """Expressions for a packet of the proxy's, and for one of another socket's.
+
+    Neither holds for what no socket sends: a reset says that nobody listens, and must be heard."""
+    if bool(redirect.proxy_uid) == bool(redirect.proxy_mark):
+        raise ValueError("a redirect needs the proxy's user or its mark, and not both")
+    if redirect.proxy_uid:
+        return f"meta skuid {redirect.proxy_uid:d}", f"meta skuid != {redirect.proxy_uid:d}"
+    return (
+        f"meta mark {redirect.proxy_mark:#x}",
+        f"meta mark != {redirect.proxy_mark:#x} meta skuid 0-4294967294",
+    )
 
 
 def _ports(name: str, ports: tuple[int, ...]) -> Set:

@@ -194,11 +194,14 @@ def _state(common: accesslog_pb2.AccessLogCommon, key: str) -> str:
     return ""
 
 
-class AccessLogHandler:
-    """Receives the records of one pod's sidecar."""
+# the endpoint that a log is of, the log's own name, and who takes its events
+Sink = tuple[str, str, Callable[[ProxyEvent], None]]
 
-    def __init__(self, endpoint: str, sink: Callable[[ProxyEvent], None]) -> None:
-        self._endpoint = endpoint
+
+class AccessLogHandler:
+    """Receives the records of one Envoy. `sink` is asked by the name that the log has there."""
+
+    def __init__(self, sink: Callable[[str], Sink]) -> None:
         self._sink = sink
 
     def __mapping__(self) -> dict[str, grpclib.const.Handler]:
@@ -216,6 +219,7 @@ class AccessLogHandler:
         log = ""
         while (message := await stream.recv_message()) is not None:
             log = message.identifier.log_name or log
-            for event in decode(self._endpoint, log, message):
-                self._sink(event)
+            endpoint, base, take = self._sink(log)
+            for event in decode(endpoint, base, message):
+                take(event)
         await stream.send_message(als_pb2.StreamAccessLogsResponse())

@@ -1,8 +1,8 @@
-"""The proxy post of a node: every sidecar's resources, served and followed until they are in force.
+"""The proxy post of a node: every proxy's resources, served and followed until they are in force.
 
 The agent tells it pods, keys and states; it tells the agent when a revision is enforced. A
-sidecar that is not connected enforces nothing and passes nothing, so it is not waited for: it gets
-the current state when it comes.
+proxy that is not connected enforces nothing and passes nothing, so it is not waited for: it gets
+the current state when it comes. Pods have a sidecar each, or share the node's Envoy.
 """
 
 from __future__ import annotations
@@ -11,76 +11,18 @@ import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import msgspec
-
 from tsujiban.identity.svid import Svid
 from tsujiban.policy.program import NodeState
-from tsujiban.proxy import names, sockdiag, tls
-from tsujiban.proxy.accesslog import AccessLogHandler, ProxyEvent
-from tsujiban.proxy.ads import AdsHandler
-from tsujiban.proxy.connections import Connections, ended, refusal
-from tsujiban.proxy.guard import Authorize, GuardedServer, bind_private, unlink_stale
-from tsujiban.proxy.render import render
-from tsujiban.proxy.resource import Kind, Resource, Resources
-from tsujiban.proxy.table import Table
-
-
-class _Sidecar:
-    """One pod's socket, what is served on it, and what passes its proxy uninspected."""
-
-    def __init__(self, endpoint: str, path: Path, events: Callable[[ProxyEvent], None]) -> None:
-        self.endpoint = endpoint
-        self.path = path
-        self.ads: AdsHandler
-        self.server: GuardedServer
-        self.rendered: Resources = {}
-        self.table: Table | None = None
-        self.secrets: dict[str, Resource] = {}
-        self.pid = 0  # of the connected proxy
-        self.connections = Connections()
-        self.failure = ""
-        self.addresses: tuple[str, ...] = ()  # the pod's
-        self._events = events
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def push(self, revision: int) -> None:
-        self.ads.push({**self.rendered, Kind.SECRET: self.secrets}, revision)
-
-    def event(self, event: ProxyEvent) -> None:
-        if event.log == "tcp":
-            connection = self.connections.note(event)
-            # One that opened just before a change, or that an agent before this one let be.
-            if connection and self.table and refusal(self.table, connection) is not None:
-                task = asyncio.create_task(self.end_denied())
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-        if not event.periodic:
-            self._events(self._with_source(event))
-
-    def _with_source(self, event: ProxyEvent) -> ProxyEvent:
-        """What came through a service's address came from the pod, though from inside this proxy."""
-        if event.source or event.direction != "egress" or not self.addresses:
-            return event
-        return msgspec.structs.replace(event, source=self.addresses[0])
-
-    async def end_denied(self) -> None:
-        """End the uninspected connections that policy does not allow any more."""
-        if self.table is None or not self.pid:
-            return
-        self.failure = ""
-        for one, rules in self.connections.denied(self.table).items():
-            ends = (one.destination, names.INBOUND_PORT), (one.source, one.source_port)
-            try:
-                await asyncio.to_thread(sockdiag.destroy, f"/proc/{self.pid}/ns/net", *ends)
-            except OSError as error:
-                self.failure = f"a denied connection may be open still: {error}"
-                continue
-            if self.connections.forget(one):
-                self._events(ended(self.endpoint, one, rules))
+from tsujiban.proxy import tls
+from tsujiban.proxy.accesslog import ProxyEvent
+from tsujiban.proxy.channel import Channel
+from tsujiban.proxy.guard import Authorize
+from tsujiban.proxy.pod import ServedPod
+from tsujiban.proxy.site import SIDECAR, NodeSite
 
 
 class ProxyPost:
-    """All sidecars of a node. Belongs to one event loop."""
+    """All proxies of a node. Belongs to one event loop."""
 
     def __init__(self, pod_cidrs: Iterable[str], events: Callable[[ProxyEvent], None] | None = None) -> None:
         """`pod_cidrs`: all nodes' pod networks; an address in them that is no known peer's is
@@ -88,8 +30,9 @@ class ProxyPost:
         self._pod_cidrs = tuple(pod_cidrs)
         self._events = events or (lambda _: None)
         self._state = NodeState()
-        self._sidecars: dict[str, _Sidecar] = {}
-        self._secrets: dict[str, dict[str, Resource]] = {}
+        self._pods: dict[str, tuple[ServedPod, Channel]] = {}
+        self._shared: Channel | None = None  # the node's own Envoy
+        self._svids: dict[str, Svid] = {}
         self._moved = asyncio.Event()
 
     async def add(
@@ -100,52 +43,83 @@ class ProxyPost:
 
         Raises OSError when the socket cannot be made, ValueError when the pod is served already.
         """
-        if endpoint_id in self._sidecars:
-            raise ValueError(f"the sidecar of {endpoint_id} is served already")
+        self._refuse_known(endpoint_id)
+        channel = Channel(socket_path, uid, authorize, self._move)
+        await channel.open()
 
-        sidecar = _Sidecar(endpoint_id, socket_path, self._events)
+        def namespace() -> str:
+            return f"/proc/{channel.pid}/ns/net" if channel.pid else ""
 
-        def allowed(pid: int, peer: int) -> bool:
-            welcome = peer == uid and (authorize is None or authorize(pid, peer))
-            if welcome:
-                sidecar.pid = pid
-            return welcome
+        self._join(channel, ServedPod(endpoint_id, SIDECAR, namespace, self._events))
 
-        sidecar.ads = AdsHandler(self._move)
-        log = AccessLogHandler(endpoint_id, sidecar.event)
-        sidecar.server = GuardedServer([sidecar.ads, log], allowed)
-        await unlink_stale(str(socket_path))
-        await sidecar.server.start(sock=bind_private(str(socket_path), uid))
-        sidecar.secrets = self._secrets.get(endpoint_id, {})
-        self._sidecars[endpoint_id] = sidecar
-        self._render(endpoint_id, sidecar)
+    async def share(self, socket_path: Path, uid: int, authorize: Authorize | None = None) -> None:
+        """Serve the node's Envoy on `socket_path`; otherwise as `add`."""
+        if self._shared is not None:
+            raise ValueError("the node's proxy is served already")
+        channel = Channel(socket_path, uid, authorize, self._move)
+        await channel.open()
+        self._shared = channel
+        channel.push(self._state.revision)
+
+    def add_shared(self, endpoint_id: str, namespace: str) -> None:
+        """Serve a pod, whose network namespace is at path `namespace`, by the node's Envoy.
+
+        Raises ValueError when the pod is served already, or that Envoy is not.
+        """
+        self._refuse_known(endpoint_id)
+        if self._shared is None:
+            raise ValueError("the node's proxy is not served yet")
+        pod = ServedPod(endpoint_id, NodeSite(namespace=namespace), lambda: namespace, self._events)
+        self._join(self._shared, pod)
+
+    def _refuse_known(self, endpoint_id: str) -> None:
+        if endpoint_id in self._pods:
+            raise ValueError(f"the proxy of {endpoint_id} is served already")
+
+    def _join(self, channel: Channel, pod: ServedPod) -> None:
+        self._pods[pod.endpoint] = (pod, channel)
+        channel.join(pod)
+        self._give_secrets(pod)
+        pod.render(self._state, self._pod_cidrs)
+        channel.push(self._state.revision)
 
     async def remove(self, endpoint_id: str) -> None:
         """Stop serving a pod, forget its key, remove its socket. Unknown pods are no error."""
-        self._secrets.pop(endpoint_id, None)
-        sidecar = self._sidecars.pop(endpoint_id, None)
-        if sidecar is not None:
-            await self._close(sidecar)
-            sidecar.path.unlink(missing_ok=True)
-            self._move()
+        self._svids.pop(endpoint_id, None)
+        if endpoint_id not in self._pods:
+            return
+        pod, channel = self._pods.pop(endpoint_id)
+        channel.leave(pod)
+        if channel is self._shared:
+            channel.push(self._state.revision)
+        else:
+            await channel.close(unlink=True)
+        self._move()
 
     async def close(self) -> None:
-        """Stop serving. Sidecars go on with what they hold."""
-        while self._sidecars:
-            await self._close(self._sidecars.popitem()[1])
+        """Stop serving. Proxies go on with what they hold."""
+        channels = self._channels()
+        self._pods.clear()
+        self._shared = None
+        for channel in channels:
+            await channel.close()
 
-    @staticmethod
-    async def _close(sidecar: _Sidecar) -> None:
-        sidecar.server.close()
-        await sidecar.server.wait_closed()
+    def _channels(self) -> list[Channel]:
+        own = [channel for _, channel in self._pods.values() if channel is not self._shared]
+        return own if self._shared is None else [*own, self._shared]
 
     def set_secret(self, endpoint_id: str, svid: Svid) -> None:
-        """Give a pod's sidecar its certificate, key and trust bundle, or new ones."""
-        self._secrets[endpoint_id] = {one.name: one for one in tls.secrets(svid)}
-        sidecar = self._sidecars.get(endpoint_id)
-        if sidecar is not None:
-            sidecar.secrets = self._secrets[endpoint_id]
-            sidecar.push(self._state.revision)
+        """Give a pod's proxy its certificate, key and trust bundle, or new ones."""
+        self._svids[endpoint_id] = svid
+        if endpoint_id in self._pods:
+            pod, channel = self._pods[endpoint_id]
+            self._give_secrets(pod)
+            channel.push(self._state.revision)
+
+    def _give_secrets(self, pod: ServedPod) -> None:
+        if pod.endpoint in self._svids:
+            secrets = tls.secrets(self._svids[pod.endpoint], pod.site)
+            pod.secrets = {one.name: one for one in secrets}
 
     def set_pod_cidrs(self, pod_cidrs: Iterable[str]) -> None:
         """The cluster's pod networks changed."""
@@ -157,71 +131,51 @@ class ProxyPost:
     def update(self, state: NodeState, touched: Iterable[str] | None = None) -> None:
         """Take a new state. `touched` are the endpoints it means anything for; None is all."""
         self._state = state
-        ids = set(self._sidecars) if touched is None else set(touched) & self._sidecars.keys()
-        for endpoint_id, sidecar in self._sidecars.items():
-            if endpoint_id in ids:
-                self._render(endpoint_id, sidecar)
-            else:
-                sidecar.push(state.revision)
+        for endpoint_id in self._pods.keys() if touched is None else set(touched) & self._pods.keys():
+            self._pods[endpoint_id][0].render(state, self._pod_cidrs)
+        for channel in self._channels():
+            channel.push(state.revision)
         self._move()
 
-    def _render(self, endpoint_id: str, sidecar: _Sidecar) -> None:
-        fresh: Resources = {}
-        if endpoint_id in self._state.endpoints:
-            fresh, sidecar.table = render(self._state, endpoint_id, self._pod_cidrs)
-        for kind, resources in fresh.items():
-            old = sidecar.rendered.get(kind, {})
-            for name, one in resources.items():
-                if name in old and old[name].version == one.version:
-                    resources[name] = old[name]  # already encoded
-        sidecar.rendered = fresh
-        program = self._state.endpoints.get(endpoint_id)
-        sidecar.addresses = program.addresses if program is not None else ()
-        sidecar.push(self._state.revision)
-
     def connected(self) -> frozenset[str]:
-        """Endpoints whose sidecar has a stream open."""
-        return frozenset(name for name, one in self._sidecars.items() if one.ads.sessions)
+        """Endpoints whose proxy has a stream open."""
+        return frozenset(name for name, (_, channel) in self._pods.items() if channel.sessions)
 
     def ready(self, endpoint_id: str) -> bool:
-        """Whether a sidecar is connected and has accepted all that it was sent."""
-        sidecar = self._sidecars.get(endpoint_id)
-        if sidecar is None or endpoint_id not in self._state.endpoints:
+        """Whether a pod's proxy is connected and has accepted all that it was sent for the pod."""
+        if endpoint_id not in self._pods or endpoint_id not in self._state.endpoints:
             return False
-        sessions = sidecar.ads.sessions
-        return bool(sessions) and all(one.complete and not one.problems for one in sessions)
+        pod, channel = self._pods[endpoint_id]
+        return channel.ready(pod)
 
     async def until_ready(self, endpoint_id: str) -> None:
-        """Wait until a sidecar is `ready`."""
+        """Wait until a pod's proxy is `ready`."""
         while not self.ready(endpoint_id):
             self._moved.clear()
             await self._moved.wait()
 
     async def enforced(self, revision: int) -> tuple[str, ...]:
-        """Wait until every connected sidecar has answered what `revision` means for it; what they
+        """Wait until every connected proxy has answered what `revision` means for it; what they
         refused, as `endpoint: reason`. Empty: it is in force, and uninspected connections that it
         denies have been ended."""
         while not self._settled(revision):
             self._moved.clear()
             await self._moved.wait()
-        for sidecar in list(self._sidecars.values()):
-            await sidecar.end_denied()
+        for pod, _ in list(self._pods.values()):
+            await pod.end_denied()
         return self.problems()
 
     def problems(self) -> tuple[str, ...]:
-        """What connected sidecars have refused, as `endpoint: reason`."""
-        found: list[str] = []
-        for name, sidecar in sorted(self._sidecars.items()):
-            found += [f"{name}: {one}" for session in sidecar.ads.sessions for one in session.problems]
-            if sidecar.failure:
-                found.append(f"{name}: {sidecar.failure}")
-        return tuple(found)
+        """What connected proxies have refused, as `endpoint: reason`."""
+        return tuple(
+            f"{name}: {reason}"
+            for name, (pod, channel) in sorted(self._pods.items())
+            for reason in channel.problems(pod)
+        )
 
     def _settled(self, revision: int) -> bool:
         return self._state.revision >= revision and all(
-            session.settled(revision)
-            for sidecar in self._sidecars.values()
-            for session in sidecar.ads.sessions
+            session.settled(revision) for channel in self._channels() for session in channel.sessions
         )
 
     def _move(self) -> None:

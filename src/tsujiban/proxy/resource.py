@@ -108,11 +108,12 @@ _encoder = msgspec.json.Encoder(order="sorted")
 class Resource:
     """A resource as it is sent. Encoding is put off until somebody asks for the bytes."""
 
-    __slots__ = ("_body", "_encoded", "kind", "name", "version")
+    __slots__ = ("_body", "_encoded", "kind", "name", "on_demand", "version")
 
-    def __init__(self, kind: Kind, name: str, body: Json) -> None:
+    def __init__(self, kind: Kind, name: str, body: Json, *, on_demand: bool = False) -> None:
         self.kind = kind
         self.name = name
+        self.on_demand = on_demand  # Envoy asks for it when it is needed, and perhaps never
         self.version = hashlib.sha256(_encoder.encode(body)).hexdigest()[:16]
         self._body: Json | None = body
         self._encoded = b""

@@ -4,20 +4,34 @@ Keeps what the proxy has asked for, what it holds, and what it has been sent but
 A proxy that comes back tells the versions it holds; what is the same is not sent again, so that
 an agent's restart disturbs no listener.
 
+One refused resource refuses its whole response, so what belongs to different endpoints (by the
+prefix of its name) is sent in different responses.
+
 Protocol: Envoy's xDS documentation, "Incremental xDS".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from envoy.service.discovery.v3 import discovery_pb2
 
+from tsujiban.proxy import names
 from tsujiban.proxy.resource import Kind, Resource, Resources
 
 _WILDCARD = "*"
 _NOT_HELD = ""  # no resource has this version
 _REASON = 400  # characters
+
+
+class _Sent(NamedTuple):
+    """A response that has not been answered yet."""
+
+    revision: int
+    kind: Kind
+    owner: str
+    names: tuple[str, ...]
 
 
 class _Subscription:
@@ -38,10 +52,10 @@ class Session:
     def __init__(self) -> None:
         self._types: dict[Kind, _Subscription] = {}
         self._desired: Resources = {}
-        self._waiting: dict[str, tuple[int, tuple[str, ...]]] = {}  # nonce: revision, names
+        self._waiting: dict[str, _Sent] = {}  # by nonce
         self._counter = 0
         self._revision = 0
-        self._refused: dict[Kind, str] = {}
+        self._refused: dict[tuple[str, Kind], str] = {}  # by owner
 
     def request(
         self, message: discovery_pb2.DeltaDiscoveryRequest
@@ -83,21 +97,29 @@ class Session:
 
     def settled(self, revision: int) -> bool:
         """Whether the proxy has answered everything that `revision` meant for it."""
-        return self._revision >= revision and not any(sent <= revision for sent, _ in self._waiting.values())
-
-    @property
-    def complete(self) -> bool:
-        """Whether the proxy has asked for, and answered, everything that it should hold."""
-        return not self._waiting and all(
-            kind in self._types and self._types[kind].held.get(name) == one.version
-            for kind, resources in self._desired.items()
-            for name, one in resources.items()
+        return self._revision >= revision and not any(
+            one.revision <= revision for one in self._waiting.values()
         )
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What the proxy refused, and has not been sent anew since."""
-        return tuple(self._refused[kind] for kind in Kind if kind in self._refused)
+    def holds(self, resources: Resources) -> bool:
+        """Whether the proxy has asked for, and accepted, all of these."""
+        waiting = {(one.kind, name) for one in self._waiting.values() for name in one.names}
+        return all(
+            self._holds(one) and (kind, name) not in waiting
+            for kind, listed in resources.items()
+            for name, one in listed.items()
+        )
+
+    def _holds(self, one: Resource) -> bool:
+        subscription = self._types.get(one.kind)
+        if subscription is None:
+            return False
+        unasked = one.on_demand and not subscription.wants(one.name)
+        return unasked or subscription.held.get(one.name) == one.version
+
+    def problems_of(self, owner: str) -> tuple[str, ...]:
+        """What the proxy refused of an endpoint's, or of what all share, and has not been sent anew."""
+        return tuple(reason for (whose, _), reason in sorted(self._refused.items()) if whose in {owner, ""})
 
     def _acknowledge(self, message: discovery_pb2.DeltaDiscoveryRequest, kind: Kind) -> None:
         answered = self._waiting.pop(message.response_nonce, None)
@@ -106,10 +128,10 @@ class Session:
         if message.HasField("error_detail"):
             reason = message.error_detail.message[-_REASON:]  # it begins with the whole resource
             # One bad resource refuses all that came with it: they are told again with the next push.
-            self._types[kind].held.update(dict.fromkeys(answered[1], _NOT_HELD))
-            self._refused[kind] = f"Envoy refused a {kind.name.lower()}: {reason}"
+            self._types[kind].held.update(dict.fromkeys(answered.names, _NOT_HELD))
+            self._refused[answered.owner, kind] = f"Envoy refused a {kind.name.lower()}: {reason}"
         else:
-            self._refused.pop(kind, None)
+            self._refused.pop((answered.owner, kind), None)
 
     def _difference(self, kind: Kind) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
         subscription = self._types.get(kind)
@@ -122,8 +144,18 @@ class Session:
             if subscription.wants(name) and subscription.held.get(name) != one.version
         ]
         removed = [name for name in subscription.held if name not in desired]
-        if not changed and not removed:
-            return
+        changes: dict[str, tuple[list[Resource], list[str]]] = {}
+        for one in changed:
+            changes.setdefault(names.owner(one.name), ([], []))[0].append(one)
+        for name in removed:
+            changes.setdefault(names.owner(name), ([], []))[1].append(name)
+        for owner in sorted(changes):
+            yield self._response(kind, owner, *changes[owner])
+
+    def _response(
+        self, kind: Kind, owner: str, changed: list[Resource], removed: list[str]
+    ) -> discovery_pb2.DeltaDiscoveryResponse:
+        subscription = self._types[kind]
         self._counter += 1
         response = discovery_pb2.DeltaDiscoveryResponse(
             type_url=kind, nonce=str(self._counter), removed_resources=removed
@@ -135,6 +167,6 @@ class Session:
             subscription.held[one.name] = one.version
         for name in removed:
             del subscription.held[name]
-        names = (*(one.name for one in changed), *removed)
-        self._waiting[response.nonce] = (self._revision, names)
-        yield response
+        listed = (*(one.name for one in changed), *removed)
+        self._waiting[response.nonce] = _Sent(self._revision, kind, owner, listed)
+        return response

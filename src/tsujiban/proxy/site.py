@@ -103,6 +103,9 @@ class NodeSite(Site):
         )
         return {
             "upstream_bind_config": {
+                # any address: without one there is nothing whose namespace could be chosen
+                "source_address": {"address": "0.0.0.0", "port_value": 0},  # noqa: S104
+                "extra_source_addresses": [{"address": {"address": "::", "port_value": 0}}],
                 "socket_options": [_mark("STATE_PREBIND")],
                 "local_address_selector": {
                     "name": "envoy.upstream.local_address_selector.filter_state_override",

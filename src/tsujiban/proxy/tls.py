@@ -82,6 +82,14 @@ def secrets(svid: Svid, site: Site = SIDECAR) -> list[Resource]:
         },
     }
     return [
-        *(Resource(Kind.SECRET, one, {"name": one, "tls_certificate": certificate}) for one in held),
+        *(
+            Resource(
+                Kind.SECRET,
+                one,
+                {"name": one, "tls_certificate": certificate},
+                on_demand=one == site.name(names.CLIENT_SECRET),
+            )
+            for one in held
+        ),
         Resource(Kind.SECRET, names.TRUST_SECRET, trust),
     ]

@@ -9,29 +9,34 @@ import pytest
 from tests.support.meshapps import READS, allow, echo_http
 from tests.support.proxybed import Bed, tier
 
+from tsujiban.policy.program import Mesh
+
 
 @contextmanager
-def make_bed() -> Iterator[Bed]:
+def make_bed(mesh: Mesh) -> Iterator[Bed]:
     # Not pytest's tmp_path: its directories are closed to the sidecars' users.
     directory = Path(tempfile.mkdtemp(prefix="tsujiban-proxy-"))
     directory.chmod(0o755)
-    one = Bed(directory)
+    one = Bed(directory, mesh)
     try:
         yield one
     finally:
         one.close()
 
 
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    with make_bed() as one:
+BOTH = [pytest.param(one, id=str(one)) for one in (Mesh.SIDECAR, Mesh.NODE)]
+
+
+@pytest.fixture(params=BOTH)
+def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    with make_bed(request.param) as one:
         yield one
 
 
-@pytest.fixture(scope="module")
-def shared_web() -> Iterator[tuple[Bed, str]]:
+@pytest.fixture(scope="module", params=BOTH)
+def shared_web(request: pytest.FixtureRequest) -> Iterator[tuple[Bed, str]]:
     """A web server that `customer` may GET below /v1, and nobody else anything."""
-    with make_bed() as one:
+    with make_bed(request.param) as one:
         web = one.pod("web", ingress=(tier("default/web"),))
         customer = one.pod("customer")
         one.pod("stranger")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tsujiban.kernel.redirect import Redirect, render
@@ -34,3 +36,16 @@ def test_exclusions() -> None:
 def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         render(Redirect(proxy_uid=1, excluded_addresses=("nonsense",)))
+
+
+def test_a_proxy_from_outside_the_namespace_is_known_by_its_mark() -> None:
+    table = render(Redirect(proxy_mark=0x7473))
+    assert table.chains["output-nat"].rules[0] == "meta mark 0x7473 return"
+    foreign = "meta mark != 0x7473 meta skuid 0-4294967294"
+    assert all(foreign in rule for rule in table.chains["output-filter"].rules)
+
+
+@pytest.mark.parametrize("known", [{}, {"proxy_uid": 1, "proxy_mark": 1}])
+def test_a_proxy_is_known_by_exactly_one_thing(known: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="user or its mark"):
+        render(Redirect(**known))

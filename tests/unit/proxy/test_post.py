@@ -59,3 +59,23 @@ def test_a_pod_is_served_once_and_its_socket_goes_with_it(tmp_path: Path) -> Non
         await post.close()
 
     run(main())
+
+
+def test_pods_of_the_nodes_own_proxy_come_and_go_on_one_socket(tmp_path: Path) -> None:
+    async def main() -> None:
+        post = ProxyPost(POD_CIDRS)
+        path = tmp_path / "node"
+        with pytest.raises(ValueError, match="not served yet"):
+            post.add_shared("default/server", "/run/netns/a")
+        await post.share(path, os.getuid())
+        with pytest.raises(ValueError, match="served already"):
+            await post.share(path, os.getuid())
+        post.add_shared("default/server", "/run/netns/a")
+        with pytest.raises(ValueError, match="served already"):
+            post.add_shared("default/server", "/run/netns/a")
+        await post.remove("default/server")
+        assert path.is_socket()
+        post.add_shared("default/server", "/run/netns/b")
+        await post.close()
+
+    run(main())

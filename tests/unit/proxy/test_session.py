@@ -100,11 +100,11 @@ def test_a_refusal_is_kept_until_the_type_is_accepted_again() -> None:
     list(session.request(ask(Kind.CLUSTER)))
     ack(session, list(session.push(desired(cluster("a")), 1)), "x" * 5000 + "bad timeout")
     assert session.settled(1)
-    assert len(session.problems) == 1
-    assert session.problems[0].endswith("bad timeout")
-    assert len(session.problems[0]) < 500
+    assert len(session.problems_of("")) == 1
+    assert session.problems_of("")[0].endswith("bad timeout")
+    assert len(session.problems_of("")[0]) < 500
     ack(session, list(session.push(desired(cluster("a", "2s")), 2)))
-    assert not session.problems
+    assert not session.problems_of("")
 
 
 def test_what_came_with_a_refused_resource_is_told_again() -> None:
@@ -118,15 +118,55 @@ def test_what_came_with_a_refused_resource_is_told_again() -> None:
     assert list(again.removed_resources) == ["old"]
 
 
-def test_complete_means_that_everything_was_asked_for_and_answered() -> None:
+def test_what_was_asked_for_and_accepted_is_held() -> None:
     session = Session()
-    list(session.push(desired(cluster("a"), extension("x")), 1))
+    everything = desired(cluster("a"), extension("x"))
+    list(session.push(everything, 1))
     ack(session, list(session.request(ask(Kind.CLUSTER))))
-    assert not session.complete
+    assert session.holds(desired(cluster("a")))
+    assert not session.holds(everything)
     responses = list(session.request(ask(Kind.EXTENSION, "x")))
-    assert not session.complete
+    assert not session.holds(everything)
     ack(session, responses)
-    assert session.complete
+    assert session.holds(everything)
+    assert not session.holds(desired(cluster("a", "9s")))
+
+
+def test_what_is_wanted_on_demand_is_not_missed_before_that() -> None:
+    session = Session()
+    list(session.request(ask(Kind.SECRET, "other")))
+    secret = Resource(Kind.SECRET, "s", {"name": "s"}, on_demand=True)
+    assert session.holds(desired(secret))
+    list(session.push(desired(secret), 1))
+    list(session.request(ask(Kind.SECRET, "s")))
+    assert not session.holds(desired(secret))
+
+
+HERE, THERE = "pod:a|", "pod:b|"
+
+
+def test_what_one_endpoint_is_refused_does_not_touch_another() -> None:
+    session = Session()
+    list(session.request(ask(Kind.CLUSTER)))
+    everything = desired(cluster(HERE + "c"), cluster(THERE + "c"), cluster("shared"))
+    responses = list(session.push(everything, 1))
+    assert [names([one]) for one in responses] == [["shared"], [HERE + "c"], [THERE + "c"]]
+    ack(session, responses[:1])
+    ack(session, responses[1:2], "no such namespace")
+    ack(session, responses[2:])
+    assert session.settled(1)
+    assert session.problems_of(THERE) == ()
+    assert session.problems_of(HERE)[0].endswith("no such namespace")
+    assert session.holds(desired(cluster(THERE + "c")))
+    assert not session.holds(desired(cluster(HERE + "c")))
+
+
+def test_what_an_endpoint_had_goes_with_a_response_of_its_own() -> None:
+    session = Session()
+    list(session.request(ask(Kind.CLUSTER)))
+    list(session.push(desired(cluster(HERE + "c"), cluster(THERE + "c")), 1))
+    (gone,) = session.push(desired(cluster(THERE + "c")), 2)
+    assert list(gone.removed_resources) == [HERE + "c"]
 
 
 def test_unknown_types_are_ignored() -> None:
