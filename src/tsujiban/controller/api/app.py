@@ -25,6 +25,7 @@ from starlette.routing import Route
 import tsujiban
 from tsujiban.controller.api import audit, collection, discovery, extras, openapi, target, writes
 from tsujiban.controller.api.authorize import Attributes, Authorizer, BuiltIn
+from tsujiban.controller.api.dispatch import Call, Subresource, Table
 from tsujiban.controller.api.errors import (
     ApiError,
     bad_request,
@@ -62,18 +63,23 @@ def create_app(
     logs: extras.Logs,
     tokens: TokenReview = no_tokens,
     authorizer: Authorizer | None = None,
+    table: Table | None = None,
 ) -> Starlette:
-    """The application. `trust_domain` is that of node certificates; `tokens` knows bearer tokens."""
-    api = _Api(store, Authenticator(trust_domain, tokens), authorizer or BuiltIn())
+    """The application. `trust_domain` is that of node certificates; `tokens` knows bearer tokens; `table`
+    holds the subresources and virtual kinds that are served."""
+    table = table or Table()
+
+    async def log(call: Call) -> Response:
+        return await extras.log(call.store, logs, call.target, call.request)
+
+    table.add(Subresource(group="", plural="pods", name="log", verbs={"GET": "get"}, handler=log))
+    api = _Api(store, Authenticator(trust_domain, tokens), authorizer or BuiltIn(), table)
 
     async def joining(request: Request) -> Response:
         return await extras.join(join, request)
 
     async def bundle(_request: Request) -> Response:
         return extras.bundle(join)
-
-    async def resource(request: Request) -> Response:
-        return await api.resource(request, logs)
 
     async def show_status(_request: Request, _user: User) -> Response:
         return json_response(await status())
@@ -93,7 +99,7 @@ def create_app(
         Route("/tsujiban/v1/status", api.guarded(show_status), methods=["GET"]),
         Route("/tsujiban/v1/flows", api.guarded(show_flows), methods=["GET"]),
         Route("/tsujiban/v1/apply", api.guarded(apply, "apply"), methods=["POST"]),
-        Route("/{path:path}", resource, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        Route("/{path:path}", api.resource, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
     return Starlette(routes=routes, exception_handlers=_HANDLERS)
 
@@ -154,8 +160,11 @@ class _Server(uvicorn.Server):
 class _Api:
     """The way of a request."""
 
-    def __init__(self, store: Store, authenticator: Authenticator, authorizer: Authorizer) -> None:
+    def __init__(
+        self, store: Store, authenticator: Authenticator, authorizer: Authorizer, table: Table
+    ) -> None:
         self._store = store
+        self._table = table
         self._authenticator = authenticator
         self._authorizer = authorizer
 
@@ -173,16 +182,19 @@ class _Api:
 
         return endpoint
 
-    async def resource(self, request: Request, logs: extras.Logs) -> Response:
+    async def resource(self, request: Request) -> Response:
         """Discovery and everything about objects."""
         segments = target.split(request.scope["raw_path"])
         if segments[0] not in ("api", "apis"):
             return await self._answer(request, _plain(request), _nothing)
         depth = 2 if segments[0] == "api" else 3
         if len(segments) <= depth:
-            return await self._answer(request, _plain(request), lambda _user: _discovery(segments, request))
-        found = target.parse(segments)
-        verb = _verb(request, found)
+            return await self._answer(
+                request, _plain(request), lambda _user: _discovery(segments, request, self._table)
+            )
+        found = target.parse(segments, self._table.kind)
+        beside = self._table.find(found, request.method)
+        verb = beside[0] if beside is not None else _verb(request, found)
         wanted = Attributes(
             verb=verb,
             group=found.kind.group,
@@ -191,7 +203,14 @@ class _Api:
             namespace=found.namespace,
             name=found.name,
         )
-        return await self._answer(request, wanted, lambda _user: self._act(verb, found, request, logs))
+
+        async def act(user: User) -> Response:
+            if beside is None:
+                return await _ACTIONS[verb](self._store, found, request)
+            call = Call(store=self._store, target=found, request=request, user=user, verb=verb)
+            return await beside[1](call)
+
+        return await self._answer(request, wanted, act)
 
     async def _answer(
         self, request: Request, wanted: Attributes, act: Callable[[User], Awaitable[Response]]
@@ -211,11 +230,6 @@ class _Api:
             raise
         audit.record(user, wanted, code=response.status_code, name=_created(request))
         return response
-
-    async def _act(self, verb: str, found: Target, request: Request, logs: extras.Logs) -> Response:
-        if (found.kind.group, found.kind.plural, found.subresource) == ("", "pods", "log"):
-            return await extras.log(self._store, logs, found, request)
-        return await _ACTIONS[verb](self._store, found, request)
 
 
 def _created(request: Request) -> str:
@@ -238,8 +252,6 @@ _COLLECTION_VERBS = {"POST": "create", "DELETE": "deletecollection"}
 
 def _verb(request: Request, found: Target) -> str:
     method = request.method
-    if found.subresource:
-        return _subresource_verb(method, found)
     if found.name:
         verb = _OBJECT_VERBS.get(method)
     elif method in ("GET", "HEAD"):
@@ -251,34 +263,25 @@ def _verb(request: Request, found: Target) -> str:
     return verb
 
 
-def _subresource_verb(method: str, found: Target) -> str:
-    is_log = found.subresource == "log" and (found.kind.group, found.kind.plural) == ("", "pods")
-    is_status = found.subresource == "status" and discovery.has_status(found.kind)
-    if not is_log and not is_status:
-        raise path_not_found()
-    verb = _OBJECT_VERBS.get(method)
-    if verb is None or verb == "delete" or (is_log and verb != "get"):
-        raise method_not_allowed(method)
-    return verb
-
-
 def _plain(request: Request) -> Attributes:
     return Attributes(
         verb="get" if request.method == "GET" else request.method.lower(), path=request.url.path
     )
 
 
-async def _discovery(segments: list[str], request: Request) -> Response:
+async def _discovery(segments: list[str], request: Request, table: Table) -> Response:
     if request.method != "GET":
         raise method_not_allowed(request.method)
     if segments[0] == "api":
-        found = discovery.resources("", segments[1]) if len(segments) == 2 else discovery.core_versions()
+        found = (
+            discovery.resources("", segments[1], table) if len(segments) == 2 else discovery.core_versions()
+        )
     elif len(segments) == 1:
-        found = discovery.groups()
+        found = discovery.groups(table)
     elif len(segments) == 2:
-        found = discovery.group(segments[1])
+        found = discovery.group(segments[1], table)
     else:
-        found = discovery.resources(segments[1], segments[2])
+        found = discovery.resources(segments[1], segments[2], table)
     return json_response(found)
 
 

@@ -5,21 +5,24 @@ Source: Kubernetes API concepts, "API Discovery" (the unaggregated form, that ev
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tsujiban.controller.api.errors import path_not_found
 from tsujiban.resources.registry import KINDS, Kind
 
+if TYPE_CHECKING:
+    from tsujiban.controller.api.dispatch import Subresource, Table
+
 Json = dict[str, Any]
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-STATUS_VERBS = ("get", "patch", "update")
+CREATE_ONLY = ("create",)
 
 
-def served() -> dict[str, dict[str, list[Kind]]]:
+def served(table: Table) -> dict[str, dict[str, list[Kind]]]:
     """Kinds by group and version, in the order of the registry: earlier groups win ambiguous names."""
     found: dict[str, dict[str, list[Kind]]] = {}
-    for kind in KINDS:
+    for kind in (*KINDS, *table.virtual_kinds()):
         for api_version in kind.versions:
             group, _, version = api_version.rpartition("/")
             found.setdefault(group, {}).setdefault(version, []).append(kind)
@@ -35,41 +38,41 @@ def core_versions() -> Json:
     }
 
 
-def groups() -> Json:
+def groups(table: Table) -> Json:
     """`/apis`."""
-    found = [_group(name, list(versions)) for name, versions in served().items() if name]
+    found = [_group(name, list(versions)) for name, versions in served(table).items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
 
 
-def group(name: str) -> Json:
+def group(name: str, table: Table) -> Json:
     """`/apis/GROUP`.
 
     Raises:
         ApiError: 404.
     """
-    versions = served().get(name) if name else None
+    versions = served(table).get(name) if name else None
     if versions is None:
         raise path_not_found()
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, list(versions))}
 
 
-def resources(group_name: str, version: str) -> Json:
+def resources(group_name: str, version: str, table: Table) -> Json:
     """`/api/v1`, `/apis/GROUP/VERSION`.
 
     Raises:
         ApiError: 404.
     """
-    kinds = served().get(group_name, {}).get(version)
+    kinds = served(table).get(group_name, {}).get(version)
     if kinds is None:
         raise path_not_found()
     listed: list[Json] = []
     for kind in kinds:
         preferred = kind.group == group_name and kind.version == version
+        if table.kind(kind.api_version, kind.plural) is not None:
+            listed.append(_resource(kind, kind.plural, CREATE_ONLY))
+            continue
         listed.append(_resource(kind, kind.plural, VERBS, words=preferred))
-        if has_status(kind):
-            listed.append(_resource(kind, f"{kind.plural}/status", STATUS_VERBS))
-        if (kind.group, kind.plural) == ("", "pods"):
-            listed.append(_resource(kind, "pods/log", ("get",)))
+        listed.extend(_subresource(kind, entry) for entry in table.of_kind(kind))
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
@@ -100,6 +103,15 @@ def _resource(kind: Kind, name: str, verbs: tuple[str, ...], *, words: bool = Fa
     if words:
         found["shortNames"] = list(kind.short_names)
         found["categories"] = ["all"] if kind.plural in _ALL else []
+    return found
+
+
+def _subresource(kind: Kind, entry: Subresource) -> Json:
+    found = _resource(kind, f"{kind.plural}/{entry.name}", tuple(sorted(set(entry.verbs.values()))))
+    if entry.kind:
+        found["kind"] = entry.kind
+    if entry.api_version:
+        found["group"], _, found["version"] = entry.api_version.rpartition("/")
     return found
 
 

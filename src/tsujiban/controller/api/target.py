@@ -7,6 +7,7 @@ segment, and every name is checked here once.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -59,8 +60,10 @@ def split(raw_path: bytes) -> list[str]:
     return segments
 
 
-def parse(segments: list[str]) -> Target:
+def parse(segments: list[str], virtual: Callable[[str, str], Kind | None] = lambda _v, _p: None) -> Target:
     """The target of `api/VERSION/...` or `apis/GROUP/VERSION/...`.
+
+    `virtual` knows the kinds that are not stored, by apiVersion and plural.
 
     Raises:
         ApiError: there is no such kind, or a name is not one.
@@ -78,14 +81,14 @@ def parse(segments: list[str]) -> Target:
     plural, name, subresource = (*rest, "", "")[:3]
     if len(rest) > 3:
         raise path_not_found()
-    kind = _kind(group, version, plural)
+    api_version = f"{group}/{version}" if group else version
+    kind = virtual(api_version, plural) or _kind(group, version, plural)
     if namespace and (not kind.namespaced or not _LABEL.fullmatch(namespace)):
         raise path_not_found()
     if name and kind.namespaced and not namespace:
         raise path_not_found()
     if name and not _NAME.fullmatch(name):
         raise bad_request(f"{name!r} is not a name")
-    api_version = f"{group}/{version}" if group else version
     return Target(kind=kind, api_version=api_version, namespace=namespace, name=name, subresource=subresource)
 
 
