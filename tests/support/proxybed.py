@@ -191,6 +191,7 @@ class Bed:
         self.directory = directory
         self.mesh = mesh
         self.node_envoy: Envoy | None = None
+        self._index = 0
         self.prefix = f"tsjx{os.getpid()}-{next(_number)}"
         self.pki = Pki(directory / "pki")
         self.pods: dict[str, Pod] = {}
@@ -316,7 +317,8 @@ class Bed:
 
     def pod(self, name: str, *, mesh: Mesh | None = None, **program: Any) -> Pod:
         """A pod, its place in the state, and its proxy, listening."""
-        index = len(self.pods) + 1
+        self._index += 1
+        index = self._index
         mesh = self.mesh if mesh is None else mesh
         pod = Pod(self, name, f"10.244.0.{index}", mesh, _user(index))
         self._netns(pod.namespace)
@@ -363,6 +365,19 @@ class Bed:
         )
         self.agent(self._serve(pod))
         pod.envoy.start()
+
+    def drop(self, name: str) -> None:
+        """The pod goes, and with it what is known of it."""
+        pod = self.pods.pop(name)
+        del self.state.endpoints[pod.id], self.state.peers[pod.address]
+
+        async def remove() -> None:
+            assert self.post is not None
+            await self.post.remove(pod.id)
+
+        self.agent(remove())
+        run("ip", "netns", "del", pod.namespace)
+        self._namespaces.remove(pod.namespace)
 
     def settle(self) -> None:
         """Everything known everywhere, all proxies listening."""

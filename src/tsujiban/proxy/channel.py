@@ -52,6 +52,10 @@ class Channel:
         """Serve this pod, too, from the next push on."""
         self.pods[pod.site.name("")] = pod
 
+    def serves(self, pod: ServedPod) -> bool:
+        """Whether its place is taken."""
+        return pod.site.name("") in self.pods
+
     def leave(self, pod: ServedPod) -> None:
         """Serve it no more, from the next push on."""
         prefix = pod.site.name("")

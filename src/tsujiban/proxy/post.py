@@ -64,12 +64,14 @@ class ProxyPost:
     def add_shared(self, endpoint_id: str, namespace: str) -> None:
         """Serve a pod, whose network namespace is at path `namespace`, by the node's Envoy.
 
-        Raises ValueError when the pod is served already, or that Envoy is not.
+        Raises ValueError when the pod, or another one there, is served already, or that Envoy is not.
         """
         self._refuse_known(endpoint_id)
         if self._shared is None:
             raise ValueError("the node's proxy is not served yet")
         pod = ServedPod(endpoint_id, NodeSite(namespace=namespace), lambda: namespace, self._events)
+        if self._shared.serves(pod):
+            raise ValueError(f"another pod in {namespace} is served already")
         self._join(self._shared, pod)
 
     def _refuse_known(self, endpoint_id: str) -> None:

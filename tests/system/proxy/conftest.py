@@ -33,6 +33,12 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
         yield one
 
 
+@pytest.fixture
+def node_bed() -> Iterator[Bed]:
+    with make_bed(Mesh.NODE) as one:
+        yield one
+
+
 @pytest.fixture(scope="module", params=BOTH)
 def shared_web(request: pytest.FixtureRequest) -> Iterator[tuple[Bed, str]]:
     """A web server that `customer` may GET below /v1, and nobody else anything."""

@@ -73,6 +73,8 @@ def test_pods_of_the_nodes_own_proxy_come_and_go_on_one_socket(tmp_path: Path) -
         post.add_shared("default/server", "/run/netns/a")
         with pytest.raises(ValueError, match="served already"):
             post.add_shared("default/server", "/run/netns/a")
+        with pytest.raises(ValueError, match="another pod in /run/netns/a"):
+            post.add_shared("default/other", "/run/netns/a")
         await post.remove("default/server")
         assert path.is_socket()
         post.add_shared("default/server", "/run/netns/b")
