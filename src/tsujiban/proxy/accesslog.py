@@ -11,7 +11,7 @@ from typing import Any
 
 import grpclib.const
 import msgspec
-from envoy.config.core.v3 import base_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 from google.protobuf import any_pb2, wrappers_pb2
@@ -58,6 +58,8 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     duration_ns: int = 0
     final: bool = True
     periodic: bool = False  # says again that a connection is open
+    near: tuple[str, int] = ("", 0)  # of a `tcp` connection: the proxy's socket to the application
+    far: tuple[str, int] = ("", 0)  # the application's end of it
 
     @property
     def rule(self) -> str:
@@ -145,7 +147,13 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
         bytes_out=entry.connection_properties.sent_bytes,
         final=common.access_log_type not in {_CONNECTED, _PERIODIC},
         periodic=common.access_log_type == _PERIODIC,
+        near=_end(common.upstream_local_address),
+        far=_end(common.upstream_remote_address),
     )
+
+
+def _end(address: address_pb2.Address) -> tuple[str, int]:
+    return address.socket_address.address, address.socket_address.port_value
 
 
 def _ends(common: accesslog_pb2.AccessLogCommon) -> dict[str, Any]:

@@ -13,11 +13,16 @@ from tsujiban.proxy.resource import Resources
 from tsujiban.proxy.session import Session
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0)
 Responses = Iterator[discovery_pb2.DeltaDiscoveryResponse]
 
 
 class AdsHandler:
-    """Serves one pod. `changed` is called when a session comes, answers, or goes."""
+    """Serves one pod. `changed` is called when a session comes, answers, or goes.
+
+    What a proxy has refused is offered again, later and later: the cause (a port that another
+    process held) may have gone, and until it is accepted the pod is closed.
+    """
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -48,6 +53,9 @@ class AdsHandler:
             )
         }
 
+    def _again(self, session: Session, queue: asyncio.Queue[Any]) -> None:
+        self._enqueue(queue, session.push(self._desired, self._revision))
+
     @staticmethod
     def _enqueue(queue: asyncio.Queue[Any], responses: Responses) -> None:
         for one in responses:
@@ -59,11 +67,21 @@ class AdsHandler:
         self._enqueue(queue, session.push(self._desired, self._revision))
         self._sessions[session] = queue
         sender = asyncio.create_task(self._send(stream, queue))
+        loop, refusals = asyncio.get_running_loop(), 0
+        retry = loop.call_later(0, self._changed)
         try:
             while (message := await stream.recv_message()) is not None:
                 self._enqueue(queue, session.request(message))
+                if message.HasField("error_detail"):
+                    refusals += 1
+                    retry.cancel()
+                    delay = _RETRY_SECONDS[min(refusals, len(_RETRY_SECONDS)) - 1]
+                    retry = loop.call_later(delay, self._again, session, queue)
+                elif not session.refuses:
+                    refusals = 0
                 self._changed()
         finally:
+            retry.cancel()
             sender.cancel()
             del self._sessions[session]
             self._changed()

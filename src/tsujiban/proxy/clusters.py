@@ -6,6 +6,10 @@ other end stays true, and each address is asked for the identity that owns it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from google.protobuf import json_format
+
 from tsujiban.policy.program import ServicePort
 from tsujiban.proxy import names, tls
 from tsujiban.proxy.matchers import Json, typed
@@ -150,3 +154,27 @@ def endpoints(site: Site, identifier: str, port: ServicePort) -> Resource:
         )
     body: Json = {"cluster_name": name, "endpoints": [{"lb_endpoints": listed}] if listed else []}
     return Resource(Kind.ENDPOINT, name, body)
+
+
+def service_clusters(clusters: Mapping[str, Resource]) -> set[str]:
+    """Those of the clusters whose endpoints come by EDS."""
+    prefix = names.SERVICE_CLUSTER
+    return {name for name in clusters if name.removeprefix(names.owner(name)).startswith(prefix)}
+
+
+def staying(old: Resource, new: Resource) -> Resource:
+    """The endpoints of `new` that are in `old` already."""
+    known = {_where(one) for one in _endpoints(old)}
+    listed = [one for one in _endpoints(new) if _where(one) in known]
+    body: Json = {"cluster_name": new.name, "endpoints": [{"lb_endpoints": listed}] if listed else []}
+    return Resource(Kind.ENDPOINT, new.name, body)
+
+
+def _endpoints(assignment: Resource) -> list[Json]:
+    body: Json = json_format.MessageToDict(assignment.message(), preserving_proto_field_name=True)
+    return [one for group in body.get("endpoints", []) for one in group["lb_endpoints"]]
+
+
+def _where(endpoint: Json) -> str:
+    address: Json = endpoint["endpoint"]["address"]["envoy_internal_address"]
+    return str(address["endpoint_id"])

@@ -1,14 +1,14 @@
 """Uninspected connections that are open, so that a change of policy can end those it denies.
 
 A request is judged each time; a connection that passes as plain bytes was judged once. Envoy
-reports such a connection when it opens, every half minute (so that a restarted agent learns of
-it), and when it ends.
+reports such a connection when it opens, every ten seconds (so that a restarted agent learns of
+it), and when it ends. Each is known by Envoy's own socket to the application: tunnels may share the
+client's connection, and ending that one would end allowed ones as well.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 
 import msgspec
 
@@ -19,20 +19,22 @@ from tsujiban.proxy.table import Table
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's connection to one port; several tunnelled connections may share it."""
+    """A connection of a client's to one port of the application."""
 
     source: str
     source_port: int
     destination: str
     destination_port: int
     peer: str  # authenticated SPIFFE ID; "" for plaintext
+    near: tuple[str, int]  # the proxy's socket to the application, this end
+    far: tuple[str, int]  # and the application's
 
 
 class Connections:
     """The open uninspected connections of one endpoint."""
 
     def __init__(self) -> None:
-        self._open: Counter[Connection] = Counter()
+        self._open: set[Connection] = set()
 
     def note(self, event: ProxyEvent) -> Connection | None:
         """Take an access log record of the log `tcp`; the connection, if it is open."""
@@ -42,14 +44,13 @@ class Connections:
             destination=event.destination,
             destination_port=event.destination_port,
             peer=event.peer,
+            near=event.near,
+            far=event.far,
         )
         if event.final:
-            self._open[connection] -= 1
-            if self._open[connection] <= 0:
-                del self._open[connection]
+            self._open.discard(connection)
             return None
-        if not event.periodic or connection not in self._open:
-            self._open[connection] += 1
+        self._open.add(connection)
         return connection
 
     def denied(self, table: Table) -> dict[Connection, tuple[str, ...]]:
@@ -59,7 +60,10 @@ class Connections:
 
     def forget(self, connection: Connection) -> bool:
         """It was ended; whether it was still thought to be open."""
-        return self._open.pop(connection, 0) > 0
+        if connection not in self._open:
+            return False
+        self._open.remove(connection)
+        return True
 
 
 def refusal(table: Table, connection: Connection) -> tuple[str, ...] | None:

@@ -42,16 +42,15 @@ def listener(site: Site, endpoint: EndpointProgram, table: Table) -> Resource:
     plaintext = _plaintext(site, authentication, table, chains)
     tunnels = matchers.exact(matchers.APPLICATION_PROTOCOL, {f"'{names.ALPN}'": tunnel}, plaintext)
     choice = matchers.exact(matchers.TRANSPORT_PROTOCOL, {"tls": tunnels}, plaintext)
-    accepts_plaintext = any(
-        mode is not MtlsMode.STRICT for mode in (authentication.mode, *authentication.ports.values())
-    )
     body: Json = {
         "name": site.name(names.INBOUND),
         "traffic_direction": "INBOUND",
         **site.listens("0.0.0.0", names.INBOUND_PORT),  # noqa: S104 - the pod's own
         "listener_filters": [filters.ORIGINAL_DST, filters.TLS_INSPECTOR],
-        "listener_filters_timeout": "1s" if accepts_plaintext else "10s",
-        "continue_on_listener_filters_timeout": accepts_plaintext,
+        # The same in every mode: a listener of which more than chains changes ends its connections.
+        # A silent stranger (a client of a server that speaks first, in the clear) waits this long.
+        "listener_filters_timeout": "2s",
+        "continue_on_listener_filters_timeout": True,
         "filter_chain_matcher": choice["matcher"],
         "filter_chains": [chains[name] for name in sorted(chains)],
         "access_log": filters.access_log(site, "connection"),

@@ -13,6 +13,7 @@ INBOUND = "inbound"  # listener: what others send
 INBOUND_INNER = "inbound-inner"  # internal listener: what came out of a tunnel
 
 APP = "app"  # cluster: the application, at the original destination
+SERVICE_CLUSTER = "service|"  # how the names of services' clusters begin
 PASSTHROUGH = "passthrough"  # cluster: the original destination, in the clear
 
 RBAC_CONNECT = "rbac-connect"  # ECDS: may this peer open a tunnel to this port
@@ -58,4 +59,4 @@ def mesh_cluster(identity: str) -> str:
 
 def service_cluster(service: str, port: int) -> str:
     """Cluster of the ready endpoints of a service's port."""
-    return f"service|{service}|{port}"
+    return f"{SERVICE_CLUSTER}{service}|{port}"

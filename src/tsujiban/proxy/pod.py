@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from tsujiban.policy.program import NodeState
-from tsujiban.proxy import names, sockdiag
+from tsujiban.proxy import sockdiag
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.connections import Connections, ended, refusal
 from tsujiban.proxy.render import render
@@ -86,9 +86,8 @@ class ServedPod:
             return
         self.failure = ""
         for one, rules in self._connections.denied(self._table).items():
-            ends = (one.destination, names.INBOUND_PORT), (one.source, one.source_port)
             try:
-                await asyncio.to_thread(sockdiag.destroy, namespace, *ends)
+                await asyncio.to_thread(sockdiag.destroy, namespace, one.near, one.far)
             except OSError as error:
                 self.failure = f"a denied connection may be open still: {error}"
                 continue

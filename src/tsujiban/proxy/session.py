@@ -7,17 +7,22 @@ an agent's restart disturbs no listener.
 One refused resource refuses its whole response, so what belongs to different endpoints (by the
 prefix of its name) is sent in different responses.
 
+Between the pieces of one change no connection may fail that is allowed before and after it. So
+what a listener leads to is there before the listener is, and goes after it: clusters, the
+endpoints that stay, and filters; then listeners; then the endpoints that are new, and what is gone.
+
 Protocol: Envoy's xDS documentation, "Incremental xDS".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from envoy.service.discovery.v3 import discovery_pb2
 
 from tsujiban.proxy import names
+from tsujiban.proxy.clusters import service_clusters, staying
 from tsujiban.proxy.resource import Kind, Resource, Resources
 
 _WILDCARD = "*"
@@ -41,6 +46,8 @@ class _Subscription:
         self.wildcard = False
         self.names: set[str] = set()
         self.held: dict[str, str] = {}  # version by name, as last sent or told
+        self.sent: dict[str, Resource] = {}  # what was sent on this stream, by name
+        self.refused: set[str] = set()  # not to be sent again before the next push
 
     def wants(self, name: str) -> bool:
         return self.wildcard or name in self.names
@@ -53,6 +60,7 @@ class Session:
         self._types: dict[Kind, _Subscription] = {}
         self._desired: Resources = {}
         self._waiting: dict[str, _Sent] = {}  # by nonce
+        self._deferred = False  # something waits for an answer before it is sent
         self._counter = 0
         self._revision = 0
         self._refused: dict[tuple[str, Kind], str] = {}  # by owner
@@ -85,20 +93,25 @@ class Session:
         subscription.names -= gone
         for name in gone:
             subscription.held.pop(name, None)
-        if first or subscribed:
-            yield from self._difference(kind)
+        subscription.refused -= subscribed
+        if first or subscribed or message.response_nonce:
+            yield from self._advance()
 
     def push(self, desired: Resources, revision: int) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
-        """Make `desired`, the meaning of `revision`, what the proxy should hold."""
+        """Make `desired`, the meaning of `revision`, what the proxy should hold. What it has refused
+        is told again."""
         self._desired = desired
         self._revision = revision
-        for kind in Kind:
-            yield from self._difference(kind)
+        for subscription in self._types.values():
+            subscription.refused.clear()
+        yield from self._advance()
 
     def settled(self, revision: int) -> bool:
         """Whether the proxy has answered everything that `revision` meant for it."""
-        return self._revision >= revision and not any(
-            one.revision <= revision for one in self._waiting.values()
+        return (
+            self._revision >= revision
+            and not self._deferred
+            and not any(one.revision <= revision for one in self._waiting.values())
         )
 
     def holds(self, resources: Resources) -> bool:
@@ -129,21 +142,82 @@ class Session:
             reason = message.error_detail.message[-_REASON:]  # it begins with the whole resource
             # One bad resource refuses all that came with it: they are told again with the next push.
             self._types[kind].held.update(dict.fromkeys(answered.names, _NOT_HELD))
+            self._types[kind].refused.update(answered.names)
             self._refused[answered.owner, kind] = f"Envoy refused a {kind.name.lower()}: {reason}"
         else:
             self._refused.pop((answered.owner, kind), None)
 
-    def _difference(self, kind: Kind) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
+    @property
+    def refuses(self) -> bool:
+        """Whether anything that was refused waits for the next push."""
+        return any(one.refused for one in self._types.values())
+
+    def _advance(self) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
+        """Send what may be sent now."""
+        changed, removed = self._changed(Kind.LISTENER), self._removed(Kind.LISTENER)
+        turning = {names.owner(name) for name in (*(one.name for one in changed), *removed)}
+        staged = turning | {one.owner for one in self._waiting.values() if one.kind is Kind.LISTENER}
+
+        def done(name: str) -> bool:
+            owner = names.owner(name)
+            return owner not in staged if owner else not staged
+
+        gone = [name for name in self._removed(Kind.CLUSTER) if done(name)]
+        yield from self._send(Kind.CLUSTER, self._changed(Kind.CLUSTER), gone)
+        endpoints = self._changed(Kind.ENDPOINT)
+        now = [one for one in endpoints if done(one.name)]
+        now += self._staying(one for one in endpoints if not done(one.name))
+        yield from self._send(Kind.ENDPOINT, now, self._removed(Kind.ENDPOINT))
+        for kind in (Kind.SECRET, Kind.EXTENSION):
+            yield from self._send(kind, self._changed(kind), self._removed(kind))
+        ready = {owner for owner in turning if not self._unready(owner)}
+        changed = [one for one in changed if names.owner(one.name) in ready]
+        removed = [name for name in removed if names.owner(name) in ready]
+        yield from self._send(Kind.LISTENER, changed, removed)
+        self._deferred = bool(staged)
+
+    def _unready(self, owner: str) -> bool:
+        """Whether a cluster that a new listener may lead to is not yet what it should be."""
+        kinds, owners = (Kind.CLUSTER, Kind.ENDPOINT), {owner, ""}
+        if any(one.kind in kinds and one.owner in owners for one in self._waiting.values()):
+            return True
+        if Kind.ENDPOINT not in self._types or Kind.CLUSTER not in self._types:
+            return False
+        held, refused = self._types[Kind.ENDPOINT].held, self._types[Kind.CLUSTER].refused
+        wanted = service_clusters(self._desired.get(Kind.CLUSTER, {}))
+        return any(name not in held for name in wanted - refused if names.owner(name) == owner)
+
+    def _staying(self, changed: Iterable[Resource]) -> Iterator[Resource]:
+        """Of endpoints that change: those without the ones that the listeners do not know yet."""
+        for one in changed:
+            old = self._types[Kind.ENDPOINT].sent.get(one.name)
+            if old is None:
+                yield one
+            elif (common := staying(old, one)).version != old.version:
+                yield common
+
+    def _changed(self, kind: Kind) -> list[Resource]:
         subscription = self._types.get(kind)
         if subscription is None:
-            return
-        desired = self._desired.get(kind, {})
-        changed: list[Resource] = [
+            return []
+        return [
             one
-            for name, one in desired.items()
-            if subscription.wants(name) and subscription.held.get(name) != one.version
+            for name, one in self._desired.get(kind, {}).items()
+            if subscription.wants(name)
+            and subscription.held.get(name) != one.version
+            and name not in subscription.refused
         ]
-        removed = [name for name in subscription.held if name not in desired]
+
+    def _removed(self, kind: Kind) -> list[str]:
+        subscription = self._types.get(kind)
+        if subscription is None:
+            return []
+        gone = subscription.held.keys() - self._desired.get(kind, {}).keys()
+        return sorted(gone - subscription.refused)
+
+    def _send(
+        self, kind: Kind, changed: list[Resource], removed: list[str]
+    ) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
         changes: dict[str, tuple[list[Resource], list[str]]] = {}
         for one in changed:
             changes.setdefault(names.owner(one.name), ([], []))[0].append(one)
@@ -165,8 +239,10 @@ class Session:
             resource.resource.type_url = kind
             resource.resource.value = one.encoded()
             subscription.held[one.name] = one.version
+            subscription.sent[one.name] = one
         for name in removed:
             del subscription.held[name]
+            subscription.sent.pop(name, None)
         listed = (*(one.name for one in changed), *removed)
         self._waiting[response.nonce] = _Sent(self._revision, kind, owner, listed)
         return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from functools import partial
 
@@ -19,6 +20,7 @@ from tests.support.meshapps import (
 from tests.support.proxybed import Bed, Pod, tier, until
 
 from tsujiban.policy.program import Backend, Http, Peer, ServicePort, ServiceProgram
+from tsujiban.proxy import names
 
 pytestmark = pytest.mark.system
 
@@ -132,6 +134,24 @@ def test_a_killed_sidecar_passes_nothing_until_it_is_back(bed: Bed) -> None:
     assert reads(customer, web.address, 80) == 0
     customer.start_envoy()
     until("the sidecar is back", lambda: reads(customer, web.address, 80) == 200)
+
+
+def test_a_sidecar_whose_port_was_taken_listens_once_it_is_free(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    web.listen(80, echo_http)
+    bed.update(**allow(customer, http=READS))
+    bed.settle()
+    web.stop_envoy()
+    with web.inside(lambda: socket.create_server(("", names.INBOUND_PORT))):
+        web.start_envoy()
+        post = bed.post
+        assert post is not None
+        problems = until("the sidecar said so", post.problems)
+        assert "listener" in problems[0]
+        assert reads(customer, web.address, 80) == 0
+    until("the sidecar listens", partial(post.ready, web.id))
+    assert reads(customer, web.address, 80) == 200
 
 
 def test_a_change_ends_the_uninspected_connections_that_it_denies_and_no_other(bed: Bed) -> None:

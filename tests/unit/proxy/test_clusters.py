@@ -4,8 +4,8 @@ from typing import Any
 
 from tsujiban.policy.program import Backend, ServicePort
 from tsujiban.proxy import clusters, names
-from tsujiban.proxy.resource import Resource
-from tsujiban.proxy.site import SIDECAR
+from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.site import SIDECAR, NodeSite
 
 
 def body(resource: Resource) -> Any:
@@ -50,3 +50,29 @@ def test_an_internal_cluster_leads_to_its_listener() -> None:
     cluster = body(clusters.internal("listener"))
     endpoint = cluster.load_assignment.endpoints[0].lb_endpoints[0].endpoint
     assert endpoint.address.envoy_internal_address.server_listener_name == "listener"
+
+
+def assigned(*hosts: str) -> Resource:
+    backends = tuple(Backend(address=host, port=80) for host in hosts)
+    return clusters.endpoints(SIDECAR, "default/web", ServicePort(protocol=6, port=80, backends=backends))
+
+
+def test_endpoints_that_stay_are_those_of_both() -> None:
+    both = clusters.staying(assigned("10.0.0.1", "10.0.0.2"), assigned("10.0.0.2", "10.0.0.3"))
+    assert both.version == assigned("10.0.0.2").version
+    assert both.name == assigned().name
+    assert clusters.staying(assigned("10.0.0.1"), assigned("10.0.0.2")).version == assigned().version
+
+
+def test_only_services_have_endpoints_of_their_own() -> None:
+    found = {
+        one.name: one
+        for one in (
+            clusters.app(SIDECAR),
+            clusters.mesh(SIDECAR, "x"),
+            clusters.service(SIDECAR, "a/b", 80),
+            clusters.service(NodeSite("/run/netns/p"), "a/b", 80),
+        )
+    }
+    assert clusters.service_clusters(found) == {"service|a/b|80", "pod:p|service|a/b|80"}
+    assert found["service|a/b|80"].kind is Kind.CLUSTER

@@ -25,6 +25,8 @@ def event(**changes: Any) -> ProxyEvent:
         "destination_port": 80,
         "peer": identity("customer"),
         "final": False,
+        "near": (SERVER, 50000),
+        "far": (SERVER, 80),
     }
     return ProxyEvent(**{**fields, **changes})
 
@@ -37,14 +39,16 @@ def open_ones(connections: Connections) -> set[Connection]:
     return set(connections.denied(table(state(rule("no", dst=port(1))))))
 
 
-def test_connections_that_share_a_tunnel_are_counted() -> None:
+def test_connections_that_share_a_tunnel_are_known_apart() -> None:
     connections = Connections()
     connections.note(event())
-    connections.note(event())
+    connections.note(event(near=(SERVER, 50001)))
     connections.note(event(periodic=True))
+    assert len(open_ones(connections)) == 2
     connections.note(event(final=True))
-    assert len(open_ones(connections)) == 1
-    connections.note(event(final=True))
+    (left,) = open_ones(connections)
+    assert left.near == (SERVER, 50001)
+    connections.note(event(near=(SERVER, 50001), final=True))
     assert open_ones(connections) == set()
     connections.note(event(final=True))
     assert open_ones(connections) == set()
@@ -76,6 +80,8 @@ def test_an_address_that_changed_hands_and_a_source_port_count() -> None:
         destination=SERVER,
         destination_port=80,
         peer=identity("stranger"),
+        near=(SERVER, 50000),
+        far=(SERVER, 80),
     )
     assert refusal(table(state(rule("yes"))), one) == (names.IDENTITY_RULE,)
     by_port = table(state(rule("low", src=port(1, 1023))))
@@ -86,6 +92,8 @@ def test_an_address_that_changed_hands_and_a_source_port_count() -> None:
         destination=mine.destination,
         destination_port=80,
         peer=mine.peer,
+        near=mine.near,
+        far=mine.far,
     )
     assert refusal(by_port, held) is None
 

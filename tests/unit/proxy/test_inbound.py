@@ -22,7 +22,16 @@ def chains(**program: Any) -> set[str]:
 
 def test_strict_has_a_tunnel_and_a_refusal_and_nothing_else() -> None:
     assert chains() == {"tunnel", "deny:_mesh/strict"}
-    assert not listener().continue_on_listener_filters_timeout
+
+
+def test_modes_differ_in_chains_alone_so_that_a_change_ends_no_connection() -> None:
+    bodies = []
+    for mode in MtlsMode:
+        body = listener(authentication=Authentication(mode=mode))
+        for field in ("filter_chains", "filter_chain_matcher"):
+            body.ClearField(field)
+        bodies.append(body)
+    assert bodies[0] == bodies[1] == bodies[2]
 
 
 def test_permissive_takes_plaintext_as_policy_admits_it() -> None:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
+from tsujiban.policy.program import Backend, ServicePort
+from tsujiban.proxy import clusters
 from tsujiban.proxy.resource import Kind, Resource, Resources, collect
 from tsujiban.proxy.session import Session
+from tsujiban.proxy.site import SIDECAR
 
 
 def cluster(name: str, timeout: str = "1s") -> Resource:
@@ -173,3 +178,101 @@ def test_unknown_types_are_ignored() -> None:
     session = Session()
     unknown = discovery_pb2.DeltaDiscoveryRequest(type_url="type.googleapis.com/no.Such")
     assert list(session.request(unknown)) == []
+
+
+def listener(note: str) -> Resource:
+    return Resource(Kind.LISTENER, "outbound", {"name": "outbound", "stat_prefix": note})
+
+
+def endpoints(*hosts: str) -> Resource:
+    backends = tuple(Backend(address=host, port=80) for host in hosts)
+    return clusters.endpoints(SIDECAR, "a/b", ServicePort(protocol=6, port=80, backends=backends))
+
+
+SERVICE = clusters.service(SIDECAR, "a/b", 80)
+
+
+def subscribed() -> Session:
+    """A session whose proxy holds one listener and one service."""
+    session = Session()
+    held = desired(SERVICE, endpoints("10.0.0.1", "10.0.0.2"), cluster("old"), listener("1"))
+    list(session.push(held, 1))
+    for kind, wanted in ((Kind.CLUSTER, ()), (Kind.ENDPOINT, (SERVICE.name,)), (Kind.LISTENER, ())):
+        ack(session, list(session.request(ask(kind, *wanted))))
+    assert session.holds(held)
+    return session
+
+
+def answered(session: Session, responses: list[discovery_pb2.DeltaDiscoveryResponse], why: str = "") -> Any:
+    """Answer them all; what is sent upon that."""
+    out: list[discovery_pb2.DeltaDiscoveryResponse] = []
+    for response in responses:
+        message = ask(Kind(response.type_url), response_nonce=response.nonce)
+        if why:
+            message.error_detail.message = why
+        out += session.request(message)
+    return out
+
+
+def kinds(responses: Iterable[discovery_pb2.DeltaDiscoveryResponse]) -> list[Kind]:
+    return [Kind(one.type_url) for one in responses]
+
+
+def hosts(response: discovery_pb2.DeltaDiscoveryResponse) -> list[str]:
+    assignment = endpoint_pb2.ClusterLoadAssignment()
+    response.resources[0].resource.Unpack(assignment)
+    listed = [one for group in assignment.endpoints for one in group.lb_endpoints]
+    return [one.endpoint.address.envoy_internal_address.endpoint_id for one in listed]
+
+
+def test_what_a_listener_leads_to_comes_before_it_and_goes_after_it() -> None:
+    session = subscribed()
+    wanted = desired(SERVICE, endpoints("10.0.0.2", "10.0.0.3"), cluster("new"), listener("2"))
+    first = list(session.push(wanted, 2))
+    assert kinds(first) == [Kind.CLUSTER, Kind.ENDPOINT]
+    assert list(first[0].removed_resources) == []
+    assert hosts(first[1]) == ["10.0.0.2:80"]
+    second = answered(session, first)
+    assert kinds(second) == [Kind.LISTENER]
+    assert not session.settled(2)
+    third = answered(session, second)
+    assert kinds(third) == [Kind.CLUSTER, Kind.ENDPOINT]
+    assert list(third[0].removed_resources) == ["old"]
+    assert hosts(third[1]) == ["10.0.0.2:80", "10.0.0.3:80"]
+    assert not session.settled(2)
+    assert answered(session, third) == []
+    assert session.settled(2)
+
+
+def test_a_new_service_has_its_endpoints_before_a_listener_leads_to_it() -> None:
+    session = subscribed()
+    more = clusters.service(SIDECAR, "a/c", 80)
+    found = clusters.endpoints(SIDECAR, "a/c", ServicePort(protocol=6, port=80))
+    first = list(
+        session.push(desired(SERVICE, endpoints("10.0.0.1", "10.0.0.2"), more, found, listener("2")), 2)
+    )
+    assert names(first) == [more.name]
+    assert answered(session, first) == []  # it has not asked for the endpoints yet
+    assert not session.settled(2)
+    second = list(session.request(ask(Kind.ENDPOINT, more.name)))
+    assert names(second) == [more.name]
+    assert names(answered(session, second)) == ["outbound"]
+
+
+def test_a_refused_listener_is_not_offered_again_before_the_next_push() -> None:
+    session = subscribed()
+    wanted = desired(SERVICE, endpoints("10.0.0.1", "10.0.0.2"), cluster("old"), listener("bad"))
+    (offered,) = session.push(wanted, 2)
+    assert answered(session, [offered], "no such field") == []
+    assert session.settled(2)
+    assert session.problems_of("")
+    assert names(session.push(wanted, 2)) == ["outbound"]
+
+
+def test_where_no_listener_changes_nothing_waits() -> None:
+    session = subscribed()
+    wanted = desired(SERVICE, endpoints("10.0.0.3"), listener("1"))
+    responses = list(session.push(wanted, 2))
+    assert kinds(responses) == [Kind.CLUSTER, Kind.ENDPOINT]
+    assert list(responses[0].removed_resources) == ["old"]
+    assert hosts(responses[1]) == ["10.0.0.3:80"]
