@@ -12,8 +12,10 @@ from typing import Any
 
 import httpx
 import msgspec
+from tests.support.wait import until
 
 from tsujiban.controller import bootstrap
+from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app, serve, server_context
 from tsujiban.controller.api.extras import LogRequest, LogUnavailable
 from tsujiban.controller.api.users import User
@@ -23,10 +25,11 @@ from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.files import make_private_directory
 from tsujiban.identity.keys import create_csr, create_spiffe_csr, key_to_pem, new_key
 from tsujiban.identity.tokens import FileTokenStore
-from tsujiban.store.protocol import Store
+from tsujiban.store.protocol import Key, Store
 from tsujiban.store.sqlite import SqliteStore
 
 TRUST_DOMAIN = "cluster.local"
+RBAC = "rbac.authorization.k8s.io"
 TOKEN = "an-administrators-token"  # noqa: S105 - only this test server knows it
 
 
@@ -45,6 +48,7 @@ class ApiBed:
 
     def __init__(self, directory: Path, store: Store, port: int, ca: CertificateAuthority) -> None:
         self.directory = directory
+        self.access = Access(store)
         self.store = store
         self.port = port
         self.ca = ca
@@ -53,6 +57,7 @@ class ApiBed:
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_text(ca.bundle_pem)
         self.log_requests: list[LogRequest] = []
+        self.audit: list[dict[str, Any]] = []
 
     @property
     def url(self) -> str:
@@ -101,6 +106,35 @@ class ApiBed:
         path.write_bytes(msgspec.json.encode(config))
         return path
 
+    async def grant(self, user: str, *rules: dict[str, Any], role: str = "", namespace: str = "") -> None:
+        """Give a user rules of its own, or a ClusterRole, in a namespace or everywhere, and wait until the
+        server knows."""
+        name = (
+            f"test-{user}-{namespace or 'everywhere'}-{len(self.access.grants.rules(User(user), namespace))}"
+        )
+        where = {"namespace": namespace} if namespace else {}
+        if not role:
+            made = {"kind": "ClusterRole", "metadata": {"name": name}, "rules": list(rules)}
+            await self._make("clusterroles", "", made)
+        kind = "RoleBinding" if namespace else "ClusterRoleBinding"
+        binding = {
+            "kind": kind,
+            "metadata": {"name": name, **where},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role or name},
+            "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
+        }
+        await self._make(f"{kind.lower()}s", namespace, binding)
+
+    async def _make(self, plural: str, namespace: str, obj: dict[str, Any]) -> None:
+        key = Key(RBAC, plural, namespace, obj["metadata"]["name"])
+        made = await self.store.create(key, msgspec.json.encode({"apiVersion": f"{RBAC}/v1", **obj}))
+        await self.caught_up(made.revision)
+
+    async def caught_up(self, revision: int = 0) -> None:
+        """Wait until the server's copy of roles, bindings and pods is that of the store."""
+        wanted = revision or await self.store.revision()
+        await until(lambda: self.access.mirror.revision >= wanted)
+
     async def status(self) -> dict[str, Any]:
         return {"components": [{"name": "store", "healthy": True}], "nodes": []}
 
@@ -122,6 +156,7 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
     ca = CertificateAuthority.create(directory / "ca", TRUST_DOMAIN)
     store = await SqliteStore.open(directory / "state" / "store.db")
     await bootstrap.ensure(store, bootstrap.initial_objects("10.244.0.0/16", 26))
+    await bootstrap.ensure_roles(store)
     listener = socket.create_server(("127.0.0.1", 0))
     bed = ApiBed(directory, store, listener.getsockname()[1], ca)
     key = new_key()
@@ -131,6 +166,7 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
         ca.sign_server(create_csr(key, []), ["localhost"], ["127.0.0.1"]),
         key_to_pem(key),
     )
+    following = asyncio.create_task(bed.access.run())
     app = create_app(
         store,
         trust_domain=TRUST_DOMAIN,
@@ -139,12 +175,15 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
         flows=bed.flows,
         logs=bed.logs,
         tokens=bed.review,
+        access=bed.access,
+        audit_sink=bed.audit.append,
     )
     context = server_context(str(server.certificate), str(server.key), ca.bundle_pem)
     serving = asyncio.create_task(serve(app, context, [listener]))
     try:
         yield bed
     finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+        for task in (serving, following):
+            task.cancel()
+        await asyncio.gather(serving, following, return_exceptions=True)
         await store.close()

@@ -18,7 +18,9 @@ import msgspec
 
 from tsujiban import daemon
 from tsujiban.controller import serving
+from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app, serve, server_context
+from tsujiban.controller.api.auditfile import AuditFile
 from tsujiban.controller.api.extras import LogRequest, LogUnavailable
 from tsujiban.controller.config import ControllerConfig, load
 from tsujiban.controller.join import JoinService
@@ -74,6 +76,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             sign=Signer(ca, plane.pod_identity, config.svid_lifetime).sign,
         )
         plane.send, plane.disconnect = nodes.send, nodes.disconnect
+        access = Access(store)
         app = create_app(
             store,
             trust_domain=config.trust_domain,
@@ -81,8 +84,11 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             status=StatusReport(plane, serving.expires(certificate)),
             flows=plane.flows,
             logs=_logs,
+            access=access,
+            audit_sink=AuditFile(config.state / "audit"),
         )
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(access.run())
             tasks.create_task(plane.run())
             await plane.loop.synced.wait()
             await nodes.start(sockets[-1], node_context(certificate, ca.bundle_pem))

@@ -1,14 +1,16 @@
-"""What every cluster starts with: its first namespaces and an address pool.
+"""What every cluster starts with: its first namespaces, an address pool, and the built-in roles.
 
-Written only when absent, so a user's changes stay. Service accounts follow by reconciliation.
+Namespaces and pool are written only when absent, so a user's changes stay; of the roles see
+`controller/roles.py`. Service accounts follow by reconciliation.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from tsujiban.controller import roles
 from tsujiban.controller.world import IP_POOLS, NAMESPACES, Json, Ref
-from tsujiban.store.protocol import AlreadyExists, Key, Store
+from tsujiban.store.protocol import AlreadyExists, Conflict, Key, NotFound, Store
 
 DEFAULT_POOL = "default-pool"
 
@@ -37,3 +39,21 @@ async def ensure(store: Store, objects: list[tuple[Ref, Json]]) -> None:
             await store.create(Key(*ref), msgspec.json.encode(obj))
         except AlreadyExists:
             continue
+
+
+async def ensure_roles(store: Store) -> None:
+    """Write the built-in roles and bindings, or what they lack. What somebody else is just writing is
+    theirs: the next start looks again."""
+    for ref, wanted in roles.objects():
+        key = Key(*ref)
+        try:
+            current = await store.get(key)
+        except NotFound:
+            await ensure(store, [(ref, wanted)])
+            continue
+        changed = roles.reconciled(msgspec.json.decode(current.value), wanted)
+        if changed is not None:
+            try:
+                await store.update(key, msgspec.json.encode(changed), current.revision)
+            except (Conflict, NotFound):
+                continue

@@ -20,6 +20,7 @@ from tsujiban.controller.distribution import Distributor
 from tsujiban.controller.loop import Call, Change, Loop
 from tsujiban.controller.reconcile import (
     accounts,
+    aggregation,
     deployments,
     endpoints,
     garbage,
@@ -94,6 +95,7 @@ class Plane:
                 "service": lambda w, r: services.plan(w, r, config.service_cidr, reserved),
                 "endpoints": endpoints.plan,
                 "account": accounts.plan,
+                "aggregate": aggregation.plan,
                 "garbage": lambda w, r: garbage.orphaned(w, r.name),
                 "empty-namespace": lambda w, r: garbage.of_namespace(w, r.name),
                 "empty-node": lambda w, r: garbage.of_node(w, r.name),
@@ -107,6 +109,7 @@ class Plane:
         """Until cancelled."""
         first = bootstrap.initial_objects(self._config.pod_cidr, self._config.block_size)
         await bootstrap.ensure(self._store, first)
+        await bootstrap.ensure_roles(self._store)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.loop.run())
             await self.loop.synced.wait()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tsujiban.controller.loop import Change, Work
+from tsujiban.controller.reconcile import aggregation
 from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
 from tsujiban.controller.reconcile.garbage import alive
 from tsujiban.controller.world import (
+    CLUSTER_ROLES,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     NAMESPACES,
@@ -51,6 +53,9 @@ def route(world: World, change: Change) -> Iterator[Work]:
         yield from _slice(world, change)
     elif kind == SERVICE_ACCOUNTS and change.new is None:
         yield "account", Ref(*NAMESPACES, "", ref.namespace)
+    elif kind == CLUSTER_ROLES:
+        for role in aggregation.aggregated(world):
+            yield "aggregate", role
     elif kind == NODES:
         if change.new is None:
             yield "empty-node", ref

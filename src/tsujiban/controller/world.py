@@ -31,6 +31,8 @@ DEPLOYMENTS = ("apps", "deployments")
 REPLICA_SETS = ("apps", "replicasets")
 ENDPOINT_SLICES = ("discovery.k8s.io", "endpointslices")
 IP_POOLS = ("projectcalico.org", "ippools")
+CLUSTER_ROLES = ("rbac.authorization.k8s.io", "clusterroles")
+CLUSTER_ROLE_BINDINGS = ("rbac.authorization.k8s.io", "clusterrolebindings")
 
 ResourceId = tuple[str, str]
 

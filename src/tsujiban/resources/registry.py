@@ -154,7 +154,23 @@ def _kubernetes() -> Iterator[Kind]:
     )
 
 
-KINDS: tuple[Kind, ...] = (*_kubernetes(), *_calico(), *_istio())
+def _access() -> Iterator[Kind]:
+    rbac = ("rbac.authorization.k8s.io/v1",)
+    yield Kind("rbac", "Role", "roles", rbac)
+    yield Kind("rbac", "ClusterRole", "clusterroles", rbac, namespaced=False)
+    yield Kind("rbac", "RoleBinding", "rolebindings", rbac)
+    yield Kind("rbac", "ClusterRoleBinding", "clusterrolebindings", rbac, namespaced=False)
+    yield Kind(
+        "certificates",
+        "CertificateSigningRequest",
+        "certificatesigningrequests",
+        ("certificates.k8s.io/v1",),
+        namespaced=False,
+        short_names=("csr",),
+    )
+
+
+KINDS: tuple[Kind, ...] = (*_kubernetes(), *_access(), *_calico(), *_istio())
 
 _BY_VERSION = {(version, kind.kind): kind for kind in KINDS for version in kind.versions}
 _BY_PLURAL = {(version, kind.plural): kind for kind in KINDS for version in kind.versions}

@@ -33,3 +33,20 @@ def test_writes_what_is_absent_and_only_that(tmp_path: Path) -> None:
 def test_they_are_valid_objects() -> None:
     for _, obj in bootstrap.initial_objects("10.244.0.0/16", 26):
         assert decode(obj).metadata.name
+
+
+def test_roles_are_mended_and_kept(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = await SqliteStore.open(tmp_path / "store.db")
+        await bootstrap.ensure_roles(store)
+        before = await store.revision()
+        await bootstrap.ensure_roles(store)
+        assert await store.revision() == before
+        key = Key("rbac.authorization.k8s.io", "clusterroles", "", "cluster-admin")
+        stored = msgspec.json.decode((await store.get(key)).value)
+        await store.update(key, msgspec.json.encode({**stored, "rules": []}), None)
+        await bootstrap.ensure_roles(store)
+        assert msgspec.json.decode((await store.get(key)).value)["rules"] == stored["rules"]
+        await store.close()
+
+    asyncio.run(story())

@@ -1,7 +1,6 @@
 """The API server as an ASGI application, and how it is served.
 
-Every request goes one way: who asks, may they, do it, write it into the audit log. Whatever goes wrong on
-that way leaves as a Status object.
+Every request goes one way, through `gate.py`; here is what each path asks for and who does it.
 """
 
 from __future__ import annotations
@@ -18,22 +17,25 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import tsujiban
-from tsujiban.controller.api import audit, collection, discovery, extras, openapi, target, writes
-from tsujiban.controller.api.authorize import Attributes, Authorizer, BuiltIn
+from tsujiban.controller.api import collection, discovery, extras, openapi, selection, target, writes
+from tsujiban.controller.api.access import Access
+from tsujiban.controller.api.attributes import Attributes
+from tsujiban.controller.api.audit import Sink, nowhere
+from tsujiban.controller.api.authorize import OnlyMasters
 from tsujiban.controller.api.dispatch import Call, Subresource, Table
 from tsujiban.controller.api.errors import (
     ApiError,
     bad_request,
-    forbidden,
     from_store,
     method_not_allowed,
     path_not_found,
 )
+from tsujiban.controller.api.gate import Act, Gate
 from tsujiban.controller.api.peer import PeerProtocol
 from tsujiban.controller.api.query import flag
 from tsujiban.controller.api.responses import json_response, refusal
@@ -51,6 +53,7 @@ SHUTDOWN_SECONDS = 2
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 Handler = Callable[[Request, User], Awaitable[Response]]
+View = Callable[[User, Attributes], Store]  # the store as a request may use it
 
 
 def create_app(
@@ -62,18 +65,25 @@ def create_app(
     flows: FlowRing[Any],
     logs: extras.Logs,
     tokens: TokenReview = no_tokens,
-    authorizer: Authorizer | None = None,
+    access: Access | None = None,
+    audit_sink: Sink = nowhere,
     table: Table | None = None,
 ) -> Starlette:
-    """The application. `trust_domain` is that of node certificates; `tokens` knows bearer tokens; `table`
-    holds the subresources and virtual kinds that are served."""
+    """The application. `trust_domain` is that of node certificates; `tokens` knows bearer tokens; without
+    `access` only administrators may do anything; `table` holds the subresources and virtual kinds that are
+    served."""
+    gate = Gate(Authenticator(trust_domain, tokens), access or OnlyMasters(), audit_sink)
     table = table or Table()
 
     async def log(call: Call) -> Response:
         return await extras.log(call.store, logs, call.target, call.request)
 
     table.add(Subresource(group="", plural="pods", name="log", verbs={"GET": "get"}, handler=log))
-    api = _Api(store, Authenticator(trust_domain, tokens), authorizer or BuiltIn(), table)
+
+    def view(user: User, wanted: Attributes) -> Store:
+        return store if access is None else access.view(user, wanted)
+
+    api = _Api(store, gate, view, table)
 
     async def joining(request: Request) -> Response:
         return await extras.join(join, request)
@@ -88,7 +98,8 @@ def create_app(
         return extras.flows(flows, request)
 
     async def apply(request: Request, user: User) -> Response:
-        return await extras.apply_set(store, request, user)
+        wanted = Attributes(verb="apply", path=request.scope["path"])
+        return await extras.apply_set(view(user, wanted), request, user)
 
     routes = [
         *(Route(path, api.health, methods=["GET"]) for path in _HEALTH),
@@ -158,15 +169,13 @@ class _Server(uvicorn.Server):
 
 
 class _Api:
-    """The way of a request."""
+    """What each path asks for, and what is done when it may be."""
 
-    def __init__(
-        self, store: Store, authenticator: Authenticator, authorizer: Authorizer, table: Table
-    ) -> None:
+    def __init__(self, store: Store, gate: Gate, view: View, table: Table) -> None:
         self._store = store
+        self._gate = gate
+        self._view = view
         self._table = table
-        self._authenticator = authenticator
-        self._authorizer = authorizer
 
     async def health(self, _request: Request) -> Response:
         """Ready when the store answers."""
@@ -177,63 +186,50 @@ class _Api:
         """A plain path, behind authentication and authorization."""
 
         async def endpoint(request: Request) -> Response:
-            wanted = Attributes(verb=verb, path=request.url.path)
-            return await self._answer(request, wanted, lambda user: handler(request, user))
+            # the path that was routed, not `request.url`, into which the client's Host header goes
+            wanted = Attributes(verb=verb, path=request.scope["path"])
+            return await self._gate.answer(request, lambda: (wanted, lambda user: handler(request, user)))
 
         return endpoint
 
     async def resource(self, request: Request) -> Response:
         """Discovery and everything about objects."""
+        return await self._gate.answer(request, lambda: self._plan(request))
+
+    def _plan(self, request: Request) -> tuple[Attributes, Act]:
         segments = target.split(request.scope["raw_path"])
         if segments[0] not in ("api", "apis"):
-            return await self._answer(request, _plain(request), _nothing)
+            return _plain(request), _nothing
         depth = 2 if segments[0] == "api" else 3
         if len(segments) <= depth:
-            return await self._answer(
-                request, _plain(request), lambda _user: _discovery(segments, request, self._table)
-            )
+            return _plain(request), lambda _user: _discovery(segments, request, self._table)
         found = target.parse(segments, self._table.kind)
         beside = self._table.find(found, request.method)
         verb = beside[0] if beside is not None else _verb(request, found)
-        wanted = Attributes(
-            verb=verb,
-            group=found.kind.group,
-            resource=found.kind.plural,
-            subresource=found.subresource,
-            namespace=found.namespace,
-            name=found.name,
-        )
+        wanted = attributes(verb, found, request)
 
         async def act(user: User) -> Response:
+            store = self._view(user, wanted)
             if beside is None:
-                return await _ACTIONS[verb](self._store, found, request)
-            call = Call(store=self._store, target=found, request=request, user=user, verb=verb)
-            return await beside[1](call)
+                return await _ACTIONS[verb](store, found, request)
+            return await beside[1](Call(store=store, target=found, request=request, user=user, verb=verb))
 
-        return await self._answer(request, wanted, act)
-
-    async def _answer(
-        self, request: Request, wanted: Attributes, act: Callable[[User], Awaitable[Response]]
-    ) -> Response:
-        user: User | None = None
-        try:
-            user = await self._authenticator.user(request)
-            if not await self._authorizer.allowed(user, wanted):
-                raise forbidden(f"user {user.name!r} cannot {wanted}")
-            response = await act(user)
-        except StoreError as error:
-            refused = from_store(error)
-            audit.record(user, wanted, code=refused.code, name=_created(request), reason=refused.reason)
-            raise refused from None
-        except ApiError as error:
-            audit.record(user, wanted, code=error.code, name=_created(request), reason=error.reason)
-            raise
-        audit.record(user, wanted, code=response.status_code, name=_created(request))
-        return response
+        return wanted, act
 
 
-def _created(request: Request) -> str:
-    return str(getattr(request.state, "created", ""))
+def attributes(verb: str, found: Target, request: HTTPConnection) -> Attributes:
+    """What a request for a resource asks for. A list or watch of one name is about that object."""
+    selector = request.query_params.get("fieldSelector", "") if verb in ("list", "watch") else ""
+    return Attributes(
+        verb=verb,
+        group=found.kind.group,
+        version=found.api_version.rpartition("/")[2],
+        resource=found.kind.plural,
+        subresource=found.subresource,
+        namespace=found.namespace,
+        name=found.name or selection.demanded(selector, "metadata.name"),
+        node=selection.demanded(selector, "spec.nodeName"),
+    )
 
 
 _ACTIONS: dict[str, Callable[[Store, Target, Request], Awaitable[Response]]] = {
@@ -265,7 +261,7 @@ def _verb(request: Request, found: Target) -> str:
 
 def _plain(request: Request) -> Attributes:
     return Attributes(
-        verb="get" if request.method == "GET" else request.method.lower(), path=request.url.path
+        verb="get" if request.method == "GET" else request.method.lower(), path=request.scope["path"]
     )
 
 

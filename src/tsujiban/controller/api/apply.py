@@ -16,6 +16,7 @@ from tsujiban.controller.api import admission, three_way
 from tsujiban.controller.api.discovery import has_status
 from tsujiban.controller.api.documents import for_create, for_update, without_nulls
 from tsujiban.controller.api.errors import ApiError, bad_request
+from tsujiban.controller.api.guard import judge
 from tsujiban.controller.api.target import Target, name_problem
 from tsujiban.resources import load
 from tsujiban.resources.findings import Finding, errors
@@ -174,6 +175,8 @@ async def _attempt(store: Store, items: Sequence[_Item], *, dry_run: bool) -> Ap
         for item, stored, document in zip(items, present, wanted, strict=True)
     ]
     if dry_run:
+        for operation in operations:
+            await judge(store, operation)
         written: list[Stored | None] = [
             _imagined(op, stored) for op, stored in zip(operations, present, strict=True)
         ]

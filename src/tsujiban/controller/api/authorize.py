@@ -1,59 +1,79 @@
-"""Who may do what. One question, asked before every request; RBAC will answer it behind the same name."""
+"""Who may do what. One question, asked before every request: administrators, then nodes, then RBAC."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
+from tsujiban.controller.api.attributes import Attributes
+from tsujiban.controller.api.errors import ApiError
 from tsujiban.controller.api.users import MASTERS, User
 
 
-class Attributes(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for, in RBAC's words. Either a resource or, when `path` is set, a plain path."""
+class Decision(msgspec.Struct, frozen=True):
+    """The answer. `reason` says which rule allowed it, or why it is refused; never a secret."""
 
-    verb: str  # get, list, watch, create, update, patch, delete, deletecollection
-    group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    namespace: str = ""
-    name: str = ""
-    path: str = ""
+    allowed: bool
+    reason: str = ""
 
-    def __str__(self) -> str:
-        if self.path:
-            return f"{self.verb} path {self.path!r}"
-        resource = f"{self.resource}.{self.group}" if self.group else self.resource
-        where = f" in namespace {self.namespace!r}" if self.namespace else " at the cluster scope"
-        sub = f"/{self.subresource}" if self.subresource else ""
-        return f"{self.verb} resource {resource + sub!r}{where}"
+
+NO_OPINION = Decision(False)
 
 
 class Authorizer(Protocol):
     """Decides."""
 
-    async def allowed(self, user: User, wanted: Attributes) -> bool:
+    async def decide(self, user: User, wanted: Attributes) -> Decision:
         """Whether `user` may. Anything not known to be allowed is not."""
 
 
+class Opinion(Protocol):
+    """One authorizer of several: what it does not allow, another may."""
+
+    def decide(self, user: User, wanted: Attributes) -> Decision:
+        """As `Authorizer.decide`, from memory."""
+
+
 class BuiltIn:
-    """Administrators may do all, everybody may discover, a node may read its own Node object.
+    """Members of system:masters may do all: the way in when nobody else can."""
 
-    Nodes live on the node stream, which carries what is theirs and nothing else.
-    """
-
-    async def allowed(self, user: User, wanted: Attributes) -> bool:
-        """See `Authorizer.allowed`."""
-        if MASTERS in user.groups:
-            return True
-        if wanted.path:
-            return wanted.verb == "get" and _is_discovery(wanted.path)
-        own = (wanted.group, wanted.resource, wanted.subresource) == ("", "nodes", "")
-        return bool(user.node) and own and wanted.verb == "get" and wanted.name == user.node
+    def decide(self, user: User, wanted: Attributes) -> Decision:
+        """See `Opinion.decide`."""
+        return Decision(True, f"member of {MASTERS}") if MASTERS in user.groups else NO_OPINION
 
 
-def _is_discovery(path: str) -> bool:
-    segments = path.strip("/").split("/")
-    if segments[0] == "api":
-        return len(segments) <= 2
-    return segments[0] in ("version", "openapi") or (segments[0] == "apis" and len(segments) <= 3)
+class OnlyMasters:
+    """An authorizer for servers without RBAC: administrators and nobody else."""
+
+    async def decide(self, user: User, wanted: Attributes) -> Decision:
+        """See `Authorizer.decide`."""
+        return BuiltIn().decide(user, wanted)
+
+
+def first(opinions: Sequence[Opinion], user: User, wanted: Attributes) -> Decision:
+    """The first that allows it; else the refusal, with all reasons."""
+    reasons = []
+    for opinion in opinions:
+        found = opinion.decide(user, wanted)
+        if found.allowed:
+            return found
+        if found.reason:
+            reasons.append(found.reason)
+    return Decision(False, ", ".join(reasons))
+
+
+def refused(user: User, wanted: Attributes, reason: str = "") -> ApiError:
+    """403 as a real server says it."""
+    why = f": {reason}" if reason else ""
+    if wanted.path:
+        return ApiError(403, "Forbidden", f'forbidden: User "{user.name}" cannot {wanted}{why}')
+    named = f'{wanted.title} "{wanted.name}"' if wanted.name else wanted.title
+    details = {"name": wanted.name, "group": wanted.group, "kind": wanted.resource}
+    return ApiError(
+        403,
+        "Forbidden",
+        f'{named} is forbidden: User "{user.name}" cannot {wanted}{why}',
+        {key: value for key, value in details.items() if value},
+    )

@@ -51,9 +51,9 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, "BadRequest", message)
 
 
-def unauthorized(message: str = "a client certificate or a bearer token is needed") -> ApiError:
-    """401: we do not know who asks."""
-    return ApiError(401, "Unauthorized", message)
+def unauthorized() -> ApiError:
+    """401: we do not know who asks. It says no more, for it may be an attacker."""
+    return ApiError(401, "Unauthorized", "Unauthorized")
 
 
 def forbidden(message: str) -> ApiError:

@@ -10,9 +10,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from tsujiban.controller.api import audit, query
+from tsujiban.controller.api import query
 from tsujiban.controller.api.apply import ApplyRequest, apply
-from tsujiban.controller.api.authorize import Attributes
+from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.errors import ApiError, bad_request, forbidden
 from tsujiban.controller.api.responses import APPLY_BYTES, Lines, json_response, parse_json, read_body
 from tsujiban.controller.api.target import Target
@@ -82,13 +82,14 @@ async def apply_set(store: Store, request: Request, user: User) -> Response:
         if result.action != "unchanged" and not applied.dry_run:
             kind = kind_for(result.api_version, result.kind)
             wanted = Attributes(
-                verb="apply",
+                verb="create" if result.action == "created" else "patch",
                 group=kind.group,
+                version=kind.version,
                 resource=kind.plural,
                 namespace=result.namespace,
                 name=result.name,
             )
-            audit.record(user, wanted, code=200, action=result.action)
+            request.state.trail.object_told(wanted, result.action)
     return json_response(applied)
 
 

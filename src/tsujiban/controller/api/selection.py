@@ -55,6 +55,23 @@ def field_selector(text: str) -> Predicate | None:
     return selects
 
 
+def demanded(text: str, field: str) -> str:
+    """The value that a field selector demands of a field, by `=`; "" when it demands none.
+
+    What satisfies the selector has that value in that field, whatever else the selector says.
+
+    Raises:
+        ApiError: 400.
+    """
+    path = tuple(field.split("."))
+    for part in text.split(","):
+        if part.strip():
+            found, value, wanted = _term(part)
+            if wanted and found == path:
+                return value
+    return ""
+
+
 def both(one: Predicate | None, other: Predicate | None) -> Predicate | None:
     """The conjunction."""
     if one is None or other is None:

@@ -14,6 +14,7 @@ import msgspec
 
 from tsujiban.controller.api.errors import bad_request, path_not_found
 from tsujiban.resources.registry import Kind, UnknownKind, by_plural
+from tsujiban.resources.validate.names import segment_problem
 from tsujiban.store.protocol import Key
 
 # apimachinery util/validation: path segment names may not be these or hold / or %
@@ -97,6 +98,8 @@ def name_problem(kind: Kind, name: str) -> str:
     if kind.plural in ("namespaces", "services"):
         if not _LABEL.fullmatch(name):
             return "must be at most 63 of a-z, 0-9 and -, the first and the last a letter or digit"
+    elif kind.module == "rbac":
+        return segment_problem(name)
     elif len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
         return (
             "must be at most 253 of a-z, 0-9, - and ., the first and the last of each part a letter or digit"

@@ -14,6 +14,7 @@ from tsujiban.controller.api import admission, documents, patch, query
 from tsujiban.controller.api.collection import shown
 from tsujiban.controller.api.documents import expected_revision, for_create, for_status, for_update, shaped
 from tsujiban.controller.api.errors import bad_request, conflict, not_acceptable
+from tsujiban.controller.api.guard import judge
 from tsujiban.controller.api.responses import JSON, OBJECT_BYTES, json_response, parse_json, read_body
 from tsujiban.controller.api.target import Target
 from tsujiban.store import metadata
@@ -42,6 +43,7 @@ async def create(store: Store, target: Target, request: Request) -> Response:
     checks = await admission.admit(store, target.kind, document)
     value = metadata.encode(document)
     if dry_run:
+        await judge(store, Create(named.key, value))
         return shown(Stored(named.key, metadata.created(value, 0), 0), target, request, 201)
     made = await _write(store, [*checks, Create(named.key, value)])
     return shown(made, target, request, 201)
@@ -78,6 +80,7 @@ async def delete(store: Store, target: Target, request: Request) -> Response:
     await admission.admit_deletion(store, target.kind, target.name)
     current = await store.get(target.key)
     if query.dry_run(request.query_params) or options.get("dryRun"):
+        await judge(store, Delete(target.key))
         return shown(current, target, request)
     if json_of(current)["metadata"].get("finalizers"):
         return shown(await _mark(store, target, uid, expected), target, request)
@@ -131,6 +134,7 @@ async def _change(
         checks = await _admit_change(store, target, document, present)
         value = metadata.encode(document)
         if dry_run:
+            await judge(store, Update(target.key, value, current.revision))
             result = metadata.updated(current.value, value, current.revision) or current.value
             return shown(Stored(target.key, result, current.revision), target, request)
         try:

@@ -25,6 +25,8 @@ _MODULES = {
     "core": "workloads",
     "apps": "workloads",
     "calico": "calico",
+    "rbac": "rbac",
+    "certificates": "certificates",
 }
 
 

@@ -58,6 +58,8 @@ def _name_problem(kind: Kind, name: str) -> str:
         return "" if names.is_label_1035(name) else "at most 63 of a-z, 0-9 and '-', a letter first"
     if kind.module == "calico" and kind.kind in _CALICO_POLICIES:
         return _policy_name_problem(kind, name)
+    if kind.module == "rbac":
+        return names.segment_problem(name)
     if not names.is_subdomain(name):
         return "at most 253 of a-z, 0-9, '-' and '.', a letter or digit at both ends of each part"
     return ""

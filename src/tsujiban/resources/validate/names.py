@@ -13,6 +13,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _LABEL_1035 = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
+_SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?")
 _PORT = re.compile(r"(?=.*[a-z])[a-z0-9](?:[a-z0-9]|-(?!-))*")
 
 _LONGEST_ANNOTATIONS = 262_144  # bytes of all annotations together
@@ -35,6 +36,15 @@ def is_label_1035(text: str) -> bool:
 def is_subdomain(text: str) -> bool:
     """Whether it is DNS labels joined by dots, at most 253 characters."""
     return len(text) <= 253 and _SUBDOMAIN.fullmatch(text) is not None
+
+
+def segment_problem(text: str) -> str:
+    """What is wrong with a name that is only a segment of a path, as those of roles; "" for nothing.
+
+    Kubernetes allows any character but / and % there; we allow those that its own names have."""
+    if len(text) <= 253 and _SEGMENT.fullmatch(text):
+        return ""
+    return "at most 253 letters, digits, '-', '_', '.' and ':', a letter or digit at both ends"
 
 
 def is_port_name(text: str) -> bool:

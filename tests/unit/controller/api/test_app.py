@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import structlog
 from tests.support.apibed import TOKEN, ApiBed, Credentials, api_bed
 
 from tsujiban.identity.ca import CertificateAuthority
@@ -60,12 +59,64 @@ async def test_a_node_sees_itself_and_nothing_else(bed: ApiBed, admin: httpx.Asy
 
 async def test_a_user_without_rights_may_only_discover(bed: ApiBed) -> None:
     async with bed.client(bed.user("eve", "guests")) as eve:
-        assert (await eve.get("/api")).status_code == 200
-        assert (await eve.get("/apis/apps/v1")).status_code == 200
+        for path in ("/api", "/apis/apps/v1", "/version", "/openapi/v2"):
+            assert (await eve.get(path)).status_code == 200, path
         answer = await eve.get("/api/v1/namespaces/default/secrets")
         assert answer.status_code == 403
-        assert "eve" in answer.json()["message"]
-        assert (await eve.post("/tsujiban/v1/apply", json={"objects": []})).status_code == 403
+        assert answer.json()["message"] == (
+            'secrets is forbidden: User "eve" cannot list resource "secrets" in API group ""'
+            ' in the namespace "default"'
+        )
+
+
+async def test_a_host_header_does_not_choose_the_path_that_is_authorized(bed: ApiBed) -> None:
+    """Eve may read /version. She asks for the flows of everybody, and writes a Host header that turns the
+    URL, put together from both, into one of /version."""
+    async with bed.client(bed.user("eve", "guests")) as eve:
+        for host in ("x/version?", "x/version#", "x/api/v1"):
+            answer = await eve.get("/tsujiban/v1/flows", headers={"host": host})
+            assert answer.status_code == 403, host
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//api/v1/namespaces/default/secrets",
+        "/api//v1/namespaces/default/secrets",
+        "/api/v1/namespaces/default/secrets/",
+        "/api/v1/namespaces/default/secrets//",
+        "/api/v1/namespaces/default/./secrets",
+        "/api/v1/namespaces/other/../default/secrets",
+        "/version/../api/v1/namespaces/default/secrets",
+        "/api/v1/namespaces/default/%73ecrets",
+        "/api/v1/namespaces/default%2Fsecrets",
+        "/api/v1/namespaces/default/secrets%2Fhidden",
+        "/api/v1/namespaces/default/secrets/hidden%00",
+        "/api/v1/namespaces/default/SECRETS",
+        "/API/v1/namespaces/default/secrets",
+        "/api/v1/namespaces/default/secrets?/version",
+        "/api/v1/namespaces/default/secrets;/version",
+        "/api/v1/secrets?fieldSelector=metadata.name%3Dversion",
+        "/api/v1/watch/namespaces/default/secrets",
+        "/healthz/../api/v1/namespaces/default/secrets",
+        "//tsujiban/v1/flows",
+        "/tsujiban/v1/flows/",
+        "/tsujiban/v1/%66lows",
+    ],
+)
+async def test_odd_paths_open_nothing(bed: ApiBed, admin: httpx.AsyncClient, path: str) -> None:
+    """Eve, who may discover, writes the path of a secret in every way she can think of."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden"}, "data": {"k": "aGk="}}
+    await admin.post("/api/v1/namespaces/default/secrets", json=secret)
+    user = bed.user("eve", "guests")
+    reader, writer = await asyncio.open_connection("127.0.0.1", bed.port, ssl=bed.tls(user))
+    writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    status = int(answer.split()[1])
+    assert status in (400, 403, 404, 301, 307), answer[:200]
+    assert b"aGk=" not in answer
 
 
 async def test_a_certificate_of_another_authority_does_not_get_through_tls(
@@ -137,28 +188,47 @@ async def test_small_answers_do_not_wait_for_acknowledgements(admin: httpx.Async
     assert min(took) < 0.035
 
 
-async def test_writes_are_in_the_audit_log(admin: httpx.AsyncClient) -> None:
-    with structlog.testing.capture_logs() as logs:
-        await admin.post(
-            "/api/v1/namespaces", json={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
-        )
-        await admin.get("/api/v1/namespaces")
-        await admin.delete("/api/v1/namespaces/none")
-        secret = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "s"},
-            "stringData": {"k": "hidden"},
-        }
-        await admin.post("/tsujiban/v1/apply", json={"objects": [secret]})
-    audit = [entry for entry in logs if entry["event"] == "write"]
-    assert [(e["verb"], e.get("name"), e["code"], e["user"]) for e in audit] == [
-        ("create", "n", 201, "admin"),
-        ("delete", "none", 404, "admin"),
-        ("apply", "s", 200, "admin"),
-        ("apply", None, 200, "admin"),
+async def test_everything_is_in_the_audit_log(bed: ApiBed, admin: httpx.AsyncClient) -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "s"},
+        "stringData": {"k": "hidden"},
+    }
+    async with bed.client() as nobody:
+        await nobody.get("/api/v1/namespaces")
+        await nobody.get("/healthz")
+    answers = [
+        await admin.post("/api/v1/namespaces", json=namespace),
+        await admin.get("/api/v1/namespaces"),
+        await admin.delete("/api/v1/namespaces/none"),
+        await admin.post("/tsujiban/v1/apply", json={"objects": [secret]}),
     ]
-    assert "hidden" not in repr(logs)
+    told = [
+        (
+            event["user"].get("username"),
+            event["verb"],
+            event.get("objectRef", {}).get("name"),
+            event["responseStatus"]["code"],
+        )
+        for event in bed.audit
+    ]
+    assert told == [
+        (None, "get", None, 401),
+        ("admin", "create", "n", 201),
+        ("admin", "list", None, 200),
+        ("admin", "delete", "none", 404),
+        ("admin", "create", "s", 200),
+        ("admin", "apply", None, 200),
+    ]
+    ids = [
+        event["auditID"]
+        for event in bed.audit[1:]
+        if event.get("annotations", {}).get("tsujiban.io/apply") is None
+    ]
+    assert [answer.headers["audit-id"] for answer in answers] == ids
+    assert "hidden" not in repr(bed.audit)
 
 
 async def test_a_cancelled_server_ends_its_watches(tmp_path: Path) -> None:

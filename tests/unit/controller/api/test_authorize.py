@@ -2,41 +2,57 @@ from __future__ import annotations
 
 import pytest
 
-from tsujiban.controller.api.authorize import Attributes, BuiltIn
+from tsujiban.controller.api.attributes import Attributes
+from tsujiban.controller.api.authorize import NO_OPINION, BuiltIn, Decision, OnlyMasters, first, refused
 from tsujiban.controller.api.users import User
 
-pytestmark = pytest.mark.anyio
-
 ADMIN = User("root", ("system:masters",))
-NODE = User("system:node:n1", ("system:nodes",))
-GUEST = User("eve", ("guests",))
-LIAR = User("system:node:n1", ("guests",))
+EVE = User("eve", ("guests",))
+SECRETS = Attributes(verb="delete", resource="secrets", namespace="n", name="x")
+
+
+class Says:
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+
+    def decide(self, _user: User, _wanted: Attributes) -> Decision:
+        return self.decision
+
+
+@pytest.mark.anyio
+async def test_administrators_may_do_all_and_others_nothing() -> None:
+    assert BuiltIn().decide(ADMIN, SECRETS).allowed
+    assert BuiltIn().decide(ADMIN, Attributes(verb="apply", path="/tsujiban/v1/apply")).allowed
+    assert BuiltIn().decide(EVE, SECRETS) == NO_OPINION
+    assert (await OnlyMasters().decide(ADMIN, SECRETS)).allowed
+    assert not (await OnlyMasters().decide(EVE, Attributes(verb="get", path="/version"))).allowed
+
+
+def test_the_first_that_allows_decides_and_refusals_keep_their_reasons() -> None:
+    yes, no = Says(Decision(True, "because")), Says(Decision(False, "never"))
+    assert first([no, yes], EVE, SECRETS) == Decision(True, "because")
+    assert first([no, Says(NO_OPINION), no], EVE, SECRETS) == Decision(False, "never, never")
+    assert first([], EVE, SECRETS) == NO_OPINION
 
 
 @pytest.mark.parametrize(
-    ("user", "wanted", "allowed"),
+    ("wanted", "message"),
     [
-        (ADMIN, Attributes(verb="delete", resource="secrets", namespace="n", name="x"), True),
-        (ADMIN, Attributes(verb="apply", path="/tsujiban/v1/apply"), True),
-        (NODE, Attributes(verb="get", resource="nodes", name="n1"), True),
-        (NODE, Attributes(verb="get", resource="nodes", name="n2"), False),
-        (NODE, Attributes(verb="list", resource="nodes"), False),
-        (NODE, Attributes(verb="get", resource="nodes", subresource="status", name="n1"), False),
-        (NODE, Attributes(verb="update", resource="nodes", name="n1"), False),
-        (NODE, Attributes(verb="get", group="other", resource="nodes", name="n1"), False),
-        (LIAR, Attributes(verb="get", resource="nodes", name="n1"), False),
-        (GUEST, Attributes(verb="get", resource="pods", namespace="n", name="x"), False),
-        (GUEST, Attributes(verb="get", path="/apis/apps/v1"), True),
-        (GUEST, Attributes(verb="get", path="/version"), True),
-        (GUEST, Attributes(verb="post", path="/version"), False),
-        (GUEST, Attributes(verb="get", path="/tsujiban/v1/flows"), False),
-        (User("", ()), Attributes(verb="get", resource="nodes", name=""), False),
+        (
+            Attributes(verb="list", resource="secrets", namespace="n"),
+            'secrets is forbidden: User "eve" cannot list resource "secrets" in API group ""'
+            ' in the namespace "n"',
+        ),
+        (
+            Attributes(verb="get", group="apps", resource="deployments", subresource="status", name="d"),
+            'deployments.apps "d" is forbidden: User "eve" cannot get resource "deployments/status"'
+            ' in API group "apps" at the cluster scope: why',
+        ),
+        (Attributes(verb="get", path="/x"), 'forbidden: User "eve" cannot get path "/x"'),
     ],
 )
-async def test_built_in(user: User, wanted: Attributes, allowed: bool) -> None:
-    assert await BuiltIn().allowed(user, wanted) is allowed
-
-
-def test_attributes_read_as_a_sentence() -> None:
-    wanted = Attributes(verb="get", group="apps", resource="deployments", subresource="status", namespace="n")
-    assert str(wanted) == "get resource 'deployments.apps/status' in namespace 'n'"
+def test_refusals_read_as_those_of_kubernetes(wanted: Attributes, message: str) -> None:
+    error = refused(EVE, wanted, "why" if "why" in message else "")
+    assert (error.code, error.reason, error.message) == (403, "Forbidden", message)
+    if wanted.name:
+        assert error.details == {"name": "d", "group": "apps", "kind": "deployments"}

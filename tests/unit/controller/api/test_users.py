@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 
 from tsujiban.controller.api.errors import ApiError
 from tsujiban.controller.api.peer import PEER_CERTIFICATE
-from tsujiban.controller.api.users import Authenticator, User
+from tsujiban.controller.api.users import Authenticator, NotAuthenticated, TokenRefused, User
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.keys import create_csr, create_spiffe_csr, new_key
 
@@ -46,20 +46,68 @@ async def refused(authenticator: Authenticator, found: HTTPConnection) -> str:
 async def test_users_have_name_and_groups(ca: CertificateAuthority) -> None:
     chain = ca.sign_admin(create_csr(new_key(), []), "ann", ("a", "b"))
     user = await Authenticator(DOMAIN).user(connection(chain))
-    assert user == User("ann", ("a", "b"))
+    assert user == User("ann", ("a", "b", "system:authenticated"))
     assert user.node == ""
 
 
 async def test_nodes_are_known_by_their_identity(ca: CertificateAuthority) -> None:
     chain = ca.sign_node(create_spiffe_csr(new_key(), f"spiffe://{DOMAIN}/node/n1"), "n1")
     user = await Authenticator(DOMAIN).user(connection(chain))
-    assert (user.name, user.groups, user.node) == ("system:node:n1", ("system:nodes",), "n1")
+    assert (user.name, user.groups, user.node) == (
+        "system:node:n1",
+        ("system:nodes", "system:authenticated"),
+        "n1",
+    )
     await refused(Authenticator("other.domain"), connection(chain))
 
 
 async def test_no_user_certificate_can_claim_to_be_a_node(ca: CertificateAuthority) -> None:
     chain = ca.sign_admin(create_csr(new_key(), []), "system:node:n1", ("system:nodes", "system:masters"))
     await refused(Authenticator(DOMAIN), connection(chain))
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("ann", "system:nodes"),
+        ("ann", "system:serviceaccounts"),
+        ("ann", "system:serviceaccounts:default"),
+        ("ann", "system:unauthenticated"),
+        ("system:node:n1", "a"),
+        ("system:serviceaccount:default:web", "a"),
+        ("system:anonymous", "a"),
+    ],
+)
+async def test_no_user_certificate_can_claim_what_others_prove_otherwise(
+    ca: CertificateAuthority, name: str, group: str
+) -> None:
+    chain = ca.sign_admin(create_csr(new_key(), []), name, ("a", group))
+    await refused(Authenticator(DOMAIN), connection(chain))
+
+
+def test_a_name_alone_makes_no_node() -> None:
+    assert User("system:node:n1", ("guests",)).node == ""
+    assert User("ann", ("system:nodes",)).node == ""
+
+
+async def test_long_tokens_are_not_looked_at(ca: CertificateAuthority) -> None:
+    async def everybody(_token: str) -> User | None:
+        return User("robot")
+
+    assert (
+        await Authenticator(DOMAIN, everybody).user(connection("", "Bearer " + "x" * 8192))
+    ).name == "robot"
+    await refused(Authenticator(DOMAIN, everybody), connection("", "Bearer " + "x" * 8193))
+
+
+async def test_why_is_not_told_to_the_client() -> None:
+    async def picky(_token: str) -> User | None:
+        raise TokenRefused("it has expired")
+
+    with pytest.raises(NotAuthenticated) as error:
+        await Authenticator(DOMAIN, picky).user(connection("", "Bearer x"))
+    assert error.value.message == "Unauthorized"
+    assert "expired" in error.value.why
 
 
 async def test_workloads_and_servers_are_nobody(ca: CertificateAuthority) -> None:

@@ -1,0 +1,165 @@
+"""The store as one request may use it: every write is judged for the user who asks.
+
+What RBAC cannot say (a role must not hold more than its writer, a node may write only its own) is
+checked here, at the one place that all verbs write through, so that no verb can forget it. Reviewers
+see the object as it is and as it is to be; the write then fails if somebody else was faster.
+
+A request that is not about one kind (`apply` of a set) was authorized for its path only, so each of
+its writes is authorized here by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from tsujiban.controller.api.attributes import Attributes
+from tsujiban.controller.api.authorize import Authorizer, refused
+from tsujiban.controller.api.users import User
+from tsujiban.store.protocol import (
+    Check,
+    Create,
+    Delete,
+    Key,
+    Listing,
+    NotFound,
+    Operation,
+    Store,
+    Stored,
+    Update,
+    Watch,
+)
+
+Json = dict[str, Any]
+
+
+class Review(msgspec.Struct, frozen=True, kw_only=True):
+    """A write to judge. `old` is None for a creation, `new` for a deletion."""
+
+    user: User
+    wanted: Attributes  # what the request was authorized for
+    key: Key
+    old: Json | None
+    new: Json | None
+
+
+# raises ApiError; may give the object that is to be written instead (None: as it is)
+Reviewer = Callable[[Review], Awaitable[Json | None]]
+Reviewers = Callable[[User, Key], Sequence[Reviewer]]  # who must judge a write of this user there
+
+
+class GuardedStore:
+    """A `Store` that judges what is written through it."""
+
+    def __init__(
+        self, store: Store, user: User, wanted: Attributes, reviewers: Reviewers, authorizer: Authorizer
+    ) -> None:
+        self._store = store
+        self._authorizer = authorizer
+        self._user = user
+        self._wanted = wanted
+        self._reviewers = reviewers
+
+    # ------------------------------------------------------------ writes
+
+    async def create(self, key: Key, value: bytes) -> Stored:
+        """See `Store.create`. Raises ApiError too."""
+        return _written(await self.transaction([Create(key, value)]))
+
+    async def update(self, key: Key, value: bytes, expected: int | None) -> Stored:
+        """See `Store.update`. Raises ApiError too."""
+        return _written(await self.transaction([Update(key, value, expected)]))
+
+    async def delete(self, key: Key, expected: int | None = None, uid: str = "") -> Stored:
+        """See `Store.delete`. Raises ApiError too."""
+        return _written(await self.transaction([Delete(key, expected, uid)]))
+
+    async def transaction(self, operations: Sequence[Operation]) -> tuple[Stored | None, ...]:
+        """See `Store.transaction`. Raises ApiError too."""
+        return await self._store.transaction([await self.judged(operation) for operation in operations])
+
+    async def judged(self, operation: Operation) -> Operation:
+        """The operation as it may be done; for a dry run it is only judged. Raises ApiError, NotFound."""
+        if isinstance(operation, Check):
+            return operation
+        if self._wanted.path:
+            await self._authorize(operation)
+        reviewers = self._reviewers(self._user, operation.key)
+        if not reviewers:
+            return operation
+        stored = None if isinstance(operation, Create) else await self._store.get(operation.key)
+        old = None if stored is None else msgspec.json.decode(stored.value)
+        new = None if isinstance(operation, Delete) else msgspec.json.decode(operation.value)
+        for review in reviewers:
+            changed = await review(
+                Review(user=self._user, wanted=self._wanted, key=operation.key, old=old, new=new)
+            )
+            new = new if changed is None else changed
+        if isinstance(operation, Create):
+            return Create(operation.key, msgspec.json.encode(new))
+        if stored is None:
+            raise NotFound(operation.key)
+        expected = stored.revision if operation.expected is None else operation.expected
+        if isinstance(operation, Delete):
+            return Delete(operation.key, expected, operation.uid)
+        return Update(operation.key, msgspec.json.encode(new), expected)
+
+    async def _authorize(self, operation: Create | Update | Delete) -> None:
+        verb = {Create: "create", Update: "patch", Delete: "delete"}[type(operation)]
+        key = operation.key
+        wanted = Attributes(
+            verb=verb, group=key.group, resource=key.resource, namespace=key.namespace, name=key.name
+        )
+        decision = await self._authorizer.decide(self._user, wanted)
+        if not decision.allowed:
+            raise refused(self._user, wanted, decision.reason)
+
+    # ------------------------------------------------------------ everything else
+
+    async def get(self, key: Key) -> Stored:
+        """See `Store.get`."""
+        return await self._store.get(key)
+
+    async def list(
+        self,
+        group: str,
+        resource: str,
+        namespace: str | None = None,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        revision: int = 0,
+    ) -> Listing:
+        """See `Store.list`."""
+        return await self._store.list(group, resource, namespace, limit=limit, after=after, revision=revision)
+
+    async def revision(self) -> int:
+        """See `Store.revision`."""
+        return await self._store.revision()
+
+    async def watch(self, after: int, group: str | None = None, resource: str | None = None) -> Watch:
+        """See `Store.watch`."""
+        return await self._store.watch(after, group, resource)
+
+    async def compact(self, revision: int) -> None:
+        """See `Store.compact`."""
+        await self._store.compact(revision)
+
+    async def close(self) -> None:
+        """A request does not close the store that others use."""
+        raise NotImplementedError("a request's view of the store cannot close it")
+
+
+async def judge(store: Store, operation: Operation) -> None:
+    """Judge a write that is not made: a dry run is refused where the write would be. Raises ApiError."""
+    if isinstance(store, GuardedStore):
+        await store.judged(operation)
+
+
+def _written(results: tuple[Stored | None, ...]) -> Stored:
+    (stored,) = results
+    if stored is None:
+        raise TypeError("a write gives what it wrote")
+    return stored
