@@ -15,20 +15,25 @@ import msgspec
 from tests.support.wait import until
 
 from tsujiban.controller import bootstrap
+from tsujiban.controller.api import reviews, tokenapi
 from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app, serve, server_context
+from tsujiban.controller.api.dispatch import Table
 from tsujiban.controller.api.extras import LogRequest, LogUnavailable
+from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.api.users import User
 from tsujiban.controller.join import JoinService
 from tsujiban.flows.ring import FlowRing
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.files import make_private_directory
 from tsujiban.identity.keys import create_csr, create_spiffe_csr, key_to_pem, new_key
+from tsujiban.identity.signingkeys import SigningKeys
 from tsujiban.identity.tokens import FileTokenStore
 from tsujiban.store.protocol import Key, Store
 from tsujiban.store.sqlite import SqliteStore
 
 TRUST_DOMAIN = "cluster.local"
+ISSUER = "https://kubernetes.default.svc.cluster.local"
 RBAC = "rbac.authorization.k8s.io"
 TOKEN = "an-administrators-token"  # noqa: S105 - only this test server knows it
 
@@ -49,6 +54,8 @@ class ApiBed:
     def __init__(self, directory: Path, store: Store, port: int, ca: CertificateAuthority) -> None:
         self.directory = directory
         self.access = Access(store)
+        keys = SigningKeys(directory / "token-keys")
+        self.service = TokenService(store, keys, ISSUER)
         self.store = store
         self.port = port
         self.ca = ca
@@ -146,7 +153,9 @@ class ApiBed:
         yield b"two\n"
 
     async def review(self, token: str) -> User | None:
-        return User("robot", ("system:masters",)) if token == TOKEN else None
+        if token == TOKEN:
+            return User("robot", ("system:masters",))
+        return await self.service.user(token)
 
 
 @asynccontextmanager
@@ -167,6 +176,8 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
         key_to_pem(key),
     )
     following = asyncio.create_task(bed.access.run())
+    table = Table()
+    table.add(*reviews.entries(bed.access), *tokenapi.entries(bed.service))
     app = create_app(
         store,
         trust_domain=TRUST_DOMAIN,
@@ -176,6 +187,8 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
         logs=bed.logs,
         tokens=bed.review,
         access=bed.access,
+        table=table,
+        paths=tokenapi.paths(bed.service),
         audit_sink=bed.audit.append,
     )
     context = server_context(str(server.certificate), str(server.key), ca.bundle_pem)

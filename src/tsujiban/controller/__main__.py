@@ -18,10 +18,13 @@ import msgspec
 
 from tsujiban import daemon
 from tsujiban.controller import serving
+from tsujiban.controller.api import reviews, tokenapi
 from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app, serve, server_context
 from tsujiban.controller.api.auditfile import AuditFile
+from tsujiban.controller.api.dispatch import Table
 from tsujiban.controller.api.extras import LogRequest, LogUnavailable
+from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.config import ControllerConfig, load
 from tsujiban.controller.join import JoinService
 from tsujiban.controller.nodes import NodeServer
@@ -30,6 +33,7 @@ from tsujiban.controller.signing import Signer
 from tsujiban.controller.status import StatusReport
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.files import make_private_directory
+from tsujiban.identity.signingkeys import SigningKeys
 from tsujiban.identity.tls import server_context as node_context
 from tsujiban.identity.tokens import FileTokenStore
 from tsujiban.store.protocol import StoreError
@@ -77,6 +81,10 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
         )
         plane.send, plane.disconnect = nodes.send, nodes.disconnect
         access = Access(store)
+        keys = SigningKeys(config.state / "token-keys")
+        tokens = TokenService(store, keys, f"https://kubernetes.default.svc.{config.cluster_domain}")
+        table = Table()
+        table.add(*reviews.entries(access), *tokenapi.entries(tokens))
         app = create_app(
             store,
             trust_domain=config.trust_domain,
@@ -84,7 +92,10 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             status=StatusReport(plane, serving.expires(certificate)),
             flows=plane.flows,
             logs=_logs,
+            tokens=tokens.user,
             access=access,
+            table=table,
+            paths=tokenapi.paths(tokens),
             audit_sink=AuditFile(config.state / "audit"),
         )
         async with asyncio.TaskGroup() as tasks:

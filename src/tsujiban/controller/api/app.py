@@ -9,7 +9,7 @@ import asyncio
 import platform
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,10 +68,11 @@ def create_app(
     access: Access | None = None,
     audit_sink: Sink = nowhere,
     table: Table | None = None,
+    paths: Mapping[str, Handler] | None = None,
 ) -> Starlette:
     """The application. `trust_domain` is that of node certificates; `tokens` knows bearer tokens; without
     `access` only administrators may do anything; `table` holds the subresources and virtual kinds that are
-    served."""
+    served, `paths` more plain paths to read."""
     gate = Gate(Authenticator(trust_domain, tokens), access or OnlyMasters(), audit_sink)
     table = table or Table()
 
@@ -109,6 +110,7 @@ def create_app(
         Route("/openapi/v2", api.guarded(_openapi), methods=["GET"]),
         Route("/tsujiban/v1/status", api.guarded(show_status), methods=["GET"]),
         Route("/tsujiban/v1/flows", api.guarded(show_flows), methods=["GET"]),
+        *(Route(path, api.guarded(handler), methods=["GET"]) for path, handler in (paths or {}).items()),
         Route("/tsujiban/v1/apply", api.guarded(apply, "apply"), methods=["POST"]),
         Route("/{path:path}", api.resource, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
