@@ -4,13 +4,13 @@ A watch keeps only a cursor. Changes wait in one bounded ring, encoded once, how
 a watch that falls behind the ring reads the kept history of its engine, and one that falls behind
 that gets `Compacted`. So a slow reader costs no memory and cannot hold up a writer.
 
-Revisions are dense (each change is the successor of the one before), which makes a cursor an index.
 Lives in one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from tsujiban.store.protocol import Event, StoreUnavailable
@@ -31,6 +31,7 @@ class Feed:
         self, revision: int, history: History, *, max_events: int = RING_EVENTS, max_bytes: int = RING_BYTES
     ) -> None:
         self.revision = revision
+        self.floor = revision  # the ring holds every change after it
         self.history = history
         self.closed = False
         self._ring: list[Event] = []
@@ -42,7 +43,7 @@ class Feed:
     def publish(self, events: Sequence[Event]) -> None:
         """Add changes, in order, and wake those who wait for them."""
         for event in events:
-            if event.revision != self.revision + 1:
+            if event.revision <= self.revision:
                 raise ValueError(f"change {event.revision} does not follow {self.revision}")
             self.revision = event.revision
             self._ring.append(event)
@@ -54,10 +55,23 @@ class Feed:
 
     def recent(self, after: int) -> Sequence[Event] | None:
         """The first changes after a revision; None when the ring no longer holds them all."""
-        first = self.revision - len(self._ring)
-        if after < first:
+        if after < self.floor:
             return None
-        return self._ring[after - first : after - first + _BATCH]
+        first = bisect_right(self._ring, after, key=_revision)
+        return self._ring[first : first + _BATCH]
+
+    def progress(self, revision: int) -> None:
+        """There is no other change up to `revision`."""
+        self.revision = max(self.revision, revision)
+
+    def restart(self, revision: int) -> None:
+        """The changes between the newest and `revision` are not known, and never will be: whoever needs
+        them must list again."""
+        self._ring.clear()
+        self._bytes = 0
+        self.revision = self.floor = revision
+        for kind in tuple(self._waiting):
+            self._wake(kind, 0)
 
     def wait(self, watch: FeedWatch) -> None:
         """Wake `watch` at the next change of its kind."""
@@ -87,6 +101,7 @@ class Feed:
         drop = 0
         while self._bytes > self._max_bytes or len(self._ring) - drop > self._max_events:
             self._bytes -= _size(self._ring[drop])
+            self.floor = self._ring[drop].revision
             drop += 1
         del self._ring[:drop]
 
@@ -148,7 +163,7 @@ class FeedWatch:
         if recent is None:
             return await self._feed.history(self._cursor, self.kind)
         if not recent:
-            return (), self._cursor
+            return (), self._feed.revision
         key = self.kind
         if key is None:
             return recent, recent[-1].revision
@@ -168,6 +183,10 @@ class FeedWatch:
             if self._feed.forget(self):  # nobody woke it, so nothing up to now concerns it
                 self._cursor = max(self._cursor, self._feed.revision)
         return True
+
+
+def _revision(event: Event) -> int:
+    return event.revision
 
 
 def _size(event: Event) -> int:

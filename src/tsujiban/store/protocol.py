@@ -2,10 +2,12 @@
 
 Everything above (API server, reconcilers) knows only this module. It promises what those three
 can all give: compare-and-swap on one object, a list that is a snapshot at a revision, and a watch
-that goes on from that revision with no event missed and none repeated.
+that goes on from that revision with no event missed and none repeated. What only some can give is
+said by `Features`, and never assumed.
 
-Revisions are integers that only grow; every change of every object has its own. `resourceVersion`
-inside a value is always the decimal form of the revision at which that value was written.
+Revisions are integers that only grow, perhaps in leaps; every change of every object has its own.
+`resourceVersion` inside a value is always the decimal form of the revision at which that value was
+written.
 """
 
 from __future__ import annotations
@@ -66,8 +68,9 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """A snapshot: the objects in order of (namespace, name), as they were at `revision`. `more` says that
-    `limit` cut it; go on with `after=items[-1].key` and the same `revision`."""
+    """A snapshot: the objects in an order of the engine's (by namespace, then name) that stays the same over
+    pages, as they were at `revision`. `more` says that `limit` cut it; go on with `after=items[-1].key` and
+    the same `revision`."""
 
     items: tuple[Stored, ...]
     revision: int
@@ -157,11 +160,32 @@ class InvalidValue(StoreError):
     """The value is not a JSON object with `metadata`, or it is longer than MAX_VALUE_BYTES."""
 
 
+class InvalidTransaction(StoreError):
+    """The engine cannot do this as one transaction: it is too large, or writes an object twice."""
+
+
 class StoreUnavailable(StoreError):
-    """The store cannot be opened, is in use by another process, is full, or has been closed."""
+    """The store cannot be opened or reached, is in use by another process, is full, or has been closed.
+    Raised by a write, it leaves open whether the write was done, if it says so."""
 
 
 # ---------------------------------------------------------------- the contract
+
+
+class Features(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine can do beyond one object at a time."""
+
+    transactions: bool  # several operations, and `Check`, in one step; without, one write a transaction
+    past: bool  # `list` knows how things were at the revision of any commit that is not compacted
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How one part of a store is: the file, or a member of a cluster."""
+
+    name: str
+    healthy: bool
+    version: str = ""
+    detail: str = ""
 
 
 class Watch(Protocol):
@@ -190,12 +214,17 @@ class Watch(Protocol):
 
 class Store(Protocol):
     """Where resources live. All methods may be called from any task of the event loop it was opened in.
+    Every method may raise StoreUnavailable.
 
     The store keeps identity metadata right by itself: `create` gives uid, creationTimestamp and
     generation 1; `update` keeps uid and creationTimestamp whatever the new value says, and raises
     the generation when anything but `metadata` and `status` changed. An update that changes nothing
     is not a write: it returns what is stored, and no watch sees it.
     """
+
+    @property
+    def features(self) -> Features:
+        """What this engine can do."""
 
     async def get(self, key: Key) -> Stored:
         """The object.
@@ -248,15 +277,16 @@ class Store(Protocol):
 
     async def transaction(self, operations: Sequence[Operation]) -> tuple[Stored | None, ...]:
         """Do all of the operations or, if any fails, none; returns what each wrote (None for Check).
-
-        Each change has its own revision, but all become visible, to readers and watches, together.
+        An object is written at most once. Each change has its own revision, but all become visible,
+        to readers and watches, together.
 
         Raises:
+            InvalidTransaction: it writes an object twice, or is more than the engine can do in one step.
             StoreError: that of the first operation that failed.
         """
 
     async def revision(self) -> int:
-        """The revision of the newest change; 0 for an empty store."""
+        """A revision that no change up to now is beyond, and every later one is."""
 
     async def watch(self, after: int, group: str | None = None, resource: str | None = None) -> Watch:
         """Changes after revision `after`, of one kind (both given) or of all (neither).
@@ -267,6 +297,9 @@ class Store(Protocol):
 
     async def compact(self, revision: int) -> None:
         """Forget how things were before `revision`. Never forgets a present object."""
+
+    async def health(self) -> Sequence[Health]:
+        """How each part of the store is; never raises StoreError."""
 
     async def close(self) -> None:
         """Finish the writes under way, end all watches, release the files."""

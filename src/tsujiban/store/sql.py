@@ -5,23 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from tsujiban.store import metadata
-from tsujiban.store.protocol import (
-    AlreadyExists,
-    Check,
-    Compacted,
-    Conflict,
-    Create,
-    Delete,
-    Event,
-    EventType,
-    Key,
-    Listing,
-    NotFound,
-    Operation,
-    Stored,
-    Update,
-)
+from tsujiban.store.changes import change, written_once
+from tsujiban.store.protocol import Check, Compacted, Event, EventType, Key, Listing, Operation, Stored
 
 _BATCH = 256
 _PRESENT = "grp = ? AND resource = ? AND namespace = ? AND name = ? AND ended IS NULL"
@@ -58,10 +43,11 @@ def find(connection: sqlite3.Connection, key: Key) -> Stored | None:
 def execute(connection: sqlite3.Connection, operations: Sequence[Operation], revision: int) -> Outcome:
     """Do `operations`, the first change at `revision`; the caller has begun a transaction, and undoes it
     when this raises a StoreError."""
+    written_once(operations)
     outcome = Outcome()
     for operation in operations:
         present = find(connection, operation.key)
-        event = _change(operation, present, revision + len(outcome.events))
+        event = change(operation, present, revision + len(outcome.events))
         if event is None:
             outcome.results.append(None if isinstance(operation, Check) else present)
             continue
@@ -69,43 +55,6 @@ def execute(connection: sqlite3.Connection, operations: Sequence[Operation], rev
         outcome.events.append(event)
         outcome.results.append(event.stored)
     return outcome
-
-
-def _change(operation: Operation, present: Stored | None, revision: int) -> Event | None:
-    """The change that an operation makes to what is there; None when it makes none."""
-    key = operation.key
-    if isinstance(operation, Check):
-        _check(operation, present)
-        return None
-    if isinstance(operation, Create):
-        if present is not None:
-            raise AlreadyExists(key)
-        return Event(EventType.ADDED, Stored(key, metadata.created(operation.value, revision), revision))
-    if present is None:
-        raise NotFound(key)
-    if operation.expected is not None and operation.expected != present.revision:
-        raise Conflict(key, operation.expected, present.revision)
-    if isinstance(operation, Update):
-        value = metadata.updated(present.value, operation.value, revision)
-        if value is None:
-            return None
-        return Event(EventType.MODIFIED, Stored(key, value, revision), present.value)
-    return _deletion(operation, present, revision)
-
-
-def _check(operation: Check, present: Stored | None) -> None:
-    if operation.expected is None:
-        if present is None:
-            raise NotFound(operation.key)
-    elif operation.expected != (found := present.revision if present else 0):
-        raise Conflict(operation.key, operation.expected, found)
-
-
-def _deletion(operation: Delete, present: Stored, revision: int) -> Event:
-    if operation.uid and operation.uid != (found := metadata.uid(present.value)):
-        raise Conflict(operation.key, operation.uid, found)
-    value = metadata.deleted(present.value, revision)
-    return Event(EventType.DELETED, Stored(operation.key, value, revision), present.value)
 
 
 def _write(connection: sqlite3.Connection, event: Event, present: Stored | None) -> None:

@@ -21,6 +21,8 @@ from tsujiban.store.protocol import (
     Create,
     Delete,
     Event,
+    Features,
+    Health,
     Key,
     Listing,
     NotFound,
@@ -68,6 +70,8 @@ class SqliteStore:
         except StoreUnavailable:
             os.close(lock)
             raise
+
+    features = Features(transactions=True, past=True)
 
     # ------------------------------------------------------------ reading
 
@@ -153,6 +157,17 @@ class SqliteStore:
     async def compact(self, revision: int) -> None:
         """See `Store.compact`."""
         await self._open_writer().compact(revision)
+
+    async def health(self) -> tuple[Health, ...]:
+        """See `Store.health`."""
+        version = f"SQLite {sqlite3.sqlite_version}"
+        try:
+            size, revision = self._path.stat().st_size, await self.revision()
+        except (OSError, StoreUnavailable) as error:
+            return (Health(name="store", healthy=False, version=version, detail=str(error)),)
+        trouble = self._writer.trouble
+        detail = trouble or f"revision {revision}, {size / 1e6:.1f} MB"
+        return (Health(name="store", healthy=not trouble, version=version, detail=detail),)
 
     async def close(self) -> None:
         """See `Store.close`."""

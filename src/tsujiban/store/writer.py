@@ -45,6 +45,7 @@ class Writer:
 
     def __init__(self, connection: sqlite3.Connection, name: str, kept: int, feed: Feed) -> None:
         self.compacted = sql.compacted(connection)
+        self.trouble = ""  # why the last commit failed; empty when it did not
         self._connection = connection
         self._name = name
         self._kept = kept
@@ -111,8 +112,9 @@ class Writer:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
-            failure = StoreUnavailable(f"cannot write {self._name}: {error}")
-            return [(write.future, failure) for write in writes], []
+            self.trouble = _trouble(self._name, error)
+            return [(write.future, StoreUnavailable(self.trouble)) for write in writes], []
+        self.trouble = ""
         self._head += len(events)
         return answers, events
 
@@ -171,3 +173,15 @@ class Writer:
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
+
+
+def _trouble(name: str, error: sqlite3.Error) -> str:
+    """What went wrong, and what a person can do about it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    advice = {
+        sqlite3.SQLITE_FULL: "; the disk is full: free some space, nothing that was acknowledged is lost",
+        sqlite3.SQLITE_READONLY: "; the file or its disk has become read-only",
+        sqlite3.SQLITE_CORRUPT: "; the file is damaged: stop the cluster and `tsujiban restore` a backup",
+        sqlite3.SQLITE_IOERR: "; the disk fails: look at the kernel's log",
+    }.get(code, "")
+    return f"cannot write {name}: {error}{advice}"

@@ -142,7 +142,36 @@ async def test_close_ends_iteration_and_closed_feed_says_so() -> None:
         await waiting
 
 
-async def test_revisions_must_be_dense() -> None:
-    feed = Feed(0, no_history)
+async def test_revisions_must_grow_and_may_leap() -> None:
+    feed = Feed(3, no_history)
+    feed.publish([event(10), event(20)])
+    assert [e.revision for e in await FeedWatch(feed, 3, None).next()] == [10, 20]
+    assert [e.revision for e in await FeedWatch(feed, 15, None).next()] == [20]
     with pytest.raises(ValueError, match="does not follow"):
-        feed.publish([event(2)])
+        feed.publish([event(20)])
+
+
+async def test_progress_moves_what_has_seen_everything() -> None:
+    feed = Feed(0, no_history)
+    feed.publish([event(1)])
+    watch = FeedWatch(feed, 0, PODS)
+    assert len(await watch.next()) == 1
+    feed.progress(100)
+    assert await watch.next(0.01) == ()
+    assert watch.revision == 100
+    feed.progress(50)
+    assert feed.revision == 100
+
+
+async def test_after_a_gap_everybody_behind_it_lists_again() -> None:
+    feed = Feed(0, no_history)
+    feed.publish([event(1)])
+    behind, sleeping = FeedWatch(feed, 0, PODS), FeedWatch(feed, 1, PODS)
+    waiting = asyncio.create_task(sleeping.next())
+    await asyncio.sleep(0)
+    feed.restart(50)
+    for attempt in (behind.next(), waiting):
+        with pytest.raises(Compacted):
+            await attempt
+    feed.publish([event(51)])
+    assert [e.revision for e in await FeedWatch(feed, 50, PODS).next()] == [51]

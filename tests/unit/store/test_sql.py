@@ -24,14 +24,15 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def test_execute_numbers_the_changes(connection: sqlite3.Connection, key: MakeKey, value: MakeValue) -> None:
+    sql.execute(connection, [Create(key("a"), value()), Create(key("b"), value())], 1)
     operations: list[Operation] = [
-        Create(key("a"), value()),
-        Update(key("a"), value(spec=1), None),
+        Create(key("c"), value()),
+        Update(key("b"), value(spec=1), None),
         Delete(key("a")),
     ]
-    outcome = sql.execute(connection, operations, 1)
-    assert [event.revision for event in outcome.events] == [1, 2, 3]
-    assert sql.head(connection) == 3
+    outcome = sql.execute(connection, operations, 3)
+    assert [event.revision for event in outcome.events] == [3, 4, 5]
+    assert sql.head(connection) == 5
     assert sql.find(connection, key("a")) is None
 
 
@@ -44,7 +45,8 @@ def test_check_of_presence(connection: sqlite3.Connection, key: MakeKey, value: 
 def test_the_newest_row_is_never_forgotten(
     connection: sqlite3.Connection, key: MakeKey, value: MakeValue
 ) -> None:
-    sql.execute(connection, [Create(key("a"), value()), Delete(key("a"))], 1)
+    sql.execute(connection, [Create(key("a"), value())], 1)
+    sql.execute(connection, [Delete(key("a"))], 2)
     assert sql.forget(connection, 100) == 1
     assert sql.head(connection) == 2
     with pytest.raises(Compacted):

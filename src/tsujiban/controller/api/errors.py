@@ -13,6 +13,7 @@ from tsujiban.store.protocol import (
     AlreadyExists,
     Compacted,
     Conflict,
+    InvalidTransaction,
     InvalidValue,
     Key,
     NotFound,
@@ -121,6 +122,8 @@ def from_store(error: StoreError) -> ApiError:
         return gone(f"too old resource version: {error.revision} ({error.oldest})")
     if isinstance(error, InvalidValue):
         return bad_request(str(error))
+    if isinstance(error, InvalidTransaction):
+        return ApiError(413, "RequestEntityTooLarge", str(error))
     return ApiError(503, "ServiceUnavailable", str(error))
 
 

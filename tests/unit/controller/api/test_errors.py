@@ -18,6 +18,7 @@ KEY = Key("apps", "deployments", "n", "a")
         (protocol.Conflict(KEY, 1, 2), 409, "Conflict"),
         (protocol.Compacted(1, 2), 410, "Expired"),
         (protocol.InvalidValue("x"), 400, "BadRequest"),
+        (protocol.InvalidTransaction("x"), 413, "RequestEntityTooLarge"),
         (protocol.StoreUnavailable("x"), 503, "ServiceUnavailable"),
     ],
 )

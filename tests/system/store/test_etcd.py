@@ -1,0 +1,91 @@
+"""The engine on etcd: the suite of all engines on a real member, over TLS."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from tests.support.etcdbed import EtcdBed, single
+from tests.support.storesuite import KIND, ObjectSuite, TransactionSuite, key, names, put, take, value
+
+from tsujiban.store.config import connect
+from tsujiban.store.etcd.engine import EtcdStore
+from tsujiban.store.protocol import Compacted, Create, InvalidTransaction, Store
+
+pytestmark = [pytest.mark.system, pytest.mark.anyio]
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[EtcdBed]:
+    with single() as running:
+        yield running
+
+
+@pytest.fixture
+def cluster() -> str:
+    """A part of etcd that nobody else uses."""
+    return uuid.uuid4().hex[:12]
+
+
+@pytest.fixture
+async def store(bed: EtcdBed, cluster: str) -> AsyncIterator[Store]:
+    engine = await EtcdStore.open(connect(bed.config), cluster)
+    yield engine
+    await engine.close()
+
+
+class TestSuite(ObjectSuite, TransactionSuite):
+    """All that an engine can promise."""
+
+
+async def test_what_happened_before_it_was_opened_is_replayed(bed: EtcdBed, cluster: str) -> None:
+    first = await EtcdStore.open(connect(bed.config), cluster)
+    start = await first.revision()
+    for number in range(300):
+        pair = (key(f"n{number}"), key(f"n{number}", "default", "secrets"))
+        await first.transaction([Create(one, value(one)) for one in pair])
+    await first.delete(key("n7"))
+    await first.close()
+    second = await EtcdStore.open(connect(bed.config), cluster)
+    events = await take(second, start, 301, *KIND)
+    assert names(events) == [*(f"ADDED n{number}" for number in range(300)), "DELETED n7"]
+    middle = events[150].revision  # within a transaction
+    assert names(await take(second, middle, 150, *KIND)) == names(events[151:])
+    await second.compact(await second.revision())
+    with pytest.raises(Compacted):
+        await second.watch(middle, *KIND)
+    await second.close()
+
+
+async def test_two_clusters_do_not_see_each_other(bed: EtcdBed, cluster: str, store: Store) -> None:
+    other = await EtcdStore.open(connect(bed.config), f"{cluster}-b")
+    await put(store, "a")
+    await put(other, "b")
+    assert [item.key.name for item in (await other.list(*KIND)).items] == ["b"]
+    assert [item.key.name for item in (await store.list(*KIND)).items] == ["a"]
+    await other.close()
+
+
+async def test_a_set_that_etcd_does_not_take_is_refused_whole(store: Store) -> None:
+    keys = [key(f"n{number}") for number in range(200)]
+    with pytest.raises(InvalidTransaction, match="--max-txn-ops"):
+        await store.transaction([Create(one, value(one)) for one in keys])
+    big = [key(f"b{number}") for number in range(3)]
+    with pytest.raises(InvalidTransaction, match="--max-request-bytes"):
+        await store.transaction([Create(one, value(one, "y" * 1_000_000)) for one in big])
+    assert (await store.list(*KIND)).items == ()
+
+
+async def test_two_engines_write_one_object(bed: EtcdBed, cluster: str, store: Store) -> None:
+    other = await EtcdStore.open(connect(bed.config), cluster)
+    watch = await other.watch(await other.revision(), *KIND)
+    made = await store.create(key("a"), value(key("a"), 0))
+    for number in range(10):
+        engine = (store, other)[number % 2]
+        made = await engine.update(key("a"), value(key("a"), number + 1), made.revision)
+    seen = 0
+    while seen < 11:
+        seen += len(await watch.next(20))
+    assert seen == 11
+    await other.close()
