@@ -72,7 +72,7 @@ async def check_history(store: SqliteStore, newest: int) -> None:
             last = event.revision
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(120 + 10 * KILLS)
 async def test_kill_nine_loses_nothing_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "state" / "store.db"
     expected: dict[tuple[int, int], str] = {}

@@ -18,19 +18,8 @@ import msgspec
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.authorize import Authorizer, refused
 from tsujiban.controller.api.users import User
-from tsujiban.store.protocol import (
-    Check,
-    Create,
-    Delete,
-    Key,
-    Listing,
-    NotFound,
-    Operation,
-    Store,
-    Stored,
-    Update,
-    Watch,
-)
+from tsujiban.store.protocol import Check, Create, Delete, Key, NotFound, Operation, Store, Stored, Update
+from tsujiban.store.wrapper import StoreWrapper
 
 Json = dict[str, Any]
 
@@ -50,31 +39,17 @@ Reviewer = Callable[[Review], Awaitable[Json | None]]
 Reviewers = Callable[[User, Key], Sequence[Reviewer]]  # who must judge a write of this user there
 
 
-class GuardedStore:
+class GuardedStore(StoreWrapper):
     """A `Store` that judges what is written through it."""
 
     def __init__(
         self, store: Store, user: User, wanted: Attributes, reviewers: Reviewers, authorizer: Authorizer
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._authorizer = authorizer
         self._user = user
         self._wanted = wanted
         self._reviewers = reviewers
-
-    # ------------------------------------------------------------ writes
-
-    async def create(self, key: Key, value: bytes) -> Stored:
-        """See `Store.create`. Raises ApiError too."""
-        return _written(await self.transaction([Create(key, value)]))
-
-    async def update(self, key: Key, value: bytes, expected: int | None) -> Stored:
-        """See `Store.update`. Raises ApiError too."""
-        return _written(await self.transaction([Update(key, value, expected)]))
-
-    async def delete(self, key: Key, expected: int | None = None, uid: str = "") -> Stored:
-        """See `Store.delete`. Raises ApiError too."""
-        return _written(await self.transaction([Delete(key, expected, uid)]))
 
     async def transaction(self, operations: Sequence[Operation]) -> tuple[Stored | None, ...]:
         """See `Store.transaction`. Raises ApiError too."""
@@ -116,50 +91,8 @@ class GuardedStore:
         if not decision.allowed:
             raise refused(self._user, wanted, decision.reason)
 
-    # ------------------------------------------------------------ everything else
-
-    async def get(self, key: Key) -> Stored:
-        """See `Store.get`."""
-        return await self._store.get(key)
-
-    async def list(
-        self,
-        group: str,
-        resource: str,
-        namespace: str | None = None,
-        *,
-        limit: int = 0,
-        after: Key | None = None,
-        revision: int = 0,
-    ) -> Listing:
-        """See `Store.list`."""
-        return await self._store.list(group, resource, namespace, limit=limit, after=after, revision=revision)
-
-    async def revision(self) -> int:
-        """See `Store.revision`."""
-        return await self._store.revision()
-
-    async def watch(self, after: int, group: str | None = None, resource: str | None = None) -> Watch:
-        """See `Store.watch`."""
-        return await self._store.watch(after, group, resource)
-
-    async def compact(self, revision: int) -> None:
-        """See `Store.compact`."""
-        await self._store.compact(revision)
-
-    async def close(self) -> None:
-        """A request does not close the store that others use."""
-        raise NotImplementedError("a request's view of the store cannot close it")
-
 
 async def judge(store: Store, operation: Operation) -> None:
     """Judge a write that is not made: a dry run is refused where the write would be. Raises ApiError."""
     if isinstance(store, GuardedStore):
         await store.judged(operation)
-
-
-def _written(results: tuple[Stored | None, ...]) -> Stored:
-    (stored,) = results
-    if stored is None:
-        raise TypeError("a write gives what it wrote")
-    return stored
