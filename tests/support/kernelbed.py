@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import secrets
 import select
 import socket
@@ -224,3 +225,28 @@ def checksum(data: bytes) -> int:
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return int(~total & 0xFFFF)
+
+
+def sctp_init(source_port: int, port: int) -> bytes:
+    """The packet that opens an SCTP association (RFC 9260), its checksum right."""
+    chunk = struct.pack("!BBHIIHHI", 1, 0, 20, 1, 1500, 1, 1, 1)
+    header = struct.pack("!HHI", source_port, port, 0)
+    return header + struct.pack("<I", _crc32c(header + bytes(4) + chunk)) + chunk
+
+
+def udplite(source: str, to: str, source_port: int, port: int) -> bytes:
+    """A UDP-Lite datagram (RFC 3828), its checksum over all of it."""
+    payload = b"udp-lite"
+    ends = ipaddress.ip_address(source).packed + ipaddress.ip_address(to).packed
+    pseudo = ends + struct.pack("!II", 8 + len(payload), 136)
+    header = struct.pack("!HHH", source_port, port, 0)
+    return header + struct.pack("!H", checksum(pseudo + header + bytes(2) + payload)) + payload
+
+
+def _crc32c(data: bytes) -> int:
+    total = 0xFFFFFFFF
+    for byte in data:
+        total ^= byte
+        for _ in range(8):
+            total = (total >> 1) ^ (0x82F63B78 if total & 1 else 0)
+    return total ^ 0xFFFFFFFF

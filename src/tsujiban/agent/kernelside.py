@@ -15,6 +15,7 @@ import structlog
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Connection, Conntrack, Ended
 from tsujiban.kernel.netlink import InterruptedDumpError
+from tsujiban.kernel.nflog import Owners
 from tsujiban.kernel.nft import NftError
 from tsujiban.kernel.render import Settings
 from tsujiban.policy.evaluate import evaluate
@@ -40,9 +41,9 @@ class KernelSide:
         self._lock = threading.Lock()
         self.repairs = 0
 
-    def interfaces(self) -> Mapping[str, str]:
-        """Endpoint ids by interface, as in force."""
-        return self._post.endpoints()
+    def owners(self) -> Owners:
+        """Whose program decides where, as in force."""
+        return self._post.owners()
 
     def long_ids(self) -> Mapping[str, str]:
         """Rule ids by their stand-in in log prefixes, as in force."""

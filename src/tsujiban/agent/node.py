@@ -146,7 +146,7 @@ class Node:
         )
 
     async def _read_kernel_log(self) -> None:
-        kernel_log = KernelLog(Logging().group, self.kernel.interfaces, self.kernel.long_ids)
+        kernel_log = KernelLog(Logging().group, self.kernel.owners, self.kernel.long_ids)
         try:
             async for event in kernel_log.events():
                 flow = records.of_kernel(event, self._config.node)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from tsujiban.kernel import services
 from tsujiban.kernel.conntrack import Conntrack, Ended
 from tsujiban.kernel.counters import Count, read_counts
+from tsujiban.kernel.interfaces import Interfaces
 from tsujiban.kernel.keeper import TableKeeper
 from tsujiban.kernel.netlink import ACK, NFTABLES, Conversation, attributes, request
+from tsujiban.kernel.nflog import Owners
 from tsujiban.kernel.nft import Nft, NftError
 from tsujiban.kernel.render import SOURCES, TABLE, UNKNOWN, Memory, Rendered, Settings, render
 from tsujiban.kernel.table import Table
@@ -41,12 +43,13 @@ class KernelPost:
 
     def __init__(self, settings: Settings, nft: Nft | None = None) -> None:
         self._nft = nft or Nft()
-        self._settings = settings
+        self.settings = settings  # may be replaced; the next `sync` follows
         self._policy = TableKeeper(self._nft, TABLE)
         self._services = TableKeeper(self._nft, services.TABLE)
         self._memory = Memory()
         self._conntrack = Conntrack()
         self._conversation = Conversation()
+        self._interfaces = Interfaces()
         self._verified = -1  # the generation that `verify` found to be right
         self.rendered: Rendered | None = None  # what is in force
         self._addresses: Table | None = None
@@ -57,8 +60,10 @@ class KernelPost:
         Raises NftError when the kernel refuses; then what was in force before still is.
         """
         start = time.perf_counter_ns()
-        rendered = render(state, self._settings, self._memory)
-        addresses = services.render(state, self._settings.dns_addresses)
+        hosts = any(endpoint.host for endpoint in state.endpoints.values())
+        own = self._interfaces.addresses() if hosts else {}
+        rendered = render(state, self.settings, self._memory, own)
+        addresses = services.render(state, self.settings.dns_addresses)
         before = self._sources()
         policy = self._policy.apply(rendered.table)
         self.rendered = rendered
@@ -113,9 +118,11 @@ class KernelPost:
         """Packets and bytes of every rule that is in force, by verdict, direction and rule id."""
         return read_counts(self._nft, self.rendered.keys) if self.rendered else {}
 
-    def endpoints(self) -> dict[str, str]:
-        """Ids of the endpoints that are enforced, by interface."""
-        return self.rendered.interfaces if self.rendered else {}
+    def owners(self) -> Owners:
+        """Whose program decides where, as in force."""
+        if self.rendered is None:
+            return Owners()
+        return Owners(self.rendered.interfaces, self.rendered.addresses, self.rendered.hosts.owner)
 
     def long_ids(self) -> dict[str, str]:
         """Rule ids that are too long for a log prefix, by what stands for them there."""
@@ -126,3 +133,4 @@ class KernelPost:
         self._nft.close()
         self._conntrack.close()
         self._conversation.close()
+        self._interfaces.close()

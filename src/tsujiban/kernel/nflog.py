@@ -28,7 +28,7 @@ from tsujiban.kernel.netlink import (
     request,
 )
 from tsujiban.kernel.packets import Packet, parse
-from tsujiban.kernel.verdicts import Letter
+from tsujiban.kernel.verdicts import Letter, Station
 from tsujiban.policy.program import Action, Direction
 
 _PACKET, _CONFIG = 0, 1  # NFULNL_MSG_*
@@ -64,6 +64,7 @@ class KernelEvent:
     interface: str  # of the endpoint whose program decided; "" when it is gone already
     endpoint: str  # its id; "" when the interface is not known
     packet: Packet
+    forwarded: bool = False  # a host endpoint judged what its node forwards
 
 
 class Record(NamedTuple):
@@ -98,20 +99,35 @@ def _index(value: bytes | None) -> int:
     return int(struct.unpack("!I", value)[0]) if value else 0
 
 
+class Owners(NamedTuple):
+    """Whose program decides where."""
+
+    interfaces: Mapping[str, str] = {}  # ids of pods' endpoints
+    addresses: Mapping[str, str] = {}
+    host: Callable[[str, str], str] = lambda address, interface: ""  # of a host endpoint
+
+
 def event(
     entry: Record,
     interface_name: Callable[[int], str],
-    endpoints: Mapping[str, str],
+    owners: Owners,
     long_ids: Mapping[str, str],
 ) -> KernelEvent | None:
     """The decision that a record reports; None when its prefix is not one of ours."""
     letter, _, rest = entry.prefix.partition("|")
-    direction, _, rule = rest.partition("|")
-    if letter not in _LETTERS or direction not in _DIRECTIONS or not rule:
+    where, _, rule = rest.partition("|")
+    if letter not in _LETTERS or where not in _WAYS or not rule:
         return None
     verdict, staged = _ACTIONS[Letter(letter)]
-    way = Direction(direction)
-    interface = interface_name(entry.inside if way is Direction.EGRESS else entry.outside)
+    way, forwarded, entering = _WAYS[where]
+    packet = entry.packet
+    interface = interface_name(entry.inside if entering else entry.outside)
+    if where in _PODS:
+        # what the node itself sends may still name another interface: its address is the pod's
+        by_address = owners.addresses.get(packet.destination, "") if way is Direction.INGRESS else ""
+        endpoint = by_address or owners.interfaces.get(interface, "")
+    else:
+        endpoint = owners.host(packet.destination if entering else packet.source, interface)
     return KernelEvent(
         time_ns=entry.time_ns or time.time_ns(),
         verdict=verdict,
@@ -119,30 +135,40 @@ def event(
         direction=way,
         rule=long_ids.get(rule, rule),
         interface=interface,
-        endpoint=endpoints.get(interface, ""),
-        packet=entry.packet,
+        endpoint=endpoint,
+        packet=packet,
+        forwarded=forwarded,
     )
 
 
 _LETTERS = frozenset(map(str, _ACTIONS))
-_DIRECTIONS = frozenset(map(str, Direction))
+_PODS = frozenset(map(str, Direction))
+# direction, whether the packet is forwarded, whether its endpoint is at the interface it came in by
+_WAYS: dict[str, tuple[Direction, bool, bool]] = {
+    Direction.INGRESS: (Direction.INGRESS, False, False),
+    Direction.EGRESS: (Direction.EGRESS, False, True),
+    Station.HOST_INGRESS: (Direction.INGRESS, False, True),
+    Station.HOST_EGRESS: (Direction.EGRESS, False, False),
+    Station.FORWARD_INGRESS: (Direction.INGRESS, True, True),
+    Station.FORWARD_EGRESS: (Direction.EGRESS, True, False),
+}
 
 
 class KernelLog:
     """The log messages of one group in the network namespace this is made in.
 
-    `endpoints` and `long_ids` are asked for each message: give a view that follows the program.
+    `owners` and `long_ids` are asked for each message: give a view that follows the program.
     Raises OSError; EBUSY means that another process reads the group.
     """
 
     def __init__(
         self,
         group: int,
-        endpoints: Callable[[], Mapping[str, str]],
+        owners: Callable[[], Owners],
         long_ids: Callable[[], Mapping[str, str]],
     ) -> None:
         self.lost = 0  # times that the kernel had to drop messages
-        self._endpoints = endpoints
+        self._owners = owners
         self._long_ids = long_ids
         self._names: dict[int, str] = {}
         self._socket = open_socket()
@@ -195,7 +221,7 @@ class KernelLog:
                 continue
             entries = (record(message) for message in messages(data) if isinstance(message, Message))
             events = (
-                event(entry, self._name, self._endpoints(), self._long_ids()) for entry in entries if entry
+                event(entry, self._name, self._owners(), self._long_ids()) for entry in entries if entry
             )
             found += filter(None, events)
         return found

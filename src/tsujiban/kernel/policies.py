@@ -22,7 +22,9 @@ step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from msgspec import structs
@@ -31,7 +33,7 @@ from tsujiban.kernel.clauses import matches
 from tsujiban.kernel.names import name
 from tsujiban.kernel.sets import Recorder, TableSets, ask
 from tsujiban.kernel.table import Chain, Table
-from tsujiban.kernel.verdicts import CLEAR, TEST_PASS, Letter, RuleKey, Verdicts
+from tsujiban.kernel.verdicts import CLEAR, GOES_ON, TEST_PASS, Ending, Letter, RuleKey, Verdicts, Where
 from tsujiban.policy.program import (
     Action,
     Direction,
@@ -63,17 +65,68 @@ def rules_of(policy: PolicyProgram, direction: Direction) -> tuple[Rule, ...]:
     return policy.ingress if direction is Direction.INGRESS else policy.egress
 
 
+class Stage(StrEnum):
+    """When a policy acts. All but those of host endpoints are NORMAL."""
+
+    UNTRACKED = "untracked"  # before connection tracking
+    PRE_DNAT = "pre-dnat"  # before addresses are translated
+    NORMAL = "normal"
+
+
+def stage_of(policy: PolicyProgram) -> Stage:
+    """When `policy` acts."""
+    if policy.do_not_track:
+        return Stage.UNTRACKED
+    return Stage.PRE_DNAT if policy.pre_dnat else Stage.NORMAL
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One walk over an endpoint's program in one direction: what of it counts, and how it ends."""
+
+    direction: Direction
+    where: Where
+    ending: Ending
+    stages: frozenset[Stage] = frozenset({Stage.NORMAL})
+    forwarded: bool = False  # what a host endpoint's node forwards: policies about that alone
+    proxied: bool = False
+
+    @property
+    def last(self) -> bool:
+        """Whether what no rule has decided is denied here; it goes on otherwise."""
+        return not self.forwarded and Stage.NORMAL in self.stages
+
+    def counts(self, policy: PolicyProgram) -> bool:
+        """Whether `policy` is asked."""
+        return stage_of(policy) in self.stages and (not self.forwarded or policy.apply_on_forward)
+
+    def key(self, proxied: bool) -> tuple[str, ...]:
+        """What makes the chain of one policy differ between passes; as short as it was for pods."""
+        usual = (str(self.direction), str(proxied))
+        return usual if isinstance(self.where, Direction) else (*usual, self.where, self.ending)
+
+
+def of_pod(endpoint: EndpointProgram, direction: Direction, reject: bool) -> Pass:
+    """The one walk over a pod's program."""
+    return Pass(
+        direction,
+        direction,
+        Ending.REFUSED if reject else Ending.PLAIN,
+        proxied=direction is Direction.INGRESS and endpoint.mesh is not Mesh.NONE,
+    )
+
+
 @dataclass(frozen=True)
 class _Kept:
     """A policy's chain, and what has to be so for it to be right again."""
 
     policy: PolicyProgram
-    chain: Chain
+    chains: tuple[Chain, ...]
     asked: tuple[tuple[str, tuple[Any, ...], str | None], ...]
     verdicts: tuple[tuple[Letter, str], ...]
 
 
-PolicyMemory = dict[tuple[str, Direction, bool], _Kept]
+PolicyMemory = dict[tuple[str, ...], _Kept]
 
 
 class PolicyChains:
@@ -89,27 +142,31 @@ class PolicyChains:
         self._verdicts = verdicts
         self.problems: dict[str, None] = {}  # in order of discovery
 
-    def endpoint(self, endpoint: EndpointProgram, direction: Direction) -> str:
-        """The name of the chain that decides one direction of `endpoint`; it always decides."""
-        proxied = direction is Direction.INGRESS and endpoint.mesh is not Mesh.NONE
-        refuse = self._verdicts.goto(Letter.DENY, direction, endpoint.no_profile_id)
-        rules = [
-            f"jump {self._tier(tier, direction, proxied)}"
-            for tier in (endpoint.ingress if direction is Direction.INGRESS else endpoint.egress)
-        ]
-        for profile_id in endpoint.profiles:
-            profile = self._policies.get(profile_id)
-            if profile is None:
-                self._missing(profile_id)
-                break
-            # after the tiers there is nothing to pass on to but the next profile
-            rules += self._steps(profile, direction, proxied, CLEAR)
-        rules.append(refuse)
-        return self._table.add(Chain(name("endpoint", direction, endpoint.id), tuple(rules)))
+    def endpoint(self, endpoint: EndpointProgram, walk: Pass) -> str:
+        """The name of the chain for one walk over `endpoint`'s program.
 
-    def _tier(self, tier: Tier, direction: Direction, proxied: bool) -> str:
-        key = (str(proxied), tier.name, tier.default_action, tier.default_id, *tier.policies)
-        chain = name("tier", direction, *key)
+        It always decides in a walk that is the last; in others it may return.
+        """
+        where, ending = walk.where, walk.ending
+        tiers = endpoint.ingress if walk.direction is Direction.INGRESS else endpoint.egress
+        names = [self._tier(tier, walk) for tier in tiers]
+        rules = [f"jump {tier}" for tier in names if self._table.chains[tier].rules]
+        if walk.last:
+            for profile_id in endpoint.profiles:
+                profile = self._policies.get(profile_id)
+                if profile is None:
+                    self._missing(profile_id)
+                    break
+                # after the tiers there is nothing to pass on to but the next profile
+                rules += self._steps(profile, walk, CLEAR)
+            rules.append(self._verdicts.goto(Letter.DENY, where, endpoint.no_profile_id, ending))
+        stages = () if walk.stages == {Stage.NORMAL} else tuple(sorted(walk.stages))
+        return self._table.add(Chain(name("endpoint", where, endpoint.id, *stages), tuple(rules)))
+
+    def _tier(self, tier: Tier, walk: Pass) -> str:
+        key = (str(walk.proxied), tier.name, tier.default_action, tier.default_id, *tier.policies)
+        stages = () if walk.stages == {Stage.NORMAL} else tuple(sorted(walk.stages))
+        chain = name("tier", walk.where, *stages, *key)
         if chain in self._table.chains:
             return chain
         rules: list[str] = []
@@ -118,80 +175,120 @@ class PolicyChains:
             policy = self._policies.get(policy_id)
             if policy is None:
                 self._missing(policy_id)
-                rules = [self._verdicts.goto(Letter.DENY, direction, tier.default_id)]
-                counts = False
-                break
-            rules += self._steps(policy, direction, proxied, f"{CLEAR} return")
-            counts |= not policy.staged
+                return self._table.add(Chain(chain, (self._default(tier, walk),)))
+            if walk.counts(policy):
+                rules += self._steps(policy, walk, f"{CLEAR} return")
+                counts |= not policy.staged and stage_of(policy) is Stage.NORMAL
         if counts and tier.default_action is Action.PASS:
-            rules.append(self._verdicts.count(RuleKey(Letter.NEXT, direction, tier.default_id)))
+            rules.append(self._verdicts.count(RuleKey(Letter.NEXT, walk.where, tier.default_id)))
         elif counts:
-            rules.append(self._verdicts.goto(Letter.DENY, direction, tier.default_id))
+            rules.append(self._default(tier, walk))
         return self._table.add(Chain(chain, tuple(rules)))
+
+    def _default(self, tier: Tier, walk: Pass) -> str:
+        return self._verdicts.goto(Letter.DENY, walk.where, tier.default_id, walk.ending)
 
     def _missing(self, policy_id: str) -> None:
         self.problems[f"policy {policy_id} is missing: what reaches it is denied"] = None
 
-    def _steps(self, policy: PolicyProgram, direction: Direction, proxied: bool, passed: str) -> list[str]:
+    def _steps(self, policy: PolicyProgram, walk: Pass, passed: str) -> list[str]:
         """Evaluate one policy; `passed` is the statement that follows when a rule of it passed."""
-        steps = [f"jump {self._policy(policy, direction, proxied)}"]
-        if not policy.staged and any(rule.action is Action.PASS for rule in rules_of(policy, direction)):
+        steps = [f"jump {self._policy(policy, walk)}"]
+        if not policy.staged and any(rule.action is Action.PASS for rule in rules_of(policy, walk.direction)):
             steps.append(f"{TEST_PASS} {passed}")
         return steps
 
-    def _policy(self, policy: PolicyProgram, direction: Direction, proxied: bool) -> str:
+    def _policy(self, policy: PolicyProgram, walk: Pass) -> str:
+        rules = rules_of(policy, walk.direction)
         # places that make no difference to this policy share one chain
-        proxied = proxied and any(rule.http is not None for rule in rules_of(policy, direction))
-        chain = name("policy", policy.id, direction, str(proxied))
-        if chain not in self._table.chains and not self._again(policy, direction, proxied):
+        proxied = walk.proxied and any(rule.http is not None for rule in rules)
+        key = walk.key(proxied)
+        chain = name("policy", policy.id, *key)
+        if chain not in self._table.chains and not self._again(policy, walk, key):
             recorder = Recorder(self._sets)
-            verdicts: dict[tuple[Letter, str], None] = {}
             problems = len(self.problems)
-            rules = tuple(
-                line
-                for rule in rules_of(policy, direction)
-                for line in self._rule(rule, policy, direction, proxied, recorder, verdicts)
-            )
-            made = Chain(chain, rules)
-            self._table.add(made)
+            made = _Made(chain, recorder, self._verdicts, walk, policy.staged, self._without)
+            for rule in rules:
+                seen = _seen(rule, proxied)
+                if seen is not None:
+                    made.add(seen)
+            chains = made.chains()
+            for one in chains:
+                self._table.add(one)
             if len(self.problems) == problems:
-                kept = _Kept(policy, made, tuple(recorder.asked), tuple(verdicts))
-                self._memory[policy.id, direction, proxied] = kept
+                kept = _Kept(policy, chains, tuple(recorder.asked), tuple(made.used))
+                self._memory[policy.id, *key] = kept
         return chain
 
-    def _again(self, policy: PolicyProgram, direction: Direction, proxied: bool) -> bool:
-        """Take the policy's chain from the last rendering, when it is right for this one."""
-        kept = self._memory.get((policy.id, direction, proxied))
+    def _again(self, policy: PolicyProgram, walk: Pass, key: tuple[str, ...]) -> bool:
+        """Take the policy's chains from the last rendering, when they are right for this one."""
+        kept = self._memory.get((policy.id, *key))
         if kept is None or kept.policy is not policy:
             return False
         if any(ask(self._sets, what, arguments) != answer for what, arguments, answer in kept.asked):
             return False
         for letter, rule_id in kept.verdicts:
-            self._verdicts.goto(letter, direction, rule_id)
-        self._table.add(kept.chain)
+            self._verdicts.chain(letter, walk.where, rule_id, walk.ending)
+        for chain in kept.chains:
+            self._table.add(chain)
         return True
-
-    def _rule(
-        self,
-        rule: Rule,
-        policy: PolicyProgram,
-        direction: Direction,
-        proxied: bool,
-        sets: Recorder,
-        verdicts: dict[tuple[Letter, str], None],
-    ) -> list[str]:
-        if rule.http is not None:
-            over_tcp = _TCP in (rule.protocols or (_TCP,))
-            if not proxied or rule.action is not Action.ALLOW or not over_tcp:
-                return []
-            rule = structs.replace(rule, protocols=(_TCP,))
-        found = matches(rule, sets, self._without)
-        if not found:
-            return []
-        letter = (_STAGED if policy.staged else _ENFORCED)[rule.action]
-        verdicts[letter, rule.id] = None
-        statement = self._verdicts.goto(letter, direction, rule.id)
-        return [f"{match} {statement}".lstrip() for match in found]
 
     def _without(self, rule: Rule, set_id: str) -> None:
         self.problems[f"rule {rule.id}: set {set_id} is missing: the rule fails closed"] = None
+
+
+def _seen(rule: Rule, proxied: bool) -> Rule | None:
+    """The rule as far as the kernel sees it; None when it says nothing here."""
+    if rule.http is None:
+        return rule
+    if not proxied or rule.action is not Action.ALLOW or _TCP not in (rule.protocols or (_TCP,)):
+        return None
+    return structs.replace(rule, protocols=(_TCP,))
+
+
+class _Made:
+    """The chains of one policy while they are being made."""
+
+    def __init__(
+        self,
+        name: str,
+        sets: Recorder,
+        verdicts: Verdicts,
+        walk: Pass,
+        staged: bool,
+        missing: Callable[[Rule, str], None],
+    ) -> None:
+        self._name = name
+        self._sets = sets
+        self._verdicts = verdicts
+        self._walk = walk
+        self._letters = _STAGED if staged else _ENFORCED
+        self._missing = missing
+        self._rules: list[str] = []
+        self._logs: list[Chain] = []
+        self._logging = ""  # the last rule's id, when it was a Log rule
+        self.used: dict[tuple[Letter, str], None] = {}  # verdicts
+
+    def add(self, rule: Rule) -> None:
+        """The next rule."""
+        found = matches(rule, self._sets, self._missing)
+        letter = self._letters[rule.action]
+        if not found:
+            return
+        self.used[letter, rule.id] = None
+        verdict = self._verdicts.chain(letter, self._walk.where, rule.id, self._walk.ending)
+        lines = [f"{match} goto {verdict}".lstrip() for match in found]
+        if letter not in GOES_ON:
+            self._rules += lines
+            self._logging = ""
+        elif self._logging == rule.id:
+            # alternatives of one rule of the user's: a packet is logged and counted by one of them
+            self._logs[-1] = Chain(self._logs[-1].name, (*self._logs[-1].rules, *lines))
+        else:
+            self._logs.append(Chain(f"{self._name}-log{len(self._logs)}", tuple(lines)))
+            self._rules.append(f"jump {self._logs[-1].name}")
+            self._logging = rule.id
+
+    def chains(self) -> tuple[Chain, ...]:
+        """What has been made."""
+        return (*self._logs, Chain(self._name, tuple(self._rules)))

@@ -1,17 +1,17 @@
 """A node's state as its policy table: where packets enter it, and who is asked.
 
     prerouting (raw)   from a pod: only from its own addresses and MAC, before conntrack sees it
-    forward            from a pod: its egress program
+    forward            from a pod: its egress program; then host endpoints; to a pod: its ingress program
     input              from a pod to the node: DNS as far as its egress program lets it, nothing else
-    postrouting        to a pod, from wherever, the node included: its ingress program
+    output             from the node to a pod: its ingress program, found by the pod's address
+    postrouting        to a pod: only what was judged
 
-Postrouting and not output or forward, because a packet of the node's that was for a service
-address still names its old interface in the output hook. Addresses are already translated in
-forward, and sources not yet.
+By address in output, because a packet of the node's that was for a service address still names its
+old interface there. Addresses are already translated in forward and output, and sources not yet.
 
 Whatever enters or leaves by an interface with the prefix of pod links is decided here, known
 or not: an interface that the verdict maps do not hold is dropped, also while no agent runs.
-Everything else on the machine passes untouched.
+Everything else on the machine passes untouched, unless a host endpoint stands there (`hosts`).
 
 Established connections go first. A revoked one is ended by taking its conntrack entry away
 (`conntrack.py`); its next packet is then neither established nor, since only a SYN opens a TCP
@@ -20,14 +20,26 @@ connection here, able to begin anew from whichever end.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tsujiban.kernel import names
 from tsujiban.kernel.elements import canonical
-from tsujiban.kernel.policies import PolicyChains, PolicyMemory
+from tsujiban.kernel.hosts import Failsafes, HostChains, Placed, place
+from tsujiban.kernel.policies import PolicyChains, PolicyMemory, of_pod
 from tsujiban.kernel.sets import ADDRESS, SetMemory, TableSets
 from tsujiban.kernel.table import Chain, Hook, Set, Table
-from tsujiban.kernel.verdicts import CLEAR, Letter, Logging, RuleKey, Verdicts
+from tsujiban.kernel.verdicts import (
+    CLEAR,
+    JUDGED,
+    TEST_JUDGED,
+    Letter,
+    Logging,
+    RuleKey,
+    Station,
+    Verdicts,
+    Where,
+)
 from tsujiban.policy.program import Direction, EndpointProgram, NodeState
 
 TABLE = "tsujiban"
@@ -55,6 +67,8 @@ class Settings:
 
     dns_addresses: tuple[str, ...] = ()  # of the node: all that a pod may reach there, port 53
     logging: Logging = field(default_factory=Logging)
+    failsafes: Failsafes = field(default_factory=Failsafes)  # of host endpoints
+    reject: bool = False  # denied packets are answered (RST, ICMP), not just dropped
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,9 @@ class Rendered:
     table: Table
     keys: dict[str, RuleKey]  # by counter name
     long_ids: dict[str, str]  # rule ids by their stand-in in log prefixes
-    interfaces: dict[str, str]  # endpoint ids by interface
+    interfaces: dict[str, str]  # ids of pods' endpoints by interface
+    addresses: dict[str, str]  # the same by address
+    hosts: Placed
     problems: tuple[str, ...] = ()
 
 
@@ -82,8 +98,16 @@ class Memory:
             del self.policies[key]
 
 
-def render(state: NodeState, settings: Settings, memory: Memory | None = None) -> Rendered:
-    """The policy table of a node. Pure; `memory` makes the next rendering cheaper."""
+def render(
+    state: NodeState,
+    settings: Settings,
+    memory: Memory | None = None,
+    own: Mapping[str, str] | None = None,
+) -> Rendered:
+    """The policy table of a node. Pure; `memory` makes the next rendering cheaper.
+
+    `own` are the node's interfaces by their addresses, for host endpoints that name none.
+    """
     table = Table(TABLE)
     memory = memory or Memory()
     memory.forget(state)
@@ -93,26 +117,37 @@ def render(state: NodeState, settings: Settings, memory: Memory | None = None) -
     problems: list[str] = []
     endpoints: dict[str, EndpointProgram] = {}
     for endpoint in state.endpoints.values():
-        problem = _unusable(endpoint, endpoints)
+        problem = None if endpoint.host else _unusable(endpoint, endpoints)
         if problem:
             problems.append(f"endpoint {endpoint.id}: {problem}: it is cut off")
-        elif endpoint.interface:
+        elif endpoint.interface and not endpoint.host:
             endpoints[endpoint.interface] = endpoint
+    placed = place((one for one in state.endpoints.values() if one.host), own or {})
     _sources(table, verdicts, endpoints)
-    _programs(table, verdicts, chains, endpoints)
+    _programs(table, verdicts, chains, endpoints, settings.reject)
     _node(table, verdicts, settings)
+    HostChains(
+        table,
+        chains,
+        placed,
+        state.policies,
+        failsafes=settings.failsafes,
+        workloads=LINK_PREFIX,
+        opening={station: _opening(verdicts, station) for station in Station} if placed.all() else {},
+        reject=settings.reject,
+    ).add()
     return Rendered(
         table=table,
         keys=verdicts.keys,
         long_ids=verdicts.long_ids,
         interfaces={interface: endpoint.id for interface, endpoint in endpoints.items()},
-        problems=(*problems, *chains.problems),
+        addresses={canonical(a): endpoint.id for endpoint in endpoints.values() for a in endpoint.addresses},
+        hosts=placed,
+        problems=(*problems, *placed.problems, *chains.problems),
     )
 
 
 def _unusable(endpoint: EndpointProgram, others: dict[str, EndpointProgram]) -> str | None:
-    if endpoint.host:
-        return "host endpoints are not enforced"
     if not endpoint.interface:
         return None  # not here yet
     try:
@@ -168,26 +203,31 @@ def _neighbours(verdict: str) -> tuple[str, ...]:
     )
 
 
-def _opening(verdicts: Verdicts, direction: Direction) -> tuple[str, ...]:
+def _opening(verdicts: Verdicts, direction: Where) -> tuple[str, ...]:
     """What comes before any program: only what opens a connection goes on to it."""
     invalid = verdicts.count(RuleKey(Letter.DENY, direction, INVALID))
     middle = verdicts.count(RuleKey(Letter.DENY, direction, NOT_OPENED))
     return (
         "ct state established,related accept",
-        f"ct state invalid {invalid} drop",
+        # conntrack finds every UDP-Lite checksum wrong (it takes UDP's pseudo-header): judged one by one
+        f"ct state invalid meta l4proto != 136 {invalid} drop",
         f"meta l4proto 6 tcp flags & (fin | syn | rst | ack) != syn {middle} drop",
         CLEAR,
     )
 
 
 def _programs(
-    table: Table, verdicts: Verdicts, chains: PolicyChains, endpoints: dict[str, EndpointProgram]
+    table: Table,
+    verdicts: Verdicts,
+    chains: PolicyChains,
+    endpoints: dict[str, EndpointProgram],
+    reject: bool,
 ) -> None:
     itself = {f"{interface} . {interface}": "" for interface in endpoints}
     table.add(Set("itself", "ifname . ifname", itself))
     for direction, side in ((Direction.EGRESS, "iifname"), (Direction.INGRESS, "oifname")):
         elements = {
-            interface: f"jump {chains.endpoint(endpoint, direction)}"
+            interface: f"jump {chains.endpoint(endpoint, of_pod(endpoint, direction, reject))}"
             for interface, endpoint in endpoints.items()
         }
         programs = table.add(Set(f"{direction}-programs", "ifname", elements, data="verdict"))
@@ -199,6 +239,27 @@ def _programs(
         )
         table.add(Chain(str(direction), rules))
     _base(table, "forward", "forward", _FILTER, f'iifname "{LINK_PREFIX}*" goto egress')
+    _base(table, "forward-to-pod", "forward", _FILTER + 3, f'oifname "{LINK_PREFIX}*" goto to-pod')
+    by_address = []
+    for version, ip in ((4, "ip"), (6, "ip6")):
+        programs_of = {
+            address: elements[endpoint.interface]
+            for endpoint in endpoints.values()
+            for address in map(canonical, endpoint.addresses)
+            if (":" in address) == (version == 6)
+        }
+        table.add(Set(f"pods{version}", ADDRESS[version], dict.fromkeys(programs_of, "")))
+        name = table.add(Set(f"ingress-addresses{version}", ADDRESS[version], programs_of, data="verdict"))
+        by_address.append(f"{ip} daddr vmap @{name}")
+    table.add(Chain("node-to-pod", (JUDGED, *_errors(), *_opening(verdicts, Direction.INGRESS), *by_address)))
+    to_pods = tuple(f"{ip} daddr @pods{version} goto node-to-pod" for version, ip in ((4, "ip"), (6, "ip6")))
+    _base(table, "output", "output", _FILTER + 1, *to_pods)
+
+
+def _errors() -> tuple[str, ...]:
+    """Refusals by the node (a reject, a packet too big) may be about what conntrack does not hold yet."""
+    errors = ("meta l4proto 1 @th,0,8 3", "meta l4proto 58 @th,0,8 1-2")
+    return tuple(f"{error} fib saddr type local accept" for error in errors)
 
 
 def _node(table: Table, verdicts: Verdicts, settings: Settings) -> None:
@@ -214,15 +275,9 @@ def _node(table: Table, verdicts: Verdicts, settings: Settings) -> None:
         verdicts.goto(Letter.DENY, Direction.EGRESS, NODE),
     )
     table.add(Chain("to-node", to_node))
-    # refusals by the node (a reject, a packet too big) may be about what conntrack does not hold yet
-    errors = ("meta l4proto 1 @th,0,8 3", "meta l4proto 58 @th,0,8 1-2")
-    to_pod = (
-        *_neighbours("accept"),
-        _HOUSEKEEPING4,
-        _HOUSEKEEPING6,
-        *(f"{error} fib saddr type local accept" for error in errors),
-        "goto ingress",
-    )
-    table.add(Chain("to-pod", to_pod))
+    table.add(Chain("to-pod", (JUDGED, _HOUSEKEEPING4, _HOUSEKEEPING6, "goto ingress")))
+    unknown = verdicts.goto(Letter.DENY, Direction.INGRESS, UNKNOWN)
+    leaving = (f"{TEST_JUDGED} accept", *_neighbours("accept"), _HOUSEKEEPING4, _HOUSEKEEPING6, unknown)
+    table.add(Chain("leaving", leaving))
     _base(table, "input", "input", _FILTER, f'iifname "{LINK_PREFIX}*" goto to-node')
-    _base(table, "postrouting", "postrouting", _FILTER, f'oifname "{LINK_PREFIX}*" goto to-pod')
+    _base(table, "postrouting", "postrouting", _FILTER, f'oifname "{LINK_PREFIX}*" goto leaving')

@@ -14,11 +14,39 @@ from tsujiban.kernel.names import COMMENT_BYTES, PREFIX_BYTES, name, written
 from tsujiban.kernel.table import Chain, Table
 from tsujiban.policy.program import Direction
 
-# A bit of the packet mark, only ever set while a packet is in our chains, and cleared on entry:
-# a rule passed, so the tier is left.
-_PASS = 1 << 30
+# Bits of the packet mark. The first is only ever set while a packet is in our chains, and cleared
+# on entry: a rule passed, so the tier is left. The others tell a later hook what an earlier one
+# has decided: that an early policy of a host endpoint lets the packet in, that a pod's ingress
+# program was asked.
+_PASS, _ADMITTED, _JUDGED = 1 << 30, 1 << 29, 1 << 28
 CLEAR = f"meta mark set meta mark & {0xFFFFFFFF ^ _PASS:#x}"
 TEST_PASS = f"meta mark & {_PASS:#x} == {_PASS:#x}"
+TEST_ADMITTED = f"meta mark & {_ADMITTED:#x} == {_ADMITTED:#x}"
+JUDGED = f"meta mark set meta mark | {_JUDGED:#x}"
+TEST_JUDGED = f"meta mark & {_JUDGED:#x} == {_JUDGED:#x}"
+FORGED = _ADMITTED | _JUDGED
+UNFORGE = f"meta mark & {FORGED:#x} != 0 meta mark set meta mark & {0xFFFFFFFF ^ FORGED:#x}"
+
+
+class Station(StrEnum):
+    """Where a host endpoint's program is asked: of its node's own traffic, or of what is forwarded."""
+
+    HOST_INGRESS = "host-ingress"
+    HOST_EGRESS = "host-egress"
+    FORWARD_INGRESS = "forward-ingress"
+    FORWARD_EGRESS = "forward-egress"
+
+
+Where = Direction | Station  # a pod's program has its directions only
+
+
+class Ending(StrEnum):
+    """How the packet leaves the chains once it is allowed or denied."""
+
+    PLAIN = "plain"  # accept, drop
+    REFUSED = "refused"  # accept; a denial is answered (RST, ICMP)
+    ADMITTED = "admitted"  # accept, and later hooks of the host endpoint accept as well; drop
+    UNTRACKED = "untracked"  # the same, and connection tracking never sees it
 
 
 class Letter(StrEnum):
@@ -35,19 +63,23 @@ class Letter(StrEnum):
 
 
 LOGGED = frozenset(Letter) - {Letter.NEXT, Letter.STAGED_NEXT}
-_GOES_ON = (Letter.LOG, Letter.STAGED_LOG)
-_FINAL = {
-    Letter.ALLOW: "accept",
-    Letter.DENY: "drop",
-    Letter.NEXT: f"meta mark set meta mark | {_PASS:#x} return",
+GOES_ON = (Letter.LOG, Letter.STAGED_LOG)
+_PASSED = f"meta mark set meta mark | {_PASS:#x} return"
+_ADMIT = f"meta mark set meta mark | {_ADMITTED:#x} accept"
+_ACCEPT = {
+    Ending.PLAIN: ("accept",),
+    Ending.REFUSED: ("accept",),
+    Ending.ADMITTED: (_ADMIT,),
+    Ending.UNTRACKED: ("notrack", _ADMIT),
 }
+_REFUSE = ("meta l4proto 6 reject with tcp reset", "reject with icmpx admin-prohibited")
 
 
 class RuleKey(NamedTuple):
     """What is counted and logged."""
 
     letter: Letter
-    direction: Direction
+    direction: Where
     rule: str
 
 
@@ -69,14 +101,18 @@ class Verdicts:
         self.keys: dict[str, RuleKey] = {}  # by counter name
         self.long_ids: dict[str, str] = {}  # rule ids by what stands for them in a prefix
 
-    def goto(self, letter: Letter, direction: Direction, rule: str) -> str:
-        """The statement that ends a rule with this verdict (a `jump` for Log, which goes on)."""
+    def goto(self, letter: Letter, direction: Where, rule: str, ending: Ending = Ending.PLAIN) -> str:
+        """The statement that ends a rule with this verdict."""
+        return f"goto {self.chain(letter, direction, rule, ending)}"
+
+    def chain(self, letter: Letter, direction: Where, rule: str, ending: Ending = Ending.PLAIN) -> str:
+        """The chain of this verdict. Those of Log and of staged rules return."""
         key = RuleKey(letter, direction, rule)
-        chain = name("verdict", *key)
+        final = _final(letter, ending)
+        chain = name("verdict", *key, *final)
         if chain not in self._table.chains:
-            final = _FINAL.get(letter, "return")
-            self._table.add(Chain(chain, (self.count(key), *self._log(key), final)))
-        return f"{'jump' if letter in _GOES_ON else 'goto'} {chain}"
+            self._table.add(Chain(chain, (self.count(key), *self._log(key), *final)))
+        return chain
 
     def count(self, key: RuleKey) -> str:
         """The statement that counts a packet under `key`."""
@@ -94,3 +130,11 @@ class Verdicts:
             self.long_ids[shown] = key.rule
         rate = f"limit rate {self._logging.rate}/second burst {self._logging.burst} packets"
         return (f'{rate} log prefix "{start}{shown}" group {self._logging.group} snaplen 128',)
+
+
+def _final(letter: Letter, ending: Ending) -> tuple[str, ...]:
+    if letter is Letter.ALLOW:
+        return _ACCEPT[ending]
+    if letter is Letter.DENY:
+        return _REFUSE if ending is Ending.REFUSED else ("drop",)
+    return (_PASSED,) if letter is Letter.NEXT else ("return",)

@@ -315,9 +315,7 @@ def test_the_log_names_the_rule(bed: Bed, post: KernelPost, version: int) -> Non
     b = bed.address("b", version)
 
     async def read() -> list[KernelEvent]:
-        log = await asyncio.to_thread(
-            lambda: bed.in_node(lambda: KernelLog(5, post.endpoints, post.long_ids))
-        )
+        log = await asyncio.to_thread(lambda: bed.in_node(lambda: KernelLog(5, post.owners, post.long_ids)))
         try:
             assert await asyncio.to_thread(bed.tcp, "a", b, 80) == "refused"
             assert await asyncio.to_thread(bed.udp, "a", b, 53, wait=SHORT) == "silence"

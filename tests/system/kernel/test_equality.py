@@ -11,26 +11,28 @@ import itertools
 import os
 import socket
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from tests.support.kernelbed import OUTSIDE4, OUTSIDE6, Bed, checksum, until
+from tests.support.kernelbed import NODE4, NODE6, OUTSIDE4, OUTSIDE6, Bed, checksum, sctp_init, udplite, until
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Conntrack
+from tsujiban.kernel.hosts import Failsafe, Failsafes
 from tsujiban.kernel.nflog import KernelEvent, KernelLog
 from tsujiban.kernel.nft import Nft
 from tsujiban.kernel.render import Settings
 from tsujiban.kernel.verdicts import Logging
 from tsujiban.policy.evaluate import evaluate
-from tsujiban.policy.flow import Flow, Post
+from tsujiban.policy.flow import Flow, Layer, Post
 from tsujiban.policy.program import (
     Action,
     AddressSet,
+    EndpointProgram,
     Http,
     Icmp,
     Member,
@@ -142,6 +144,10 @@ rules = st.builds(
 )
 POLICIES = ("p0", "p1", "p2", "p3")
 PROFILE = "p3"  # profiles are never staged
+# what a policy may be about beside the usual; of meaning at host endpoints only
+EARLY = ("pre_dnat", "do_not_track")
+KINDS = ("", "", "", "apply_on_forward", *EARLY)
+HOST = "host/node-1"
 
 
 def named(policy: str, direction: str, found: list[Rule]) -> tuple[Rule, ...]:
@@ -164,9 +170,13 @@ def worlds(draw: st.DrawFn) -> NodeState:
         )
         state.service_sets[name] = ServiceSet(id=name, members=found)
     for policy in POLICIES:
+        kind = draw(st.sampled_from(KINDS))
         state.policies[policy] = PolicyProgram(
             id=policy,
             staged=policy != PROFILE and draw(st.integers(0, 5)) == 0,
+            apply_on_forward=bool(kind),
+            pre_dnat=kind == "pre_dnat",
+            do_not_track=kind == "do_not_track",
             ingress=named(policy, "ingress", draw(st.lists(rules, max_size=4))),
             egress=named(policy, "egress", draw(st.lists(rules, max_size=4))),
         )
@@ -200,12 +210,12 @@ attempts = st.builds(
         [
             (who, to)
             for who in ("a", "b", "outside", "node")
-            for to in ("a", "b", "outside")
-            if who != to and ({who, to} & set(PODS))
+            for to in ("a", "b", "outside", "node")
+            if who != to and not (who in PODS and to == "node")
         ]
     ),
     st.sampled_from((4, 6)),
-    st.sampled_from((6, 6, 17, 1)),
+    st.sampled_from((6, 6, 17, 1, 132, 136)),
     st.sampled_from(PORTS),
     st.sampled_from((8, 13)),
     st.sampled_from((0, 1)),
@@ -215,8 +225,10 @@ attempts = st.builds(
 @pytest.fixture(scope="module")
 def rig(bed: Bed) -> Iterator[tuple[KernelPost, KernelLog, Conntrack]]:
     logging = Logging(group=GROUP, rate=1_000_000, burst=1_000_000)
-    post = bed.in_node(lambda: KernelPost(Settings(logging=logging), Nft()))
-    log = bed.in_node(lambda: KernelLog(GROUP, post.endpoints, post.long_ids))
+    lifeline = (Failsafe(6, 22),)  # no attempt is about it: what the evaluator does not know of
+    chosen = Settings(logging=logging, failsafes=Failsafes(lifeline, lifeline))
+    post = bed.in_node(lambda: KernelPost(chosen, Nft()))
+    log = bed.in_node(lambda: KernelLog(GROUP, post.owners, post.long_ids))
     conntrack = bed.in_node(Conntrack)
     yield post, log, conntrack
     log.close()
@@ -235,6 +247,18 @@ def send(bed: Bed, attempt: Attempt, number: int) -> None:
             with contextlib.suppress(PermissionError):
                 made.sendto(header, (to, 0))
         return
+    if attempt.protocol in (132, 136):  # a kernel without them still tracks them
+        packet = (
+            sctp_init(number, attempt.port)
+            if attempt.protocol == 132
+            else udplite(source, to, number, attempt.port)
+        )
+        with (
+            bed.make(attempt.who, attempt.version, socket.SOCK_RAW, attempt.protocol) as made,
+            contextlib.suppress(PermissionError),
+        ):
+            made.sendto(packet, (to, 0))
+        return
     kind = socket.SOCK_STREAM if attempt.protocol == 6 else socket.SOCK_DGRAM
     with bed.make(attempt.who, attempt.version, kind) as made:
         made.setblocking(False)
@@ -246,6 +270,31 @@ def send(bed: Bed, attempt: Attempt, number: int) -> None:
 
 Key = tuple[str, str, int, int, int]
 Decision = tuple[str, Action, str]
+
+
+def in_order(state: NodeState, layers: Sequence[Layer]) -> list[Decision]:
+    """The decisions as a packet meets them: early policies of host endpoints come first of all."""
+    early: list[Decision] = []
+    late: list[Decision] = []
+    for layer in layers:
+        way = layer.layer.removeprefix("forward-")
+        first = way == "ingress" and layer.endpoint == HOST
+        for rule in layer.logged:
+            (early if first and is_early(state, rule) else late).append((way, Action.LOG, rule))
+        decided = early if first and is_early(state, layer.rule) else late
+        decided.append((way, layer.verdict, layer.rule))
+    return early + late
+
+
+def is_early(state: NodeState, rule: str) -> bool:
+    """Whether an early policy of the host endpoint said so; a tier that lacks a policy says no at once."""
+    policy = state.policies.get(rule.split("/")[0])
+    if policy is not None:
+        return any(getattr(policy, kind) for kind in EARLY)
+    return any(
+        tier.default_id == rule and not state.policies.keys() >= set(tier.policies)
+        for tier in state.endpoints[HOST].ingress
+    )
 
 
 def key_of(event: KernelEvent) -> Key:
@@ -267,10 +316,10 @@ def expected(bed: Bed, state: NodeState, attempt: Attempt, number: int) -> tuple
         icmp_code=attempt.code if icmp else None,
     )
     found: set[Decision] = set()
-    for layer in evaluate(state, flow, Post.KERNEL).layers:
-        found |= {(layer.layer, Action.LOG, rule) for rule in layer.logged}
-        found.add((layer.layer, layer.verdict, layer.rule))
-        if layer.verdict is Action.DENY:
+    for way, verdict, rule in in_order(state, evaluate(state, flow, Post.KERNEL).layers):
+        if rule:
+            found.add((way, verdict, rule))
+        if verdict is Action.DENY:
             break  # the packet is gone
     details = (attempt.kind, attempt.code) if icmp else (number, attempt.port)
     return (flow.source, flow.destination, flow.protocol, *details), found
@@ -287,6 +336,8 @@ def expected(bed: Bed, state: NodeState, attempt: Attempt, number: int) -> tuple
     programs=st.tuples(tiers("ingress"), tiers("egress"), tiers("ingress"), tiers("egress")),
     profiles=st.tuples(some((PROFILE, "p-missing")), some((PROFILE,))),
     meshes=st.tuples(st.sampled_from((Mesh.NONE, Mesh.SIDECAR)), st.sampled_from((Mesh.NONE, Mesh.SIDECAR))),
+    host=st.none() | st.tuples(st.sampled_from(("*", "eth0", "")), tiers("ingress"), tiers("egress")),
+    reject=st.booleans(),
     tried=st.lists(attempts, min_size=8, max_size=40, unique=True),
 )
 def test_the_kernel_says_what_the_evaluator_says(
@@ -296,9 +347,22 @@ def test_the_kernel_says_what_the_evaluator_says(
     programs: tuple[tuple[Tier, ...], ...],
     profiles: tuple[tuple[str, ...], tuple[str, ...]],
     meshes: tuple[Mesh, Mesh],
+    host: tuple[str, tuple[Tier, ...], tuple[Tier, ...]] | None,
+    reject: bool,
     tried: list[Attempt],
 ) -> None:
     post, log, conntrack = rig
+    if host is not None:
+        state.endpoints[HOST] = EndpointProgram(
+            id=HOST,
+            node="node-1",
+            host=True,
+            interface=host[0],
+            addresses=(NODE4, NODE6),
+            ingress=host[1],
+            egress=host[2],
+            profiles=profiles[0],
+        )
     for index, pod in enumerate(PODS):
         program = bed.pods[pod].program(
             ingress=programs[2 * index],
@@ -307,6 +371,7 @@ def test_the_kernel_says_what_the_evaluator_says(
             mesh=meshes[index],
         )
         state.endpoints[program.id] = program
+    post.settings = replace(post.settings, reject=reject)
     post.sync(state, 1)
     assert post.verify() == ()  # the difference from the world before has led to exactly this one
     for connection in conntrack.connections():

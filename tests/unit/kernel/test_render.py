@@ -44,7 +44,7 @@ def test_without_a_mac_addresses_alone_are_proven() -> None:
 def test_an_empty_state_still_drops_what_is_unknown() -> None:
     chains = render(NodeState(), Settings()).table.chains
     assert chains["forward"].rules == ('iifname "tsj*" goto egress',)
-    assert chains["postrouting"].rules == ('oifname "tsj*" goto to-pod',)
+    assert chains["postrouting"].rules == ('oifname "tsj*" goto leaving',)
     for direction in ("egress", "ingress"):
         last = chains[direction].rules[-1].removeprefix("goto ")
         assert chains[last].rules[-1] == "drop"
@@ -67,7 +67,6 @@ def test_dns_is_all_that_a_pod_reaches_on_its_node() -> None:
 @pytest.mark.parametrize(
     ("broken", "problem"),
     [
-        (endpoint(host=True), "host endpoints are not enforced"),
         (endpoint(interface='x"; drop'), "is not the name of a network interface"),
         (endpoint(interface="eth0"), "interface eth0 does not begin with tsj"),
         (endpoint(mac="nonsense"), "'nonsense' is not a MAC address"),

@@ -1,6 +1,8 @@
+import pytest
+
 from tsujiban.kernel.names import digest, name
 from tsujiban.kernel.table import Table
-from tsujiban.kernel.verdicts import Letter, Logging, RuleKey, Verdicts
+from tsujiban.kernel.verdicts import Ending, Letter, Logging, RuleKey, Station, Verdicts
 from tsujiban.policy.program import Direction
 
 
@@ -40,10 +42,27 @@ def test_each_verdict_ends_as_it_must() -> None:
     }
 
 
-def test_a_log_rule_goes_on() -> None:
+@pytest.mark.parametrize(
+    ("ending", "allowed", "denied"),
+    [
+        (Ending.PLAIN, ["accept"], ["drop"]),
+        (
+            Ending.REFUSED,
+            ["accept"],
+            ["meta l4proto 6 reject with tcp reset", "reject with icmpx admin-prohibited"],
+        ),
+        (Ending.ADMITTED, ["meta mark set meta mark | 0x20000000 accept"], ["drop"]),
+        (Ending.UNTRACKED, ["notrack", "meta mark set meta mark | 0x20000000 accept"], ["drop"]),
+    ],
+)
+def test_endings_differ_and_counters_do_not(ending: Ending, allowed: list[str], denied: list[str]) -> None:
     table = Table("t")
-    for letter in (Letter.LOG, Letter.STAGED_LOG):
-        assert Verdicts(table, Logging()).goto(letter, Direction.EGRESS, "r").startswith("jump ")
+    verdicts = Verdicts(table, Logging())
+    for letter, last in ((Letter.ALLOW, allowed), (Letter.DENY, denied)):
+        rules = chain_of(table, verdicts.goto(letter, Station.HOST_INGRESS, "r", ending))
+        assert [*rules[2:]] == last
+        verdicts.goto(letter, Station.HOST_INGRESS, "r")
+    assert len(verdicts.keys) == 2
 
 
 def test_one_rule_has_one_chain() -> None:
