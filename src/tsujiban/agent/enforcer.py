@@ -51,10 +51,16 @@ class Enforcer:
         self._done = asyncio.Condition()
         self._held = False  # whether the first post has the state as it is
         self._failures = 0  # in a row
+        self._stale = False  # something beside the state has changed
 
     def take(self, delta: NodeDelta) -> None:
         """Queue a delta. Deltas must come in the order in which they were sent."""
         self._waiting.append(delta)
+        self._dirty.set()
+
+    def refresh(self) -> None:
+        """Enforce the same state again: the posts have been told something else that matters."""
+        self._stale = True
         self._dirty.set()
 
     async def until(self, test: Callable[[NodeState], bool]) -> None:
@@ -70,7 +76,7 @@ class Enforcer:
                 await asyncio.wait_for(self._dirty.wait(), again)
             self._dirty.clear()
             deltas, self._waiting = self._waiting, []
-            if deltas or self._failures:
+            if deltas or self._failures or self._stale:
                 await self._enforce(deltas)
 
     async def _enforce(self, deltas: list[NodeDelta]) -> None:
@@ -78,7 +84,8 @@ class Enforcer:
         self._held = False
         for delta in deltas:
             self.state.apply(delta)
-        endpoints = None if self._failures else touched(self.state, deltas)
+        endpoints = None if self._failures or self._stale else touched(self.state, deltas)
+        self._stale = False
         problems: list[str] = []
         for post in self._posts:
             found = await post.enforce(self.state, endpoints)

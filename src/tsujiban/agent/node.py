@@ -74,6 +74,7 @@ class Node:
         self.names = NamesSide(config, network)
         self._routes = asyncio.Event()
         self.enforcer = Enforcer([self.kernel, self.proxies, self.names, self.memory], self._acknowledge)
+        self.kernel.refresh = self.enforcer.refresh
         self.routing = Routing(config, supervisor)
         self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send)
         self.health = Health(
@@ -85,6 +86,7 @@ class Node:
         self._network = network
         self.memory.touch()
         self.pods.configure(network)
+        self.kernel.configure(network, self._config.controller_port)
         self.post.set_pod_cidrs(network.pod_cidrs)
         self.svids.set_bundle(network.trust_bundle_pem)
         self.names.configure(network)

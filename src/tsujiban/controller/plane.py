@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import structlog
 
-from tsujiban.controller import bootstrap, enforcement, members
+from tsujiban.controller import bootstrap, enforcement, felix, members
 from tsujiban.controller.addresses import Addresses
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.distribution import Distributor
@@ -24,13 +24,14 @@ from tsujiban.controller.reconcile import (
     deployments,
     endpoints,
     garbage,
+    hostendpoints,
     replicasets,
     scheduler,
     services,
 )
 from tsujiban.controller.reconcile.actions import Action
 from tsujiban.controller.routes import route
-from tsujiban.controller.world import IP_POOLS, NODES, PODS, Json, Ref, World
+from tsujiban.controller.world import FELIX_CONFIGURATIONS, IP_POOLS, NODES, PODS, Json, Ref, World
 from tsujiban.flows.ring import FlowRing
 from tsujiban.network.ipam import IpamError
 from tsujiban.policy.graph import PolicyGraph
@@ -96,6 +97,7 @@ class Plane:
                 "endpoints": endpoints.plan,
                 "account": accounts.plan,
                 "aggregate": aggregation.plan,
+                "auto-host-endpoint": hostendpoints.plan,
                 "garbage": lambda w, r: garbage.orphaned(w, r.name),
                 "empty-namespace": lambda w, r: garbage.of_namespace(w, r.name),
                 "empty-node": lambda w, r: garbage.of_node(w, r.name),
@@ -178,7 +180,7 @@ class Plane:
                 node = change.new["spec"].get("nodeName", "")
                 if members.with_blocks(world.find(NODES, "", node), self._addresses.held(node)):
                     self.loop.enqueue("node-blocks", Ref(*NODES, "", node))
-        if any(change.ref[:2] in (NODES, IP_POOLS) for change in changes):
+        if any(change.ref[:2] in (NODES, IP_POOLS, FELIX_CONFIGURATIONS) for change in changes):
             await self._send_config()
         self._review_policies(world)
 
@@ -245,6 +247,7 @@ class Plane:
                 cluster_domain=self._config.cluster_domain,
                 bgp_peers=tuple(sorted((n, a) for n, a in addresses.items() if n != node)),
                 as_number=self._config.as_number,
+                **felix.told(self.loop.world, node),
             )
             if self._configs.get(node) != config:
                 self._configs[node] = config

@@ -8,10 +8,13 @@ from tsujiban.controller.loop import Change, Work
 from tsujiban.controller.reconcile import aggregation
 from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
 from tsujiban.controller.reconcile.garbage import alive
+from tsujiban.controller.reconcile.hostendpoints import SUFFIX as AUTO
 from tsujiban.controller.world import (
     CLUSTER_ROLES,
+    CONTROLLERS_CONFIGURATIONS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
+    HOST_ENDPOINTS,
     NAMESPACES,
     NODES,
     PODS,
@@ -59,7 +62,12 @@ def route(world: World, change: Change) -> Iterator[Work]:
     elif kind == NODES:
         if change.new is None:
             yield "empty-node", ref
+        yield "auto-host-endpoint", ref
         yield from _unplaced(world)
+    elif kind == CONTROLLERS_CONFIGURATIONS:
+        yield from (("auto-host-endpoint", node) for node, _ in world.all(NODES))
+    elif kind == HOST_ENDPOINTS and ref.name.endswith(AUTO):
+        yield "auto-host-endpoint", Ref(*NODES, "", ref.name.removesuffix(AUTO))
 
 
 def _garbage(world: World, change: Change) -> Iterator[Work]:

@@ -33,6 +33,9 @@ ENDPOINT_SLICES = ("discovery.k8s.io", "endpointslices")
 IP_POOLS = ("projectcalico.org", "ippools")
 CLUSTER_ROLES = ("rbac.authorization.k8s.io", "clusterroles")
 CLUSTER_ROLE_BINDINGS = ("rbac.authorization.k8s.io", "clusterrolebindings")
+HOST_ENDPOINTS = ("projectcalico.org", "hostendpoints")
+FELIX_CONFIGURATIONS = ("projectcalico.org", "felixconfigurations")
+CONTROLLERS_CONFIGURATIONS = ("projectcalico.org", "kubecontrollersconfigurations")
 
 ResourceId = tuple[str, str]
 

@@ -142,12 +142,12 @@ class Conntrack:
         return True
 
     def end_denied(
-        self, addresses: Collection[str], denied: Callable[[Connection], str | None]
+        self, addresses: Collection[str] | None, denied: Callable[[Connection], str | None]
     ) -> tuple[Ended, ...]:
-        """End the connections from or to `addresses` for which `denied` names a rule; return them."""
+        """End the connections from or to `addresses` (None: all) for which `denied` names a rule."""
         ended = []
         for connection in self.connections():
-            if connection.source in addresses or connection.destination in addresses:
+            if addresses is None or connection.source in addresses or connection.destination in addresses:
                 rule = denied(connection)
                 if rule is not None and self.end(connection):
                     ended.append(Ended(connection, rule))

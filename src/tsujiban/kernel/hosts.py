@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from tsujiban.kernel import names
@@ -58,6 +59,15 @@ class Failsafes:
         Failsafe(17, 53),
         Failsafe(17, 67),
         *(Failsafe(6, port) for port in (179, 2379, 2380, 5473, 6443, 6666, 6667)),
+    )
+
+
+def is_open(ports: Iterable[Failsafe], protocol: int, port: int, peer: str) -> bool:
+    """Whether a failsafe of `ports` keeps this open towards the address `peer`."""
+    return any(
+        failsafe[:2] == (protocol, port)
+        and (not failsafe.net or ip_address(peer) in ip_network(failsafe.net, strict=False))
+        for failsafe in ports
     )
 
 

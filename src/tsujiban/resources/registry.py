@@ -93,6 +93,8 @@ def _calico() -> Iterator[Kind]:
         ("HostEndpoint", "hostendpoints", False, ("hep", "heps")),
         ("WorkloadEndpoint", "workloadendpoints", True, ("wep", "weps")),
         ("IPPool", "ippools", False, ()),
+        ("FelixConfiguration", "felixconfigurations", False, ("felixconfig", "felixconfigs")),
+        ("KubeControllersConfiguration", "kubecontrollersconfigurations", False, ("kcconfig",)),
     ):
         yield Kind("calico", kind, plural, versions, namespaced=namespaced, short_names=short_names)
 

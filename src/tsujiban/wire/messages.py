@@ -51,6 +51,10 @@ class NodeConfig(Message, frozen=True):
     cluster_domain: str
     bgp_peers: tuple[tuple[str, str], ...] = ()  # (node name, address)
     as_number: int = 64512
+    # ports of the node that no policy closes, as (protocol, port, network or ""); None: the defaults
+    failsafe_inbound: tuple[tuple[int, int, str], ...] | None = None
+    failsafe_outbound: tuple[tuple[int, int, str], ...] | None = None
+    reject: bool = False  # answer what is denied
 
 
 class Signed(Message, frozen=True):

@@ -13,9 +13,12 @@ from tsujiban.agent import kernelside
 from tsujiban.agent.kernelside import KernelSide
 from tsujiban.kernel.apply import Applied
 from tsujiban.kernel.conntrack import Connection, Ended
+from tsujiban.kernel.hosts import Failsafe, Failsafes
 from tsujiban.kernel.netlink import InterruptedDumpError
 from tsujiban.kernel.nft import NftError
+from tsujiban.kernel.render import Settings
 from tsujiban.policy.program import EndpointProgram, NodeDelta, NodeState, Peer
+from tsujiban.wire.messages import NodeConfig
 
 HERE, THERE = "10.244.0.1", "10.244.0.2"
 LOST = Ended(Connection(6, "10.244.0.9", HERE, 1, 2), "_kernel/unknown")
@@ -28,6 +31,15 @@ class Post:
         self.error: Exception | None = None
         self.differences: tuple[str, ...] = ()
         self.verified = 0
+        self.settings = Settings()
+        self.hosts: dict[str, str] = {}
+        self.moved = False
+
+    def host_of(self, address: str) -> str:
+        return self.hosts.get(address, "")
+
+    def stale(self) -> bool:
+        return self.moved
 
     def sync(self, _state: NodeState, revision: int) -> Applied:
         if self.error:
@@ -47,12 +59,12 @@ class Tracker:
     """Stands for conntrack: one connection from THERE to HERE."""
 
     def __init__(self) -> None:
-        self.asked: list[set[str]] = []
+        self.asked: list[set[str] | None] = []
 
     def end_denied(
-        self, addresses: Collection[str], denied: Callable[[Connection], str | None]
+        self, addresses: Collection[str] | None, denied: Callable[[Connection], str | None]
     ) -> tuple[Ended, ...]:
-        self.asked.append(set(addresses))
+        self.asked.append(None if addresses is None else set(addresses))
         connection = Connection(6, THERE, HERE, 40000, 80)
         rule = denied(connection)
         return (Ended(connection, rule),) if rule else ()
@@ -124,3 +136,64 @@ def test_repairs_are_counted_and_an_error_does_not_end_the_watch(monkeypatch: py
         task.cancel()
 
     asyncio.run(story())
+
+
+def test_a_host_endpoint_concerns_every_connection_and_its_failsafes_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene(monkeypatch)
+    state = NodeState()
+    state.apply(
+        NodeDelta(
+            revision=1, endpoints={"host/n": EndpointProgram(id="host/n", node="n", host=True, interface="*")}
+        )
+    )
+    scene.post.hosts = {HERE: "host/n"}
+    scene.enforce(state, {"host/n"})
+    assert scene.tracker.asked == [None]
+    assert [one.rule for one in scene.ended] == [LOST.rule, "_profile/none"]
+    scene.ended.clear()
+    scene.post.settings = Settings(failsafes=Failsafes((Failsafe(6, 80),), ()))
+    scene.enforce(state, {"host/n"})
+    assert [one.rule for one in scene.ended] == [LOST.rule]
+
+
+def test_configuration_is_taken_over_and_enforced_and_the_controller_stays_reachable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene(monkeypatch)
+    calls: list[int] = []
+    scene.side.refresh = lambda: calls.append(1)
+    network = NodeConfig(
+        trust_domain="t",
+        trust_bundle_pem="",
+        pod_blocks=(),
+        pod_cidrs=(),
+        service_cidrs=(),
+        dns_address="10.96.0.10",
+        cluster_domain="cluster.local",
+        failsafe_inbound=(),
+        failsafe_outbound=((17, 53, ""),),
+        reject=True,
+    )
+    for _ in range(2):
+        scene.side.configure(network, 7443)
+    settings = scene.post.settings
+    assert (settings.reject, settings.dns_addresses) == (True, ("10.96.0.10",))
+    assert settings.failsafes == Failsafes((), (Failsafe(17, 53), Failsafe(6, 7443)))
+    assert calls == [1]
+
+
+def test_an_address_that_moved_has_the_state_enforced_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernelside, "VERIFY_SECONDS", 0.01)
+    scene = Scene(monkeypatch)
+    scene.post.moved = True
+
+    async def run() -> None:
+        again = asyncio.Event()
+        scene.side.refresh = again.set
+        watching = asyncio.create_task(scene.side.watch())
+        await asyncio.wait_for(again.wait(), 5)
+        watching.cancel()
+
+    asyncio.run(run())

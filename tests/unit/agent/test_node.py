@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ Play = Callable[[Callable[[Scene], Awaitable[None]]], None]
 
 @pytest.fixture
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
-    monkeypatch.setattr(kernelside, "KernelPost", lambda settings: None)
+    monkeypatch.setattr(kernelside, "KernelPost", lambda settings: SimpleNamespace(settings=settings))
     monkeypatch.setattr(kernelside, "Conntrack", lambda: None)
     monkeypatch.setattr(binary, "locate", lambda: Path("/usr/bin/true"))
     monkeypatch.setattr(node, "AGAIN_SECONDS", 0.01)

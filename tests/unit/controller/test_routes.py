@@ -5,8 +5,10 @@ from __future__ import annotations
 from tsujiban.controller.loop import Change
 from tsujiban.controller.routes import route
 from tsujiban.controller.world import (
+    CONTROLLERS_CONFIGURATIONS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
+    HOST_ENDPOINTS,
     NAMESPACES,
     NODES,
     PODS,
@@ -87,7 +89,11 @@ def test_a_node_concerns_the_pods_that_wait() -> None:
         (asked, obj("asked", spec={"nodeName": "n"})),
         (bound, obj("b", spec={"nodeName": "n"}, status={"podIP": "10.0.0.1"})),
     )
-    assert work(view, Ref(*NODES, "", "n"), None, obj("n")) == {("schedule", "w"), ("schedule", "asked")}
+    assert work(view, Ref(*NODES, "", "n"), None, obj("n")) == {
+        ("schedule", "w"),
+        ("schedule", "asked"),
+        ("auto-host-endpoint", "n"),
+    }
 
 
 def test_a_deleted_node_is_emptied() -> None:
@@ -123,3 +129,11 @@ def test_a_namespace_gets_an_account_and_a_deleted_one_is_emptied() -> None:
     assert ("empty-namespace", "bank") in work(view, ref, obj("bank"), None)
     late = Ref(*SERVICES, "bank", "s")
     assert ("empty-namespace", "bank") in work(view, late, None, obj("s", spec={}))
+
+
+def test_host_endpoints_made_by_us_follow_their_configuration_and_come_back() -> None:
+    node = Ref(*NODES, "", "n")
+    configuration = Ref(*CONTROLLERS_CONFIGURATIONS, "", "default")
+    assert work(world((node, obj("n"))), configuration, None, obj("default")) == {("auto-host-endpoint", "n")}
+    theirs = Ref(*HOST_ENDPOINTS, "", "n-auto-hep")
+    assert ("auto-host-endpoint", "n") in work(world(), theirs, obj("n-auto-hep"), None)

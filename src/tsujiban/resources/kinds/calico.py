@@ -299,3 +299,55 @@ class IPPool(Object, frozen=True):
 
     spec: IPPoolSpec = IPPoolSpec()
     status: Any = None
+
+
+class ProtoPort(Shape, frozen=True):
+    """A port that stays open; with `net`, to and from there alone."""
+
+    protocol: int | str = "TCP"
+    port: int = 0
+    net: str = ""
+
+
+class FelixConfigurationSpec(Shape, frozen=True):
+    """What nodes do beside policy. None is the default of ports, () is no port."""
+
+    failsafe_inbound_host_ports: tuple[ProtoPort, ...] | None = None
+    failsafe_outbound_host_ports: tuple[ProtoPort, ...] | None = None
+    nftables_filter_deny_action: str = ""
+
+
+class FelixConfiguration(Object, frozen=True):
+    """How nodes enforce: `default` is for all, `node.NAME` for one."""
+
+    spec: FelixConfigurationSpec = FelixConfigurationSpec()
+
+
+class AutoHostEndpointConfig(Shape, frozen=True):
+    """Whether each node gets a host endpoint of all its interfaces."""
+
+    auto_create: str = ""
+
+
+class NodeControllerConfig(Shape, frozen=True):
+    """The controller that looks after nodes."""
+
+    host_endpoint: AutoHostEndpointConfig = AutoHostEndpointConfig()
+
+
+class ControllersConfig(Shape, frozen=True):
+    """The controllers that can be told something."""
+
+    node: NodeControllerConfig = NodeControllerConfig()
+
+
+class KubeControllersConfigurationSpec(Shape, frozen=True):
+    """What controllers do."""
+
+    controllers: ControllersConfig = ControllersConfig()
+
+
+class KubeControllersConfiguration(Object, frozen=True):
+    """How the controller works; the one object is `default`."""
+
+    spec: KubeControllersConfigurationSpec = KubeControllersConfigurationSpec()

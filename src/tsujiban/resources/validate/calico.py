@@ -233,6 +233,36 @@ def _pool(pool: calico.IPPool, raw: Mapping[str, Any], report: Report) -> None:
         report.error(("spec", "cidr"), "bad-cidr", f"{spec.cidr} is not for workloads")
 
 
+def _felix(config: calico.FelixConfiguration, raw: Mapping[str, Any], report: Report) -> None:
+    name, spec = config.metadata.name, config.spec
+    if name != "default" and not (name.startswith("node.") and names.is_subdomain(name[5:])):
+        hint = "'default' is for all nodes, 'node.NAME' for one"
+        report.error(("metadata", "name"), "bad-name", f"{name[:64]!r} is the configuration of nobody", hint)
+    action = ("spec", "nftablesFilterDenyAction")
+    report.one_of(action, spec.nftables_filter_deny_action, ("Drop", "Reject"), empty=True)
+    for field, ports in (
+        ("failsafeInboundHostPorts", spec.failsafe_inbound_host_ports),
+        ("failsafeOutboundHostPorts", spec.failsafe_outbound_host_ports),
+    ):
+        for index, port in enumerate(ports or ()):
+            path = ("spec", field, index)
+            if protocols.number(port.protocol) not in (protocols.TCP, protocols.UDP):
+                report.error((*path, "protocol"), "bad-value", "a failsafe port is of TCP or of UDP")
+            report.port((*path, "port"), port.port)
+            if port.net:
+                report.network((*path, "net"), port.net)
+
+
+def _controllers(config: calico.KubeControllersConfiguration, raw: Mapping[str, Any], report: Report) -> None:
+    name = config.metadata.name
+    if name != "default":
+        message = f"{name[:64]!r} is read by nobody"
+        report.error(("metadata", "name"), "bad-name", message, "the one configuration is 'default'")
+    create = config.spec.controllers.node.host_endpoint.auto_create
+    path = ("spec", "controllers", "node", "hostEndpoint", "autoCreate")
+    report.one_of(path, create, ("Enabled", "Disabled"), empty=True)
+
+
 CHECKS = {
     "NetworkPolicy": _policy,
     "GlobalNetworkPolicy": _global_policy,
@@ -246,4 +276,6 @@ CHECKS = {
     "HostEndpoint": _host_endpoint,
     "WorkloadEndpoint": _workload_endpoint,
     "IPPool": _pool,
+    "FelixConfiguration": _felix,
+    "KubeControllersConfiguration": _controllers,
 }

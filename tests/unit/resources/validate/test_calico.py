@@ -113,3 +113,32 @@ def test_workload_endpoint(judge: Any) -> None:
 )
 def test_pool(judge: Any, spec: dict[str, Any], told: set[tuple[str, str]]) -> None:
     assert judge(V3, "IPPool", spec=spec) == told
+
+
+def test_felix_configuration(judge: Any) -> None:
+    ports = [{"protocol": "TCP", "port": 22, "net": "192.0.2.0/24"}, {"protocol": "UDP", "port": 53}]
+    good = {"failsafeInboundHostPorts": ports, "nftablesFilterDenyAction": "Reject"}
+    assert judge(V3, "FelixConfiguration", "default", spec=good) == set()
+    assert judge(V3, "FelixConfiguration", "node.n1", spec=good) == set()
+    assert judge(V3, "FelixConfiguration", "n1", spec={}) == {("metadata.name", "bad-name")}
+    bad = {
+        "failsafeOutboundHostPorts": [{"protocol": "ICMP", "port": 0, "net": "x"}],
+        "nftablesFilterDenyAction": "Laugh",
+    }
+    assert judge(V3, "FelixConfiguration", "default", spec=bad) == {
+        ("spec.failsafeOutboundHostPorts[0].protocol", "bad-value"),
+        ("spec.failsafeOutboundHostPorts[0].port", "bad-port"),
+        ("spec.failsafeOutboundHostPorts[0].net", "bad-cidr"),
+        ("spec.nftablesFilterDenyAction", "bad-value"),
+    }
+
+
+def test_controllers_configuration(judge: Any) -> None:
+    def spec(word: str) -> dict[str, Any]:
+        return {"controllers": {"node": {"hostEndpoint": {"autoCreate": word}}}}
+
+    kind = "KubeControllersConfiguration"
+    assert judge(V3, kind, "default", spec=spec("Enabled")) == set()
+    path = "spec.controllers.node.hostEndpoint.autoCreate"
+    assert judge(V3, kind, "default", spec=spec("yes")) == {(path, "bad-value")}
+    assert judge(V3, kind, "other", spec={}) == {("metadata.name", "bad-name")}
