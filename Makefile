@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: setup demo test lint unit system bench bench-policy example clean root
+.PHONY: setup demo test lint unit system soak bench bench-policy bench-dataplane example clean root
 
 demo: setup root
 	$(AS_ROOT) $(BIN)/tsujiban demo bank $(ARGS)
@@ -41,6 +41,12 @@ bench: setup root
 bench-policy: setup
 	$(BIN)/python bench/policy.py $(ARGS)
 	$(BIN)/python bench/connectivity.py
+
+bench-dataplane: setup root
+	$(AS_ROOT) $(BIN)/python bench/dataplane.py $(ARGS)
+
+soak: setup root
+	$(AS_ROOT) $(BIN)/python bench/soak.py --minutes $(or $(MINUTES),10) $(ARGS)
 
 example:
 	python3 examples/bank/bundle.py > examples/bank/apps.yaml

@@ -53,7 +53,7 @@ class KernelPost:
         self._verified = -1  # the generation that `verify` found to be right
         self.rendered: Rendered | None = None  # what is in force
         self._addresses: Table | None = None
-        self._own: dict[str, str] = {}
+        self.own: dict[str, str] = {}  # interfaces by the node's addresses, while host endpoints need them
 
     def sync(self, state: NodeState, revision: int) -> Applied:
         """Enforce `state`, by the smallest change, in one transaction.
@@ -62,7 +62,7 @@ class KernelPost:
         """
         start = time.perf_counter_ns()
         hosts = any(endpoint.host for endpoint in state.endpoints.values())
-        own = self._own = self._interfaces.addresses() if hosts else {}
+        own = self.own = self._interfaces.addresses() if hosts else {}
         rendered = render(state, self.settings, self._memory, own)
         addresses = services.render(state, self.settings.dns_addresses)
         before = self._sources()
@@ -111,11 +111,11 @@ class KernelPost:
 
     def stale(self) -> bool:
         """Whether the node's own addresses have moved, so that a host endpoint may stand elsewhere."""
-        return bool(self._own) and self._interfaces.addresses() != self._own
+        return bool(self.own) and self._interfaces.addresses() != self.own
 
     def host_of(self, address: str) -> str:
         """The id of the host endpoint that one of the node's own addresses belongs to; "" for none."""
-        interface = self._own.get(address, "lo")
+        interface = self.own.get(address, "lo")
         if self.rendered is None or interface == "lo":
             return ""
         return self.rendered.hosts.owner(address, interface)

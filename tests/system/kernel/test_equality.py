@@ -25,7 +25,7 @@ from tsujiban.kernel.conntrack import Conntrack
 from tsujiban.kernel.hosts import Failsafe, Failsafes
 from tsujiban.kernel.nflog import KernelEvent, KernelLog
 from tsujiban.kernel.nft import Nft
-from tsujiban.kernel.render import Settings
+from tsujiban.kernel.render import Settings, render
 from tsujiban.kernel.verdicts import Logging
 from tsujiban.policy.evaluate import evaluate
 from tsujiban.policy.flow import Flow, Layer, Post
@@ -51,6 +51,7 @@ from tsujiban.policy.program import (
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
 
 WORLDS = int(os.environ.get("TSUJIBAN_SOAK", "60"))
+REPORT = os.environ.get("TSUJIBAN_SOAK_REPORT", "")  # a line for each world: how many flows
 GROUP = 17
 PODS = ("a", "b")
 A4, B4, A6, B6 = "10.244.0.2", "10.244.0.3", "fd44::2", "fd44::3"
@@ -374,6 +375,8 @@ def test_the_kernel_says_what_the_evaluator_says(
     post.settings = replace(post.settings, reject=reject)
     post.sync(state, 1)
     assert post.verify() == ()  # the difference from the world before has led to exactly this one
+    assert post.rendered is not None
+    assert post.rendered.table == render(state, post.settings, own=post.own).table
     for connection in conntrack.connections():
         conntrack.end(connection)
     while log.read():
@@ -397,3 +400,6 @@ def test_the_kernel_says_what_the_evaluator_says(
         until(all_decided, 0.3)
     assert seen == wanted
     assert log.lost == 0
+    if REPORT:
+        with open(REPORT, "a") as report:
+            report.write(f"kernel {len(wanted)}\n")
