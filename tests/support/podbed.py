@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,8 @@ class EasyMesh:
     async def leave(self, key: str, pod: Pod, _place: Place) -> None:
         self.journal.append(f"leave {pod.metadata.uid}")
 
-    def ready(self, key: str) -> bool:
-        return True
+    def serves(self, key: str, processes: Mapping[str, ProcessStatus]) -> bool:
+        return any(name.endswith("/sidecar") and one.state == "running" for name, one in processes.items())
 
 
 class Kernel:

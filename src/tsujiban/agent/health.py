@@ -8,15 +8,16 @@ import time
 import structlog
 
 from tsujiban import __version__
-from tsujiban.agent import containers
+from tsujiban.agent import containers, nodeproxy
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.enforcer import Enforcer
 from tsujiban.agent.kernelside import KernelSide
 from tsujiban.agent.mesh import SIDECAR
+from tsujiban.agent.nodeproxy import NodeProxy
 from tsujiban.agent.pods import Pods
+from tsujiban.agent.proxies import Proxies
 from tsujiban.agent.routing import Routing
-from tsujiban.agent.sidecars import Sidecars
-from tsujiban.identity.rotation import SvidManager
+from tsujiban.identity.rotation import SvidManager, SvidStatus
 from tsujiban.network.birdc import BirdcError
 from tsujiban.proxy import binary
 from tsujiban.supervise.client import ProcessStatus, SupervisorClient
@@ -35,7 +36,8 @@ class Health:
         enforcer: Enforcer,
         kernel: KernelSide,
         routing: Routing,
-        proxies: Sidecars,
+        proxies: Proxies,
+        node_proxy: NodeProxy,
         svids: SvidManager,
         pods: Pods,
     ) -> None:
@@ -45,6 +47,7 @@ class Health:
         self._kernel = kernel
         self._routing = routing
         self._proxies = proxies
+        self._node_proxy = node_proxy
         self._svids = svids
         self._pods = pods
         self._versions = {"bird": "", "kernel": "", "sidecar": ""}
@@ -74,6 +77,9 @@ class Health:
             _component("dns", processes.get(f"{self._config.node}/dns"), __version__),
         ]
         expiry = {status.pod: status for status in self._svids.status()}
+        proxy = processes.get(nodeproxy.process_name(self._config.node))
+        if proxy is not None:
+            components.append(self._proxy(proxy, expiry))
         for key, runner in sorted(self._pods.running().items()):
             name = containers.process_name(self._config.node, runner.uid, SIDECAR)
             if name in processes:
@@ -89,6 +95,21 @@ class Health:
                     )
                 )
         return NodeStatus(components=tuple(components))
+
+    def _proxy(self, process: ProcessStatus, expiry: dict[str, SvidStatus]) -> Component:
+        """The node's Envoy; healthy when it serves all its pods."""
+        pods = sorted(self._node_proxy.pods)
+        waiting = [key for key in pods if not self._node_proxy.ready(key)]
+        errors = [f"{key}: {expiry[key].error}" for key in pods if key in expiry and expiry[key].error]
+        said = [f"not served yet: {', '.join(waiting)}"] if waiting else []
+        return _component(
+            "proxy",
+            process,
+            self._versions["sidecar"],
+            healthy=not waiting and not errors,
+            detail="; ".join((*said, *errors)) or f"serves {len(pods)} pods",
+            certificate_expires=min((expiry[key].expires for key in pods if key in expiry), default=0.0),
+        )
 
     def _agent(self, processes: dict[str, ProcessStatus]) -> Component:
         return _component(

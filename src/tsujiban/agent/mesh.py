@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from tsujiban.agent.containers import Place
 from tsujiban.policy.program import EndpointProgram
 from tsujiban.resources.kinds.core import Pod
+from tsujiban.supervise.client import ProcessStatus
 
 SIDECAR = "sidecar"  # name of the proxy among a pod's processes
 
 
 class PodMesh(Protocol):
-    """How pods join and leave the mesh."""
+    """How pods join and leave the mesh, in one of the ways of being in it."""
 
     async def join(self, key: str, pod: Pod, place: Place, program: EndpointProgram) -> None:
         """Bring a pod, whose sandbox and link exist, into the mesh; returns when its proxy serves.
@@ -22,7 +24,16 @@ class PodMesh(Protocol):
         """
 
     async def leave(self, key: str, pod: Pod, place: Place) -> None:
-        """Take a pod, whose containers have ended, out of the mesh. May be repeated."""
+        """Take a pod out of the mesh. Its redirect stays: closed, until something else is put in its
+        place. May be repeated, also for a pod that never was in the mesh."""
 
     def ready(self, key: str) -> bool:
-        """Whether the pod's proxy serves now."""
+        """Whether the pod's proxy holds all that it should."""
+
+    def serves(self, key: str, processes: Mapping[str, ProcessStatus]) -> bool:
+        """Whether the pod's proxy has held everything once since it was started; while it takes a change
+        it goes on serving. `processes` are the pod's, by name."""
+
+    async def behind(self) -> tuple[str, ...]:
+        """The proxies that go on with older policy because they are not connected: no revision is in
+        force before they have taken it."""

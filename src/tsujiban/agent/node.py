@@ -23,8 +23,11 @@ from tsujiban.agent.join import ensure_joined
 from tsujiban.agent.kernelside import KernelSide
 from tsujiban.agent.link import ControllerLink
 from tsujiban.agent.memory import Memory, recall
+from tsujiban.agent.mesh import PodMesh
 from tsujiban.agent.names import NamesSide
+from tsujiban.agent.nodeproxy import NodeProxy
 from tsujiban.agent.pods import Pods
+from tsujiban.agent.proxies import Proxies
 from tsujiban.agent.routing import Routing
 from tsujiban.agent.sidecars import Sidecars
 from tsujiban.identity.rotation import SvidManager
@@ -32,6 +35,7 @@ from tsujiban.kernel.conntrack import Ended
 from tsujiban.kernel.nflog import KernelLog
 from tsujiban.kernel.verdicts import Logging
 from tsujiban.network.bird import BirdError
+from tsujiban.policy.program import Mesh
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.supervise.client import Refused, SupervisorClient, SupervisorGone
 from tsujiban.wire.messages import (
@@ -69,7 +73,12 @@ class Node:
         )
         self.svids = SvidManager(link.sign, self.post.set_secret, network.trust_bundle_pem)
         self.kernel = KernelSide(network.dns_address, self._ended)
-        self.proxies = Sidecars(config.node, config.run, self.post, self.svids, supervisor)
+        self.node_proxy = NodeProxy(
+            config.node, config.address, config.run, self.post, self.svids, supervisor, self._wanted
+        )
+        sidecars = Sidecars(config.node, config.run, self.post, self.svids, supervisor)
+        ways: dict[Mesh, PodMesh] = {Mesh.SIDECAR: sidecars, Mesh.NODE: self.node_proxy}
+        self.proxies = Proxies(self.post, ways, lambda: self.pods.look_again())
         self.memory = Memory(config.state / MEMORY, lambda: self._network, lambda: self.pods.delta())
         self.names = NamesSide(config, network)
         self._routes = asyncio.Event()
@@ -78,7 +87,15 @@ class Node:
         self.routing = Routing(config, supervisor)
         self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send)
         self.health = Health(
-            config, supervisor, self.enforcer, self.kernel, self.routing, self.proxies, self.svids, self.pods
+            config,
+            supervisor,
+            self.enforcer,
+            self.kernel,
+            self.routing,
+            self.proxies,
+            self.node_proxy,
+            self.svids,
+            self.pods,
         )
 
     def configure(self, network: NodeConfig) -> None:
@@ -108,6 +125,20 @@ class Node:
             else:
                 self.health.routing_error = ""
 
+    def _wanted(self) -> set[str]:
+        """Pods of this node that its own Envoy may have to serve."""
+        known = self.enforcer.state.endpoints
+        return {key for key in self.pods.running() if key not in known or known[key].mesh is Mesh.NODE}
+
+    async def _resume_proxy(self) -> None:
+        while True:
+            try:
+                await self.node_proxy.resume()
+                return
+            except (OSError, Refused) as error:
+                log.error("the node's proxy cannot be taken up", reason=str(error))
+                await asyncio.sleep(AGAIN_SECONDS)
+
     def take_pods(self, delta: PodsDelta) -> None:
         """The pods that this node must run, or a difference of them."""
         self.pods.take(delta)
@@ -119,6 +150,7 @@ class Node:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_routes())
+            tasks.create_task(self._resume_proxy())
             tasks.create_task(self.enforcer.run())
             tasks.create_task(self.kernel.watch())
             tasks.create_task(self.flows.run())

@@ -20,15 +20,14 @@ import structlog
 from tsujiban.agent import containers, probes
 from tsujiban.agent.containers import ContainerPlan, Place
 from tsujiban.agent.enforcer import Enforcer
-from tsujiban.agent.mesh import SIDECAR, PodMesh
 from tsujiban.agent.podenv import ConfigError
 from tsujiban.agent.podprobes import ContainerProbes
 from tsujiban.agent.podstatus import ContainerView, is_ready, pod_status
+from tsujiban.agent.proxies import Proxies
 from tsujiban.agent.sandbox import exec_command
 from tsujiban.kernel.nft import NftError
 from tsujiban.network import links
 from tsujiban.network.namespaces import NamespaceError
-from tsujiban.policy.program import Mesh
 from tsujiban.resources.kinds.core import Pod
 from tsujiban.resources.load import decode
 from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorClient, SupervisorGone
@@ -53,7 +52,7 @@ class PodRunner:
         raw: dict[str, Any],
         place: Place,
         enforcer: Enforcer,
-        mesh: PodMesh,
+        mesh: Proxies,
         supervisor: SupervisorClient,
         report: Report,
     ) -> None:
@@ -70,12 +69,10 @@ class PodRunner:
         self._changed = asyncio.Event()
         self._retry = asyncio.Event()
         self._stale = False
-        self._meshed = False
         self._retired = False
         self._started_at = time.time()
         self._trouble = ""
         self._last: bytes = b""
-        self._serving = (0, 0)  # pid and start of the sidecar that has been seen to serve
         self._over = raw["status"].get("phase") in FINISHED  # it ran, and must not run again
         self._hold_until = time.monotonic() + HOLD_SECONDS if is_ready(raw) else 0.0
 
@@ -172,9 +169,7 @@ class PodRunner:
         )
         program = self._enforcer.state.endpoints[self.key]
         await asyncio.to_thread(self._prepare)
-        self._meshed = program.mesh is not Mesh.NONE
-        if self._meshed:
-            await self._mesh.join(self.key, self.pod, self._place, program)
+        await self._mesh.join(self.key, self.pod, self._place, program)
         for plan in self._plans:
             if plan.process is not None:
                 await self._supervisor.start(plan.process, replace=True)
@@ -187,7 +182,7 @@ class PodRunner:
             return
         await self._mesh.leave(self.key, self.pod, self._place)
         await asyncio.to_thread(links.delete, self.uid)
-        self._meshed, self._retired = False, True
+        self._retired = True
 
     def _prepare(self) -> None:
         containers.prepare(self.pod, self._place)
@@ -209,7 +204,7 @@ class PodRunner:
         if self._over:
             await self._retire()  # also when an agent before this one died over it
             return True
-        sidecar = self._sidecar(processes) if self._meshed else None
+        sidecar = self._mesh.serves(self.key, processes)
         if self._holding(views, sidecar):
             return False
         status = pod_status(
@@ -234,17 +229,6 @@ class PodRunner:
             self._hold_until = 0.0
             return False
         return True
-
-    def _sidecar(self, processes: dict[str, ProcessStatus]) -> bool:
-        """Whether the pod's proxy serves: it has accepted everything once since it was started.
-        (While it takes a change it goes on serving.)"""
-        process = processes.get(containers.process_name(self._place.node, self.uid, SIDECAR))
-        if process is None or process.state != "running":
-            return False
-        incarnation = (process.pid, process.start_ticks)
-        if self._serving != incarnation and self._mesh.ready(self.key):
-            self._serving = incarnation
-        return self._serving == incarnation
 
     def _view(self, plan: ContainerPlan, processes: dict[str, ProcessStatus]) -> ContainerView:
         process = processes.get(plan.process.name) if plan.process is not None else None

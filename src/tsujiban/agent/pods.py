@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from tsujiban.agent import containers, orphans
+from tsujiban.agent import containers, nodeproxy, orphans
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.containers import Place
 from tsujiban.agent.enforcer import Enforcer
-from tsujiban.agent.mesh import PodMesh
 from tsujiban.agent.podenv import ConfigError
 from tsujiban.agent.podrunner import RETRY_SECONDS, PodRunner, Report
+from tsujiban.agent.proxies import Proxies
 from tsujiban.network.namespaces import NamespaceError
 from tsujiban.resources.kinds.core import ConfigMap
 from tsujiban.resources.load import decode
@@ -38,7 +38,7 @@ class Pods:
         self,
         config: AgentConfig,
         enforcer: Enforcer,
-        mesh: PodMesh,
+        mesh: Proxies,
         supervisor: SupervisorClient,
         report: Report,
     ) -> None:
@@ -113,6 +113,8 @@ class Pods:
 
     def event(self, event: ProcessEvent) -> None:
         """Something happened to one of the supervisor's processes."""
+        if event.name == nodeproxy.process_name(self._config.node):
+            self.look_again()
         for runner in self._runners.values():
             if event.name.startswith(containers.pod_prefix(self._config.node, runner.uid)):
                 runner.poke()

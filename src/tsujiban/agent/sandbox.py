@@ -27,7 +27,7 @@ from tsujiban.supervise.spec import ProcessSpec, Restart
 
 HIDDEN = ("/run/tsujiban", "/run/netns", "/var/lib/tsujiban")
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-_INIT = (sys.executable, "-IS", str(Path(sandbox_init.__file__)))
+INIT = (sys.executable, "-IS", str(Path(sandbox_init.__file__)))
 _UNSHARE = (
     "unshare",
     "--mount",
@@ -123,7 +123,7 @@ class Sandbox:
         }
         return ProcessSpec(
             name=name,
-            argv=(*_UNSHARE, *_INIT),
+            argv=(*_UNSHARE, *INIT),
             env={sandbox_init.VARIABLE: json.dumps(config, sort_keys=True)},
             netns=self.netns_path,
             log=log,
@@ -167,7 +167,7 @@ def exec_command(process: ProcessSpec, pid: int, argv: tuple[str, ...]) -> Comma
     inner = sandbox_pid(pid, config["uid"])
     entering = {key: config[key] for key in ("uid", "gid", "forbidden", "cwd", "env")}
     entering |= {"enter": inner, "argv": list(argv)}
-    return Command(_INIT, {sandbox_init.VARIABLE: json.dumps(entering)})
+    return Command(INIT, {sandbox_init.VARIABLE: json.dumps(entering)})
 
 
 def sandbox_pid(pid: int, uid: int) -> int:

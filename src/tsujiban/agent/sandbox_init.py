@@ -43,7 +43,8 @@ SYS_PIVOT_ROOT, SYS_MOUNT_SETATTR = {"x86_64": (155, 442), "aarch64": (41, 442)}
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 ATTR_RDONLY, ATTR_NOSUID = 1, 2
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
-PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
+PR_SET_KEEPCAPS, CAPABILITY_VERSION_3 = 8, 0x20080522
 SECCOMP_MODE_FILTER, FILTER_INSTRUCTION = 2, 8  # bytes of a struct sock_filter
 MAX_DESCRIPTORS = 1 << 20
 NAMESPACES = ("net", "ipc", "uts", "pid", "mnt")  # order of entering: mnt last, /proc is needed before
@@ -201,23 +202,41 @@ class FilterProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def drop(uid: int, gid: int, forbidden: bytes) -> None:
-    """Become `uid` with no capability, no group but `gid`, no way to gain rights, no core dumps, no
-    more than MAX_PROCESSES (the kernel counts them by user, and a pod's user is its own), and
+class _Header(ctypes.Structure):
+    """struct __user_cap_header_struct."""
+
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+def _hold(capabilities: list[int]) -> None:
+    """Have exactly these (each below 32), and hand them on to what is executed."""
+    mask = sum(1 << number for number in capabilities)
+    sets = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)  # effective, permitted, inheritable; upper halves
+    header = _Header(CAPABILITY_VERSION_3, 0)
+    check(_libc.capset(ctypes.byref(header), sets), "set capabilities")
+    for number in capabilities:
+        check(_libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0), "raise an ambient capability")
+
+
+def drop(uid: int, gid: int, forbidden: bytes, keep: list[int]) -> None:
+    """Become `uid` with no capability but `keep`, no group but `gid`, no way to gain rights, no core
+    dumps, no more than MAX_PROCESSES (the kernel counts them by user, and a pod's user is its own), and
     without the system calls that the seccomp program `forbidden` refuses."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, most = resource.getrlimit(resource.RLIMIT_NPROC)
     processes = MAX_PROCESSES if most == resource.RLIM_INFINITY else min(MAX_PROCESSES, most)
     resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
     capability = 0
-    while _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+    while capability in keep or _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1
     if not capability:
         raise OSError("cannot take capabilities away")
     check(_libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "clear ambient capabilities")
     os.setgroups([])
     os.setresgid(gid, gid, gid)
+    check(_libc.prctl(PR_SET_KEEPCAPS, int(bool(keep)), 0, 0, 0), "keep capabilities")
     os.setresuid(uid, uid, uid)
+    _hold(keep)
     check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
     # the change of user has cleared it: when `unshare` is killed, the sandbox must die
     check(_libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "set the parent-death signal")
@@ -239,7 +258,8 @@ def main() -> NoReturn:
         else:
             View().build(config)
             socket.sethostname(config["hostname"])
-        drop(config["uid"], config["gid"], bytes.fromhex(config["forbidden"]))
+        keep = [int(number) for number in config.get("keep", ())]
+        drop(config["uid"], config["gid"], bytes.fromhex(config["forbidden"]), keep)
         os.chdir(config["cwd"] or "/")
     except OSError as error:
         print(f"tsujiban sandbox: {error}", file=sys.stderr, flush=True)

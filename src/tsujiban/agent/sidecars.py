@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,12 +19,12 @@ from tsujiban.agent.mesh import SIDECAR
 from tsujiban.agent.sandbox import Mount
 from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel import redirect
-from tsujiban.policy.program import EndpointProgram, NodeState
+from tsujiban.policy.program import EndpointProgram
 from tsujiban.proxy import binary
 from tsujiban.proxy.bootstrap import argv, bootstrap
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.resources.kinds.core import Pod
-from tsujiban.supervise.client import Refused, SupervisorClient, SupervisorGone
+from tsujiban.supervise.client import ProcessStatus, SupervisorClient
 from tsujiban.supervise.spec import ProcessSpec, Restart
 
 INSIDE = "/run/tsujiban-proxy"  # where a sidecar sees its directory
@@ -32,13 +32,10 @@ BINARY = "/run/tsujiban-envoy"  # and Envoy, wherever on the machine it is insta
 SOCKET = "proxy.sock"
 CONFIG = "bootstrap.json"
 READY_SECONDS = 20.0
-ENFORCED_SECONDS = 10.0
 
 
 class Sidecars:
-    """The sidecars of this node: a `PodMesh`, and the proxy post of the enforcer."""
-
-    name = "proxy"
+    """The sidecars of this node: a `PodMesh`."""
 
     def __init__(
         self, node: str, run_dir: Path, post: ProxyPost, svids: SvidManager, supervisor: SupervisorClient
@@ -54,24 +51,10 @@ class Sidecars:
         # sidecars (process names) that run with older policy, out of reach: what an agent before this
         # one left running, until they have come back; None before the first look
         self._away: set[str] | None = None
+        self._serving: dict[str, tuple[int, int]] = {}  # pid and start of those that have been seen to serve
 
-    # ------------------------------------------------------------ the enforcer's view
-
-    async def enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
-        """Give the sidecars their part, and wait for their word."""
-        self._post.update(state, endpoints)
-        try:
-            async with asyncio.timeout(ENFORCED_SECONDS):
-                refused = await self._post.enforced(state.revision)
-                return (*refused, *await self._not_back())
-        except TimeoutError:
-            return (f"a sidecar has not answered within {ENFORCED_SECONDS:.0f} s",)
-        except (SupervisorGone, Refused) as error:
-            return (f"cannot tell which sidecars run: {error}",)
-
-    async def _not_back(self) -> tuple[str, ...]:
-        """The sidecars that go on with older policy because they are not connected: no revision is in
-        force before they have taken it. One that does not run, or holds nothing yet, is closed."""
+    async def behind(self) -> tuple[str, ...]:
+        """See `PodMesh.behind`. A sidecar that does not run, or holds nothing yet, is closed."""
         connected = self._post.connected()
         names = {key: process_name(self._node, uid, SIDECAR) for key, uid in self._served.items()}
         cut = {names[key] for key in self._configured - connected}
@@ -87,8 +70,6 @@ class Sidecars:
     async def _running(self) -> set[str]:
         found = await self._supervisor.list(f"{self._node}/pods/")
         return {p.name for p in found if p.name.endswith("/" + SIDECAR) and p.state == "running"}
-
-    # ------------------------------------------------------------ the pods' view
 
     async def join(self, key: str, pod: Pod, place: Place, program: EndpointProgram) -> None:
         """See `PodMesh.join`."""
@@ -111,6 +92,7 @@ class Sidecars:
         if self._served.get(key) == pod.metadata.uid:
             del self._served[key]
             self._configured.discard(key)
+            self._serving.pop(key, None)
             await self._post.remove(key)
             self._svids.remove(key)
         await asyncio.to_thread(remove_directory, self.directory(pod))
@@ -118,6 +100,16 @@ class Sidecars:
     def ready(self, key: str) -> bool:
         """See `PodMesh.ready`."""
         return self._post.ready(key) and self._svids.get(key) is not None
+
+    def serves(self, key: str, processes: Mapping[str, ProcessStatus]) -> bool:
+        """See `PodMesh.serves`."""
+        process = processes.get(process_name(self._node, self._served.get(key, ""), SIDECAR))
+        if process is None or process.state != "running":
+            return False
+        incarnation = (process.pid, process.start_ticks)
+        if self.ready(key):
+            self._serving[key] = incarnation
+        return self._serving.get(key) == incarnation
 
     def directory(self, pod: Pod) -> Path:
         """A sidecar's own directory, as the node sees it."""
@@ -145,7 +137,7 @@ class Sidecars:
             await self._post.remove(key)
         directory = self.directory(pod)
         config = bootstrap(key, Path(INSIDE, SOCKET))
-        await asyncio.to_thread(_make_directory, directory, place.sidecar_uid, msgspec.json.encode(config))
+        await asyncio.to_thread(make_directory, directory, place.sidecar_uid, msgspec.json.encode(config))
         expected = os.stat(netns)
 
         def authorize(pid: int, _uid: int) -> bool:
@@ -167,7 +159,8 @@ def _in_namespace(pid: int, expected: os.stat_result) -> bool:
     return (found.st_dev, found.st_ino) == (expected.st_dev, expected.st_ino)
 
 
-def _make_directory(directory: Path, uid: int, config: bytes) -> None:
+def make_directory(directory: Path, uid: int, config: bytes) -> None:
+    """A directory that only a proxy's user enters, with its bootstrap. Raises OSError."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(directory / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -124,3 +124,15 @@ def apply(namespace: str, redirect: Redirect) -> Change:
             return TableKeeper(nft, TABLE).apply(table)
 
     return call_in(namespace, work)
+
+
+def remove(namespace: str) -> None:
+    """Take the redirect of the pod whose network namespace is at path `namespace` away, if it is there.
+
+    Raises OSError, NftError. Blocks."""
+
+    def work() -> None:
+        with Nft() as nft:
+            TableKeeper(nft, TABLE).remove()
+
+    call_in(namespace, work)

@@ -24,8 +24,9 @@ class AdsHandler:
     process held) may have gone, and until it is accepted the pod is closed.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], remove: Callable[[], bool] = lambda: True) -> None:
         self._changed = changed
+        self._remove = remove
         self._sessions: dict[Session, asyncio.Queue[discovery_pb2.DeltaDiscoveryResponse]] = {}
         self._desired: Resources = {}
         self._revision = 0
@@ -62,7 +63,7 @@ class AdsHandler:
             queue.put_nowait(one)
 
     async def _serve(self, stream: Any) -> None:
-        session = Session()
+        session = Session(self._remove)
         queue: asyncio.Queue[discovery_pb2.DeltaDiscoveryResponse] = asyncio.Queue()
         self._enqueue(queue, session.push(self._desired, self._revision))
         self._sessions[session] = queue

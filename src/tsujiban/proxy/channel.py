@@ -25,15 +25,21 @@ class Channel:
     """An Envoy's socket and the pods that it serves. Belongs to one event loop."""
 
     def __init__(
-        self, path: Path, uid: int, authorize: Authorize | None, changed: Callable[[], None]
+        self,
+        path: Path,
+        uid: int,
+        authorize: Authorize | None,
+        changed: Callable[[], None],
+        remove: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`remove` is asked whether Envoy is to lose what no pod here needs."""
         self.path = path
         self.pid = 0  # of the Envoy that connected last
         self.pods: dict[str, ServedPod] = {}  # by prefix: "" in a sidecar
         self._left: OrderedDict[str, ServedPod] = OrderedDict()
         self._uid = uid
         self._authorize = authorize
-        self._ads = AdsHandler(changed)
+        self._ads = AdsHandler(changed, remove)
         self._server = GuardedServer([self._ads, AccessLogHandler(self._sink)], self._allowed)
 
     async def open(self) -> None:

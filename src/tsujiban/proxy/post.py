@@ -8,6 +8,7 @@ the current state when it comes. Pods have a sidecar each, or share the node's E
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from tsujiban.proxy.channel import Channel
 from tsujiban.proxy.guard import Authorize
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.site import SIDECAR, NodeSite
+
+ANSWER_SECONDS = 2.0
 
 
 class ProxyPost:
@@ -34,6 +37,8 @@ class ProxyPost:
         self._shared: Channel | None = None  # the node's own Envoy
         self._svids: dict[str, Svid] = {}
         self._moved = asyncio.Event()
+        # Whether the node's Envoy is told to remove what no pod here needs; not before all pods are known.
+        self.remove_from_shared = True
 
     async def add(
         self, endpoint_id: str, socket_path: Path, uid: int, authorize: Authorize | None = None
@@ -56,10 +61,15 @@ class ProxyPost:
         """Serve the node's Envoy on `socket_path`; otherwise as `add`."""
         if self._shared is not None:
             raise ValueError("the node's proxy is served already")
-        channel = Channel(socket_path, uid, authorize, self._move)
+        channel = Channel(socket_path, uid, authorize, self._move, lambda: self.remove_from_shared)
         await channel.open()
         self._shared = channel
         channel.push(self._state.revision)
+
+    def push_shared(self) -> None:
+        """Send the node's Envoy, if there is one, what it should hold."""
+        if self._shared is not None:
+            self._shared.push(self._state.revision)
 
     def add_shared(self, endpoint_id: str, namespace: str) -> None:
         """Serve a pod, whose network namespace is at path `namespace`, by the node's Envoy.
@@ -93,10 +103,18 @@ class ProxyPost:
         pod, channel = self._pods.pop(endpoint_id)
         channel.leave(pod)
         if channel is self._shared:
-            channel.push(self._state.revision)
+            self.push_shared()
+            with contextlib.suppress(TimeoutError):  # it goes on without; its sockets may be bound still
+                await asyncio.wait_for(self._answered(channel), ANSWER_SECONDS)
         else:
             await channel.close(unlink=True)
         self._move()
+
+    async def _answered(self, channel: Channel) -> None:
+        """Wait until an Envoy has answered all that it was sent."""
+        while not all(session.settled(self._state.revision) for session in channel.sessions):
+            self._moved.clear()
+            await self._moved.wait()
 
     async def close(self) -> None:
         """Stop serving. Proxies go on with what they hold."""
@@ -142,6 +160,11 @@ class ProxyPost:
     def connected(self) -> frozenset[str]:
         """Endpoints whose proxy has a stream open."""
         return frozenset(name for name, (_, channel) in self._pods.items() if channel.sessions)
+
+    @property
+    def shared_pid(self) -> int:
+        """The process that is the node's Envoy; 0 while it is not connected."""
+        return self._shared.pid if self._shared is not None and self._shared.sessions else 0
 
     def ready(self, endpoint_id: str) -> bool:
         """Whether a pod's proxy is connected and has accepted all that it was sent for the pod."""

@@ -16,7 +16,7 @@ Protocol: Envoy's xDS documentation, "Incremental xDS".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from envoy.service.discovery.v3 import discovery_pb2
@@ -56,7 +56,9 @@ class _Subscription:
 class Session:
     """State of one stream. Not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, remove: Callable[[], bool] = lambda: True) -> None:
+        """`remove` is asked whether the proxy is to lose what it holds and should not."""
+        self._remove = remove
         self._types: dict[Kind, _Subscription] = {}
         self._desired: Resources = {}
         self._waiting: dict[str, _Sent] = {}  # by nonce
@@ -210,7 +212,7 @@ class Session:
 
     def _removed(self, kind: Kind) -> list[str]:
         subscription = self._types.get(kind)
-        if subscription is None:
+        if subscription is None or not self._remove():
             return []
         gone = subscription.held.keys() - self._desired.get(kind, {}).keys()
         return sorted(gone - subscription.refused)

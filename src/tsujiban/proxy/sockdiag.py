@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 import struct
+import subprocess
 
 from tsujiban.supervise.netns import call_in
 
@@ -52,3 +53,14 @@ def destroy(namespace: str, local: tuple[str, int], remote: tuple[str, int]) -> 
         return code == 0
 
     return call_in(namespace, work)
+
+
+def destroy_all(namespace: str) -> None:
+    """Destroy every TCP connection in the network namespace at `namespace` that goes out of it or came in.
+
+    Raises OSError, also when the kernel cannot destroy sockets. Blocks."""
+    outside = "not dst 127.0.0.0/8 and not dst [::1]"
+    command = ["nsenter", f"--net={namespace}", "--", "ss", "--kill", "--tcp", "state", "connected", outside]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(errno.EIO, f"cannot end the connections of a pod: {done.stderr.strip()}")

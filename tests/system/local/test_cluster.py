@@ -5,11 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.clusterapps import (
+    POLICY,
+    READY,
+    SECONDS,
+    SERVER,
+    answers,
+    deployment,
+    flows,
+    get,
+    healthy,
+    pods,
+    ready,
+    run,
+)
 
 from tsujiban.local import leftovers
 from tsujiban.local.cluster import LocalCluster
@@ -24,28 +38,6 @@ from tsujiban.resources.registry import resolve
 pytestmark = pytest.mark.system
 
 NAME = "systest"
-SECONDS = 30.0
-SERVER = (
-    "import http.server as h; h.ThreadingHTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"
-)
-
-
-def deployment(name: str, command: list[str], **pod: Any) -> dict[str, Any]:
-    container = {"name": "main", "image": "host", "command": command, **pod.pop("container", {})}
-    labels = {"app": name, **pod.pop("labels", {})}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "replicas": pod.pop("replicas", 1),
-            "selector": {"matchLabels": {"app": name}},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container], **pod}},
-        },
-    }
-
-
-READY = {"readinessProbe": {"httpGet": {"path": "/", "port": 8080}}}
 OBJECTS: list[dict[str, Any]] = [
     {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}
     for name in ("web", "friend")
@@ -62,24 +54,6 @@ OBJECTS += [
         "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
     },
 ]
-POLICY = {
-    "apiVersion": "projectcalico.org/v3",
-    "kind": "NetworkPolicy",
-    "metadata": {"name": "web", "namespace": "default"},
-    "spec": {
-        "selector": "app == 'web'",
-        "types": ["Ingress"],
-        "ingress": [
-            {
-                "action": "Allow",
-                "protocol": "TCP",
-                "source": {"serviceAccounts": {"names": ["friend"]}},
-                "destination": {"ports": [8080]},
-                "http": {"methods": ["GET"]},
-            }
-        ],
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -95,57 +69,6 @@ def cluster() -> Iterator[LocalCluster]:
         yield made
     finally:
         down(NAME)
-
-
-def pods(cluster: LocalCluster, app: str) -> list[dict[str, Any]]:
-    with cluster.client() as client:
-        found = client.list(resolve("pods"), "default", labels=f"app={app}")["items"]
-    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
-
-
-def ready(pod: dict[str, Any]) -> bool:
-    return any(
-        c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ())
-    )
-
-
-def run(cluster: LocalCluster, app: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    command = cluster.exec_command("default", pods(cluster, app)[0]["metadata"]["name"], "main", argv)
-    return subprocess.run(
-        command.argv, env=command.env, capture_output=True, text=True, timeout=30, check=False
-    )
-
-
-def get(cluster: LocalCluster, app: str, *options: str) -> str:
-    """HTTP status of a request to the service, or curl's exit code when there was none."""
-    done = run(
-        cluster,
-        app,
-        "curl",
-        "-sS",
-        "-m",
-        "3",
-        "-o",
-        "/dev/null",
-        "-w",
-        "%{http_code}",
-        *options,
-        "http://web/",
-    )
-    return done.stdout if done.returncode == 0 else f"curl {done.returncode}"
-
-
-def flows(cluster: LocalCluster, **parameters: str) -> list[dict[str, Any]]:
-    with cluster.client() as client:
-        return list(client.flows(parameters=parameters))
-
-
-def healthy(cluster: LocalCluster) -> Callable[[], bool]:
-    def test() -> bool:
-        with cluster.client() as client:
-            return bool(client.status()["healthy"])
-
-    return test
 
 
 def test_pods_are_spread_and_each_has_its_own_address(cluster: LocalCluster) -> None:
@@ -239,7 +162,7 @@ def test_what_is_killed_comes_back_and_converges(cluster: LocalCluster, name: st
     before = cluster.process(name)
     os.kill(before.pid, signal.SIGKILL)
     assert until(lambda: cluster.process(name).pid not in (0, before.pid), SECONDS)
-    assert until(lambda: _answers(healthy(cluster)), SECONDS)
+    assert until(lambda: answers(healthy(cluster)), SECONDS)
     assert get(cluster, "friend") == "200"
 
 
@@ -252,15 +175,6 @@ def test_a_killed_sidecar_comes_back_and_nothing_passes_meanwhile(cluster: Local
     assert first.startswith("curl ") or first == "200"
     assert until(lambda: get(cluster, "friend") == "200", SECONDS)
     assert cluster.process(name).pid != before.pid
-
-
-def _answers(test: Callable[[], bool]) -> bool:
-    from tsujiban.local.client import ApiError, Unreachable
-
-    try:
-        return test()
-    except (ApiError, Unreachable):
-        return False
 
 
 def test_a_container_has_no_rights_and_sees_nothing_of_ours(cluster: LocalCluster) -> None:

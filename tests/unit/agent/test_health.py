@@ -40,7 +40,8 @@ class Scene:
         parts: list[Any] = [
             self.supervisor, self.enforcer, self.kernel,
             SimpleNamespace(name="n1/bird", sessions=self._sessions),
-            SimpleNamespace(ready=lambda key: self.served), svids, pods,
+            SimpleNamespace(ready=lambda key: self.served),
+            SimpleNamespace(ready=lambda key: self.served, pods={"default/a"}), svids, pods,
         ]  # fmt: skip
         self.health = Health(config, *parts)
 
@@ -106,3 +107,14 @@ def test_versions_are_the_tools_own(tmp_path: Path) -> None:
     scene.health.find_versions()
     assert scene.look()["kernel"].version.startswith("nftables v")
     assert scene.look()["sidecar default/a"].version.startswith("envoy 1.")
+
+
+def test_the_nodes_proxy_is_healthy_when_it_serves_all_its_pods(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    assert "proxy" not in scene.look()
+    scene.supervisor.processes["n1/proxy"] = process("n1/proxy")
+    proxy = scene.look()["proxy"]
+    assert (proxy.healthy, proxy.detail, proxy.certificate_expires) == (True, "serves 1 pods", 99.0)
+    scene.served, scene.error = False, "refused"
+    proxy = scene.look()["proxy"]
+    assert (proxy.healthy, proxy.detail) == (False, "not served yet: default/a; default/a: refused")

@@ -11,10 +11,13 @@ ALLOWED = 0x7FFF0000
 X86, ARM = 0xC000003E, 0xC00000B7
 
 
-def ask(number: int, *arguments: int, machine: str = "x86_64", arch: int = X86) -> int | None:
-    """The errno that a call gets; None when it is allowed."""
+def ask(
+    number: int, *arguments: int, machine: str = "x86_64", arch: int = X86, proxy: bool = False
+) -> int | None:
+    """The errno that a call of a sandbox, or of the node's Envoy, gets; None when it is allowed."""
+    program = seccomp.proxy_program(machine) if proxy else seccomp.program(machine)
     data = struct.pack("<IIQ6Q", number, arch, 0, *arguments, *[0] * (6 - len(arguments)))
-    code = list(struct.iter_unpack("<HBBI", seccomp.program(machine)))
+    code = list(struct.iter_unpack("<HBBI", program))
     at, loaded = 0, 0
     while True:
         what, yes, no, value = code[at]
@@ -67,3 +70,37 @@ def test_another_table_of_system_calls_is_no_way_round() -> None:
 def test_an_unknown_machine_gets_no_filter_of_another() -> None:
     with pytest.raises(KeyError):
         seccomp.program("riscv64")
+
+
+@pytest.mark.parametrize(
+    ("machine", "arch", "calls"),
+    [
+        # mount, umount2, pivot_root, ptrace, bpf, init_module, kexec_load, unshare
+        ("x86_64", X86, (165, 166, 155, 101, 321, 175, 246, 272)),
+        ("aarch64", ARM, (40, 39, 41, 117, 280, 105, 104, 97)),
+    ],
+)
+def test_the_nodes_proxy_cannot_use_its_capabilities_for_anything_else(
+    machine: str, arch: int, calls: tuple[int, ...]
+) -> None:
+    for number in (*calls, 428, 429, 430, 431, 432, 438, 442):
+        assert ask(number, machine=machine, arch=arch, proxy=True) == errno.EPERM
+
+
+@pytest.mark.parametrize(
+    ("machine", "arch", "setns", "clone", "socket"),
+    [("x86_64", X86, 308, 56, 41), ("aarch64", ARM, 268, 220, 198)],
+)
+def test_the_nodes_proxy_enters_networks_and_nothing_else(
+    machine: str, arch: int, setns: int, clone: int, socket: int
+) -> None:
+    def its(number: int, *arguments: int) -> int | None:
+        return ask(number, *arguments, machine=machine, arch=arch, proxy=True)
+
+    assert its(setns, 3, 0x40000000) is None
+    for kind in (0, 0x20000, 0x10000000, 0x20000000, 0x40000000 | 0x20000):
+        assert its(setns, 3, kind) == errno.EPERM
+    for kind in (0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000):
+        assert its(clone, kind) == errno.EPERM
+    assert its(clone, 0x003D0F00) is None
+    assert [family for family in range(64) if its(socket, family) is None] == [1, 2, 10]

@@ -13,7 +13,6 @@ from tests.support.podbed import Supervisor, process
 
 from tsujiban.agent import sidecars
 from tsujiban.agent.sidecars import Sidecars
-from tsujiban.policy.program import NodeState
 from tsujiban.proxy import binary
 
 OLD = "n1/pods/u1/sidecar"
@@ -24,16 +23,6 @@ class Post:
 
     def __init__(self) -> None:
         self.there: set[str] = set()
-        self.refused: tuple[str, ...] = ()
-        self.slow = False
-
-    def update(self, _state: NodeState, _endpoints: set[str] | None) -> None:
-        return None
-
-    async def enforced(self, _revision: int) -> tuple[str, ...]:
-        if self.slow:
-            await asyncio.Event().wait()
-        return self.refused
 
     def connected(self) -> frozenset[str]:
         return frozenset(self.there)
@@ -48,8 +37,8 @@ class Scene:
         self.supervisor = Supervisor([])
         self.sidecars = Sidecars("n1", run, self.post, None, self.supervisor)  # type: ignore[arg-type]  # it needs no more
 
-    async def enforce(self) -> tuple[str, ...]:
-        return tuple(await self.sidecars.enforce(NodeState(), None))
+    async def behind(self) -> tuple[str, ...]:
+        return await self.sidecars.behind()
 
 
 @pytest.fixture
@@ -73,11 +62,11 @@ Play = Callable[[Callable[[Scene], Awaitable[None]]], None]
 def test_what_a_former_agent_left_running_must_come_back_first(play: Play) -> None:
     async def story(scene: Scene) -> None:
         scene.supervisor.processes[OLD] = process(OLD)
-        assert await scene.enforce() == (f"{OLD} has not come back yet",)
+        assert await scene.behind() == (f"{OLD} has not come back yet",)
         scene.sidecars._served["default/a"] = "u1"
-        assert await scene.enforce() == (f"{OLD} has not come back yet",)
+        assert await scene.behind() == (f"{OLD} has not come back yet",)
         scene.post.there.add("default/a")
-        assert await scene.enforce() == ()
+        assert await scene.behind() == ()
 
     play(story)
 
@@ -85,40 +74,23 @@ def test_what_a_former_agent_left_running_must_come_back_first(play: Play) -> No
 def test_one_that_has_ended_is_closed_and_not_waited_for(play: Play) -> None:
     async def story(scene: Scene) -> None:
         scene.supervisor.processes[OLD] = process(OLD)
-        assert await scene.enforce() != ()
+        assert await scene.behind() != ()
         scene.supervisor.processes[OLD] = process(OLD, "backoff")
-        assert await scene.enforce() == ()
+        assert await scene.behind() == ()
 
     play(story)
 
 
 def test_one_that_is_cut_off_now_must_come_back_and_a_new_one_need_not(play: Play) -> None:
     async def story(scene: Scene) -> None:
-        assert await scene.enforce() == ()
+        assert await scene.behind() == ()
         scene.supervisor.processes[OLD] = process(OLD)
         scene.sidecars._served["default/a"] = "u1"
-        assert await scene.enforce() == ()  # it holds nothing yet
+        assert await scene.behind() == ()  # it holds nothing yet
         scene.sidecars._configured.add("default/a")
-        assert await scene.enforce() == (f"{OLD} has not come back yet",)
+        assert await scene.behind() == (f"{OLD} has not come back yet",)
         scene.post.there.add("default/a")
-        assert await scene.enforce() == ()
-
-    play(story)
-
-
-def test_a_refusal_silence_and_a_supervisor_that_is_away_are_problems(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sidecars, "ENFORCED_SECONDS", 0.01)
-
-    async def story(scene: Scene) -> None:
-        scene.post.refused = ("default/a: listener",)
-        assert await scene.enforce() == ("default/a: listener",)
-        scene.post.slow = True
-        assert "has not answered" in (await scene.enforce())[0]
-        fresh = Scene(Path("/nowhere"))
-        fresh.supervisor.gone = True
-        assert "cannot tell which sidecars run" in (await fresh.enforce())[0]
+        assert await scene.behind() == ()
 
     play(story)
 
@@ -126,7 +98,7 @@ def test_a_refusal_silence_and_a_supervisor_that_is_away_are_problems(
 def test_a_sidecars_directory_is_its_own_and_goes_whole(tmp_path: Path) -> None:
     directory = tmp_path / "pods" / "u1"
     uid = os.getuid()
-    sidecars._make_directory(directory, uid, b"{}")
+    sidecars.make_directory(directory, uid, b"{}")
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert stat.S_IMODE((directory / sidecars.CONFIG).stat().st_mode) == 0o600
     sidecars.remove_directory(directory)

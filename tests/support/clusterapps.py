@@ -1,0 +1,112 @@
+"""A small application in a local cluster, and what a person would do with it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.cluster import LocalCluster
+from tsujiban.resources.registry import resolve
+
+SECONDS = 30.0
+SERVER = (
+    "import http.server as h; h.ThreadingHTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"
+)
+
+
+def deployment(name: str, command: list[str], **pod: Any) -> dict[str, Any]:
+    container = {"name": "main", "image": "host", "command": command, **pod.pop("container", {})}
+    labels = {"app": name, **pod.pop("labels", {})}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "replicas": pod.pop("replicas", 1),
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container], **pod}},
+        },
+    }
+
+
+READY = {"readinessProbe": {"httpGet": {"path": "/", "port": 8080}}}
+
+POLICY = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {
+        "selector": "app == 'web'",
+        "types": ["Ingress"],
+        "ingress": [
+            {
+                "action": "Allow",
+                "protocol": "TCP",
+                "source": {"serviceAccounts": {"names": ["friend"]}},
+                "destination": {"ports": [8080]},
+                "http": {"methods": ["GET"]},
+            }
+        ],
+    },
+}
+
+
+def pods(cluster: LocalCluster, app: str) -> list[dict[str, Any]]:
+    with cluster.client() as client:
+        found = client.list(resolve("pods"), "default", labels=f"app={app}")["items"]
+    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+
+def ready(pod: dict[str, Any]) -> bool:
+    return any(
+        c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ())
+    )
+
+
+def run(cluster: LocalCluster, app: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    command = cluster.exec_command("default", pods(cluster, app)[0]["metadata"]["name"], "main", argv)
+    return subprocess.run(
+        command.argv, env=command.env, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def get(cluster: LocalCluster, app: str, *options: str) -> str:
+    """HTTP status of a request to the service, or curl's exit code when there was none."""
+    done = run(
+        cluster,
+        app,
+        "curl",
+        "-sS",
+        "-m",
+        "3",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        *options,
+        "http://web/",
+    )
+    return done.stdout if done.returncode == 0 else f"curl {done.returncode}"
+
+
+def flows(cluster: LocalCluster, **parameters: str) -> list[dict[str, Any]]:
+    with cluster.client() as client:
+        return list(client.flows(parameters=parameters))
+
+
+def healthy(cluster: LocalCluster) -> Callable[[], bool]:
+    def test() -> bool:
+        with cluster.client() as client:
+            return bool(client.status()["healthy"])
+
+    return test
+
+
+def answers(test: Callable[[], bool]) -> bool:
+    """The test's answer; False while nobody can be asked."""
+    try:
+        return test()
+    except (ApiError, Unreachable):
+        return False

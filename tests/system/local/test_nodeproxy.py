@@ -1,0 +1,233 @@
+"""A cluster whose namespace has no sidecars: the same as with them, and pods that move while they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.clusterapps import (
+    POLICY,
+    READY,
+    SECONDS,
+    SERVER,
+    answers,
+    deployment,
+    flows,
+    get,
+    healthy,
+    pods,
+    ready,
+)
+
+from tsujiban.agent import sandbox_init
+from tsujiban.agent.sandbox import sandbox_pid
+from tsujiban.local.cluster import LocalCluster
+from tsujiban.local.down import down
+from tsujiban.local.enforced import wait_for
+from tsujiban.local.up import up
+from tsujiban.local.waiting import until
+from tsujiban.resources.registry import resolve
+
+pytestmark = pytest.mark.system
+
+NAME = "sysnode"
+LABEL = "tsujiban.io/mesh"
+
+
+def account(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}
+
+
+def wanderer(mesh: str) -> dict[str, Any]:
+    """A pod of no deployment, whose label may change while it runs."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "wanderer",
+            "namespace": "default",
+            "labels": {"app": "wanderer", LABEL: mesh},
+        },
+        "spec": {
+            "serviceAccountName": "friend",
+            "containers": [{"name": "main", "image": "host", "command": ["sleep", "infinity"]}],
+        },
+    }
+
+
+OBJECTS: list[dict[str, Any]] = [
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default", "labels": {LABEL: "node"}}},
+    account("web"),
+    account("friend"),
+    deployment("web", ["python3", "-c", SERVER], serviceAccountName="web", replicas=2, container=READY),
+    deployment("friend", ["sleep", "infinity"], serviceAccountName="friend"),
+    deployment("stranger", ["sleep", "infinity"]),
+    deployment("sidecar", ["sleep", "infinity"], serviceAccountName="friend", labels={LABEL: "sidecar"}),
+    deployment("outsider", ["sleep", "infinity"], labels={LABEL: "none"}),
+    {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    down(NAME)
+    try:
+        made = up(NAME, 2, lambda _: None)
+        with made.client() as client:
+            client.apply(OBJECTS)
+            wait_for(client, OBJECTS, SECONDS)
+        assert until(lambda: get(made, "friend") == "200", SECONDS)
+        yield made
+    finally:
+        down(NAME)
+
+
+def envoys(cluster: LocalCluster) -> dict[str, int]:
+    """Every Envoy of the cluster, and its process (the one that Envoy runs in)."""
+    found = {}
+    for one in cluster.processes(""):
+        if one.name.endswith(("/proxy", "/sidecar")):
+            uid = json.loads(cluster.specification(one.name).env[sandbox_init.VARIABLE])["uid"]
+            found[one.name] = sandbox_pid(one.pid, uid)
+    return found
+
+
+def test_there_is_one_envoy_a_node_and_a_sidecar_only_where_one_was_asked_for(cluster: LocalCluster) -> None:
+    sidecar = pods(cluster, "sidecar")[0]
+    expected = {"node-1/proxy", "node-2/proxy"}
+    expected.add(f"{sidecar['spec']['nodeName']}/pods/{sidecar['metadata']['uid']}/sidecar")
+    assert envoys(cluster).keys() == expected
+    with cluster.client() as client:
+        proxies = [one for one in client.status()["components"] if one["name"] == "proxy"]
+    assert [one["node"] for one in proxies] == ["node-1", "node-2"]
+    assert all(one["healthy"] and one["detail"].startswith("serves ") for one in proxies)
+    assert all(one["certificate_expires"] for one in proxies)
+
+
+def test_both_ways_speak_with_each_other_under_the_same_policy(cluster: LocalCluster) -> None:
+    assert get(cluster, "stranger") == "200"
+    assert get(cluster, "outsider").startswith("curl ")
+    with cluster.client() as client:
+        client.apply([POLICY])
+        assert wait_for(client, [POLICY], SECONDS).where == "2/2 nodes"
+    try:
+        for app in ("friend", "sidecar"):
+            assert get(cluster, app) == "200"
+            assert get(cluster, app, "-X", "POST") == "403"
+        assert get(cluster, "stranger").startswith("curl ")
+        names = {pods(cluster, app)[0]["status"]["podIP"]: app for app in ("friend", "sidecar")}
+        web = {f"default/{pod['metadata']['name']}" for pod in pods(cluster, "web")}
+
+        def recorded() -> bool:
+            seen = [f for f in flows(cluster, post="proxy", verdict="deny") if f.get("method") == "POST"]
+            return {f["source"] for f in seen} == names.keys() and {f["endpoint"] for f in seen} <= web
+
+        assert until(recorded, SECONDS)
+    finally:
+        with cluster.client() as client:
+            client.delete(resolve("networkpolicies.projectcalico.org"), "default", "web")
+    assert until(lambda: get(cluster, "stranger") == "200", SECONDS)
+
+
+def test_it_has_two_capabilities_and_nothing_to_use_them_on(cluster: LocalCluster) -> None:
+    for name, pid in envoys(cluster).items():
+        status = dict(
+            line.split(":\t", 1)
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if ":\t" in line
+        )
+        node = name.endswith("/proxy")
+        wanted = (1 << 12 | 1 << 21) if node else 0
+        for field in ("CapEff", "CapPrm", "CapAmb", "CapBnd", "CapInh"):
+            assert int(status[field], 16) == wanted, field
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+        assert int(status["Uid"].split()[0]) >= 200_000
+        root = Path(f"/proc/{pid}/root")
+        assert not any((root / "var/lib/tsujiban").iterdir())
+        assert sorted(p.name for p in (root / "run").iterdir()) == sorted(
+            ["tsujiban-proxy", "tsujiban-envoy", *(["netns"] if node else [])]
+        )
+
+
+def test_a_killed_node_proxy_comes_back_and_nothing_passes_meanwhile(cluster: LocalCluster) -> None:
+    node = pods(cluster, "friend")[0]["spec"]["nodeName"]
+    before = cluster.process(f"{node}/proxy")
+    os.kill(before.pid, signal.SIGKILL)
+    first = get(cluster, "friend")  # refused while it is away, answered if it is back already
+    assert first.startswith("curl ") or first == "200"
+    assert until(lambda: get(cluster, "friend") == "200", SECONDS)
+    assert cluster.process(f"{node}/proxy").pid != before.pid
+    assert until(lambda: answers(healthy(cluster)), SECONDS)
+
+
+def test_an_agent_that_comes_back_disturbs_no_connection(cluster: LocalCluster) -> None:
+    friend = pods(cluster, "friend")[0]
+    address = pods(cluster, "web")[0]["status"]["podIP"]
+    node = friend["spec"]["nodeName"]
+    connection = cluster.socket_in_pod("default", friend["metadata"]["name"], address, 8080)
+    with connection:
+        request = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
+        connection.sendall(request)
+        assert connection.recv(15) == b"HTTP/1.0 200 OK"
+    listening = cluster.socket_in_pod("default", friend["metadata"]["name"], address, 8080)
+    with listening:
+        before = cluster.process(f"{node}/agent")
+        proxy = cluster.process(f"{node}/proxy").pid
+        os.kill(before.pid, signal.SIGKILL)
+        assert until(lambda: cluster.process(f"{node}/agent").pid not in (0, before.pid), SECONDS)
+        assert until(lambda: answers(healthy(cluster)), SECONDS)
+        listening.sendall(request)
+        assert listening.recv(15) == b"HTTP/1.0 200 OK"
+        assert cluster.process(f"{node}/proxy").pid == proxy
+
+
+def test_a_running_pod_moves_into_the_mesh_and_out_and_is_not_restarted(cluster: LocalCluster) -> None:
+    def apply(mesh: str) -> None:
+        with cluster.client() as client:
+            client.apply([wanderer(mesh)])
+
+    def arrives(mesh: str, answer: str) -> None:
+        apply(mesh)
+        assert until(lambda: get(cluster, "wanderer").startswith(answer), SECONDS), mesh
+        assert until(lambda: ready(pods(cluster, "wanderer")[0]), SECONDS)
+
+    apply("none")
+    assert until(lambda: bool(pods(cluster, "wanderer")) and ready(pods(cluster, "wanderer")[0]), SECONDS)
+    pod = pods(cluster, "wanderer")[0]
+    main = cluster.process(cluster.process_name("default", "wanderer")).pid
+    own = f"{pod['spec']['nodeName']}/pods/{pod['metadata']['uid']}/sidecar"
+    assert get(cluster, "wanderer").startswith("curl ")
+    for mesh, answer, sidecar in (
+        ("node", "200", False),
+        ("sidecar", "200", True),
+        ("node", "200", False),
+        ("none", "curl ", False),
+        ("sidecar", "200", True),
+        ("none", "curl ", False),
+    ):
+        arrives(mesh, answer)
+        assert until(lambda wanted=sidecar: (own in envoys(cluster)) is wanted, SECONDS), mesh  # type: ignore[misc]
+        assert cluster.process(cluster.process_name("default", "wanderer")).pid == main
+    assert until(lambda: answers(healthy(cluster)), SECONDS)
+    with cluster.client() as client:
+        client.delete(resolve("pods"), "default", "wanderer")
+
+
+def test_its_directory_is_its_own(cluster: LocalCluster) -> None:
+    for node in ("node-1", "node-2"):
+        directory = cluster.layout.node_run(node) / "proxy"
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        assert directory.stat().st_uid >= 400_000
+        assert stat.S_IMODE((directory / "proxy.sock").stat().st_mode) == 0o600
