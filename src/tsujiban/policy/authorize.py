@@ -12,6 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
+from msgspec import structs
+
+from tsujiban.policy import tokens
 from tsujiban.policy.addresses import contains
 from tsujiban.policy.flow import Flow, Layer, Post
 from tsujiban.policy.program import (
@@ -29,6 +32,7 @@ from tsujiban.policy.world import World
 from tsujiban.resources import httppath, pathtemplate, spiffe
 
 LAYER = "authorization"
+_NO_OPERATION = AuthzOperation()
 
 
 class Peer:
@@ -52,19 +56,22 @@ class Peer:
 class Subject:
     """What authorization rules look at: the flow, its authenticated source, its destination."""
 
-    __slots__ = ("claims", "flow", "path", "peer", "request_principal")
+    __slots__ = ("claims", "flow", "lists", "path", "peer", "principal")
 
     def __init__(self, endpoint: EndpointProgram, flow: Flow, peer: str) -> None:
         self.flow = flow
         self.peer = Peer(peer)
         self.path = None if flow.http is None else request_path(flow.http.path)
         self.claims: dict[str, object] | None = None
-        self.request_principal = ""
+        self.lists: frozenset[str] = tokens.WORDS  # claims whose words are a list
+        self.principal: tuple[str, str] | None = None  # issuer and subject of the token
         claims = None if flow.http is None else flow.http.claims
-        if claims is not None and any(rule.issuer == claims.get("iss") for rule in endpoint.jwt):
+        if claims is not None and tokens.rules_for(endpoint.jwt, claims):
             self.claims = claims
-            if isinstance(claims.get("sub"), str):
-                self.request_principal = f"{claims['iss']}/{claims['sub']}"
+            self.lists = tokens.word_lists(endpoint.jwt, claims)
+            subject = claims.get("sub")
+            if isinstance(subject, str):
+                self.principal = tokens.issuer(claims), subject
 
 
 def request_path(path: str) -> str | None:
@@ -109,20 +116,9 @@ def authorize(world: World, endpoint: EndpointProgram, flow: Flow, peer: str) ->
 
 
 def refused_token(endpoint: EndpointProgram, flow: Flow) -> str:
-    """The id of the RequestAuthentication rule that refuses the flow's token; "" for none.
-
-    A token of an issuer that no rule names, or for an audience that its rule does not name.
-    """
-    claims = None if flow.http is None else flow.http.claims
-    if claims is None or not endpoint.jwt:
-        return ""
-    mine = [rule for rule in endpoint.jwt if rule.issuer == claims.get("iss")]
-    if not mine:
-        return endpoint.jwt[0].id
-    audiences = set(_strings(claims.get("aud")))
-    if any(not rule.audiences or audiences & set(rule.audiences) for rule in mine):
-        return ""
-    return mine[0].id
+    """The id of the RequestAuthentication rule that refuses the flow for its token, or for having
+    none; "" for none. What is not HTTP carries no token."""
+    return tokens.refused(endpoint.jwt, None if flow.http is None else flow.http.claims)
 
 
 def _first(programs: Iterable[AuthzProgram], action: AuthzAction, subject: Subject) -> AuthzRule | None:
@@ -137,8 +133,14 @@ def _first(programs: Iterable[AuthzProgram], action: AuthzAction, subject: Subje
 def rule_failure(rule: AuthzRule, subject: Subject, closing: bool) -> str | None:
     """The first part of a rule that does not hold (`from`, `to`, `when[KEY]`); None: it matches.
 
-    `closing` is true for rules that deny: what cannot be decided then counts as holding.
+    `closing` is true for rules that deny: what cannot be decided then counts as holding. A rule
+    that opens and asks anything of a request matches no connection that is not HTTP, whichever of
+    its alternatives asks: so Istio leaves the whole rule out.
     """
+    if not closing and subject.flow.http is None:
+        asked = asks_request(rule)
+        if asked:
+            return asked
     if rule.sources and not any(source_matches(source, subject, closing) for source in rule.sources):
         return "from"
     if rule.operations and not any(operation_matches(o, subject, closing) for o in rule.operations):
@@ -149,6 +151,16 @@ def rule_failure(rule: AuthzRule, subject: Subject, closing: bool) -> str | None
     return None
 
 
+def asks_request(rule: AuthzRule) -> str:
+    """The first part of a rule that asks something of an HTTP request; "" for none does."""
+    if any(source.request_principals or source.not_request_principals for source in rule.sources):
+        return "from"
+    if any(structs.replace(o, ports=(), not_ports=()) != _NO_OPERATION for o in rule.operations):
+        return "to"
+    asked = (c.key for c in rule.conditions if c.key.startswith("request."))
+    return next((f"when[{key}]" for key in asked), "")
+
+
 def source_matches(source: AuthzSource, subject: Subject, closing: bool) -> bool:
     """All clauses of a `source`. The remote address is the connection's: there is no proxy
     before the mesh whose word would be taken."""
@@ -157,9 +169,7 @@ def source_matches(source: AuthzSource, subject: Subject, closing: bool) -> bool
         _identity(source.principals, source.not_principals, peer.principal, closing)
         and _identity(source.trust_domains, source.not_trust_domains, peer.trust_domain, closing)
         and _identity(source.namespaces, source.not_namespaces, peer.namespace, closing)
-        and _http_clause(
-            source.request_principals, source.not_request_principals, subject, closing, _request_principal
-        )
+        and _request_principal(source.request_principals, source.not_request_principals, subject, closing)
         and _addresses(source.ip_blocks, source.not_ip_blocks, address)
         and _addresses(source.remote_ip_blocks, source.not_remote_ip_blocks, address)
     )
@@ -192,9 +202,12 @@ def condition_matches(condition: AuthzCondition, subject: Subject, closing: bool
         "source.principal": peer.principal,
         "source.serviceAccount": peer.principal,
         "source.namespace": peer.namespace,
+        "source.trustDomain": peer.trust_domain,
     }.get(key)
     if identity is not None:
         return _identity(condition.values, condition.not_values, identity, closing)
+    if key == "request.auth.principal":
+        return _request_principal(condition.values, condition.not_values, subject, closing)
     read = _request_value(key)
     if read is None:
         return closing
@@ -204,8 +217,24 @@ def condition_matches(condition: AuthzCondition, subject: Subject, closing: bool
 Read = Callable[[Subject], Sequence[str]]
 
 
-def _request_principal(subject: Subject) -> Sequence[str]:
-    return (subject.request_principal,) if subject.request_principal else ()
+def _request_principal(
+    wanted: Sequence[StringMatch], unwanted: Sequence[StringMatch], subject: Subject, closing: bool
+) -> bool:
+    if not wanted and not unwanted:
+        return True
+    if subject.flow.http is None:
+        return closing
+    if wanted and not any(principal_matches(match, subject.principal) for match in wanted):
+        return False
+    return not any(principal_matches(match, subject.principal) for match in unwanted)
+
+
+def principal_matches(match: StringMatch, principal: tuple[str, str] | None) -> bool:
+    """Whether a token's issuer and subject satisfy a request principal."""
+    if principal is None:
+        return False
+    parts = tokens.principal_parts(match)
+    return all(string_matches(part, value) for part, value in zip(parts, principal, strict=True))
 
 
 def _host(subject: Subject) -> Sequence[str]:
@@ -222,8 +251,6 @@ def _path(subject: Subject) -> Sequence[str]:
 
 def _request_value(key: str) -> Read | None:
     """How to read a condition's key from the request; None for a key that is not known."""
-    if key == "request.auth.principal":
-        return _request_principal
     if key == "request.auth.audiences":
         return lambda subject: _claim(subject, ("aud",))
     if key == "request.auth.presenter":
@@ -248,18 +275,7 @@ def _header(subject: Subject, name: str) -> Sequence[str]:
 
 
 def _claim(subject: Subject, path: Sequence[str]) -> Sequence[str]:
-    value: object = subject.claims
-    for part in path:
-        value = value.get(part) if isinstance(value, dict) else None
-    return _strings(value)
-
-
-def _strings(value: object) -> Sequence[str]:
-    if isinstance(value, str):
-        return (value,)
-    if isinstance(value, list | tuple):
-        return tuple(item for item in value if isinstance(item, str))
-    return ()
+    return tokens.values(subject.claims, path, subject.lists)
 
 
 def _identity(

@@ -104,6 +104,7 @@ class AuthorizationForm(Frozen, frozen=True):
 
     program: AuthzProgram
     selector: Selector
+    services: tuple[str, ...] = ()  # it is attached to: their pods are selected as well
 
 
 class PeerAuthenticationForm(Frozen, frozen=True):
@@ -123,3 +124,4 @@ class RequestAuthenticationForm(Frozen, frozen=True):
     id: str
     selector: Selector
     rules: tuple[JwtRule, ...] = ()
+    services: tuple[str, ...] = ()  # it is attached to: their pods are selected as well

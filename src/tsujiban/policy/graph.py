@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from tsujiban.policy import mesh, order, services
+from tsujiban.policy.attachments import Attachments
 from tsujiban.policy.compile import Form, compile_object
 from tsujiban.policy.definitions import (
     AuthorizationForm,
@@ -114,6 +115,7 @@ class PolicyGraph:
         self._node_index: LabelIndex[tuple[Selecting, str]] = LabelIndex()
         self._objects: dict[Key, Object] = {}
         self._forms: dict[Key, Form] = {}
+        self._attachments = Attachments()
         self._policies: dict[str, NetworkPolicyForm] = {}
         self._profiles: dict[str, ProfileForm] = {}
         self._authorization_forms: dict[str, AuthorizationForm] = {}
@@ -241,15 +243,21 @@ class PolicyGraph:
         if new is not None and loaded is None:
             loaded = LoadedObject(kind_for(new.api_version, new.kind), new, {})
         form = None if new is None else compile_object(new, Place(loaded), self._mesh_names)
+        form = self._attachments.resolved(key, form)
         _put(self._objects, key, new)
         self._population.change(key, old, new)
         match new if new is not None else old:
             case core.Service():
                 self._dirty_services.add(f"{key[1]}/{key[2]}")
+                for attached, found in self._attachments.change(f"{key[1]}/{key[2]}", new):
+                    self._change_form(attached, found)
             case core.EndpointSlice():
                 self._change_slice(key, old, new)
             case calico.Tier():
                 self._change_tier(key[2], new)
+        self._change_form(key, form)
+
+    def _change_form(self, key: Key, form: Form | None) -> None:
         before = self._forms.get(key)
         if before != form:
             _put(self._forms, key, form)

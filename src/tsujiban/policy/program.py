@@ -244,7 +244,7 @@ class Authentication(Frozen, frozen=True):
 class JwtRule(Frozen, frozen=True):
     """One issuer of a RequestAuthentication."""
 
-    issuer: str
+    issuer: str  # "" is any: the keys alone say whose tokens are taken
     id: str = ""  # e.g. default/ra:NAME/0
     audiences: tuple[str, ...] = ()
     jwks: str = ""  # inline JSON; a jwks_uri is resolved by the proxy
@@ -253,6 +253,8 @@ class JwtRule(Frozen, frozen=True):
     from_params: tuple[str, ...] = ()
     from_cookies: tuple[str, ...] = ()
     forward: bool = False
+    required: bool = False  # a request without such a token is refused
+    space_delimited: tuple[str, ...] = ()  # claims, besides scope and permission, whose words are a list
     origin: Origin = Origin()
 
 

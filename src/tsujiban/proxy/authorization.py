@@ -191,6 +191,9 @@ class Authorization:
         decision = self._refused if self._missing else self._policies(flow, allowed)
         if isinstance(decision, Branch) and _looks_at_request(decision):
             decision = branch(paths.AMBIGUOUS, self._refused, decision)
+        required = next((rule.id for rule in self._jwt if rule.required), None)
+        if required is not None:
+            decision = Leaf(allow=False, rules=(required,))
         if self._jwt:
             refused = Leaf(allow=False, rules=(self._jwt[0].id,))
             decision = branch(carries_token(self._jwt), refused, decision)
@@ -222,12 +225,25 @@ def _looks_at_request(decision: Decision) -> bool:
 def _rule(rule: AuthzRule, flow: Flow, *, closing: bool) -> Settled:
     peer = _Peer(flow.source.identity)
     terms: list[Settled] = []
+    if not closing and _mixed(rule):
+        terms.append(paths.HTTP)
     if rule.sources:
         terms.append(any_of([_source(one, flow, peer, closing) for one in rule.sources]))
     if rule.operations:
         terms.append(any_of([_operation(one, flow) for one in rule.operations]))
     terms += [_condition(one, flow, peer, closing) for one in rule.conditions]
     return all_of(terms)
+
+
+def _mixed(rule: AuthzRule) -> bool:
+    """Whether some alternatives of a rule ask about the request and others do not: where there is
+    no request, a rule that opens is left out whole, as in Istio."""
+    sources = [bool(one.request_principals or one.not_request_principals) for one in rule.sources]
+    operations = [
+        bool(one.hosts or one.not_hosts or one.methods or one.not_methods or one.paths or one.not_paths)
+        for one in rule.operations
+    ]
+    return any(any(asked) and not all(asked) for asked in (sources, operations))
 
 
 def _identity(
@@ -294,6 +310,8 @@ def _condition(condition: AuthzCondition, flow: Flow, peer: _Peer, closing: bool
         return _identity(wanted, unwanted, peer.principal, closing)
     if key == "source.namespace":
         return _identity(wanted, unwanted, peer.namespace, closing)
+    if key == "source.trustDomain":
+        return _identity(wanted, unwanted, peer.trust_domain, closing)
     if key.startswith("request.auth."):
         return _no_token(wanted, unwanted)
     return closing

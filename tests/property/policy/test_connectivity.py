@@ -91,6 +91,9 @@ class Rich(WorldMaker):
                     ("request.auth.principal", ["https://issuer.example/m*"]),
                     ("request.headers[x-team]", ["*", "red*"]),
                     ("source.principal", ["*/sa/s1"]),
+                    ("request.auth.claims[scope]", ["read", "write all"]),
+                    ("source.trustDomain", ["cluster.*"]),
+                    ("source.serviceAccount", ["s1"]),
                     ("destination.port", ["8*"]),
                     ("destination.ip", ["10.1.0.0/16"]),
                     ("remote.ip", ["10.0.0.0/8"]),
@@ -118,6 +121,10 @@ class Rich(WorldMaker):
         made = super().request_authentication(index)
         if self.chance(0.5):
             made["spec"]["jwtRules"][0]["audiences"] = ["one"]
+        if self.chance(0.2):
+            made["spec"]["jwtRules"][0]["presence"] = "REQUIRED"
+        if self.chance(0.2):
+            made["spec"]["jwtRules"].append({"jwksUri": "https://any.example/keys"})
         return made
 
     def flow(self, names: list[str]) -> Json:
@@ -135,6 +142,7 @@ class Rich(WorldMaker):
                 "iss": self.random.choice(("https://issuer.example", "https://else.example")),
                 "sub": self.random.choice(("me", "you")),
                 "aud": self.random.choice(("one", ["one", "two"], [], "three")),
+                "scope": self.random.choice(("read", "read write", ["write all"], "other")),
                 "groups": self.random.choice(("ops", ["ops", "devs"], ["x"], [])),
             }
             if self.chance(0.5):

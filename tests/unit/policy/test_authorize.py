@@ -181,3 +181,73 @@ def test_the_last_slash_of_a_path_is_kept() -> None:
     assert request_path("/a//b/?q=1") == "/a/b/"
     assert request_path("/") == "/"
     assert request_path("/a%2fb") is None
+
+
+def test_who_issued_a_token_and_about_whom_are_compared_apart() -> None:
+    asked = policy("[{from: [{source: {requestPrincipals: ['https://i/m*']}}]}]")
+    where = world(asked, TOKENS.replace(", audiences: [me]", "}, {issuer: https://i/m"))
+    for issuer, subject, allowed in (
+        ("https://i", "me", True),
+        ("https://i/m", "me", False),
+        ("https://i", "you", False),
+    ):
+        request = Request(claims={"iss": issuer, "sub": subject})
+        assert judge(where, "x/b", "x/a", port=80, http=request)[0] is allowed
+
+
+@pytest.mark.parametrize(
+    ("claim", "allowed"),
+    [("read write", True), (["read", "write"], True), ("reader", False), (["read write"], False)],
+)
+def test_the_words_of_a_scope_are_a_list(claim: object, allowed: bool) -> None:
+    asked = policy("[{when: [{key: 'request.auth.claims[scope]', values: [write]}]}]")
+    where = world(asked, TOKENS.replace(", audiences: [me]", ""))
+    claims: dict[str, object] = {"iss": "https://i", "scope": claim}
+    assert judge(where, "x/b", "x/a", port=80, http=Request(claims=claims))[0] is allowed
+
+
+def test_a_token_that_must_be_there() -> None:
+    where = world(TOKENS.replace(", audiences: [me]", ", presence: REQUIRED"))
+    good = Request(claims={"iss": "https://i"})
+    assert judge(where, "x/b", "x/a", port=80, http=good)[0]
+    for request in (Request(), None):
+        assert judge(where, "x/b", "x/a", port=80, http=request) == (False, ("x/ra:ra/0",))
+
+
+def test_any_issuer_whose_keys_fit() -> None:
+    where = world(TOKENS.replace("issuer: https://i, audiences: [me]", "jwksUri: https://i/keys"))
+    assert judge(where, "x/b", "x/a", port=80, http=Request(claims={"iss": "https://other"}))[0]
+    assert not judge(where, "x/b", "x/a", port=80, http=Request(claims={"sub": "me"}))[0]
+
+
+def test_the_trust_domain_as_a_condition() -> None:
+    where = world(policy("[{when: [{key: source.trustDomain, values: [cluster.local]}]}]"))
+    assert judge(where, "x/b", "x/a", port=80)[0]
+    assert not judge(where, "x/b", "x/a", port=80, peer="spiffe://else/ns/x/sa/sb")[0]
+
+
+def test_where_there_is_no_request_a_rule_that_asks_about_one_is_left_out_whole() -> None:
+    mixed = "[{to: [{operation: {ports: ['80']}}, {operation: {methods: [GET]}}]}]"
+    assert not judge(world(policy(mixed)), "x/b", "x/a", port=80)[0]
+    assert judge(world(policy(mixed)), "x/b", "x/a", port=80, http=Request(method="PUT"))[0]
+    assert not judge(world(policy(mixed, "DENY")), "x/b", "x/a", port=80)[0]
+
+
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: s, namespace: x}
+spec: {selector: {app: a}, ports: [{port: 80}]}
+"""
+ATTACHED = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: p, namespace: x}
+spec: {action: DENY, targetRef: {kind: Service, name: s}, rules: [{}]}
+"""
+
+
+def test_a_policy_attached_to_a_service_is_in_force_at_its_pods() -> None:
+    where = world(ATTACHED, SERVICE)
+    assert judge(where, "x/b", "x/a", port=80) == (False, ("x/authz:p/0",))
+    assert judge(where, "x/a", "x/b", port=80)[0]

@@ -24,11 +24,11 @@ from tsujiban.policy.program import (
 )
 from tsujiban.resources import pathtemplate, selectors
 from tsujiban.resources.kinds import istio
-from tsujiban.resources.selector_nodes import Equals, Node
+from tsujiban.resources.selector_nodes import And, Equals, Node, Or
 from tsujiban.resources.selectors import Selector
 
-ROOT_NAMESPACE = "istio-system"
 LOCAL_DOMAIN = "cluster.local"  # the mesh's own trust domain, whatever its name
+GATEWAY = "gateway.networking.k8s.io/gateway-name"
 IP_KEYS = frozenset({"source.ip", "remote.ip", "destination.ip"})
 MODES = {"STRICT": MtlsMode.STRICT, "PERMISSIVE": MtlsMode.PERMISSIVE, "DISABLE": MtlsMode.DISABLE}
 
@@ -38,7 +38,7 @@ class MeshNames:
 
     __slots__ = ("root_namespace", "trust_domain")
 
-    def __init__(self, trust_domain: str, root_namespace: str = ROOT_NAMESPACE) -> None:
+    def __init__(self, trust_domain: str, root_namespace: str = istio.ROOT_NAMESPACE) -> None:
         self.trust_domain = trust_domain
         self.root_namespace = root_namespace
 
@@ -65,24 +65,25 @@ def compile_authorization(
         action=AuthzAction((spec.action or "ALLOW").lower()),
         provider=spec.provider.name if spec.provider is not None else "",
         rules=rules,
-        dry_run=policy.metadata.annotations.get("istio.io/dry-run", "").lower() == "true",
+        dry_run=policy.metadata.annotations.get(istio.DRY_RUN, "") in istio.TRUE,
         origin=place.origin(),
     )
-    attached = spec.target_ref is not None or bool(spec.target_refs)
-    selector = selectors.NOTHING if attached else _workloads(spec.selector, namespace, mesh)
-    return AuthorizationForm(program=program, selector=selector)
+    selector, services = _subjects(spec, namespace, mesh)
+    return AuthorizationForm(program=program, selector=selector, services=services)
 
 
 def compile_peer_authentication(policy: istio.PeerAuthentication, mesh: MeshNames) -> PeerAuthenticationForm:
-    """The normal form of a PeerAuthentication. Port modes count only beside a selector."""
+    """The normal form of a PeerAuthentication. Port modes count only beside a selector; one with a
+    selector in the root namespace selects nothing, as in Istio: the mesh's own has none."""
     namespace = policy.metadata.namespace or "default"
     spec = policy.spec
     selective = spec.selector is not None and bool(spec.selector.match_labels)
     scope = 2 if selective else 0 if namespace == mesh.root_namespace else 1
     ports = {int(port): _mode(mtls) for port, mtls in spec.port_level_mtls.items()} if selective else {}
+    lost = selective and namespace == mesh.root_namespace
     return PeerAuthenticationForm(
         id=f"{namespace}/pa:{policy.metadata.name}/mtls",
-        selector=_workloads(spec.selector, namespace, mesh),
+        selector=selectors.NOTHING if lost else _workloads(spec.selector, namespace, mesh),
         scope=scope,
         age=(policy.metadata.creation_timestamp, f"{namespace}/{policy.metadata.name}"),
         mode=_mode(spec.mtls),
@@ -108,17 +109,34 @@ def compile_request_authentication(
             from_params=rule.from_params,
             from_cookies=rule.from_cookies,
             forward=rule.forward_original_token,
+            required=rule.presence == "REQUIRED",
+            space_delimited=rule.space_delimited_claims,
             origin=place.origin(f"spec.jwtRules[{index}]"),
         )
         for index, rule in enumerate(spec.jwt_rules)
     )
-    attached = spec.target_ref is not None or bool(spec.target_refs)
-    selector = selectors.NOTHING if attached else _workloads(spec.selector, namespace, mesh)
-    return RequestAuthenticationForm(id=prefix, selector=selector, rules=rules)
+    selector, services = _subjects(spec, namespace, mesh)
+    return RequestAuthenticationForm(id=prefix, selector=selector, rules=rules, services=services)
 
 
 def _mode(mtls: istio.MutualTLS | None) -> MtlsMode | None:
     return None if mtls is None else MODES.get(mtls.mode)
+
+
+def _subjects(
+    spec: istio.AuthorizationPolicySpec | istio.RequestAuthenticationSpec, namespace: str, mesh: MeshNames
+) -> tuple[Selector, tuple[str, ...]]:
+    """What a policy selects by itself, and the Services whose pods it selects. A Gateway's pods
+    are known by the label that every implementation of the Gateway API gives them."""
+    targets = spec.target_refs or ((spec.target_ref,) if spec.target_ref is not None else ())
+    if not targets:
+        return _workloads(spec.selector, namespace, mesh), ()
+    here = Equals(predicates.NAMESPACE, namespace)
+    gateways = tuple(And((Equals(GATEWAY, t.name), here)) for t in targets if t.kind == "Gateway")
+    services = tuple(f"{namespace}/{t.name}" for t in targets if t.kind == "Service")
+    if not gateways:
+        return selectors.NOTHING, services
+    return selectors.of(gateways[0] if len(gateways) == 1 else Or(gateways)), services
 
 
 def _workloads(selector: istio.WorkloadSelector | None, namespace: str, mesh: MeshNames) -> Selector:
@@ -155,12 +173,17 @@ def principal_match(value: str, mesh: MeshNames) -> StringMatch:
     return value_match(value)
 
 
-def account_match(value: str, namespace: str, mesh: MeshNames) -> StringMatch:
-    """`account` or `namespace/account`, in the mesh's own trust domain."""
+def account_match(value: str, namespace: str) -> StringMatch:
+    """`account` or `namespace/account`, in any trust domain whose certificates are taken."""
     where, slash, account = value.partition("/")
     if not slash:
         where, account = namespace, value
-    return StringMatch(exact=f"{mesh.trust_domain}/ns/{where}/sa/{account}")
+    return StringMatch(suffix=f"/ns/{where}/sa/{account}")
+
+
+def domain_match(value: str, mesh: MeshNames) -> StringMatch:
+    """A trust domain, with `cluster.local` read as the mesh's own."""
+    return value_match(mesh.trust_domain if value == LOCAL_DOMAIN else value)
 
 
 def _values(values: Iterable[str]) -> tuple[StringMatch, ...]:
@@ -170,10 +193,10 @@ def _values(values: Iterable[str]) -> tuple[StringMatch, ...]:
 def _source(source: istio.Source, namespace: str, mesh: MeshNames) -> AuthzSource:
     def principals(plain: Iterable[str], accounts: Iterable[str]) -> tuple[StringMatch, ...]:
         own = tuple(principal_match(value, mesh) for value in plain)
-        return own + tuple(account_match(value, namespace, mesh) for value in accounts)
+        return own + tuple(account_match(value, namespace) for value in accounts)
 
     def domains(values: Iterable[str]) -> tuple[StringMatch, ...]:
-        return tuple(value_match(mesh.trust_domain if v == LOCAL_DOMAIN else v) for v in values)
+        return tuple(domain_match(value, mesh) for value in values)
 
     return AuthzSource(
         principals=principals(source.principals, source.service_accounts),
@@ -212,7 +235,9 @@ def _condition(condition: istio.Condition, namespace: str, mesh: MeshNames) -> A
         if condition.key == "source.principal":
             return principal_match(value, mesh)
         if condition.key == "source.serviceAccount":
-            return account_match(value, namespace, mesh)
+            return account_match(value, namespace)
+        if condition.key == "source.trustDomain":
+            return domain_match(value, mesh)
         return value_match(value)
 
     return AuthzCondition(

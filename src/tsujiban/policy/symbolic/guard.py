@@ -133,6 +133,8 @@ class Guard:
     def _rule(self, rule: AuthzRule, closing: bool, sight: Sight) -> Answer:
         peers = self._matching.everyone
         traffic = self._operations(rule, closing)
+        if not closing and authorize.asks_request(rule):
+            traffic = intersect(traffic, self._requests(self._vocabulary.http_classes))
         for condition in rule.conditions:
             traffic = intersect(traffic, self._condition(condition, closing))
             peers &= self._condition_peers(condition, closing, sight)

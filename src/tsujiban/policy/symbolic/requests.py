@@ -93,6 +93,7 @@ class Vocabulary:
             self.atoms += [Atom(str(sni), request) for sni in self.sni.values for request in requests]
         self.all = (1 << len(self.atoms)) - 1
         self.plain = (1 << len(self.sni.values)) - 1  # the classes that are not HTTP
+        self.http_classes = self.all & ~self.plain
         endpoint = EndpointProgram(id="", node="", jwt=own.jwt)
         self._subjects = [
             authorize.Subject(endpoint, Flow(source="@", destination="@", sni=a.sni, http=a.http), "")

@@ -88,6 +88,11 @@ def anything(state: int, character: str) -> int | None:
     return 1
 
 
+def something(state: int, character: str) -> int | None:
+    """All strings but the empty one."""
+    return 1
+
+
 def word(state: int, character: str) -> int | None:
     """Strings without a slash or a space."""
     return None if character in "/ " else 1
@@ -115,16 +120,11 @@ def request_path(state: int, character: str) -> int | None:
 
 
 class Words:
-    """The strings of a universe, as patterns tell them apart.
+    """The strings of a universe, as patterns tell them apart."""
 
-    `prefixes`, one for each pattern, are what stands before the string for that pattern alone.
-    """
-
-    def __init__(
-        self, patterns: Sequence[Pattern], universe: Universe = anything, prefixes: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, patterns: Sequence[Pattern], universe: Universe = anything) -> None:
         self._automaton = _Automaton(patterns)
-        self._start = self._automaton.start(prefixes or [""] * len(patterns))
+        self._start = self._automaton.start()
         self._universe = universe
 
     def combination(self, text: str) -> int:
@@ -188,14 +188,8 @@ class _Automaton:
             c for c in (*"xyzabcdefghijklmnopqrstuvw", *map(chr, range(0x3041, 0xD7FF))) if c not in taken
         )
 
-    def start(self, prefixes: Sequence[str]) -> int:
-        live = 0
-        for begin, end, prefix in zip(self._starts, self._ends, prefixes, strict=True):
-            own = 1 << begin
-            for character in prefix:
-                own = self.step(own, character)
-            live |= own & ((1 << (end + 1)) - (1 << begin))
-        return live
+    def start(self) -> int:
+        return sum(1 << begin for begin in self._starts)
 
     def step(self, live: int, character: str) -> int:
         leads = self._by_character.get(character, 0) | self._leads[_ANY]

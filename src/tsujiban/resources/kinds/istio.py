@@ -11,6 +11,16 @@ import msgspec
 
 from tsujiban.resources.kinds.meta import Object, Shape
 
+ROOT_NAMESPACE = "istio-system"
+"""Policies here are about the whole mesh."""
+
+DRY_RUN = "istio.io/dry-run"
+"""Annotation: an AuthorizationPolicy that is judged and not enforced."""
+
+TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
+"""What Istio reads as a truth value in an annotation."""
+
 
 class WorkloadSelector(Shape, frozen=True):
     """Pods with all of these labels; empty selects all."""
@@ -162,6 +172,7 @@ class JWTRule(Shape, frozen=True):
     forward_original_token: bool = False
     space_delimited_claims: tuple[str, ...] = ()
     timeout: str = ""
+    presence: str = "OPTIONAL"
 
 
 class RequestAuthenticationSpec(Shape, frozen=True):

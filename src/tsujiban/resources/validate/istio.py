@@ -49,12 +49,25 @@ _MAY_BE_EMPTY = ("rules", "when")
 _MOST_ACCOUNTS = 16
 _LONGEST_ACCOUNT = 320
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+")
+_EXPERIMENTAL = re.compile(r"experimental\.envoy\.filters\.[^\[\]]+\[[^\[\]]+\]")
+_JWKS_URI = re.compile(r"https?://[^/\s:]+(?::[0-9]{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
+_TARGETS = frozenset(
+    (
+        ("", "Service"),
+        ("core", "Service"),
+        ("networking.istio.io", "ServiceEntry"),
+        ("gateway.networking.k8s.io", "Gateway"),
+        ("gateway.networking.k8s.io", "GatewayClass"),
+    )
+)
+_CLAIM_HEADER = re.compile(r"[A-Za-z0-9_-]+")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def _authorization(policy: istio.AuthorizationPolicy, raw: Mapping[str, Any], report: Report) -> None:
     spec = policy.spec
     _target(spec.selector, spec.target_ref, spec.target_refs, report)
+    _dry_run(policy, report)
     report.one_of(("spec", "action"), spec.action, ACTIONS)
     if spec.action == "CUSTOM":
         if spec.provider is None or not spec.provider.name:
@@ -75,6 +88,17 @@ def _authorization(policy: istio.AuthorizationPolicy, raw: Mapping[str, Any], re
             _condition(condition, (*path, "when", at), report)
         if spec.action == "CUSTOM":
             _custom(rule, path, report)
+
+
+def _dry_run(policy: istio.AuthorizationPolicy, report: Report) -> None:
+    value = policy.metadata.annotations.get(istio.DRY_RUN)
+    if value is None:
+        return
+    path = ("metadata", "annotations", istio.DRY_RUN)
+    if value not in istio.TRUE | istio.FALSE:
+        report.error(path, "bad-value", f"{value[:64]!r} is neither true nor false")
+    elif policy.spec.action not in ("ALLOW", "DENY"):
+        report.error(path, "conflict", f"action {policy.spec.action} cannot be tried without effect")
 
 
 def _custom(rule: istio.AuthorizationRule, path: Path, report: Report) -> None:
@@ -135,6 +159,16 @@ def _source(source: istio.Source | None, path: Path, report: Report) -> None:
         ("notTrustDomains", source.not_trust_domains),
     ):
         _strings(values, (*path, field), report)
+    for field, values in (("namespaces", source.namespaces), ("notNamespaces", source.not_namespaces)):
+        _inner_wildcards(values, (*path, field), report)
+    for field, values in (
+        ("trustDomains", source.trust_domains),
+        ("notTrustDomains", source.not_trust_domains),
+    ):
+        _inner_wildcards(values, (*path, field), report)
+        for index, value in enumerate(values):
+            if "/" in value:
+                report.error((*path, field, index), "bad-value", "a trust domain holds no '/'")
     for field, accounts in (
         ("serviceAccounts", source.service_accounts),
         ("notServiceAccounts", source.not_service_accounts),
@@ -171,6 +205,16 @@ def _strings(values: Sequence[str], path: Path, report: Report) -> None:
                 f"'*' stands at the start or at the end of {value[:64]!r} only; elsewhere it is a plain '*'"
             )
             report.warning((*path, index), "wildcard", message)
+
+
+def _inner_wildcards(values: Sequence[str], path: Path, report: Report) -> None:
+    """Istio reads a wildcard anywhere here, which is not done: refused, or a DENY would be looser."""
+    for index, value in enumerate(values):
+        if "*" in value.removeprefix("*").removesuffix("*") or (
+            len(value) > 1 and value[0] == value[-1] == "*"
+        ):
+            message = f"{value[:64]!r}: '*' is allowed at the start or at the end only"
+            report.error((*path, index), "wildcard", message)
 
 
 def _operation(operation: istio.Operation | None, path: Path, report: Report) -> None:
@@ -211,7 +255,10 @@ def _condition(condition: istio.Condition, path: Path, report: Report) -> None:
     key = condition.key
     if not report.required((*path, "key"), key):
         return
-    if key not in _PLAIN_KEYS and not _MAP_KEY.fullmatch(key):
+    if _EXPERIMENTAL.fullmatch(key):
+        message = "no Envoy filter fills this in: an ALLOW rule never matches, a DENY rule as if it held"
+        report.warning((*path, "key"), "no-effect", message)
+    elif key not in _PLAIN_KEYS and not _MAP_KEY.fullmatch(key):
         hint = (
             "request.headers[NAME]"
             if key.startswith("request.header")
@@ -227,8 +274,12 @@ def _condition(condition: istio.Condition, path: Path, report: Report) -> None:
                 report.network(here, value)
             elif key == "destination.port":
                 _port(value, here, report)
-        if key not in _NET_KEYS:
+        if key in ("source.namespace", "source.trustDomain"):
+            _inner_wildcards(values, (*path, field), report)
+        elif key not in _NET_KEYS:
             _strings(values, (*path, field), report)
+        if key == "source.serviceAccount":
+            _accounts(values, (*path, field), report)
 
 
 def _target(
@@ -245,10 +296,24 @@ def _target(
     ]
     if len(present) > 1:
         report.error(("spec", present[1]), "conflict", f"{' and '.join(present)} exclude each other")
-    for name in present:
-        if name != "selector":
-            message = f"{name} attaches to gateways and waypoints; there are none, so it has no effect"
-            report.warning(("spec", name), "no-effect", message, "use a selector")
+    if target is not None:
+        _reference(target, ("spec", "targetRef"), report)
+    for index, one in enumerate(targets):
+        _reference(one, ("spec", "targetRefs", index), report)
+
+
+def _reference(target: istio.PolicyTargetReference, path: Path, report: Report) -> None:
+    report.required((*path, "name"), target.name)
+    if target.namespace:
+        report.error((*path, "namespace"), "not-allowed", "a target is in the policy's own namespace")
+    if (target.group, target.kind) not in _TARGETS:
+        message = f"{target.kind[:64] or 'no kind'} of group {target.group[:64]!r} cannot be a target"
+        report.error(
+            (*path, "kind"), "bad-value", message, "use Service, or Gateway of gateway.networking.k8s.io"
+        )
+    elif target.kind in ("ServiceEntry", "GatewayClass"):
+        message = f"there are no workloads behind a {target.kind} here, so it has no effect"
+        report.warning((*path, "kind"), "no-effect", message, "use a selector")
 
 
 def _selector(selector: istio.WorkloadSelector | None, report: Report) -> None:
@@ -266,6 +331,9 @@ def _selector(selector: istio.WorkloadSelector | None, report: Report) -> None:
 def _peer(policy: istio.PeerAuthentication, raw: Mapping[str, Any], report: Report) -> None:
     spec = policy.spec
     _selector(spec.selector, report)
+    if policy.metadata.namespace == istio.ROOT_NAMESPACE and spec.selector and spec.selector.match_labels:
+        message = "a policy of the whole mesh has no selector: Istio leaves this one out"
+        report.warning(("spec", "selector"), "no-effect", message, "put it in the workload's namespace")
     if spec.mtls is not None:
         report.one_of(("spec", "mtls", "mode"), spec.mtls.mode, MODES)
     written = raw.get("spec")
@@ -281,15 +349,19 @@ def _peer(policy: istio.PeerAuthentication, raw: Mapping[str, Any], report: Repo
 def _request(policy: istio.RequestAuthentication, raw: Mapping[str, Any], report: Report) -> None:
     spec = policy.spec
     _target(spec.selector, spec.target_ref, spec.target_refs, report)
+    if istio.DRY_RUN in policy.metadata.annotations:
+        path = ("metadata", "annotations", istio.DRY_RUN)
+        report.error(path, "not-allowed", "only an AuthorizationPolicy can be tried without effect")
     for index, rule in enumerate(spec.jwt_rules):
         _jwt(rule, ("spec", "jwtRules", index), report)
 
 
 def _jwt(rule: istio.JWTRule, path: Path, report: Report) -> None:
-    report.required((*path, "issuer"), rule.issuer)
+    if not rule.jwks_uri:
+        report.required((*path, "issuer"), rule.issuer)
     if rule.jwks and rule.jwks_uri:
         report.error((*path, "jwksUri"), "conflict", "jwks and jwksUri exclude each other")
-    if rule.jwks_uri and not re.match(r"https?://[^/\s]+", rule.jwks_uri):
+    if rule.jwks_uri and not _JWKS_URI.fullmatch(rule.jwks_uri):
         report.error((*path, "jwksUri"), "bad-value", "not an http or https address")
     if rule.jwks:
         _jwks(rule.jwks, (*path, "jwks"), report)
@@ -301,10 +373,16 @@ def _jwt(rule: istio.JWTRule, path: Path, report: Report) -> None:
             _header(header.name, here, report)
     for index, claim in enumerate(rule.output_claim_to_headers):
         here = (*path, "outputClaimToHeaders", index)
-        if report.required((*here, "header"), claim.header):
-            _header(claim.header, (*here, "header"), report)
+        if report.required((*here, "header"), claim.header) and not _CLAIM_HEADER.fullmatch(claim.header):
+            message = f"{claim.header[:64]!r} may hold letters, digits, '-' and '_' only"
+            report.error((*here, "header"), "bad-value", message)
         report.required((*here, "claim"), claim.claim)
-    for field, words in (("fromParams", rule.from_params), ("fromCookies", rule.from_cookies)):
+    report.one_of((*path, "presence"), rule.presence, ("OPTIONAL", "REQUIRED"))
+    for field, words in (
+        ("fromParams", rule.from_params),
+        ("fromCookies", rule.from_cookies),
+        ("spaceDelimitedClaims", rule.space_delimited_claims),
+    ):
         for index, word in enumerate(words):
             report.required((*path, field, index), word)
     if rule.output_payload_to_header:

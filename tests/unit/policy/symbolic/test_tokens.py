@@ -38,3 +38,21 @@ def test_a_claim_cannot_be_a_value_and_hold_others() -> None:
 def test_patterns_are_words() -> None:
     texts = {named.text for named in Tokens(RULES, [StringMatch(prefix="https")], GROUPS).patterns()}
     assert texts == {"token", "principal https*", "claim aud=one", "claim groups=ops", "claim groups=dev*"}
+
+
+def test_any_issuer_is_told_apart_by_what_principals_ask() -> None:
+    known = Tokens([JwtRule(issuer="")], [StringMatch(prefix="https://i/m"), StringMatch(suffix="/you")], {})
+    assert [known.find(value) for value in known.values] == list(range(len(known.values)))
+    classes = {
+        known.find({"iss": issuer, "sub": subject})
+        for issuer in ("https://i", "https://other")
+        for subject in ("me", "you")
+    }
+    assert len(classes) == 4
+    assert known.find({"sub": "me"}) == 1
+
+
+def test_words_of_a_scope_are_values() -> None:
+    known = Tokens([JwtRule(issuer="i")], [], {("scope",): [StringMatch(exact="a"), StringMatch(exact="b")]})
+    assert known.find({"iss": "i", "scope": "a b"}) == known.find({"iss": "i", "scope": ["b", "a"]})
+    assert known.find({"iss": "i", "scope": "a b"}) != known.find({"iss": "i", "scope": "a"})

@@ -61,11 +61,6 @@ def test_case_is_folded_for_hosts() -> None:
     assert known.combination("web.x") == 1
 
 
-def test_prefixes_stand_before_the_string() -> None:
-    known = Words([words.of_match(StringMatch(exact="me/you"))], prefixes=["me/"])
-    assert known.witnesses()[1] == "you"
-
-
 def test_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "MAX_STATES", 20)
     with pytest.raises(TooManyDistinctions, match="too many patterns"):

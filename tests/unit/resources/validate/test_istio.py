@@ -73,9 +73,23 @@ RULE = "spec.rules[0]"
         (when(key="destination.port", values=["x"]), f"{RULE}.when[0].values[0]", "bad-port"),
         (when(key="destination.labels[a]", values=["x"]), f"{RULE}.when[0].key", "bad-value"),
         (when(key="request.headers[]", values=["x"]), f"{RULE}.when[0].key", "bad-value"),
-        (when(key="experimental.envoy.filters.a[b]", values=["x"]), f"{RULE}.when[0].key", "bad-value"),
+        (when(key="experimental.envoy.filters.a[b]", values=["x"]), f"{RULE}.when[0].key", "no-effect"),
+        (when(key="experimental.envoy.filters.a", values=["x"]), f"{RULE}.when[0].key", "bad-value"),
+        (when(key="source.namespace", values=["a*b"]), f"{RULE}.when[0].values[0]", "wildcard"),
+        (source(trustDomains=["a/b"]), f"{RULE}.from[0].source.trustDomains[0]", "bad-value"),
         ({"selector": {"matchLabels": {"a": "b*"}}}, "spec.selector.matchLabels.a", "bad-label"),
-        ({"targetRef": {"kind": "Gateway", "name": "g"}}, "spec.targetRef", "no-effect"),
+        ({"targetRef": {"kind": "Gateway", "name": "g"}}, "spec.targetRef.kind", "bad-value"),
+        ({"targetRef": {"kind": "Service"}}, "spec.targetRef.name", "missing-field"),
+        (
+            {"targetRefs": [{"kind": "Service", "name": "s", "namespace": "y"}]},
+            "spec.targetRefs[0].namespace",
+            "not-allowed",
+        ),
+        (
+            {"targetRef": {"group": "networking.istio.io", "kind": "ServiceEntry", "name": "s"}},
+            "spec.targetRef.kind",
+            "no-effect",
+        ),
     ],
 )
 def test_what_is_wrong(judge: Any, spec: dict[str, Any], field: str, code: str) -> None:
