@@ -23,7 +23,7 @@ async def main() -> None:
     directory, node, host, port, server_name = sys.argv[1:]
     quick_pings()
     link = ControllerLink(
-        host, int(port), node, Path(directory) / node, lambda: hello(node), server_name=server_name
+        [(host, int(port))], node, Path(directory) / node, lambda: hello(node), server_name=server_name
     )
     running = asyncio.create_task(link.run())
     said = False

@@ -20,6 +20,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     join_file: str  # server, token, digest of the CA; removed once used
     controller_host: str
     controller_port: int
+    other_controllers: tuple[tuple[str, int], ...] = ()  # host and port of each that may lead instead
     router_id: str = ""  # of BGP; the address when empty
 
     @property

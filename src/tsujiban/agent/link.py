@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from pathlib import Path
 
 import structlog
@@ -49,8 +49,7 @@ class ControllerLink:
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        controllers: Sequence[tuple[str, int]],
         node: str,
         directory: Path,
         hello: Callable[[], Hello],
@@ -58,13 +57,14 @@ class ControllerLink:
         server_name: str = "",
         on_connected: Callable[[], None] = lambda: None,
     ) -> None:
-        """`directory` holds the node's credentials (`agent.credentials`); `hello` makes the first message
-        of every stream; `server_name` is what the controller's certificate must say when it is not `host`;
-        `on_connected` is called after Hello was sent, so that the agent queues what the controller may
-        have missed (statuses of all pods)."""
-        self._host = host
-        self._port = port
-        self._server_name = server_name or host
+        """`controllers` are host and port of each, tried in turn: one of them leads. `directory` holds the
+        node's credentials (`agent.credentials`); `hello` makes the first message of every stream;
+        `server_name` is what the controller's certificate must say when it is not its host; `on_connected`
+        is called after Hello was sent, so that the agent queues what the controller may have missed
+        (statuses of all pods)."""
+        self._controllers = tuple(controllers)
+        self._turn = 0
+        self._server_name = server_name
         self._node = node
         self._directory = directory
         self._hello = hello
@@ -141,7 +141,9 @@ class ControllerLink:
             try:
                 await self._session()
             except (StreamLost, StreamRefused, BadMessage, CredentialsError, TlsError) as error:
-                log.warning("no controller", host=self._host, port=self._port, reason=str(error))
+                host, port = self._controllers[self._turn]
+                log.warning("no controller", host=host, port=port, reason=str(error))
+            self._turn = (self._turn + 1) % len(self._controllers)
             delay = FIRST_RETRY if time.monotonic() - began > STABLE else min(delay * 2, LAST_RETRY)
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret
 
@@ -149,7 +151,8 @@ class ControllerLink:
         credentials = load(self._directory, self._node)
         context = client_context(credentials.path, credentials.trust.bundle_pem)
         try:
-            async with connect(self._host, self._port, context, self._server_name) as stream:
+            host, port = self._controllers[self._turn]
+            async with connect(host, port, context, self._server_name or host) as stream:
                 await stream.send(self._hello())
                 self._connected.set()
                 self._on_connected()

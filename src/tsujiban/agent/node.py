@@ -237,8 +237,7 @@ class Agent:
         self._supervisor = SupervisorClient(config.supervisor_socket)
         self._node: Node | None = None
         self._link = ControllerLink(
-            config.controller_host,
-            config.controller_port,
+            ((config.controller_host, config.controller_port), *config.other_controllers),
             config.node,
             config.state,
             self._hello,

@@ -27,6 +27,7 @@ from tsujiban.controller.api.extras import LogRequest, LogUnavailable
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.config import ControllerConfig, load
 from tsujiban.controller.join import JoinService
+from tsujiban.controller.lead import Lead, end_of_lead
 from tsujiban.controller.nodes import NodeServer
 from tsujiban.controller.plane import Plane
 from tsujiban.controller.signing import Signer
@@ -36,8 +37,8 @@ from tsujiban.identity.files import make_private_directory
 from tsujiban.identity.signingkeys import SigningKeys
 from tsujiban.identity.tls import server_context as node_context
 from tsujiban.identity.tokens import FileTokenStore
+from tsujiban.store.config import open_store
 from tsujiban.store.protocol import StoreError
-from tsujiban.store.sqlite import SqliteStore
 
 FIRST_DESCRIPTOR = 3  # sd_listen_fds(3)
 
@@ -51,7 +52,7 @@ def main() -> int:
     try:
         config = load(options.config)
         sockets = _sockets(config.api_sockets + 1)
-        daemon.run(_run(config, sockets))
+        daemon.run(end_of_lead(_run(config, sockets)))
     except (OSError, ValueError, msgspec.MsgspecError, StoreError) as error:
         print(f"controller: {error}", file=sys.stderr)
         return 1
@@ -69,17 +70,18 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     make_private_directory(config.state)
     ca = CertificateAuthority.open(config.state / "ca", config.trust_domain)
     certificate = serving.make_certificate(ca, config.state, config.api_names)
-    store = await SqliteStore.open(config.state / "store.db")
+    store = await open_store(config.store, config.state, config.cluster)
+    lead = Lead(config, store)
     try:
-        plane = Plane(config, store, ca.bundle_pem)
+        plane = Plane(config, lead.store, ca.bundle_pem)
         nodes = NodeServer(
             config.trust_domain,
-            on_hello=plane.hello,
+            on_hello=lead.only_leader(plane.hello),
             on_message=plane.message,
             on_gone=plane.gone,
             sign=Signer(ca, plane.pod_identity, config.svid_lifetime).sign,
         )
-        plane.send, plane.disconnect = nodes.send, nodes.disconnect
+        plane.send, plane.disconnect = lead.while_leading(nodes.send), nodes.disconnect
         access = Access(store)
         keys = SigningKeys(config.state / "token-keys")
         tokens = TokenService(store, keys, f"https://kubernetes.default.svc.{config.cluster_domain}")
@@ -89,7 +91,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             store,
             trust_domain=config.trust_domain,
             join=JoinService(ca, FileTokenStore(config.state / "tokens")),
-            status=StatusReport(plane, serving.expires(certificate)),
+            status=StatusReport(plane, serving.expires(certificate), store.health, lead.role),
             flows=plane.flows,
             logs=_logs,
             tokens=tokens.user,
@@ -100,12 +102,14 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(access.run())
-            tasks.create_task(plane.run())
-            await plane.loop.synced.wait()
+            tasks.create_task(lead.run(plane.run))
+            if not lead.elects:
+                await plane.loop.synced.wait()
             await nodes.start(sockets[-1], node_context(certificate, ca.bundle_pem))
             context = server_context(str(certificate), str(certificate), ca.bundle_pem)
             tasks.create_task(serve(app, context, sockets[:-1]))
     finally:
+        await lead.end()
         await store.close()
 
 

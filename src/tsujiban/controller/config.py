@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from tsujiban.store.config import SqliteConfig, StoreConfig
+
 
 class ControllerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that differs between two controllers."""
@@ -22,6 +24,8 @@ class ControllerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     api_names: tuple[str, ...] = ("127.0.0.1", "localhost")  # in the API server's certificate
     api_sockets: int = 1  # how many of the passed sockets (LISTEN_FDS) are the API's; the last is the nodes'
     svid_lifetime: int = 3600  # seconds
+    store: StoreConfig = SqliteConfig()
+    lease_seconds: float = 10.0  # how long a leader is waited for; with a store that several may use
 
     @property
     def state(self) -> Path:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from tsujiban import __version__
+from tsujiban.controller.lead import LEADS
 from tsujiban.controller.plane import Plane
 from tsujiban.controller.world import NODES, Json
+from tsujiban.store.protocol import Health
 from tsujiban.wire.messages import Component
 
 STALE_SECONDS = 25.0  # nodes report every 10 s at least
@@ -17,13 +20,23 @@ STALE_SECONDS = 25.0  # nodes report every 10 s at least
 class StatusReport:
     """Answers for the API."""
 
-    def __init__(self, plane: Plane, certificate_expires: float) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        certificate_expires: float,
+        store: Callable[[], Awaitable[Sequence[Health]]],
+        role: Callable[[], str],
+    ) -> None:
+        """`store` tells how its parts are; `role` which one this controller has among others ("": alone)."""
         self._plane = plane
         self._certificate_expires = certificate_expires
+        self._store = store
+        self._role = role
 
     async def __call__(self) -> Json:
         """The report: {"healthy", "components": [{"node", ...}]}."""
         rows = [{"node": "", **_row(self._controller())}]
+        rows += [{"node": "", **_row(_part(part))} for part in await self._store()]
         now = time.time()
         for ref, _ in sorted(self._plane.loop.world.all(NODES)):
             heard = self._plane.components.get(ref.name)
@@ -37,16 +50,25 @@ class StatusReport:
         return {"healthy": all(row["healthy"] for row in rows), "components": rows}
 
     def _controller(self) -> Component:
+        role = self._role()
+        stands_by = role not in ("", LEADS)
         enforced, nodes = self._plane.distributor.count(self._plane.distributor.revision)
         return Component(
             name="controller",
-            healthy=self._plane.loop.synced.is_set(),
+            healthy=stands_by or self._plane.loop.synced.is_set(),
             version=__version__,
-            detail=f"revision {self._plane.distributor.revision} in force on {enforced}/{nodes} nodes",
+            detail=role
+            if stands_by
+            else f"{role}{'; ' if role else ''}revision {self._plane.distributor.revision}"
+            f" in force on {enforced}/{nodes} nodes",
             certificate_expires=self._certificate_expires,
             last_sync=time.time(),
             rss_bytes=_resident(),
         )
+
+
+def _part(part: Health) -> Component:
+    return Component(name=part.name, healthy=part.healthy, version=part.version, detail=part.detail)
 
 
 def _row(component: Component) -> Json:

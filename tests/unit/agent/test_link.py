@@ -57,8 +57,7 @@ class Agent:
         self.heard: list[ToNode] = []
         self.connections = 0
         self.link = ControllerLink(
-            "127.0.0.1",
-            port,
+            [("127.0.0.1", port)],
             NODE,
             pki.directory / NODE,
             lambda: hello(NODE),
@@ -357,8 +356,7 @@ def test_server_name_can_differ_from_the_host(pki: Pki) -> None:
         pki.node(NODE)
         connected = asyncio.Event()
         link = ControllerLink(
-            "127.0.0.1",
-            running.port,
+            [("127.0.0.1", running.port)],
             NODE,
             pki.directory / NODE,
             lambda: hello(NODE),

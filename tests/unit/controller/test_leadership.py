@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tsujiban.controller.leadership import LEASE, Elector, FencedStore, LeadershipLost, Timing
-from tsujiban.store.protocol import Conflict, Key, NotFound, Store, StoreUnavailable
+from tsujiban.store.protocol import Conflict, Key, NotFound, Operation, Store, Stored, StoreUnavailable
 from tsujiban.store.sqlite import SqliteStore
 from tsujiban.store.wrapper import StoreWrapper
 
@@ -32,15 +32,15 @@ class Flaky(StoreWrapper):
 
     away = False
 
-    async def get(self, key: Key) -> object:  # type: ignore[override]
+    async def get(self, key: Key) -> Stored:
         if self.away:
             raise StoreUnavailable("away")
         return await super().get(key)
 
-    async def transaction(self, operations: object) -> object:  # type: ignore[override]
+    async def transaction(self, operations: Sequence[Operation]) -> tuple[Stored | None, ...]:
         if self.away:
             raise StoreUnavailable("away")
-        return await super().transaction(operations)  # type: ignore[arg-type]
+        return await super().transaction(operations)
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ from tsujiban.wire.messages import Component, NodeStatus
 AGENT = NodeStatus(components=(Component(name="agent", healthy=True, detail="fine"),))
 
 
-def report(tmp_path: Path, *, connected: bool, heard: float | None, synced: bool = True) -> Json:
+def report(
+    tmp_path: Path, *, connected: bool, heard: float | None, synced: bool = True, role: str = ""
+) -> Json:
     async def run() -> Json:
         store = await SqliteStore.open(tmp_path / "store.db")
         try:
@@ -28,7 +30,7 @@ def report(tmp_path: Path, *, connected: bool, heard: float | None, synced: bool
                 plane.components["n1"] = (heard, AGENT)
             if synced:
                 plane.loop.synced.set()
-            return await StatusReport(plane, 1234.0)()
+            return await StatusReport(plane, 1234.0, store.health, lambda: role)()
         finally:
             await store.close()
 
@@ -42,7 +44,7 @@ def rows(found: Json) -> list[tuple[str, str, bool]]:
 def test_all_is_well(tmp_path: Path) -> None:
     found = report(tmp_path, connected=True, heard=time.time())
     assert found["healthy"]
-    assert rows(found) == [("", "controller", True), ("n1", "agent", True)]
+    assert rows(found) == [("", "controller", True), ("", "store", True), ("n1", "agent", True)]
     controller = found["components"][0]
     assert controller["certificate_expires"] == 1234.0
     assert controller["rss_bytes"] > 1_000_000
@@ -58,3 +60,11 @@ def test_a_node_that_is_away_or_silent_is_not_healthy(tmp_path: Path) -> None:
 
 def test_a_controller_that_has_not_read_its_store_is_not_healthy(tmp_path: Path) -> None:
     assert not report(tmp_path, connected=True, heard=time.time(), synced=False)["healthy"]
+
+
+def test_a_controller_that_stands_by_is_healthy_and_says_so(tmp_path: Path) -> None:
+    found = report(tmp_path, connected=True, heard=time.time(), synced=False, role="stands by for two")
+    assert found["components"][0]["healthy"]
+    assert found["components"][0]["detail"] == "stands by for two"
+    found = report(tmp_path, connected=True, heard=time.time(), role="leads")
+    assert found["components"][0]["detail"].startswith("leads; revision")
