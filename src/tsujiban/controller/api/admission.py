@@ -6,7 +6,7 @@ the same transaction, so that it cannot be deleted in between.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -58,8 +58,11 @@ def tier_of(kind: Kind, document: Json) -> str:
     return str(spec.get("tier") or "default") if isinstance(spec, dict) else "default"
 
 
-async def admit(store: Store, kind: Kind, document: Json) -> list[Check]:
+async def admit(
+    store: Store, kind: Kind, document: Json, warn: Callable[[str], None] = lambda _text: None
+) -> list[Check]:
     """Judge an object, alone and against the store; the checks belong into the transaction that writes it.
+    What is odd but no error goes to `warn`.
 
     Raises:
         ApiError: 422 with every cause, or 404 for a namespace that does not exist.
@@ -70,6 +73,8 @@ async def admit(store: Store, kind: Kind, document: Json) -> list[Check]:
         findings = await together(store, loaded.objects)
     if findings:
         raise invalid(kind.kind, kind.group, str(document["metadata"].get("name", "")), findings)
+    for finding in loaded.findings:
+        warn(f"{finding.field}: {finding.message}" if finding.field else finding.message)
     keys = leans_on(kind, document)
     for key in keys:
         if await find(store, key) is None:

@@ -22,7 +22,17 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import tsujiban
-from tsujiban.controller.api import collection, discovery, extras, openapi, selection, target, writes
+from tsujiban.controller.api import (
+    collection,
+    deletion,
+    discovery,
+    extras,
+    openapi,
+    selection,
+    target,
+    validation,
+    writes,
+)
 from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.audit import Sink, nowhere
@@ -213,8 +223,13 @@ class _Api:
         async def act(user: User) -> Response:
             store = self._view(user, wanted)
             if beside is None:
-                return await _ACTIONS[verb](store, found, request)
-            return await beside[1](Call(store=store, target=found, request=request, user=user, verb=verb))
+                response = await _ACTIONS[verb](store, found, request)
+            else:
+                call = Call(store=store, target=found, request=request, user=user, verb=verb)
+                response = await beside[1](call)
+            for text in getattr(request.state, "warnings", ()):
+                response.headers.append("Warning", validation.header(text))
+            return response
 
         return wanted, act
 
@@ -241,8 +256,8 @@ _ACTIONS: dict[str, Callable[[Store, Target, Request], Awaitable[Response]]] = {
     "create": writes.create,
     "update": writes.update,
     "patch": writes.patched,
-    "delete": writes.delete,
-    "deletecollection": writes.delete_all,
+    "delete": deletion.delete,
+    "deletecollection": deletion.delete_all,
 }
 _OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _COLLECTION_VERBS = {"POST": "create", "DELETE": "deletecollection"}

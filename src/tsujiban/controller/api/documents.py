@@ -13,6 +13,8 @@ from tsujiban.controller.api.errors import ApiError, bad_request, conflict, inva
 from tsujiban.controller.api.target import Target, name_problem
 from tsujiban.resources.findings import Finding
 from tsujiban.resources.registry import Kind
+from tsujiban.store import metadata
+from tsujiban.store.protocol import Stored
 
 Json = dict[str, Any]
 
@@ -146,6 +148,18 @@ def is_finished(document: Json) -> bool:
     """Whether the object was to be deleted, and now no finalizer holds it back."""
     metadata = document["metadata"]
     return bool(metadata.get("deletionTimestamp")) and not metadata.get("finalizers")
+
+
+def json_of(stored: Stored) -> Json:
+    """The stored object, decoded."""
+    return metadata.decode(stored.value)
+
+
+def dig(value: Any, *path: str) -> Any:
+    """The value at a path of fields of data that may have any form; None when there is none."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _same_object(document: Json, current: Json, target: Target) -> None:

@@ -72,9 +72,18 @@ def method_not_allowed(method: str) -> ApiError:
     return ApiError(405, "MethodNotAllowed", f"{method} is not possible here")
 
 
-def not_acceptable(message: str) -> ApiError:
+def not_acceptable(known: Sequence[str]) -> ApiError:
+    """406: we have no answer in a form that the client takes."""
+    text = f"only the following media types are accepted: {', '.join(known)}"
+    return ApiError(406, "NotAcceptable", text)
+
+
+def unsupported_media(known: Sequence[str]) -> ApiError:
     """415: we do not read that content type."""
-    return ApiError(415, "UnsupportedMediaType", message)
+    text = (
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(known)}"
+    )
+    return ApiError(415, "UnsupportedMediaType", text)
 
 
 def too_large(limit: int) -> ApiError:

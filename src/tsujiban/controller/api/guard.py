@@ -5,7 +5,7 @@ checked here, at the one place that all verbs write through, so that no verb can
 see the object as it is and as it is to be; the write then fails if somebody else was faster.
 
 A request that is not about one kind (`apply` of a set) was authorized for its path only, so each of
-its writes is authorized here by itself.
+its writes is authorized here by itself. So is the creation that an apply of one object (a patch) may be.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class GuardedStore(StoreWrapper):
         """The operation as it may be done; for a dry run it is only judged. Raises ApiError, NotFound."""
         if isinstance(operation, Check):
             return operation
-        if self._wanted.path:
+        if self._wanted.path or (isinstance(operation, Create) and self._wanted.verb != "create"):
             await self._authorize(operation)
         reviewers = self._reviewers(self._user, operation.key)
         if not reviewers:

@@ -9,31 +9,14 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+from tsujiban.controller.api import fields
 from tsujiban.controller.api.errors import ApiError, bad_request
+from tsujiban.resources import schema
+from tsujiban.resources.schema import Schema
 
 Json = dict[str, Any]
 
 MAX_OPERATIONS = 10_000  # as the Kubernetes API server's limit on one JSON patch
-
-# field -> the key that tells the items of a list of objects apart (k8s.io/api patchMergeKey tags)
-MERGE_KEYS: dict[str, tuple[str, ...]] = {
-    "containers": ("name",),
-    "initContainers": ("name",),
-    "ephemeralContainers": ("name",),
-    "env": ("name",),
-    "volumes": ("name",),
-    "volumeMounts": ("mountPath",),
-    "volumeDevices": ("devicePath",),
-    "imagePullSecrets": ("name",),
-    "hostAliases": ("ip",),
-    "topologySpreadConstraints": ("topologyKey",),
-    "conditions": ("type",),
-    "addresses": ("type",),
-    "ownerReferences": ("uid",),
-    "secrets": ("name",),
-    "ports": ("containerPort", "port"),  # of containers, of services
-}
-_PRIMITIVE_LISTS = frozenset({"finalizers"})
 
 
 def merge_patch(document: Any, patch: Any) -> Any:
@@ -49,75 +32,119 @@ def merge_patch(document: Any, patch: Any) -> Any:
     return result
 
 
-def merge_key(field: str, items: list[Any]) -> str | None:
-    """The key that tells the items of list `field` apart; None when the list is replaced as a whole."""
-    if not items or not all(isinstance(item, dict) for item in items):
-        return None
-    return next((key for key in MERGE_KEYS.get(field, ()) if all(key in item for item in items)), None)
-
-
-def strategic_merge(document: Any, patch: Any, field: str = "") -> Any:
+def strategic_merge(document: Any, patch: Any, of: Schema = schema.ANY) -> Any:
     """Kubernetes' strategic merge, with its directives `$patch`, `$deleteFromPrimitiveList/…`,
-    `$setElementOrder/…` and `$retainKeys`."""
+    `$setElementOrder/…` and `$retainKeys`. `of` says which lists are merged item by item.
+
+    Raises:
+        ApiError: 400, a directive is none, or is not of its form.
+    """
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
-    if patch.get("$patch") == "replace":
+    directive = _directive(patch)
+    if directive == "replace":
         return copy.deepcopy({name: value for name, value in patch.items() if name != "$patch"})
-    if patch.get("$patch") == "delete":
+    if directive == "delete":
         return {}
     result = dict(document) if isinstance(document, dict) else {}
-    retained = patch.get("$retainKeys")
-    if isinstance(retained, list):
+    if "$retainKeys" in patch:
+        retained = _listed(patch, "$retainKeys")
         result = {name: value for name, value in result.items() if name in retained}
     for name, value in patch.items():
-        if name.startswith("$deleteFromPrimitiveList/"):
-            target = name.partition("/")[2]
-            result[target] = [item for item in result.get(target) or [] if item not in value]
+        if name.startswith(_DELETE):
+            target = name.removeprefix(_DELETE)
+            unwanted = _listed(patch, name)
+            result[target] = [item for item in _a_list(result.get(target)) if item not in unwanted]
+        elif name.startswith(_ORDER):
+            target = name.removeprefix(_ORDER)
+            if target not in patch and target in result:
+                order, inner = _listed(patch, name), schema.field(of, target)
+                result[target] = _ordered(_a_list(result[target]), order, inner)
         elif name.startswith("$"):
             continue
         elif value is None:
             result.pop(name, None)
         elif isinstance(value, list):
-            order = patch.get(f"$setElementOrder/{name}")
-            result[name] = _merge_list(result.get(name) or [], value, name, order)
+            inner = schema.field(of, name)
+            merged = _merge_list(_a_list(result.get(name)), value, inner)
+            if _ORDER + name in patch:
+                merged = _ordered(merged, _listed(patch, _ORDER + name), inner)
+            result[name] = merged
         else:
-            result[name] = strategic_merge(result.get(name), value, name)
+            result[name] = strategic_merge(result.get(name), value, schema.field(of, name))
     return result
 
 
-def _merge_list(old: list[Any], patch: list[Any], field: str, order: Any) -> list[Any]:
-    if field in _PRIMITIVE_LISTS:
+_DELETE, _ORDER = "$deleteFromPrimitiveList/", "$setElementOrder/"
+
+
+def _directive(patch: Json) -> str:
+    found = patch.get("$patch", "merge")
+    if found not in ("merge", "replace", "delete"):
+        raise bad_request(f"unknown patch directive {str(found)[:64]!r}: merge, replace and delete are known")
+    return str(found)
+
+
+def _listed(patch: Json, name: str) -> list[Any]:
+    value = patch[name]
+    if not isinstance(value, list):
+        raise bad_request(f"{name} in a strategic merge patch must be a list")
+    return value
+
+
+def _a_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _merge_list(old: list[Any], patch: list[Any], of: Schema) -> list[Any]:
+    rule = of.rule
+    if rule.is_set:
         return [*old, *(item for item in patch if item not in old)]
-    key = merge_key(field, [item for item in patch if not _is_replace(item)])
-    if any(_is_replace(item) for item in patch) or key is None:
-        return [copy.deepcopy(item) for item in patch if not _is_replace(item)]
-    items = {item_identity(item, key): item for item in old if isinstance(item, dict)}
+    if not rule.keys or not all(isinstance(item, dict) for item in patch):
+        return [copy.deepcopy(item) for item in patch]
+    if any(_directive(item) == "replace" for item in patch):
+        return [copy.deepcopy(item) for item in patch if _directive(item) != "replace"]
+    items = list(old)
     for change in patch:
-        identity = item_identity(change, key)
-        if change.get("$patch") == "delete":
-            items.pop(identity, None)
+        if rule.keys[0] not in change:
+            raise bad_request(f"an item of a strategic merge patch lacks its key {rule.keys[0]!r}")
+        found = _matching(items, change, of)
+        if _directive(change) == "delete":
+            items = [item for index, item in enumerate(items) if index not in found]
+        elif found:
+            items[found[0]] = strategic_merge(items[found[0]], change, schema.item(of))
         else:
-            items[identity] = strategic_merge(items.get(identity), change)
-    if isinstance(order, list):
-        wanted = [item_identity(item, key) for item in order if isinstance(item, dict)]
-        items = {i: items[i] for i in wanted if i in items} | {
-            i: item for i, item in items.items() if i not in wanted
-        }
-    return list(items.values())
+            items.append(strategic_merge(None, change, schema.item(of)))
+    return items
 
 
-def _is_replace(item: Any) -> bool:
-    return isinstance(item, dict) and item.get("$patch") == "replace"
+def _matching(items: list[Any], change: Json, of: Schema) -> list[int]:
+    """Which items are meant: those with the same keys, or, when only the first is given, with that."""
+    wanted = fields.element_of(change, of)
+    exact = [index for index, item in enumerate(items) if fields.element_of(item, of) == wanted]
+    first, *others = of.rule.keys
+    if exact or any(key in change for key in others):
+        return exact
+    return [
+        index
+        for index, item in enumerate(items)
+        if isinstance(item, dict) and item.get(first) == change.get(first)
+    ]
 
 
-def item_identity(item: Json, key: str) -> str:
-    """What makes an item of a keyed list the same item."""
-    # two ports of one number differ by protocol
-    return (
-        f"{item.get(key)!r}/{item.get('protocol', 'TCP')}"
-        if key in ("port", "containerPort")
-        else repr(item.get(key))
-    )
+def _ordered(items: list[Any], order: list[Any], of: Schema) -> list[Any]:
+    """The items in the order that the client sees; those that it does not know of come last."""
+    rule = of.rule
+    if not rule.keys and not rule.is_set:
+        return items
+    key = rule.keys[0] if rule.keys else ""
+
+    def place(item: Any) -> str:
+        value = item.get(key) if key and isinstance(item, dict) else item
+        return fields.canonical(value)
+
+    places = {place(item): index for index, item in reversed(list(enumerate(order)))}
+    return sorted(items, key=lambda item: places.get(place(item), len(order)))
 
 
 # ---------------------------------------------------------------- JSON Patch

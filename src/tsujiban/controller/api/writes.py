@@ -1,24 +1,37 @@
-"""Writing: create, update, patch and delete of one object, and delete of a collection."""
+"""Writing: create, update, patch and apply of one object."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tsujiban.controller.api import admission, documents, patch, query
+from tsujiban.controller.api import admission, bodies, documents, managed, patch, query, validation
 from tsujiban.controller.api.collection import shown
+from tsujiban.controller.api.deletion import deleted_status
 from tsujiban.controller.api.documents import expected_revision, for_create, for_status, for_update, shaped
-from tsujiban.controller.api.errors import bad_request, conflict, not_acceptable
+from tsujiban.controller.api.errors import ApiError, bad_request, conflict, unsupported_media
 from tsujiban.controller.api.guard import judge
-from tsujiban.controller.api.responses import JSON, OBJECT_BYTES, json_response, parse_json, read_body
+from tsujiban.controller.api.managed import Writer
+from tsujiban.controller.api.responses import OBJECT_BYTES, json_response, parse_json, read_body
 from tsujiban.controller.api.target import Target
+from tsujiban.resources import schema
 from tsujiban.store import metadata
-from tsujiban.store.protocol import Check, Conflict, Create, Delete, Operation, Store, Stored, Update
+from tsujiban.store.protocol import (
+    AlreadyExists,
+    Check,
+    Conflict,
+    Create,
+    NotFound,
+    Operation,
+    Store,
+    Stored,
+    Update,
+)
 
 Json = dict[str, Any]
 Change = Callable[[Json], Json]  # of the present object, as the client sees it
@@ -26,112 +39,145 @@ Change = Callable[[Json], Json]  # of the present object, as the client sees it
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
-PATCH_ATTEMPTS = 8
+APPLY = "application/apply-patch+yaml"
+ATTEMPTS = 8
+GENERATE_ATTEMPTS = 7  # as Kubernetes': a generated name that is taken is generated anew
 
 
 async def create(store: Store, target: Target, request: Request) -> Response:
     """POST to a collection."""
-    _needs_json(request)
     dry_run = query.dry_run(request.query_params)
-    body = parse_json(await read_body(request, OBJECT_BYTES))
-    named = target
+    body = await bodies.read_object(request)
     if target.kind.namespaced and not target.namespace:
         raise bad_request(f"objects of kind {target.kind.kind} are created in a namespace")
-    document = for_create(shaped(body, target), target)
+    generated = isinstance(body, dict) and not (documents.dig(body, "metadata", "name"))
+    for attempt in range(GENERATE_ATTEMPTS):
+        document = for_create(shaped(body, target), target)
+        try:
+            return await _create(store, target, request, document, dry_run=dry_run)
+        except AlreadyExists:
+            if not generated or attempt == GENERATE_ATTEMPTS - 1:
+                raise
+    raise conflict(target.qualified, "", "no generated name was free")
+
+
+async def _create(
+    store: Store, target: Target, request: Request, document: Json, *, dry_run: bool
+) -> Response:
     named = msgspec.structs.replace(target, name=document["metadata"]["name"])
     request.state.created = named.name  # for the audit log
-    checks = await admission.admit(store, target.kind, document)
+    document = validation.known_fields(document, target.kind, request)
+    document = managed.updated(None, document, None, writer(target, request), schema.of(target.kind))
+    return await _store_new(store, named, request, document, dry_run=dry_run)
+
+
+async def _store_new(
+    store: Store, target: Target, request: Request, document: Json, *, dry_run: bool
+) -> Response:
+    checks = await _admitted(store, target, request, document)
     value = metadata.encode(document)
     if dry_run:
-        await judge(store, Create(named.key, value))
-        return shown(Stored(named.key, metadata.created(value, 0), 0), target, request, 201)
-    made = await _write(store, [*checks, Create(named.key, value)])
+        if await admission.find(store, target.key) is not None:
+            raise AlreadyExists(target.key)
+        await judge(store, Create(target.key, value))
+        return shown(Stored(target.key, metadata.created(value, 0), 0), target, request, 201)
+    made = await write(store, [*checks, Create(target.key, value)])
     return shown(made, target, request, 201)
 
 
 async def update(store: Store, target: Target, request: Request) -> Response:
     """PUT of one object, or of its status."""
-    _needs_json(request)
-    body = parse_json(await read_body(request, OBJECT_BYTES))
-    document = shaped(body, target)
-    expected = expected_revision(document)
-    return await _change(store, target, request, lambda _current: shaped(body, target), expected)
+    body = await bodies.read_object(request)
+    expected = expected_revision(shaped(body, target))
+    return await change(store, target, request, lambda _current: shaped(body, target), expected)
 
 
 async def patched(store: Store, target: Target, request: Request) -> Response:
     """PATCH of one object, or of its status."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = bodies.media_type(request)
+    if media == APPLY:
+        return await _applied(store, target, request)
+    if "force" in request.query_params:
+        raise _options_invalid("force: Forbidden: may not be specified for non-apply patch")
     changes = parse_json(await read_body(request, OBJECT_BYTES))
-    apply = _patch(media, changes)
+    apply = _patch(media, changes, target)
     expected = None
     if isinstance(changes, dict) and isinstance(changes.get("metadata"), dict):
         expected = expected_revision(changes)
-    return await _change(store, target, request, lambda current: shaped(apply(current), target), expected)
+    return await change(store, target, request, lambda current: shaped(apply(current), target), expected)
 
 
-async def delete(store: Store, target: Target, request: Request) -> Response:
-    """DELETE of one object: at once, or, while finalizers hold it, later."""
-    options = await _delete_options(request)
-    preconditions = options.get("preconditions")
-    preconditions = preconditions if isinstance(preconditions, dict) else {}
-    version = preconditions.get("resourceVersion")
-    expected = documents.revision(version) if version else None
-    uid = str(preconditions.get("uid") or "")
-    await admission.admit_deletion(store, target.kind, target.name)
-    current = await store.get(target.key)
-    if query.dry_run(request.query_params) or options.get("dryRun"):
-        await judge(store, Delete(target.key))
-        return shown(current, target, request)
-    if json_of(current)["metadata"].get("finalizers"):
-        return shown(await _mark(store, target, uid, expected), target, request)
-    return json_response(_deleted(target, await store.delete(target.key, expected, uid)))
+async def _applied(store: Store, target: Target, request: Request) -> Response:
+    """Server-side apply: what the manager wants, whether the object exists or not."""
+    if not request.query_params.get("fieldManager"):
+        raise _options_invalid("fieldManager: Required value: is required for apply patch")
+    force = query.flag(request.query_params, "force")
+    config = _configuration(bodies.parse_yaml(await read_body(request, OBJECT_BYTES)), target)
+    config = validation.known_fields(config, target.kind, request)
+    expected = expected_revision(config)
+    config["metadata"].pop("resourceVersion", None)
+    who, of = writer(target, request), schema.of(target.kind)
+
+    def apply(present: Json) -> Json:
+        document = managed.applied(present, config, who, of, force=force)
+        return managed.with_last_applied(document, config) if who.name == managed.KUBECTL else document
+
+    for _ in range(ATTEMPTS):
+        try:
+            return await change(store, target, request, apply, expected, manages=True)
+        except NotFound as error:
+            if error.key != target.key or target.subresource:
+                raise
+        if expected is not None:
+            raise conflict(target.qualified, target.name, "it does not exist, but a resourceVersion is given")
+        dry_run = query.dry_run(request.query_params)
+        document = managed.applied(None, config, who, of, force=force)
+        entries = document["metadata"].get("managedFields")
+        document = _with_managed(for_create(document, target), entries)
+        try:
+            return await _store_new(store, target, request, document, dry_run=dry_run)
+        except AlreadyExists:
+            continue  # somebody was faster
+    raise conflict(target.qualified, target.name, "the object changes all the time")
 
 
-async def delete_all(store: Store, target: Target, request: Request) -> Response:
-    """DELETE of a collection: of what the selectors select."""
-    options = await _delete_options(request)
-    predicate = query.predicate(request.query_params)
-    listing = await store.list(target.kind.group, target.kind.plural, target.namespace or None)
-    chosen = [item for item in listing.items if predicate is None or predicate(json_of(item))]
-    operations: list[Operation] = []
-    for item in chosen:
-        await admission.admit_deletion(store, target.kind, item.key.name)
-        if json_of(item)["metadata"].get("finalizers"):
-            operations.append(Update(item.key, metadata.encode(_marked(json_of(item))), item.revision))
-        else:
-            operations.append(Delete(item.key, item.revision))
-    if operations and not (query.dry_run(request.query_params) or options.get("dryRun")):
-        await store.transaction(operations)
-    head = {"kind": f"{target.kind.kind}List", "apiVersion": target.api_version}
-    found = {
-        "metadata": {"resourceVersion": str(await store.revision())},
-        "items": [json_of(i) for i in chosen],
-    }
-    return json_response(head | found)
+def _configuration(body: Any, target: Target) -> Json:
+    if not isinstance(body, dict):
+        raise bad_request("the body is not an object")
+    for name, wanted in (("apiVersion", target.api_version), ("kind", target.kind.kind)):
+        if body.get(name) != wanted:
+            said = str(body.get(name, ""))[:253]
+            raise bad_request(f"{name} of an object to apply must be {wanted!r} as in its path, not {said!r}")
+    if documents.dig(body, "metadata", "managedFields"):
+        raise bad_request("metadata.managedFields must be nil")
+    config = shaped(body, target)
+    if config["metadata"].setdefault("name", target.name) != target.name:
+        text = f"the name of the object ({config['metadata']['name']}) is not the name of the request"
+        raise bad_request(f"{text} ({target.name})")
+    return config
 
 
-def json_of(stored: Stored) -> Json:
-    """The stored object, decoded."""
-    return metadata.decode(stored.value)
-
-
-async def _change(
-    store: Store, target: Target, request: Request, change: Change, expected: int | None
+async def change(
+    store: Store,
+    target: Target,
+    request: Request,
+    make: Change,
+    expected: int | None,
+    *,
+    manages: bool = False,
 ) -> Response:
-    """Read, change, judge, write; again when somebody was faster and the client named no revision."""
+    """Read, change, judge, write; again when somebody was faster and the client named no revision.
+
+    `manages` says that `make` has set managedFields itself.
+    """
     dry_run = query.dry_run(request.query_params)
-    for attempt in range(PATCH_ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         current = await store.get(target.key)
         if expected is not None and expected != current.revision:
             raise Conflict(target.key, expected, current.revision)
-        present = json_of(current)
-        changed = change({**present, "apiVersion": target.api_version})
-        document = (
-            for_status(changed, present, target)
-            if target.subresource == "status"
-            else for_update(changed, present, target)
-        )
-        checks = await _admit_change(store, target, document, present)
+        present = documents.json_of(current)
+        document = _changed(present, make, target, request, manages=manages)
+        checks = await _admit_change(store, target, request, document, present)
         value = metadata.encode(document)
         if dry_run:
             await judge(store, Update(target.key, value, current.revision))
@@ -140,93 +186,89 @@ async def _change(
         try:
             if documents.is_finished(document):
                 gone = await store.delete(target.key, current.revision)
-                return json_response(_deleted(target, gone))
-            written = await _write(store, [*checks, Update(target.key, value, current.revision)])
+                return json_response(deleted_status(target, gone))
+            written = await write(store, [*checks, Update(target.key, value, current.revision)])
         except Conflict:
-            if expected is not None or attempt == PATCH_ATTEMPTS - 1:
+            if expected is not None or attempt == ATTEMPTS - 1:
                 raise
             continue
         return shown(written, target, request)
     raise conflict(target.qualified, target.name, "the object changes all the time")
 
 
-async def _admit_change(store: Store, target: Target, document: Json, present: Json) -> list[Check]:
+def _changed(present: Json, make: Change, target: Target, request: Request, *, manages: bool) -> Json:
+    of_status = target.subresource == "status"
+    made = make({**present, "apiVersion": target.api_version})
+    made["apiVersion"] = target.kind.api_version
+    given = made["metadata"].get("managedFields") if manages or not of_status else None
+    document = for_status(made, present, target) if of_status else for_update(made, present, target)
+    if manages:
+        return _with_managed(document, given)
+    if not of_status:
+        document = validation.known_fields(document, target.kind, request)
+    if "managedFields" in present["metadata"] and given is None and not of_status:
+        given = present["metadata"]["managedFields"]
+    return managed.updated(present, document, given, writer(target, request), schema.of(target.kind))
+
+
+def _with_managed(document: Json, entries: Any) -> Json:
+    head = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
+    return {**document, "metadata": head | ({"managedFields": entries} if entries else {})}
+
+
+async def _admit_change(
+    store: Store, target: Target, request: Request, document: Json, present: Json
+) -> list[Check]:
     if present["metadata"].get("deletionTimestamp"):
         return []  # what is going away, and perhaps its namespace first, must be able to lose finalizers
-    return await admission.admit(store, target.kind, document)
+    return await _admitted(store, target, request, document)
 
 
-async def _write(store: Store, operations: list[Operation]) -> Stored:
+async def _admitted(store: Store, target: Target, request: Request, document: Json) -> list[Check]:
+    return await admission.admit(
+        store, target.kind, document, warn=lambda text: validation.warn(request, text)
+    )
+
+
+async def write(store: Store, operations: list[Operation]) -> Stored:
+    """Do all; what the last one wrote."""
     written = (await store.transaction(operations))[-1]
     if written is None:
         raise TypeError("the last operation must be the write")
     return written
 
 
-def _patch(media: str, changes: Any) -> Change:
+def writer(target: Target, request: Request) -> Writer:
+    """Who manages what this request writes: `fieldManager`, or what the client calls itself.
+
+    Raises:
+        ApiError: 422, the name is too long or not printable.
+    """
+    name = request.query_params.get("fieldManager", "")
+    if len(name) > 128:
+        raise _options_invalid("fieldManager: Too long: may not be more than 128 bytes")
+    if not name.isprintable():
+        raise _options_invalid("fieldManager: Invalid value: should only contain printable characters")
+    if not name:
+        agent = request.headers.get("user-agent", "").partition("/")[0]
+        name = "".join(character for character in agent if character.isprintable())[:128] or "unknown"
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Writer(name, target.api_version, target.subresource, now)
+
+
+def _options_invalid(what: str) -> ApiError:
+    return ApiError(422, "Invalid", f'PatchOptions.meta.k8s.io "" is invalid: {what}')
+
+
+def _patch(media: str, changes: Any, target: Target) -> Change:
     if media == JSON_PATCH:
         return lambda current: patch.json_patch(current, changes)
-    if not isinstance(changes, dict):
-        raise bad_request("the patch is not an object")
-    if media == MERGE:
-        return lambda current: patch.merge_patch(current, changes)
-    if media == STRATEGIC:
-        return lambda current: patch.strategic_merge(current, changes)
-    raise not_acceptable(
-        f"patches of type {media or 'none'} are not known: {MERGE}, {STRATEGIC}, {JSON_PATCH}"
-    )
-
-
-def _needs_json(request: Request) -> None:
-    media = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if media != JSON:
-        raise not_acceptable(f"the body must be {JSON}, not {media}")
-
-
-async def _delete_options(request: Request) -> Json:
-    body = await read_body(request, OBJECT_BYTES)
-    options = parse_json(body) if body.strip() else {}
-    if not isinstance(options, dict):
-        raise bad_request("the body is not a DeleteOptions object")
-    policy = options.get("propagationPolicy") or request.query_params.get("propagationPolicy")
-    if policy == "Orphan" or options.get("orphanDependents"):
-        raise bad_request("propagationPolicy Orphan is not served: owned objects would be deleted, not kept")
-    return options
-
-
-async def _mark(store: Store, target: Target, uid: str, expected: int | None) -> Stored:
-    """Set the deletion time; whoever removes the last finalizer deletes."""
-
-    async def attempt() -> Stored:
-        current = await store.get(target.key)
-        if expected is not None and expected != current.revision:
-            raise Conflict(target.key, expected, current.revision)
-        document = json_of(current)
-        if uid and uid != document["metadata"].get("uid"):
-            raise Conflict(target.key, uid, str(document["metadata"].get("uid")))
-        return await store.update(target.key, metadata.encode(_marked(document)), current.revision)
-
-    return await retried(attempt)
-
-
-def _marked(document: Json) -> Json:
-    document["metadata"].setdefault("deletionTimestamp", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-    document["metadata"].setdefault("deletionGracePeriodSeconds", 0)
-    return document
-
-
-async def retried(attempt: Callable[[], Awaitable[Stored]]) -> Stored:
-    """`attempt`, again while others are faster."""
-    for _ in range(PATCH_ATTEMPTS - 1):
-        try:
-            return await attempt()
-        except Conflict:
-            continue
-    return await attempt()
-
-
-def _deleted(target: Target, gone: Stored) -> Json:
-    details = {"name": target.name, "kind": target.kind.plural, "uid": metadata.uid(gone.value)}
-    if target.kind.group:
-        details["group"] = target.kind.group
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+    built_in = schema.built_in(target.kind)
+    if media == MERGE or (media == STRATEGIC and built_in):
+        if not isinstance(changes, dict):
+            raise bad_request("the patch is not an object")
+        if media == MERGE:
+            return lambda current: patch.merge_patch(current, changes)
+        return lambda current: patch.strategic_merge(current, changes, schema.of(target.kind))
+    known = (JSON_PATCH, MERGE, *((STRATEGIC,) if built_in else ()), APPLY)
+    raise unsupported_media(known)

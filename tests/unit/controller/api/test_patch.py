@@ -7,6 +7,8 @@ import pytest
 
 from tsujiban.controller.api.errors import ApiError
 from tsujiban.controller.api.patch import json_patch, merge_patch, strategic_merge
+from tsujiban.resources import schema
+from tsujiban.resources.registry import kind_for
 
 
 # RFC 7386, appendix A
@@ -147,17 +149,46 @@ POD = {
 )
 def test_strategic_merge(patch: Any, path: tuple[Any, ...], result: Any) -> None:
     before = copy.deepcopy(POD)
-    found: Any = strategic_merge(POD, patch)
+    found: Any = strategic_merge(POD, patch, schema.of(kind_for("v1", "Pod")))
     for step in path:
         found = found[step]
     assert found == result
     assert before == POD
 
 
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"spec": {"$patch": "mix"}},
+        {"spec": {"$retainKeys": "tolerations"}},
+        {"metadata": {"$deleteFromPrimitiveList/finalizers": "a"}},
+        {"spec": {"$setElementOrder/containers": {}, "containers": [{"name": "web"}]}},
+        {"spec": {"containers": [{"image": "2"}]}},
+    ],
+)
+def test_bad_strategic_patches(patch: Any) -> None:
+    with pytest.raises(ApiError) as refused:
+        strategic_merge(POD, patch, schema.of(kind_for("v1", "Pod")))
+    assert refused.value.code == 400
+
+
+def test_an_item_is_meant_by_the_first_key_alone() -> None:
+    service = {"spec": {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 80}]}}
+    patch = {"spec": {"ports": [{"port": 53, "$patch": "delete"}]}}
+    merged = strategic_merge(service, patch, schema.of(kind_for("v1", "Service")))
+    assert merged["spec"]["ports"] == [{"port": 80}]
+
+
+def test_an_order_without_a_change_of_items() -> None:
+    patch = {"spec": {"$setElementOrder/containers": [{"name": "log"}, {"name": "web"}]}}
+    merged = strategic_merge(POD, patch, schema.of(kind_for("v1", "Pod")))
+    assert [container["name"] for container in merged["spec"]["containers"]] == ["log", "web"]
+
+
 def test_ports_of_one_number_differ_by_protocol() -> None:
     service = {"spec": {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}}
     patch = {"spec": {"ports": [{"port": 53, "protocol": "TCP", "name": "tcp"}]}}
-    assert strategic_merge(service, patch)["spec"]["ports"] == [
+    assert strategic_merge(service, patch, schema.of(kind_for("v1", "Service")))["spec"]["ports"] == [
         {"port": 53, "protocol": "UDP"},
         {"port": 53, "protocol": "TCP", "name": "tcp"},
     ]

@@ -55,11 +55,15 @@ def test_without_an_annotation_nothing_is_taken_away() -> None:
 
 
 def test_containers_are_merged_by_name() -> None:
-    current = with_annotation(deployment(containers=[{"name": "web", "image": "1"}, {"name": "old"}]))
-    current["spec"]["containers"].append({"name": "injected"})
-    current["spec"]["containers"][0]["resources"] = {"x": "1"}
-    merged = merge(deployment(containers=[{"name": "new"}, {"name": "web", "image": "2"}]), current)
-    assert merged["spec"]["containers"] == [
+    def of(*containers: dict[str, Any]) -> dict[str, Any]:
+        return deployment(template={"spec": {"containers": list(containers)}})
+
+    current = with_annotation(of({"name": "web", "image": "1"}, {"name": "old"}))
+    containers = current["spec"]["template"]["spec"]["containers"]
+    containers.append({"name": "injected"})
+    containers[0]["resources"] = {"x": "1"}
+    merged = merge(of({"name": "new"}, {"name": "web", "image": "2"}), current)
+    assert merged["spec"]["template"]["spec"]["containers"] == [
         {"name": "new"},
         {"name": "web", "image": "2", "resources": {"x": "1"}},
         {"name": "injected"},
