@@ -143,6 +143,13 @@ class PodBed:
         self.allow(f"default/{name}", address)
         self.pods.take(PodsDelta(pods={f"default/{name}": pod(uid, address, name, **spec)}))
 
+    def terminate(self, uid: str, address: str, seconds: int, name: str = "web") -> None:
+        """Have a pod end within some seconds, and the controller told of it."""
+        raw = msgspec.json.decode(pod(uid, address, name))
+        raw["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        raw["metadata"]["deletionGracePeriodSeconds"] = seconds
+        self.pods.take(PodsDelta(pods={f"default/{name}": msgspec.json.encode(raw)}))
+
     def drop(self, name: str = "web") -> None:
         """Have a pod end."""
         self.pods.take(PodsDelta(pods={f"default/{name}": None}))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -73,6 +74,8 @@ class PodRunner:
         self._started_at = time.time()
         self._trouble = ""
         self._last: bytes = b""
+        self._kill_at = math.inf  # monotonic: when what is still there of a pod that ends is killed
+        self._hurried = asyncio.Event()
         self._over = raw["status"].get("phase") in FINISHED  # it ran, and must not run again
         self._hold_until = time.monotonic() + HOLD_SECONDS if is_ready(raw) else 0.0
 
@@ -150,12 +153,22 @@ class PodRunner:
         except (OSError, ConfigError, NamespaceError) as error:
             log.warning("volumes not renewed", pod=self.key, reason=str(error))
 
+    def hurry(self, seconds: float | None) -> None:
+        """Give the containers no longer than this from now to end; None: as long as they have."""
+        if seconds is not None:
+            self._kill_at = min(self._kill_at, time.monotonic() + seconds)
+            self._hurried.set()
+
     async def end(self) -> None:
         """Stop everything of the pod, and remove what it had. May be repeated."""
         for running in self._probes.values():
             running.stop()
         names = [plan.process.name for plan in self._plans if plan.process is not None]
-        await asyncio.gather(*(self._supervisor.stop(name, forget_log=True) for name in names))
+        hurrying = asyncio.create_task(self._kill_late(names))
+        try:
+            await asyncio.gather(*(self._supervisor.stop(name, forget_log=True) for name in names))
+        finally:
+            hurrying.cancel()
         await self._mesh.leave(self.key, self.pod, self._place)
         await asyncio.to_thread(self._remove)
 
@@ -272,6 +285,14 @@ class PodRunner:
             except LookupError as error:
                 return str(error)
         return await probes.run(probe, containers.sandbox_of(self.pod, self._place).netns_path, command)
+
+    async def _kill_late(self, names: list[str]) -> None:
+        while (left := self._kill_at - time.monotonic()) > 0:
+            self._hurried.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), None if left == math.inf else left)
+        for name in names:
+            await self._kill(name, "its time to end is over")
 
     async def _kill(self, name: str, why: str) -> None:
         log.warning("container killed", pod=self.key, process=name, reason=why)

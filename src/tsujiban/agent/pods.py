@@ -21,6 +21,7 @@ from tsujiban.agent.containers import Place
 from tsujiban.agent.enforcer import Enforcer
 from tsujiban.agent.podenv import ConfigError
 from tsujiban.agent.podrunner import RETRY_SECONDS, PodRunner, Report
+from tsujiban.agent.podstatus import ENDED
 from tsujiban.agent.proxies import Proxies
 from tsujiban.network.namespaces import NamespaceError
 from tsujiban.resources.kinds.core import ConfigMap
@@ -53,6 +54,7 @@ class Pods:
         self._runners: dict[str, PodRunner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: dict[str, tuple[PodRunner, asyncio.Task[None]]] = {}  # by uid
+        self._terminating: dict[str, asyncio.Task[None]] = {}  # by uid: who will say that they have ended
         self._sweep: asyncio.Task[None] | None = None
 
     def configure(self, config: NodeConfig) -> None:
@@ -126,6 +128,9 @@ class Pods:
 
     def _want(self, key: str, raw: dict[str, Any]) -> None:
         known = self._runners.get(key)
+        if raw["metadata"].get("deletionTimestamp"):
+            self._terminate(key, raw, known)
+            return
         if known is not None and known.uid == raw["metadata"]["uid"]:
             return  # a pod's containers, node and address never change
         if known is not None:
@@ -142,6 +147,25 @@ class Pods:
             return
         self._runners[key] = runner
         self._tasks[key] = _watched(f"pod {key}", self._run(runner))
+
+    def _terminate(self, key: str, raw: dict[str, Any], known: PodRunner | None) -> None:
+        """End a pod that is to be deleted, then say so: the controller deletes it when it hears that."""
+        if known is not None:
+            self._end(key)  # also one of another uid: its successor is to go before it began
+        uid = raw["metadata"]["uid"]
+        ending = self._ending.get(uid)
+        if ending is not None:
+            ending[0].hurry(raw["metadata"].get("deletionGracePeriodSeconds"))
+        if uid not in self._terminating:
+            self._terminating[uid] = _watched(f"termination of pod {key}", self._say_ended(key, uid))
+
+    async def _say_ended(self, key: str, uid: str) -> None:
+        if self._sweep is not None:
+            await asyncio.wait([self._sweep])
+        while uid in self._ending:
+            await asyncio.wait([self._ending[uid][1]])
+        del self._terminating[uid]
+        self._report(PodStatus(pod=key, uid=uid, status=msgspec.json.encode(ENDED)))
 
     async def _run(self, runner: PodRunner) -> None:
         """After pods that had its name or address have ended: two with one would be taken for each other."""

@@ -12,6 +12,14 @@ from typing import Any
 Json = dict[str, Any]
 
 
+# of a pod that was deleted, when nothing of it is left on its node
+ENDED: Json = {
+    "phase": "Failed",
+    "reason": "Terminated",
+    "conditions": [{"type": "Ready", "status": "False", "reason": "PodFailed"}],
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerView:
     """One container as the supervisor and its probe see it. Times in UNIX seconds."""

@@ -227,10 +227,13 @@ def _same(old: Json, new: Json) -> bool:
     ) and all(old["metadata"].get(f) == new["metadata"].get(f) for f in ("labels", "annotations", "uid"))
 
 
+_HEAD_OF_PODS = ("labels", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
 def _same_pod(old: Json, new: Json) -> bool:
     """Whether the node need not hear of it: it wrote the status itself."""
     return bool(old["spec"] == new["spec"] and old["metadata"]["uid"] == new["metadata"]["uid"]) and (
-        old["metadata"].get("labels") == new["metadata"].get("labels")
+        all(old["metadata"].get(name) == new["metadata"].get(name) for name in _HEAD_OF_PODS)
         and old.get("status", {}).get("podIPs") == new.get("status", {}).get("podIPs")
     )
 

@@ -100,6 +100,8 @@ class Plane:
                 "auto-host-endpoint": hostendpoints.plan,
                 "garbage": lambda w, r: garbage.orphaned(w, r.name),
                 "empty-namespace": lambda w, r: garbage.of_namespace(w, r.name),
+                "terminated": garbage.terminated,
+                "dependents": garbage.dependents,
                 "empty-node": lambda w, r: garbage.of_node(w, r.name),
                 "node-blocks": lambda w, r: members.with_blocks(w.get(r), self._addresses.held(r.name)),
                 "policy-status": lambda w, r: enforcement.plan(w, r, self.distributor),

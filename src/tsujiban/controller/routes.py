@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tsujiban.controller.loop import Change, Work
 from tsujiban.controller.reconcile import aggregation
 from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
-from tsujiban.controller.reconcile.garbage import alive
+from tsujiban.controller.reconcile.garbage import alive, owner_refs
 from tsujiban.controller.reconcile.hostendpoints import SUFFIX as AUTO
 from tsujiban.controller.world import (
     CLUSTER_ROLES,
@@ -26,6 +26,7 @@ from tsujiban.controller.world import (
     World,
     controller_of,
     is_finished,
+    is_terminating,
     selects,
 )
 
@@ -72,9 +73,14 @@ def route(world: World, change: Change) -> Iterator[Work]:
 
 def _garbage(world: World, change: Change) -> Iterator[Work]:
     """Work for the garbage collector, whose reference names the uid of an owner that is gone."""
+    for version in (change.old, change.new):
+        for owner_ref in owner_refs(world, change.ref, version) if version is not None else ():
+            yield "dependents", owner_ref
     if change.new is None and change.old is not None:
         yield "garbage", change.ref._replace(name=change.old["metadata"]["uid"])
     elif change.new is not None:
+        if is_terminating(change.new):
+            yield "dependents", change.ref
         for owner in change.new["metadata"].get("ownerReferences", ()):
             if not alive(world, change.ref, owner):
                 yield "garbage", change.ref._replace(name=owner["uid"])
@@ -97,6 +103,8 @@ def _slice(world: World, change: Change) -> Iterator[Work]:
 
 def _pod(world: World, change: Change) -> Iterator[Work]:
     yield "schedule", change.ref
+    if change.new is not None and is_terminating(change.new) and is_finished(change.new):
+        yield "terminated", change.ref
     if change.old is not None and (change.new is None or is_finished(change.new)):
         yield from _unplaced(world)  # its address is free now
     yield from _controller(change, REPLICA_SETS, "replicaset")

@@ -114,6 +114,12 @@ def owner_reference(obj: Json) -> Json:
     }
 
 
+def with_metadata(obj: Json, **fields: object) -> Json:
+    """A copy of an object with some of its metadata changed; a field that is None is taken away."""
+    head = {**obj["metadata"], **fields}
+    return {**obj, "metadata": {name: value for name, value in head.items() if value is not None}}
+
+
 def selects(selector: Json | None, labels: dict[str, str]) -> bool:
     """Whether a LabelSelector (matchLabels, matchExpressions) selects these labels.
 
@@ -142,6 +148,11 @@ def is_ready(pod: Json) -> bool:
     """Whether the pod's Ready condition is True."""
     conditions = pod.get("status", {}).get("conditions", ())
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def is_terminating(obj: Json) -> bool:
+    """Whether the object is to be deleted, and waits for something."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def is_finished(pod: Json) -> bool:

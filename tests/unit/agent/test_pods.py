@@ -172,3 +172,48 @@ def test_a_full_delta_forgets_config_maps_that_nobody_mounts(play: Play) -> None
         assert bed.pods.delta().config_maps == {}
 
     play(story)
+
+
+def test_a_terminating_pod_is_ended_first_and_then_said_to_have_ended(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1")
+        await until(running(bed, "u1"))
+        bed.supervisor.gate.clear()
+        bed.terminate("u1", "10.244.0.1", 30)
+        await idle()
+        assert all(status["phase"] != "Failed" for _, status in bed.reports)
+        assert bed.pods.delta().pods == {}  # an agent that starts again does not begin it anew
+        bed.supervisor.gate.set()
+        await until(lambda: bed.reports[-1][1]["phase"] == "Failed")
+        assert "removed u1" in bed.journal
+        bed.drop()  # the controller has deleted it
+        await idle()
+        assert bed.journal.count("removed u1") == 1
+
+    play(story)
+
+
+def test_a_terminating_pod_that_this_agent_never_ran_is_said_to_have_ended(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.terminate("u1", "10.244.0.1", 30)
+        await until(lambda: bool(bed.reports))
+        assert bed.reports[0][1]["phase"] == "Failed"
+        assert not bed.supervisor.processes
+
+    play(story)
+
+
+def test_a_pod_whose_time_is_over_is_killed(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1")
+        await until(running(bed, "u1"))
+        bed.supervisor.gate.clear()
+        bed.terminate("u1", "10.244.0.1", 3600)
+        await idle()
+        assert "kill n1/pods/u1/m" not in bed.journal
+        bed.terminate("u1", "10.244.0.1", 0)
+        await until(lambda: "kill n1/pods/u1/m" in bed.journal)
+        bed.supervisor.gate.set()
+        await bed.pods.settle()
+
+    play(story)

@@ -137,3 +137,17 @@ def test_host_endpoints_made_by_us_follow_their_configuration_and_come_back() ->
     assert work(world((node, obj("n"))), configuration, None, obj("default")) == {("auto-host-endpoint", "n")}
     theirs = Ref(*HOST_ENDPOINTS, "", "n-auto-hep")
     assert ("auto-host-endpoint", "n") in work(world(), theirs, obj("n-auto-hep"), None)
+
+
+def test_an_end_that_waits_is_looked_at_when_what_it_waits_for_changes() -> None:
+    ref = Ref(*REPLICA_SETS, "default", "web")
+    owner = obj("web")
+    owner["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    pod = Ref(*PODS, "default", "p")
+    view = world((ref, owner))
+    works = list(route(view, Change(pod, owned("p", "ReplicaSet", "web"), None, 1)))
+    assert ("dependents", ref) in works
+    assert ("dependents", ref) in list(route(view, Change(ref, obj("web"), owner, 2)))
+    ended = obj("p", status={"phase": "Failed"}, spec={})
+    ended["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert ("terminated", pod) in list(route(view, Change(pod, None, ended, 3)))

@@ -206,8 +206,9 @@ def _grace_of(document: Json, kind: Kind, options: Options) -> int:
     """How long the object may take to end, in seconds: only a pod that runs somewhere takes any."""
     if (kind.group, kind.plural) != ("", "pods") or not document["spec"].get("nodeName"):
         return 0
-    if (document.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-        return 0
+    status = document.get("status") or {}
+    if not status.get("podIP") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0  # it has not begun, or is over
     if options.grace_seconds is not None:
         return options.grace_seconds
     own = document["spec"].get("terminationGracePeriodSeconds")

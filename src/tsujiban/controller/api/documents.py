@@ -145,9 +145,12 @@ def without_nulls(value: Any) -> Any:
 
 
 def is_finished(document: Json) -> bool:
-    """Whether the object was to be deleted, and now no finalizer holds it back."""
-    metadata = document["metadata"]
-    return bool(metadata.get("deletionTimestamp")) and not metadata.get("finalizers")
+    """Whether the object was to be deleted, and now nothing holds it back: no finalizer, no running pod."""
+    head = document["metadata"]
+    if not head.get("deletionTimestamp") or head.get("finalizers"):
+        return False
+    over = dig(document, "status", "phase") in ("Succeeded", "Failed")
+    return over or not head.get("deletionGracePeriodSeconds")
 
 
 def json_of(stored: Stored) -> Json:

@@ -10,7 +10,15 @@ import json
 import math
 
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
-from tsujiban.controller.world import REPLICA_SETS, Json, Ref, World, is_ready, owner_reference
+from tsujiban.controller.world import (
+    REPLICA_SETS,
+    Json,
+    Ref,
+    World,
+    is_ready,
+    is_terminating,
+    owner_reference,
+)
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -19,7 +27,7 @@ REVISION = "deployment.kubernetes.io/revision"
 def plan(world: World, ref: Ref) -> list[Action]:
     """What to write for one Deployment."""
     deployment = world.get(ref)
-    if deployment is None:
+    if deployment is None or is_terminating(deployment):
         return []
     owned = world.owned_by(deployment["metadata"]["uid"], REPLICA_SETS)
     digest = template_hash(deployment["spec"]["template"])

@@ -11,6 +11,7 @@ from tsujiban.controller.world import (
     World,
     is_finished,
     is_ready,
+    is_terminating,
     owner_reference,
     selects,
 )
@@ -74,10 +75,14 @@ def _target(port: Json, pod: Json) -> int | None:
 
 def _endpoint(pod: tuple[Ref, Json]) -> Json:
     ref, obj = pod
-    ready = is_ready(obj)
+    serving, terminating = is_ready(obj), is_terminating(obj)
     return {
         "addresses": [obj["status"]["podIP"]],
-        "conditions": {"ready": ready, "serving": ready, "terminating": False},
+        "conditions": {
+            "ready": serving and not terminating,
+            "serving": serving,
+            "terminating": terminating,
+        },
         "nodeName": obj["spec"].get("nodeName"),
         "targetRef": {
             "kind": "Pod",

@@ -13,6 +13,7 @@ from tsujiban.controller.world import (
     World,
     is_finished,
     is_ready,
+    is_terminating,
     owner_reference,
 )
 
@@ -28,9 +29,10 @@ def random_suffix() -> str:
 def plan(world: World, ref: Ref, suffix: Callable[[], str] = random_suffix) -> list[Action]:
     """What to write for one ReplicaSet. `suffix` makes the random part of a pod's name."""
     replica_set = world.get(ref)
-    if replica_set is None:
+    if replica_set is None or is_terminating(replica_set):
         return []
     pods = world.owned_by(replica_set["metadata"]["uid"], PODS)
+    pods = [pod for pod in pods if not is_terminating(pod[1])]  # what goes is not counted any more
     alive = [pod for pod in pods if not is_finished(pod[1])]
     wanted = replica_set["spec"].get("replicas", 1)
     actions: list[Action] = [Delete(pod_ref) for pod_ref, pod in pods if is_finished(pod)]

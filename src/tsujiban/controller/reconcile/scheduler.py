@@ -10,7 +10,16 @@ from collections import Counter
 from collections.abc import Callable
 
 from tsujiban.controller.reconcile.actions import Action, Update
-from tsujiban.controller.world import NODES, PODS, Json, Ref, World, controller_of, is_finished
+from tsujiban.controller.world import (
+    NODES,
+    PODS,
+    Json,
+    Ref,
+    World,
+    controller_of,
+    is_finished,
+    is_terminating,
+)
 
 # (node, pod reference) -> addresses from the node's blocks; () when they are exhausted
 Allocate = Callable[[str, Ref], tuple[str, ...]]
@@ -19,7 +28,7 @@ Allocate = Callable[[str, Ref], tuple[str, ...]]
 def plan(world: World, ref: Ref, allocate: Allocate) -> list[Action]:
     """Bind one pod, if it has no node yet and a node can take it."""
     pod = world.get(ref)
-    if pod is None or is_finished(pod):
+    if pod is None or is_finished(pod) or is_terminating(pod):
         return []
     status = pod.get("status", {})
     if pod["spec"].get("nodeName") and status.get("podIP"):

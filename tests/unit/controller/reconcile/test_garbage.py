@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tsujiban.controller.reconcile import garbage
-from tsujiban.controller.reconcile.actions import Delete
-from tsujiban.controller.world import NAMESPACES, PODS, Ref, owner_reference
+from tsujiban.controller.reconcile.actions import Delete, Update
+from tsujiban.controller.world import NAMESPACES, PODS, Ref, owner_reference, with_metadata
 
 
 def test_owned_objects_follow_their_owner(kit: Any) -> None:
@@ -68,3 +68,69 @@ def test_pods_of_a_deleted_node_go_and_no_others(kit: Any) -> None:
     assert garbage.of_node(kit.world, "n1") == []
     kit.world.drop(node)
     assert garbage.of_node(kit.world, "n1") == [Delete(lost)]
+
+
+def owned_pod(kit: Any, name: str, owner: Any) -> Ref:
+    pod: Ref = kit.pod(name)
+    kit.put(pod, with_metadata(kit.world.get(pod), ownerReferences=[owner_reference(owner)]))
+    return pod
+
+
+def terminating(kit: Any, ref: Ref, *finalizers: str) -> Any:
+    head = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": list(finalizers) or None}
+    kit.put(ref, with_metadata(kit.world.get(ref), **head))
+    return kit.world.get(ref)
+
+
+def test_orphans_forget_their_owner_and_then_it_goes(kit: Any) -> None:
+    ref = kit.deployment("web", 1)
+    pod = owned_pod(kit, "p", kit.world.get(ref))
+    terminating(kit, ref, garbage.ORPHAN)
+    (forget,) = garbage.dependents(kit.world, ref)
+    assert isinstance(forget, Update)
+    assert forget.ref == pod
+    assert "ownerReferences" not in forget.obj["metadata"]
+    kit.put(pod, forget.obj)
+    assert garbage.dependents(kit.world, ref) == [Delete(ref)]
+
+
+def test_in_the_foreground_the_owner_goes_last(kit: Any) -> None:
+    ref = kit.deployment("web", 1)
+    pod = owned_pod(kit, "p", kit.world.get(ref))
+    terminating(kit, ref, garbage.FOREGROUND, "mine.io/hold")
+    assert garbage.dependents(kit.world, ref) == [Delete(pod)]
+    terminating(kit, pod, "mine.io/hold")
+    assert garbage.dependents(kit.world, ref) == []
+    kit.world.drop(pod)
+    (freed,) = garbage.dependents(kit.world, ref)
+    assert isinstance(freed, Update)
+    assert freed.obj["metadata"]["finalizers"] == ["mine.io/hold"]
+
+
+def test_in_the_foreground_a_dependent_waits_for_its_own(kit: Any) -> None:
+    ref = kit.deployment("web", 1)
+    middle = owned_pod(kit, "middle", kit.world.get(ref))
+    owned_pod(kit, "leaf", kit.world.get(middle))
+    terminating(kit, ref, garbage.FOREGROUND)
+    (marked,) = garbage.dependents(kit.world, ref)
+    assert isinstance(marked, Update)
+    assert marked.obj["metadata"]["finalizers"] == [garbage.FOREGROUND]
+    assert marked.obj["metadata"]["deletionTimestamp"]
+
+
+def test_an_owner_that_stays_frees_nobody(kit: Any) -> None:
+    ref = kit.deployment("web", 1)
+    owned_pod(kit, "p", kit.world.get(ref))
+    assert garbage.dependents(kit.world, ref) == []
+
+
+def test_a_terminated_pod_goes_when_its_node_has_ended_it(kit: Any) -> None:
+    pod = kit.pod("p", node="n1")
+    kit.put(pod, {**kit.world.get(pod), "status": {"phase": "Failed"}})
+    assert garbage.terminated(kit.world, pod) == []
+    terminating(kit, pod, "mine.io/hold")
+    assert garbage.terminated(kit.world, pod) == []
+    terminating(kit, pod)
+    assert garbage.terminated(kit.world, pod) == [Delete(pod)]
+    kit.put(pod, {**kit.world.get(pod), "status": {"phase": "Running"}})
+    assert garbage.terminated(kit.world, pod) == []
