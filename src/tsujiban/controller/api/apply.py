@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 
-from tsujiban.controller.api import admission, three_way
+from tsujiban.controller.api import admission, managed, three_way
 from tsujiban.controller.api.discovery import has_status
 from tsujiban.controller.api.documents import for_create, for_update, without_nulls
 from tsujiban.controller.api.errors import ApiError, bad_request
 from tsujiban.controller.api.guard import judge
+from tsujiban.controller.api.managed import Writer, now
 from tsujiban.controller.api.target import Target, name_problem
-from tsujiban.resources import load
+from tsujiban.resources import load, schema
 from tsujiban.resources.findings import Finding, errors
 from tsujiban.resources.load import LoadedObject
 from tsujiban.resources.registry import Kind, UnknownKind, kind_for
@@ -40,6 +41,7 @@ Json = dict[str, Any]
 
 MAX_OBJECTS = 10_000
 ATTEMPTS = 6
+MANAGER = "tsujiban"  # of the fields, when the client does not say who applies
 
 
 class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -129,7 +131,7 @@ async def apply(store: Store, request: ApplyRequest) -> Applied:
         _refuse([*findings, *await admission.together(store, readable)])
     for _ in range(ATTEMPTS):
         try:
-            return await _attempt(store, items, dry_run=request.dry_run)
+            return await _attempt(store, items, request.manager[:128] or MANAGER, dry_run=request.dry_run)
         except (Conflict, AlreadyExists, NotFound):
             continue
     raise ApiError(409, "Conflict", "others change the same objects all the time; nothing was changed")
@@ -164,11 +166,11 @@ def _readable(raw: Json) -> list[LoadedObject]:
         return []
 
 
-async def _attempt(store: Store, items: Sequence[_Item], *, dry_run: bool) -> Applied:
+async def _attempt(store: Store, items: Sequence[_Item], manager: str, *, dry_run: bool) -> Applied:
     _refuse(await admission.together(store, [item.loaded for item in items]))
     checks = await _lean(store, items)
     present = [await admission.find(store, item.key) for item in items]
-    wanted = [_merged(item, stored) for item, stored in zip(items, present, strict=True)]
+    wanted = [_merged(item, stored, manager) for item, stored in zip(items, present, strict=True)]
     _refuse([found for document in wanted for found in admission.shape_findings(document)])
     operations: list[Operation] = [
         _operation(item, stored, document)
@@ -211,11 +213,16 @@ async def _lean(store: Store, items: Sequence[_Item]) -> list[Check]:
     return list(checks.values())
 
 
-def _merged(item: _Item, stored: Stored | None) -> Json:
+def _merged(item: _Item, stored: Stored | None, manager: str) -> Json:
     if stored is None:
-        return for_create(three_way.with_annotation(item.document), item.target)
-    current = metadata.decode(stored.value)
-    return for_update(three_way.merge(item.document, current), current, item.target)
+        current, given = None, None
+        document = for_create(three_way.with_annotation(item.document), item.target)
+    else:
+        current = metadata.decode(stored.value)
+        given = current["metadata"].get("managedFields")
+        document = for_update(three_way.merge(item.document, current), current, item.target)
+    who = Writer(manager, item.kind.api_version, time=now())
+    return managed.updated(current, document, given, who, schema.of(item.kind))
 
 
 def _operation(item: _Item, stored: Stored | None, document: Json) -> Create | Update:

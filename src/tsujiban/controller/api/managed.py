@@ -8,6 +8,7 @@ Source: KEP-555; Kubernetes "Server-Side Apply"; the merge rules of structured-m
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -48,6 +49,11 @@ _SERVERS: Fields = frozenset(
     ]
 )
 _STATUS = "f:status"
+
+
+def now() -> str:
+    """The time, as objects carry it (RFC 3339)."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 class Writer(msgspec.Struct, frozen=True):
@@ -103,9 +109,9 @@ def _entry(written: Any) -> Entry:
     texts = [written.get(name, "") for name in ("manager", "operation", "apiVersion", "time", "subresource")]
     if not all(isinstance(text, str) for text in texts) or texts[1] not in (APPLY, UPDATE) or not texts[2]:
         raise NotFields("an entry lacks its head")
-    manager, operation, api_version, time, subresource = texts
+    manager, operation, api_version, when, subresource = texts
     return Entry(
-        manager, operation, api_version, time, fields.decode(written.get("fieldsV1", {})), subresource
+        manager, operation, api_version, when, fields.decode(written.get("fieldsV1", {})), subresource
     )
 
 
@@ -159,10 +165,10 @@ def updated(live: Json | None, new: Json, given: Any, who: Writer, of: Schema) -
     others = [entry.less(changed | removed) for entry in known if entry is not own]
     mine = ((own.fields if own else fields.NONE) | _managed(changed, who)) - removed
     if own is not None and mine == own.fields:
-        now = own
+        mine_now = own
     else:
-        now = Entry(who.name, UPDATE, who.api_version, who.time, mine, who.subresource)
-    return with_entries(new, _bounded([*others, now]))
+        mine_now = Entry(who.name, UPDATE, who.api_version, who.time, mine, who.subresource)
+    return with_entries(new, _bounded([*others, mine_now]))
 
 
 def applied(live: Json | None, config: Json, who: Writer, of: Schema, *, force: bool) -> Json:
@@ -209,10 +215,10 @@ def _applied(live: Json | None, config: Json, who: Writer, of: Schema, *, force:
         raise _Conflicts(found)
     others = [entry.less(changed | removed) for entry in others]
     if own is not None and own.fields == wanted and own.api_version == who.api_version:
-        now = own
+        mine_now = own
     else:
-        now = Entry(who.name, APPLY, who.api_version, who.time, wanted, who.subresource)
-    return with_entries(document, [now, *others])
+        mine_now = Entry(who.name, APPLY, who.api_version, who.time, wanted, who.subresource)
+    return with_entries(document, [mine_now, *others])
 
 
 class _Conflicts(Exception):

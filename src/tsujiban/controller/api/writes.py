@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -252,8 +251,7 @@ def writer(target: Target, request: Request) -> Writer:
     if not name:
         agent = request.headers.get("user-agent", "").partition("/")[0]
         name = "".join(character for character in agent if character.isprintable())[:128] or "unknown"
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Writer(name, target.api_version, target.subresource, now)
+    return Writer(name, target.api_version, target.subresource, managed.now())
 
 
 def _options_invalid(what: str) -> ApiError:
