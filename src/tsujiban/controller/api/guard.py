@@ -59,7 +59,7 @@ class GuardedStore(StoreWrapper):
         """The operation as it may be done; for a dry run it is only judged. Raises ApiError, NotFound."""
         if isinstance(operation, Check):
             return operation
-        if self._wanted.path or (isinstance(operation, Create) and self._wanted.verb != "create"):
+        if self._wanted.path or (isinstance(operation, Create) and self._wanted.verb == "patch"):
             await self._authorize(operation)
         reviewers = self._reviewers(self._user, operation.key)
         if not reviewers:

@@ -97,6 +97,13 @@ async def test_a_request_for_many_kinds_is_authorized_by_object(store: Store) ->
         await view(store, [], path, ("patch pods",)).delete(POD)
 
 
+async def test_a_patch_that_creates_needs_both_rights(store: Store) -> None:
+    patch = Attributes(verb="patch", resource="pods", namespace="n", name="p")
+    with pytest.raises(ApiError, match='"ann" cannot create resource "pods"'):
+        await view(store, [], patch, ("patch pods",)).create(POD, VALUE)
+    await view(store, [], patch, ("create pods",)).create(POD, VALUE)
+
+
 async def test_a_dry_run_is_judged_too(store: Store) -> None:
     with pytest.raises(ApiError):
         await judge(view(store, []), Create(POD, b'{"metadata":{},"bad":1}'))
