@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import httpx
 import msgspec
 from tests.support.wait import until
 
-from tsujiban.controller import bootstrap
-from tsujiban.controller.api import reviews, tokenapi
+from tsujiban.controller import bootstrap, routes
+from tsujiban.controller.api import csrs, reviews, tokenapi
 from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app, serve, server_context
 from tsujiban.controller.api.dispatch import Table
@@ -23,6 +23,11 @@ from tsujiban.controller.api.extras import LogRequest, LogUnavailable
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.api.users import User
 from tsujiban.controller.join import JoinService
+from tsujiban.controller.loop import Change, Loop, Planner, Work
+from tsujiban.controller.reconcile import aggregation
+from tsujiban.controller.reconcile import csrs as signed
+from tsujiban.controller.signers import Signers
+from tsujiban.controller.world import CERTIFICATE_REQUESTS, CLUSTER_ROLES, SERVICE_ACCOUNTS, World
 from tsujiban.flows.ring import FlowRing
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.files import make_private_directory
@@ -63,6 +68,7 @@ class ApiBed:
         self.tokens = FileTokenStore(directory / "tokens")
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_text(ca.bundle_pem)
+        self._configs: list[Path] = []
         self.log_requests: list[LogRequest] = []
         self.audit: list[dict[str, Any]] = []
 
@@ -97,11 +103,17 @@ class ApiBed:
             base_url=self.url, verify=self.tls(who), headers=headers, timeout=30, trust_env=False
         )
 
-    def kubeconfig(self) -> Path:
-        admin = self.user()
-        path = self.directory / "kubeconfig"
+    def kubeconfig(self, who: Credentials | str | None = None) -> Path:
+        """For the administrator, another user, or (a string) the owner of a bearer token."""
+        admin = who or self.user()
+        path = self.directory / ("kubeconfig" if who is None else f"kubeconfig-{len(self._configs)}")
+        self._configs.append(path)
         named = [{"name": "t", "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)}}]
-        user = {"client-certificate": str(admin.certificate), "client-key": str(admin.key)}
+        user = (
+            {"token": admin}
+            if isinstance(admin, str)
+            else {"client-certificate": str(admin.certificate), "client-key": str(admin.key)}
+        )
         config = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -158,6 +170,26 @@ class ApiBed:
         return await self.service.user(token)
 
 
+def _reconciler(store: Store, ca: CertificateAuthority) -> Loop:
+    """The part of the control loop that answers to what is written about access."""
+
+    def route(world: World, change: Change) -> list[Work]:
+        return [work for work in routes.route(world, change) if work[0] in planners]
+
+    async def observe(_world: World, _changes: Sequence[Change]) -> None:
+        return None
+
+    def exists(namespace: str, name: str) -> bool:
+        return loop.world.find(SERVICE_ACCOUNTS, namespace, name) is not None
+
+    planners: dict[str, Planner] = {
+        "aggregate": aggregation.plan,
+        "csr": lambda world, ref: signed.plan(world, ref, Signers(ca, exists).sign),
+    }
+    loop = Loop(store, {CLUSTER_ROLES, CERTIFICATE_REQUESTS, SERVICE_ACCOUNTS}, route, planners, observe)
+    return loop
+
+
 @asynccontextmanager
 async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
     """A server that is ready, and gone afterwards."""
@@ -175,9 +207,9 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
         ca.sign_server(create_csr(key, []), ["localhost"], ["127.0.0.1"]),
         key_to_pem(key),
     )
-    following = asyncio.create_task(bed.access.run())
+    following = asyncio.gather(bed.access.run(), _reconciler(store, ca).run())
     table = Table()
-    table.add(*reviews.entries(bed.access), *tokenapi.entries(bed.service))
+    table.add(*reviews.entries(bed.access), *tokenapi.entries(bed.service), *csrs.entries())
     app = create_app(
         store,
         trust_domain=TRUST_DOMAIN,

@@ -18,7 +18,7 @@ import msgspec
 
 from tsujiban import daemon
 from tsujiban.controller import serving
-from tsujiban.controller.api import reviews, tokenapi
+from tsujiban.controller.api import csrs, reviews, tokenapi
 from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app, serve, server_context
 from tsujiban.controller.api.auditfile import AuditFile
@@ -30,6 +30,7 @@ from tsujiban.controller.join import JoinService
 from tsujiban.controller.lead import Lead, end_of_lead
 from tsujiban.controller.nodes import NodeServer
 from tsujiban.controller.plane import Plane
+from tsujiban.controller.signers import Signers
 from tsujiban.controller.signing import Signer
 from tsujiban.controller.status import StatusReport
 from tsujiban.identity.ca import CertificateAuthority
@@ -82,11 +83,12 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             sign=Signer(ca, plane.pod_identity, config.svid_lifetime).sign,
         )
         plane.send, plane.disconnect = lead.while_leading(nodes.send), nodes.disconnect
+        plane.sign_request = Signers(ca, plane.account_exists).sign
         access = Access(store)
         keys = SigningKeys(config.state / "token-keys")
         tokens = TokenService(store, keys, f"https://kubernetes.default.svc.{config.cluster_domain}")
         table = Table()
-        table.add(*reviews.entries(access), *tokenapi.entries(tokens))
+        table.add(*reviews.entries(access), *tokenapi.entries(tokens), *csrs.entries())
         app = create_app(
             store,
             trust_domain=config.trust_domain,

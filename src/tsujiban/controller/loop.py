@@ -140,9 +140,12 @@ class Loop:
     async def _serve(self, pump: asyncio.Task[None]) -> None:
         while True:
             get = asyncio.ensure_future(self._inbox.get())
-            await asyncio.wait({get, pump}, return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait({get, pump}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not get.done():
+                    get.cancel()
             if not get.done():
-                get.cancel()
                 pump.result()  # raises what ended the watch
             item = get.result()
             if callable(item):

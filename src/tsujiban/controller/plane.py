@@ -21,6 +21,7 @@ from tsujiban.controller.loop import Call, Change, Loop
 from tsujiban.controller.reconcile import (
     accounts,
     aggregation,
+    csrs,
     deployments,
     endpoints,
     garbage,
@@ -31,7 +32,16 @@ from tsujiban.controller.reconcile import (
 )
 from tsujiban.controller.reconcile.actions import Action
 from tsujiban.controller.routes import route
-from tsujiban.controller.world import FELIX_CONFIGURATIONS, IP_POOLS, NODES, PODS, Json, Ref, World
+from tsujiban.controller.world import (
+    FELIX_CONFIGURATIONS,
+    IP_POOLS,
+    NODES,
+    PODS,
+    SERVICE_ACCOUNTS,
+    Json,
+    Ref,
+    World,
+)
 from tsujiban.flows.ring import FlowRing
 from tsujiban.network.ipam import IpamError
 from tsujiban.policy.graph import PolicyGraph
@@ -56,6 +66,7 @@ log = structlog.get_logger(__name__)
 Deliver = Callable[[str, ToNode], Awaitable[bool]]
 Disconnect = Callable[[str, str], None]  # a node's stream, and why
 
+CLEAN_SECONDS = 60.0
 NODE_GRACE = 5.0  # seconds a node may be away before it is called not ready
 
 
@@ -70,7 +81,8 @@ class _ReportedStatus(msgspec.Struct):
 
 
 class Plane:
-    """One control plane. `send` and `disconnect` are set by whoever owns the node server, before `run`."""
+    """One control plane. `send`, `disconnect` and `sign_request` are set by whoever owns the node server and
+    the CA, before `run`."""
 
     def __init__(self, config: ControllerConfig, store: Store, bundle_pem: str) -> None:
         self._config = config
@@ -82,6 +94,7 @@ class Plane:
         self.distributor = Distributor(PolicyGraph(config.trust_domain), self._send)
         self.send: Deliver = _nowhere
         self.disconnect: Disconnect = _nobody
+        self.sign_request: csrs.Sign = _no_signer
         self._configs: dict[str, NodeConfig] = {}  # what each connected node was last sent
         self._later: set[asyncio.Task[None]] = set()
         reserved = frozenset({config.dns_address})
@@ -98,6 +111,8 @@ class Plane:
                 "account": accounts.plan,
                 "aggregate": aggregation.plan,
                 "auto-host-endpoint": hostendpoints.plan,
+                "csr": lambda w, r: csrs.plan(w, r, self.sign_request),
+                "old-csr": lambda w, r: csrs.expired(w, r, time.time()),
                 "garbage": lambda w, r: garbage.orphaned(w, r.name),
                 "empty-namespace": lambda w, r: garbage.of_namespace(w, r.name),
                 "terminated": garbage.terminated,
@@ -116,6 +131,7 @@ class Plane:
         await bootstrap.ensure_roles(self._store)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.loop.run())
+            tasks.create_task(self._clean())
             await self.loop.synced.wait()
             for ref, _ in list(self.loop.world.all(NODES)):  # of before: they come back, or are not ready
                 tasks.create_task(self._after_grace(ref.name))
@@ -152,6 +168,10 @@ class Plane:
             return None
         account = found["spec"].get("serviceAccountName") or "default"
         return workload_identity(self._config.trust_domain, namespace, account)
+
+    def account_exists(self, namespace: str, name: str) -> bool:
+        """Whether the store has this service account."""
+        return self.loop.world.find(SERVICE_ACCOUNTS, namespace, name) is not None
 
     # ------------------------------------------------------------ in the loop's task
 
@@ -282,6 +302,17 @@ class Plane:
         self.distributor.disconnected(node)
         self._review_policies(self.loop.world)
 
+    async def _clean(self) -> None:
+        """What goes by the clock: nothing changes in the world, so nothing else would look at it."""
+
+        async def look() -> None:
+            for ref in csrs.all_requests(self.loop.world):
+                self.loop.enqueue("old-csr", ref)
+
+        while True:
+            await asyncio.sleep(CLEAN_SECONDS)
+            await self.loop.submit(look)
+
     async def _after_grace(self, node: str) -> None:
         await asyncio.sleep(NODE_GRACE)
         await self.loop.submit(lambda: self._call_not_ready(node))
@@ -314,6 +345,10 @@ def _status(message: PodStatus) -> Json | None:
         return None
     found: Json = msgspec.json.decode(message.status)
     return found
+
+
+def _no_signer(_spec: Json) -> str | None:
+    return None
 
 
 def _nobody(_node: str, _reason: str) -> None:

@@ -10,6 +10,7 @@ from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
 from tsujiban.controller.reconcile.garbage import alive, owner_refs
 from tsujiban.controller.reconcile.hostendpoints import SUFFIX as AUTO
 from tsujiban.controller.world import (
+    CERTIFICATE_REQUESTS,
     CLUSTER_ROLES,
     CONTROLLERS_CONFIGURATIONS,
     DEPLOYMENTS,
@@ -57,6 +58,8 @@ def route(world: World, change: Change) -> Iterator[Work]:
         yield from _slice(world, change)
     elif kind == SERVICE_ACCOUNTS and change.new is None:
         yield "account", Ref(*NAMESPACES, "", ref.namespace)
+    elif kind == CERTIFICATE_REQUESTS:
+        yield "csr", ref
     elif kind == CLUSTER_ROLES:
         for role in aggregation.aggregated(world):
             yield "aggregate", role

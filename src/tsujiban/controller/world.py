@@ -36,6 +36,7 @@ CLUSTER_ROLE_BINDINGS = ("rbac.authorization.k8s.io", "clusterrolebindings")
 HOST_ENDPOINTS = ("projectcalico.org", "hostendpoints")
 FELIX_CONFIGURATIONS = ("projectcalico.org", "felixconfigurations")
 CONTROLLERS_CONFIGURATIONS = ("projectcalico.org", "kubecontrollersconfigurations")
+CERTIFICATE_REQUESTS = ("certificates.k8s.io", "certificatesigningrequests")
 
 ResourceId = tuple[str, str]
 

@@ -21,13 +21,14 @@ from tsujiban.identity.certificates import (
     CLIENT_AUTH,
     SERVER_AUTH,
     Issuer,
+    PublicKey,
     Validity,
     authority,
     leaf,
     name,
     validity_of,
 )
-from tsujiban.identity.csr import check_csr
+from tsujiban.identity.csr import check_csr, check_user_csr
 from tsujiban.identity.files import write_private
 from tsujiban.identity.keys import new_key
 from tsujiban.resources import spiffe
@@ -40,6 +41,7 @@ DAY = 24 * HOUR
 ROOT_LIFETIME = 3652 * DAY
 INTERMEDIATE_LIFETIME = 365 * DAY
 MAX_WORKLOAD_LIFETIME = DAY
+MAX_USER_LIFETIME = 365 * DAY
 NODE_LIFETIME = 7 * DAY  # a node that was off for longer must join again
 CLOCK_SKEW = 60.0  # seconds by which a certificate is dated back
 
@@ -168,6 +170,20 @@ class CertificateAuthority:
             raise SigningRefused("an API client certificate needs a user and at least one group")
         return self._sign(csr_pem, name(user, groups), [], [CLIENT_AUTH], lifetime)
 
+    def sign_user(self, csr_pem: str, lifetime: float) -> str:
+        """Chain for the user and groups that a CSR names, none of which may be the system's own.
+
+        `lifetime` in seconds, at most a year. Raises CsrRefused, SigningRefused.
+        """
+        if not 0 < lifetime <= MAX_USER_LIFETIME:
+            raise SigningRefused(f"lifetime of a user's certificate must be within a year, not {lifetime} s")
+        asked = check_user_csr(csr_pem)
+        for text in (asked.user, *asked.groups):
+            if text.casefold().startswith("system:"):
+                raise SigningRefused(f"{text[:64]!r} is a name of the system's own: no request gets it")
+        subject = name(asked.user, asked.groups)
+        return self._issue(asked.key, subject, [], [CLIENT_AUTH], lifetime)
+
     def _sign_svid(self, csr_pem: str, spiffe_id: str, lifetime: float) -> str:
         # X.509-SVID 4.4: an SVID's extended key usage, when present, holds both
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id)]
@@ -181,7 +197,16 @@ class CertificateAuthority:
         usages: Sequence[x509.ObjectIdentifier],
         lifetime: float,
     ) -> str:
-        public_key = check_csr(csr_pem, frozenset(names))
+        return self._issue(check_csr(csr_pem, frozenset(names)), subject, names, usages, lifetime)
+
+    def _issue(
+        self,
+        public_key: PublicKey,
+        subject: x509.Name,
+        names: Sequence[x509.GeneralName],
+        usages: Sequence[x509.ObjectIdentifier],
+        lifetime: float,
+    ) -> str:
         if self.intermediate_due():
             self._try_to_renew()
         issuer = self._intermediate

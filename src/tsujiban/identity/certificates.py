@@ -12,8 +12,10 @@ from collections.abc import Sequence
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey  # RSA for users only, whose tools make such keys
 
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
@@ -83,7 +85,7 @@ def leaf(
     subject: x509.Name,
     names: Sequence[x509.GeneralName],
     usages: Sequence[x509.ObjectIdentifier],
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: PublicKey,
     issuer: Issuer,
     validity: Validity,
 ) -> x509.Certificate:
@@ -110,7 +112,7 @@ def validity_of(certificate: x509.Certificate) -> Validity:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, validity: Validity
+    subject: x509.Name, issuer: x509.Name, public_key: PublicKey, validity: Validity
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

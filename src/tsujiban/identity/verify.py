@@ -123,8 +123,8 @@ def subject_of_der(der: bytes) -> Subject:
         raise VerificationError("certificate is not for clients")
     users = _texts(leaf.subject, NameOID.COMMON_NAME)
     groups = _texts(leaf.subject, NameOID.ORGANIZATION_NAME)
-    if len(users) != 1 or not groups:
-        raise VerificationError("certificate names no user (one CN) with groups (O)")
+    if len(users) != 1 or not users[0]:
+        raise VerificationError("certificate names no user (one CN)")
     return Subject(users[0], groups)
 
 

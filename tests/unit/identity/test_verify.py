@@ -296,6 +296,11 @@ def test_admin(pki: Pki) -> None:
     assert (subject.user, subject.groups) == ("alice", ("system:masters",))
 
 
+def test_a_user_may_be_in_no_group() -> None:
+    subject = subject_of_der(der(make_leaf(ROOT, [], subject=name("alice"))))
+    assert (subject.user, subject.groups) == ("alice", ())
+
+
 ALICE = name("alice", ["system:masters"])
 
 
@@ -306,7 +311,6 @@ ALICE = name("alice", ["system:masters"])
         (make_leaf(ROOT, subject=ALICE), "workload"),
         (make_leaf(ROOT, [x509.DNSName("controller")], subject=ALICE), "workload"),
         (make_leaf(ROOT, [], subject=ALICE, usages=(SERVER_AUTH,)), "not for clients"),
-        (make_leaf(ROOT, [], subject=name("alice")), "names no user"),
         (make_leaf(ROOT, [], subject=NOBODY), "names no user"),
         (make_leaf(ROOT, [], subject=x509.Name([*ALICE, *name("bob")])), "names no user"),
         (ROOT.certificate, "authority"),

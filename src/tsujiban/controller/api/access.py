@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from tsujiban.controller.api import noderestriction
+from tsujiban.controller.api import csrs, noderestriction
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.authorize import BuiltIn, Decision, first
 from tsujiban.controller.api.errors import ApiError
@@ -19,6 +19,7 @@ from tsujiban.controller.api.guard import GuardedStore, Review, Reviewer
 from tsujiban.controller.api.mirror import Mirror
 from tsujiban.controller.api.nodes import NodeAuthorizer
 from tsujiban.controller.api.users import User
+from tsujiban.resources.kinds import certificates
 from tsujiban.resources.kinds.rbac import GROUP
 from tsujiban.store.protocol import Key, Store
 
@@ -41,11 +42,8 @@ class Access:
             (GROUP, "clusterroles"): [escalation.role],
             (GROUP, "rolebindings"): [escalation.binding],
             (GROUP, "clusterrolebindings"): [escalation.binding],
+            (certificates.GROUP, csrs.PLURAL): [csrs.Requests(self).review],
         }
-
-    def reviewed_by(self, kind: tuple[str, str], reviewer: Reviewer) -> None:
-        """Judge writes of a kind (group, plural) by one more reviewer."""
-        self._reviewers.setdefault(kind, []).append(reviewer)
 
     async def run(self) -> None:
         """Until cancelled."""

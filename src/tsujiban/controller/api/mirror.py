@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
-from tsujiban.store.protocol import Compacted, EventType, Key, Store, Watch
+from tsujiban.store.protocol import Compacted, EventType, Key, Store, StoreUnavailable, Watch
 
 log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 1.0
 
 KindId = tuple[str, str]  # group, resource
 Put = Callable[[Key, bytes], None]
@@ -32,17 +34,16 @@ class Mirror:
         self._known: set[Key] = set()
 
     async def run(self) -> None:
-        """Until cancelled. Raises StoreError when the store is gone."""
+        """Until cancelled. A store that does not answer is asked again: nothing can be read or written
+        meanwhile, so rights that are a little old open nothing."""
         while True:
-            revision = await self._load()
-            watch = await self._store.watch(revision)
-            self.ready.set()
             try:
-                await self._follow(watch)
+                await self._follow(await self._load())
             except Compacted:
                 log.warning("watch history gone, listing again")
-            finally:
-                watch.close()
+            except StoreUnavailable as error:
+                log.warning("the store does not answer", reason=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _load(self) -> int:
         revision = await self._store.revision()
@@ -56,7 +57,15 @@ class Mirror:
         self.revision = revision
         return revision
 
-    async def _follow(self, watch: Watch) -> None:
+    async def _follow(self, revision: int) -> None:
+        watch = await self._store.watch(revision)
+        self.ready.set()
+        try:
+            await self._take(watch)
+        finally:
+            watch.close()
+
+    async def _take(self, watch: Watch) -> None:
         while True:
             for event in await watch.next():
                 key = event.stored.key
