@@ -63,6 +63,7 @@ class KernelPost:
         start = time.perf_counter_ns()
         hosts = any(endpoint.host for endpoint in state.endpoints.values())
         own = self.own = self._interfaces.addresses() if hosts else {}
+        generation = self._generation()
         rendered = render(state, self.settings, self._memory, own)
         addresses = services.render(state, self.settings.dns_addresses)
         before = self._sources()
@@ -70,6 +71,9 @@ class KernelPost:
         self.rendered = rendered
         translation = self._services.apply(addresses)
         self._addresses = addresses
+        transactions = (policy.commands > 0) + (translation.commands > 0)
+        if generation == self._verified and self._generation() == generation + transactions:
+            self._verified += transactions  # what was right is, by our own changes alone, right again
         released = {key.rpartition(" ")[2] for key in before - self._sources()}
         return Applied(
             revision=revision,
@@ -84,16 +88,16 @@ class KernelPost:
         """(interface, address) pairs in force."""
         return frozenset().union(*(self._policy.elements(name) for name in SOURCES))
 
-    def verify(self) -> tuple[str, ...]:
+    def verify(self, *, thorough: bool = False) -> tuple[str, ...]:
         """Compare the kernel with what was programmed; repair, atomically, what somebody else changed.
 
-        Cheap while nobody, this post included, has changed any nftables of the namespace.
+        Cheap while nobody but this post has changed any nftables of the namespace, unless `thorough`.
 
         Returns what was wrong, in words; () when nothing was, or nothing is programmed yet.
         Raises NftError when it cannot be repaired.
         """
         generation = self._generation()
-        if generation == self._verified:
+        if generation == self._verified and not thorough:
             return ()
         wrong: tuple[str, ...] = ()
         for keeper, table in (
@@ -143,6 +147,8 @@ class KernelPost:
     def close(self) -> None:
         """Let go of the kernel. What is in force stays in force."""
         self._nft.close()
+        self._policy.close()
+        self._services.close()
         self._conntrack.close()
         self._conversation.close()
         self._interfaces.close()

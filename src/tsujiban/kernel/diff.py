@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tsujiban.kernel.elements import difference
+from tsujiban.kernel.elementwriter import Change
 from tsujiban.kernel.held import Held
 from tsujiban.kernel.names import digest
 from tsujiban.kernel.table import FAMILY, Chain, Set, Table
@@ -47,6 +49,23 @@ def transaction(held: Held | None, wanted: Table) -> str:
     lines += [f"delete chain {where} {name}" for name in sorted(gone)]
     lines += [f"delete counter {where} {name}" for name in sorted(held.counters - wanted.counters.keys())]
     return "".join(line + "\n" for line in lines)
+
+
+def elements_only(held: Held | None, wanted: Table) -> list[Change] | None:
+    """The changes of elements that make `wanted` out of `held`; None when more than elements differs."""
+    if (
+        held is None
+        or _rigid(held, wanted)
+        or held.chains.keys() != wanted.chains.keys()
+        or held.sets.keys() != wanted.sets.keys()
+        or held.counters != wanted.counters.keys()
+        or any(held.chains[name].marks != chain.marks for name, chain in wanted.chains.items())
+    ):
+        return None
+    found = (
+        (item, *difference(held.sets[item.name].elements, item.elements)) for item in wanted.sets.values()
+    )
+    return [Change(item, gone, come) for item, gone, come in found if gone or come]
 
 
 def rebuild(wanted: Table) -> str:
@@ -94,12 +113,7 @@ def _rules(where: str, chain: Chain) -> Iterator[str]:
 
 
 def _elements(where: str, held: Set | None, wanted: Set) -> Iterator[str]:
-    have = held.elements if held else {}
-    want = wanted.elements
-    if have is want:
-        return
-    gone = {key: data for key, data in have.items() if want.get(key) != data}
-    come = {key: data for key, data in want.items() if have.get(key) != data}
+    gone, come = difference(held.elements if held else {}, wanted.elements)
     for verb, elements in (("delete", gone), ("add", come)):
         texts = [_element(wanted, key, data) for key, data in elements.items()]
         for start in range(0, len(texts), _CHUNK):

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tsujiban.kernel.diff import rebuild, remove, transaction
+from tsujiban.kernel.diff import elements_only, rebuild, remove, transaction
+from tsujiban.kernel.elementwriter import Change as ElementChange
+from tsujiban.kernel.elementwriter import ElementWriter
 from tsujiban.kernel.held import Held, read
 from tsujiban.kernel.nft import Nft, TransactionError
 from tsujiban.kernel.table import FAMILY, Table
+
+_MOST = 10_000  # elements that are changed one by one
 
 _ABSENT = "No such file or directory"
 
@@ -34,6 +38,7 @@ class TableKeeper:
         self._held: Held | None = None
         self._known = False
         self._rules: dict[str, str] = {}
+        self._writer = ElementWriter()
 
     def read(self) -> Held | None:
         """What the kernel holds now; None when there is no such table."""
@@ -51,9 +56,11 @@ class TableKeeper:
         Raises NftError; then what was in force before is in force still.
         """
         self._look()
+        changes = elements_only(self._held, wanted)
+        if changes is not None and self._write(changes):
+            self._held = Held.of(wanted)
+            return Change(sum(len(gone) + len(come) for _, gone, come in changes))
         text = transaction(self._held, wanted)
-        if not text:
-            return Change(0)
         rebuilt = self._held is None
         try:
             self._nft.run(text)
@@ -66,6 +73,22 @@ class TableKeeper:
             self._known = True
         self._held = Held.of(wanted)
         return Change(text.count("\n"), rebuilt)
+
+    def _write(self, changes: list[ElementChange]) -> bool:
+        """Make changes of elements alone; whether they are in force."""
+        if not changes:
+            return True
+        if sum(len(gone) + len(come) for _, gone, come in changes) > _MOST:
+            return False  # what libnftables reads costs less than what it would spare
+        try:
+            self._writer.write(self.name, changes)
+        except TransactionError:
+            return False  # the table is not what it was: libnftables says more, and rebuilds
+        return True
+
+    def close(self) -> None:
+        """Let go of the kernel."""
+        self._writer.close()
 
     def elements(self, name: str) -> frozenset[str]:
         """Keys of one set or map, as in force; none when there is no such set."""

@@ -13,6 +13,7 @@ node's policy table.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from tsujiban.kernel.elements import canonical, number_elements
@@ -120,8 +121,8 @@ def apply(namespace: str, redirect: Redirect) -> Change:
     table = render(redirect)
 
     def work() -> Change:
-        with Nft() as nft:
-            return TableKeeper(nft, TABLE).apply(table)
+        with Nft() as nft, closing(TableKeeper(nft, TABLE)) as keeper:
+            return keeper.apply(table)
 
     return call_in(namespace, work)
 
