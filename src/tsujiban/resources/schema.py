@@ -27,10 +27,12 @@ class Rule(msgspec.Struct, frozen=True):
     atomic: bool = False
     merges: bool = True  # by strategic merge patch, too: by the first of the keys
     retain: bool = False  # patchStrategy retainKeys: one of several alternatives
+    listed: bool = False  # a list of which we know no more: one value
 
 
 PLAIN = Rule()
 _ATOMIC = Rule(atomic=True)
+_LIST = Rule(listed=True)
 _SET = Rule(is_set=True)
 _BY_NAME = Rule(keys=("name",))
 _BY_TYPE = Rule(keys=("type",))
@@ -42,7 +44,7 @@ KEY_DEFAULTS = {"protocol": "TCP"}
 _RULES: dict[str, Rule] = {
     "ObjectMeta.finalizers": _SET,
     "ObjectMeta.ownerReferences": Rule(keys=("uid",)),
-    "ObjectMeta.managedFields": _ATOMIC,
+    "ObjectMeta.managedFields": _LIST,
     "PodSpec.containers": _BY_NAME,
     "PodSpec.initContainers": _BY_NAME,
     "PodSpec.ephemeralContainers": _BY_NAME,
@@ -53,25 +55,25 @@ _RULES: dict[str, Rule] = {
     "PodSpec.schedulingGates": _BY_NAME,
     "PodSpec.resourceClaims": Rule(keys=("name",), retain=True),
     "PodSpec.nodeSelector": _ATOMIC,
-    "PodSpec.tolerations": _ATOMIC,
-    "PodSpec.readinessGates": _ATOMIC,
+    "PodSpec.tolerations": _LIST,
+    "PodSpec.readinessGates": _LIST,
     "Container.ports": Rule(keys=("containerPort", "protocol")),
     "Container.env": _BY_NAME,
     "Container.volumeMounts": Rule(keys=("mountPath",)),
     "Container.volumeDevices": Rule(keys=("devicePath",)),
-    "Container.envFrom": _ATOMIC,
-    "Container.resizePolicy": _ATOMIC,
-    "Container.restartPolicyRules": _ATOMIC,
+    "Container.envFrom": _LIST,
+    "Container.resizePolicy": _LIST,
+    "Container.restartPolicyRules": _LIST,
     "PodStatus.podIPs": Rule(keys=("ip",)),
     "PodStatus.conditions": _BY_TYPE,
     "NodeStatus.addresses": _BY_TYPE,
     "NodeStatus.conditions": _BY_TYPE,
     "NodeSpec.podCIDRs": _SET,
-    "NodeSpec.taints": _ATOMIC,
+    "NodeSpec.taints": _LIST,
     "ServiceSpec.ports": Rule(keys=("port", "protocol")),
     "ServiceSpec.selector": _ATOMIC,
     "ServiceAccount.secrets": _BY_NAME,
-    "ServiceAccount.imagePullSecrets": _ATOMIC,
+    "ServiceAccount.imagePullSecrets": _LIST,
     "ReplicationControllerSpec.selector": _ATOMIC,
     "DeploymentSpec.strategy": Rule(retain=True),
     "EnvVarSource.configMapKeyRef": _ATOMIC,
@@ -79,6 +81,8 @@ _RULES: dict[str, Rule] = {
     "EnvVarSource.fileKeyRef": _ATOMIC,
     "EnvVarSource.resourceFieldRef": _ATOMIC,
     "EnvVarSource.secretKeyRef": _ATOMIC,
+    "HTTPGetAction.httpHeaders": _LIST,
+    "StatefulSetSpec.volumeClaimTemplates": _LIST,
     "*.conditions": _BY_TYPE,
 }
 _ATOMIC_STRUCTS = frozenset({"LabelSelector", "ObjectReference"})
@@ -125,6 +129,12 @@ def field(schema: Schema, name: str) -> Schema:
         return Schema(_plain(typing.get_args(schema.type)[1]))
     rule = _RULES.get(f"*.{name}")
     return Schema(Any, rule) if rule is not None else ANY
+
+
+def is_list(schema: Schema) -> bool:
+    """Whether the value is a list."""
+    rule = schema.rule
+    return typing.get_origin(schema.type) in (tuple, list) or bool(rule.keys) or rule.is_set or rule.listed
 
 
 def item(schema: Schema) -> Schema:

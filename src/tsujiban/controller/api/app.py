@@ -117,7 +117,7 @@ def create_app(
         Route(JOIN_PATH, joining, methods=["POST"]),
         Route(BUNDLE_PATH, bundle, methods=["GET"]),
         Route("/version", api.guarded(_version), methods=["GET"]),
-        Route("/openapi/v2", api.guarded(_openapi), methods=["GET"]),
+        *(Route(path, api.guarded(handler), methods=["GET"]) for path, handler in _openapi(table).items()),
         Route("/tsujiban/v1/status", api.guarded(show_status), methods=["GET"]),
         Route("/tsujiban/v1/flows", api.guarded(show_flows), methods=["GET"]),
         *(Route(path, api.guarded(handler), methods=["GET"]) for path, handler in (paths or {}).items()),
@@ -302,8 +302,19 @@ async def _nothing(_user: User) -> Response:
     raise path_not_found()
 
 
-async def _openapi(request: Request, _user: User) -> Response:
-    return openapi.document(request)
+def _openapi(table: Table) -> dict[str, Handler]:
+    documents = openapi.Documents(table)
+
+    async def v2(request: Request, _user: User) -> Response:
+        return documents.v2(request)
+
+    async def index(request: Request, _user: User) -> Response:
+        return documents.index(request)
+
+    async def v3(request: Request, _user: User) -> Response:
+        return documents.v3(request)
+
+    return {"/openapi/v2": v2, "/openapi/v3": index, "/openapi/v3/{version:path}": v3}
 
 
 async def _version(_request: Request, _user: User) -> Response:

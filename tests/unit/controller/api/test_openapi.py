@@ -1,22 +1,62 @@
 from __future__ import annotations
 
-import json
+from typing import Any
 
-from starlette.requests import Request
+import httpx
+import pytest
 
-from tsujiban.controller.api.openapi import document
+pytestmark = pytest.mark.anyio
 
-
-def request(accept: str) -> Request:
-    headers = [(b"accept", accept.encode())]
-    return Request({"type": "http", "method": "GET", "path": "/openapi/v2", "headers": headers})
+PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
 
-def test_json() -> None:
-    found = json.loads(bytes(document(request("application/json")).body))
-    assert (found["swagger"], found["definitions"]) == ("2.0", {})
+async def test_v2_in_both_forms(admin: httpx.AsyncClient) -> None:
+    swagger = (await admin.get("/openapi/v2")).json()
+    pod = swagger["definitions"]["io.k8s.api.core.v1.Pod"]
+    assert pod["properties"]["spec"]["$ref"] == "#/definitions/io.k8s.api.core.v1.PodSpec"
+    answer = await admin.get("/openapi/v2", headers={"accept": PROTOBUF})
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.content.startswith(b"\x0a\x032.0")
+    assert b"io.k8s.api.core.v1.PodSpec" in answer.content
 
 
-def test_protobuf_is_the_smallest_document() -> None:
-    answer = document(request("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"))
-    assert bytes(answer.body) == b"\x0a\x032.0\x12\x0e\x0a\x08Tsujiban\x12\x02v1\x42\x00"
+async def test_the_index_leads_to_a_document_for_each_version(admin: httpx.AsyncClient) -> None:
+    index = (await admin.get("/openapi/v3")).json()["paths"]
+    assert {"api/v1", "apis/apps/v1", "apis/crd.projectcalico.org/v1"} <= index.keys()
+    for entry in index.values():
+        answer = await admin.get(entry["serverRelativeURL"])
+        assert answer.headers["cache-control"] == "public, immutable"
+        document = answer.json()
+        _check(document, document["components"]["schemas"])
+
+
+def _check(value: Any, schemas: dict[str, Any]) -> None:
+    """Every reference leads somewhere."""
+    if isinstance(value, dict):
+        if "$ref" in value:
+            assert value["$ref"].removeprefix("#/components/schemas/") in schemas
+        for part in value.values():
+            _check(part, schemas)
+    elif isinstance(value, list):
+        for part in value:
+            _check(part, schemas)
+
+
+async def test_kubectl_finds_kind_and_parameters_at_the_path(admin: httpx.AsyncClient) -> None:
+    paths = (await admin.get("/openapi/v3/apis/apps/v1")).json()["paths"]
+    patch = paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]
+    kind = {"group": "apps", "version": "v1", "kind": "Deployment"}
+    assert patch["x-kubernetes-group-version-kind"] == kind
+    assert {"dryRun", "fieldValidation", "force"} <= {p["name"] for p in patch["parameters"]}
+    assert "/apis/apps/v1/namespaces/{namespace}/deployments/{name}/status" in paths
+    assert "/apis/apps/v1/deployments" in paths
+
+
+async def test_a_document_is_sent_once_and_an_old_hash_leads_to_the_new(admin: httpx.AsyncClient) -> None:
+    first = await admin.get("/openapi/v3/api/v1")
+    again = await admin.get("/openapi/v3/api/v1", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    moved = await admin.get("/openapi/v3/api/v1", params={"hash": "0"})
+    assert moved.status_code == 301
+    assert first.headers["etag"].strip('"') in moved.headers["location"]
+    assert (await admin.get("/openapi/v3/apis/none/v1")).json()["reason"] == "NotFound"
