@@ -13,6 +13,7 @@ import click
 # name -> ("module:attribute", one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("tsujiban.cli.apply:apply", "Create or change objects from manifests, all or none."),
+    "backup": ("tsujiban.cli.backup:backup", "Save the cluster's objects to a file."),
     "completion": ("tsujiban.cli.completion:completion", "Print the shell's completion script."),
     "connectivity": (
         "tsujiban.cli.connectivity:connectivity",
@@ -30,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lint": ("tsujiban.cli.lint:lint", "Find rules in vain, open doors and bad habits in policies."),
     "logs": ("tsujiban.cli.logs:logs", "Show a container's log."),
     "port-forward": ("tsujiban.cli.forward:forward", "Reach a service from this machine, through a pod."),
+    "restore": ("tsujiban.cli.backup:restore", "Make a stopped cluster's objects those of a backup."),
     "status": ("tsujiban.cli.status:status", "Show every component and its health."),
     "test": ("tsujiban.cli.policytest:test", "Run policy tests, and find the rules that no test notices."),
     "up": ("tsujiban.cli.updown:up", "Start a cluster on this machine."),

@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from tsujiban.cli.errors import Exit, Failure
 from tsujiban.cli.session import cluster_option
 
+if TYPE_CHECKING:
+    from tsujiban.store.config import StoreConfig
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
 
 @click.command()
 @click.option("--nodes", type=click.IntRange(1, 200), default=2, show_default=True, help="How many nodes.")
 @click.option("--trust-domain", default="cluster.local", show_default=True, help="SPIFFE trust domain.")
+@click.option(
+    "--store",
+    type=click.Choice(["sqlite", "etcd"]),
+    default="sqlite",
+    show_default=True,
+    help="Where its objects live: in a file of this machine, or in etcd.",
+)
+@click.option("--etcd-servers", metavar="URLS", help="Members of the etcd cluster, with commas between.")
+@click.option("--etcd-cafile", type=_FILE, help="Who signs the members' certificates (PEM).")
+@click.option("--etcd-certfile", type=_FILE, help="Our client certificate for etcd (PEM).")
+@click.option("--etcd-keyfile", type=_FILE, help="Its key (PEM), mode 0600.")
 @cluster_option
-def up(nodes: int, trust_domain: str, cluster: str) -> None:
+def up(
+    nodes: int,
+    trust_domain: str,
+    store: str,
+    etcd_servers: str | None,
+    etcd_cafile: Path | None,
+    etcd_certfile: Path | None,
+    etcd_keyfile: Path | None,
+    cluster: str,
+) -> None:
     """Start a cluster whose nodes and pods are network namespaces of this machine. Needs root."""
     from tsujiban.local.preflight import PreflightError
     from tsujiban.local.up import UpError
     from tsujiban.local.up import up as start
+    from tsujiban.store.protocol import StoreUnavailable
+
+    def say(text: str) -> None:
+        click.echo(f"... {text}", err=True)
 
     try:
-        started = start(cluster, nodes, lambda text: click.echo(f"... {text}", err=True), trust_domain)
+        where = _store(store, etcd_servers, etcd_cafile, etcd_certfile, etcd_keyfile)
+        started = start(cluster, nodes, say, trust_domain, store=where)
+    except StoreUnavailable as error:
+        raise Failure(str(error), code=Exit.USAGE) from error
     except PreflightError as error:
         raise Failure(str(error), code=Exit.USAGE) from error
     except ValueError as error:
@@ -29,6 +64,25 @@ def up(nodes: int, trust_domain: str, cluster: str) -> None:
     count, port = len(started.record.nodes), started.record.api_port
     click.echo(f"cluster {cluster} is up: {count} nodes; API on 127.0.0.1:{port}")
     click.echo(f"kubectl works too: kubectl --kubeconfig {started.layout.kubeconfig} get pods -A")
+
+
+def _store(
+    kind: str, servers: str | None, ca: Path | None, certificate: Path | None, key: Path | None
+) -> StoreConfig:
+    """The configuration that the options ask for; wrong files are found now, not by the controller."""
+    from tsujiban.store.config import EtcdConfig, SqliteConfig, checked
+
+    if kind == "sqlite":
+        if servers or ca or certificate or key:
+            raise click.UsageError("--etcd-... options need --store etcd")
+        return SqliteConfig()
+    if not servers:
+        raise click.UsageError("--store etcd needs --etcd-servers")
+    ca_file, cert_file, key_file = (str(path.absolute()) if path else "" for path in (ca, certificate, key))
+    endpoints = tuple(part.strip() for part in servers.split(","))
+    config = EtcdConfig(endpoints=endpoints, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+    checked(config)
+    return config
 
 
 @click.command()

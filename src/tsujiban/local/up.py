@@ -26,6 +26,7 @@ from tsujiban.local.fabric import Fabric
 from tsujiban.local.layout import CONTROLLER_ADDRESS, NODE_STREAM_PORT, Layout, node_names
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
+from tsujiban.store.config import SqliteConfig, StoreConfig
 from tsujiban.supervise.client import SupervisorClient
 
 READY_SECONDS = 60.0
@@ -43,8 +44,10 @@ def up(
     trust_domain: str = "cluster.local",
     *,
     svid_lifetime: int = 3600,
+    store: StoreConfig | None = None,
 ) -> LocalCluster:
-    """Start a cluster and wait until its nodes are ready. `svid_lifetime` in seconds.
+    """Start a cluster and wait until its nodes are ready. `svid_lifetime` in seconds; `store` is where its
+    objects live, the embedded store by default.
 
     Raises UpError, ValueError (a bad name or number), PreflightError (missing tool or right).
     """
@@ -53,9 +56,9 @@ def up(
     progress("checking this machine")
     preflight.check()
     preflight.check_free(name)
-    had_state = layout.controller_state.joinpath("store.db").exists()  # of before: not ours to take down
+    had_state = any((layout.controller_state / part).exists() for part in ("store.db", "ca"))  # not ours
     try:
-        return _start(layout, members, trust_domain, svid_lifetime, progress)
+        return _start(layout, members, trust_domain, svid_lifetime, store or SqliteConfig(), progress)
     except BaseException:
         progress("taking down what was made")
         down(name, keep_state=had_state)
@@ -63,7 +66,12 @@ def up(
 
 
 def _start(
-    layout: Layout, nodes: list[str], trust_domain: str, svid_lifetime: int, progress: Progress
+    layout: Layout,
+    nodes: list[str],
+    trust_domain: str,
+    svid_lifetime: int,
+    store: StoreConfig,
+    progress: Progress,
 ) -> LocalCluster:
     for root in (layout.run.parent, layout.state.parent):
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -76,7 +84,7 @@ def _start(
     addresses = {node: fabric.add_node(node, number).address for number, node in enumerate(nodes, 1)}
     progress("making the certification authority and the nodes' tokens")
     credentials.make(layout, trust_domain, nodes, port)
-    _configure(layout, addresses, trust_domain, svid_lifetime)
+    _configure(layout, addresses, trust_domain, svid_lifetime, store)
     record = Record(cluster=layout.cluster, nodes=tuple(nodes), api_port=port)
     write_private(layout.record, msgspec.json.encode(record))
     progress("starting the supervisor, the controller and the agents")
@@ -95,7 +103,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _configure(layout: Layout, addresses: dict[str, str], trust_domain: str, svid_lifetime: int) -> None:
+def _configure(
+    layout: Layout, addresses: dict[str, str], trust_domain: str, svid_lifetime: int, store: StoreConfig
+) -> None:
     controller = ControllerConfig(
         cluster=layout.cluster,
         state_dir=str(layout.controller_state),
@@ -103,6 +113,7 @@ def _configure(layout: Layout, addresses: dict[str, str], trust_domain: str, svi
         api_names=("127.0.0.1", "localhost", CONTROLLER_ADDRESS),
         api_sockets=2,
         svid_lifetime=svid_lifetime,
+        store=store,
     )
     write_private(layout.controller_config, msgspec.json.encode(controller))
     for node, address in addresses.items():

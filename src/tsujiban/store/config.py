@@ -51,15 +51,22 @@ async def open_store(config: StoreConfig, state: Path, cluster: str) -> Store:
 
 def connect(config: EtcdConfig) -> EtcdClient:
     """A client of the etcd cluster. Raises StoreUnavailable for what is wrong with the configuration."""
+    return EtcdClient(*checked(config))
+
+
+def checked(config: EtcdConfig) -> tuple[list[Endpoint], ssl.SSLContext | None]:
+    """The members, and how to prove who we are to them. Raises StoreUnavailable."""
+    if not config.endpoints:
+        raise StoreUnavailable("no etcd endpoint is configured")
     parsed = [endpoint(text) for text in config.endpoints]
     schemes = {scheme for scheme, _ in parsed}
     if len(schemes) > 1:
         raise StoreUnavailable("etcd endpoints must all be https:// or all http://")
     if schemes == {"https"}:
-        return EtcdClient([where for _, where in parsed], _context(config))
+        return [where for _, where in parsed], _context(config)
     if config.ca_file or config.cert_file or config.key_file:
         raise StoreUnavailable("certificates are given for etcd, but its endpoints are http://: use https://")
-    return EtcdClient([where for _, where in parsed], None)
+    return [where for _, where in parsed], None
 
 
 def endpoint(text: str) -> tuple[str, Endpoint]:

@@ -35,6 +35,8 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
+QUICK_CHECK_BYTES = 256 * 1024 * 1024  # checked in about a second
+REMEDY = "restore it from a backup (tsujiban restore)"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -70,13 +72,35 @@ def prepare(path: Path) -> None:
         path.chmod(0o600)
     except OSError as error:
         raise StoreUnavailable(f"cannot open the store {path}: {error.strerror}") from None
+    migrate(path)
+
+
+def migrate(path: Path) -> None:
+    """Bring a file's tables to this version, and look at it.
+
+    Raises:
+        StoreUnavailable: not a store, damaged, or written by a newer version.
+    """
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         _migrate(connection, path)
+        trouble = _damage(connection)
     except sqlite3.Error as error:
-        raise StoreUnavailable(f"{path} is not a usable store: {error}; restore it from a backup") from None
+        trouble = str(error)
     finally:
         connection.close()
+    if trouble:
+        raise StoreUnavailable(f"{path} is not a usable store: {trouble}; {REMEDY}")
+
+
+def version(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema version of a file. Raises StoreUnavailable when a newer program wrote it."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found > len(MIGRATIONS):
+        raise StoreUnavailable(
+            f"{path} has schema version {found}, this program knows {len(MIGRATIONS)}: use a newer tsujiban"
+        )
+    return found
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -98,10 +122,15 @@ def _private_directory(directory: Path) -> None:
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise StoreUnavailable(
-            f"{path} has schema version {version}, this program knows {len(MIGRATIONS)}: use a newer tsujiban"
-        )
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+    before = version(connection, path)
+    for number, script in enumerate(MIGRATIONS[before:], start=before + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _damage(connection: sqlite3.Connection) -> str:
+    """What `PRAGMA quick_check` finds first; "" for nothing. A large file is not asked: it takes long."""
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    if pages * size > QUICK_CHECK_BYTES:
+        return ""
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    return "" if found == "ok" else str(found)

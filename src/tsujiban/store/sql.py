@@ -22,8 +22,10 @@ class Outcome:
 
 def head(connection: sqlite3.Connection) -> int:
     """Revision of the newest change."""
-    # compaction never takes the newest row, so the largest key is it
-    return int(connection.execute("SELECT coalesce(max(revision), 0) FROM history").fetchone()[0])
+    # compaction never takes the newest row, so the largest key is it; but for a store that was restored:
+    # it goes on after the revision from which its history is whole
+    newest = connection.execute("SELECT coalesce(max(revision), 0) FROM history").fetchone()[0]
+    return max(int(newest), compacted(connection))
 
 
 def compacted(connection: sqlite3.Connection) -> int:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -26,7 +28,7 @@ def run(*words: str) -> tuple[int, str]:
 def test_what_stands_in_the_way_is_one_message(
     words: tuple[str, ...], error: Exception, code: Exit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_words: object) -> None:
+    def fail(*_words: object, **_named: object) -> None:
         raise error
 
     monkeypatch.setattr("tsujiban.local.up.up", fail)
@@ -51,3 +53,23 @@ def test_down_needs_the_right_to(monkeypatch: pytest.MonkeyPatch) -> None:
     code, text = run("down")
     assert code == Exit.UNREACHABLE
     assert "sudo" in text
+
+
+def test_etcd_is_checked_before_anything_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr("tsujiban.local.up.up", lambda *_words, store: started.append(store))
+    files = {name: tmp_path / name for name in ("ca", "cert", "key")}
+    for path in files.values():
+        path.write_text("not PEM")
+        path.chmod(0o600)
+    given = [f"--etcd-{name}file={path}" for name, path in files.items()]
+    for words, told in (
+        (["--store", "etcd"], "needs --etcd-servers"),
+        (["--etcd-servers", "https://h"], "need --store etcd"),
+        (["--store", "etcd", "--etcd-servers", "h:2379", *given], "not of the form"),
+        (["--store", "etcd", "--etcd-servers", "https://h", *given], "cannot use the certificates"),
+        (["--store", "etcd", "--etcd-servers", "https://h", "--etcd-cafile", "/nowhere"], "does not exist"),
+    ):
+        code, text = run("up", *words)
+        assert (code, told in text) == (Exit.USAGE, True), text
+    assert started == []

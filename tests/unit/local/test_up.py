@@ -16,6 +16,7 @@ from tsujiban.local import preflight, up
 from tsujiban.local.layout import Layout
 from tsujiban.local.preflight import PreflightError
 from tsujiban.local.up import UpError
+from tsujiban.store.config import SqliteConfig
 
 
 class Scene:
@@ -77,7 +78,7 @@ def test_what_is_not_possible_here_takes_nothing_down(scene: Scene, monkeypatch:
 def test_the_configuration_files_are_what_the_daemons_read(scene: Scene) -> None:
     layout = Layout("t")
     layout.run.mkdir(parents=True)
-    up._configure(layout, {"node-1": "172.31.255.11"}, "bank.local", 600)
+    up._configure(layout, {"node-1": "172.31.255.11"}, "bank.local", 600, SqliteConfig())
     controller = msgspec.json.decode(layout.controller_config.read_bytes(), type=ControllerConfig)
     assert (controller.trust_domain, controller.svid_lifetime, controller.api_sockets) == (
         "bank.local",

@@ -57,8 +57,6 @@ class EtcdClient:
     """One cluster. `context` proves who we are, and checks who they are; None for a cluster without TLS."""
 
     def __init__(self, endpoints: Sequence[Endpoint], context: ssl.SSLContext | None) -> None:
-        if not endpoints:
-            raise StoreUnavailable("no etcd endpoint is configured")
         self._endpoints = tuple(endpoints)
         self._context = context
         self._channels = [self._channel(endpoint) for endpoint in endpoints]
