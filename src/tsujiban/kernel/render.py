@@ -124,6 +124,7 @@ def render(
             endpoints[endpoint.interface] = endpoint
     placed = place((one for one in state.endpoints.values() if one.host), own or {})
     _sources(table, verdicts, endpoints)
+    _related(table, verdicts, endpoints)
     _programs(table, verdicts, chains, endpoints, settings.reject)
     _node(table, verdicts, settings)
     HostChains(
@@ -163,6 +164,23 @@ def _unusable(endpoint: EndpointProgram, others: dict[str, EndpointProgram]) -> 
     if endpoint.interface in others:
         return f"interface {endpoint.interface} is {others[endpoint.interface].id}'s"
     return None
+
+
+# An ICMP error may be about any connection, so a pod's must be about one of its own.
+_OWN_CONNECTIONS = ("ct state established accept", "ct state related goto related")
+
+
+def _related(table: Table, verdicts: Verdicts, endpoints: dict[str, EndpointProgram]) -> None:
+    """What a pod sends about a connection that there is: one end of that must be the pod."""
+    rules = []
+    for version, ip in ((4, "ip"), (6, "ip6")):
+        every = (canonical(a) for endpoint in endpoints.values() for a in endpoint.addresses)
+        pairs = {f"{a} . {a}": "" for a in every if (":" in a) == (version == 6)}
+        name = table.add(Set(f"same{version}", f"{ADDRESS[version]} . {ADDRESS[version]}", pairs))
+        for end in ("original", "reply"):
+            rules.append(f"{ip} saddr . ct {end} {ip} saddr @{name} accept")
+    rules.append(verdicts.goto(Letter.DENY, Direction.EGRESS, SPOOFED))
+    table.add(Chain("related", tuple(rules)))
 
 
 def _base(table: Table, name: str, hook: str, priority: int, *rules: str) -> None:
@@ -207,8 +225,9 @@ def _opening(verdicts: Verdicts, direction: Where) -> tuple[str, ...]:
     """What comes before any program: only what opens a connection goes on to it."""
     invalid = verdicts.count(RuleKey(Letter.DENY, direction, INVALID))
     middle = verdicts.count(RuleKey(Letter.DENY, direction, NOT_OPENED))
+    own = direction is Direction.EGRESS
     return (
-        "ct state established,related accept",
+        *(_OWN_CONNECTIONS if own else ("ct state established,related accept",)),
         # conntrack finds every UDP-Lite checksum wrong (it takes UDP's pseudo-header): judged one by one
         f"ct state invalid meta l4proto != 136 {invalid} drop",
         f"meta l4proto 6 tcp flags & (fin | syn | rst | ack) != syn {middle} drop",
@@ -269,7 +288,7 @@ def _node(table: Table, verdicts: Verdicts, settings: Settings) -> None:
         for protocol in (6, 17)
     ]
     to_node = (
-        "ct state established,related accept",
+        *_OWN_CONNECTIONS,
         *_neighbours("accept"),
         *dns,
         verdicts.goto(Letter.DENY, Direction.EGRESS, NODE),
