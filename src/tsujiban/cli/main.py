@@ -13,6 +13,7 @@ import click
 # name -> ("module:attribute", one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("tsujiban.cli.apply:apply", "Create or change objects from manifests, all or none."),
+    "authz-server": ("tsujiban.cli.authzserver:authz_server", "Answer other proxies' ext_authz questions."),
     "backup": ("tsujiban.cli.backup:backup", "Save the cluster's objects to a file."),
     "completion": ("tsujiban.cli.completion:completion", "Print the shell's completion script."),
     "connectivity": (

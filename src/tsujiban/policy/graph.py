@@ -96,6 +96,8 @@ class PolicyGraph:
     `offline` is for the analysis of files: pods without an address count under a stand-in,
     finished pods count, and plaintext is accepted where no PeerAuthentication says otherwise,
     because files do not say who outside the cluster speaks TLS.
+
+    Without `labelled` every workload takes part in the mesh by `default_mesh`, whatever labels say.
     """
 
     def __init__(
@@ -105,12 +107,13 @@ class PolicyGraph:
         *,
         offline: bool = False,
         authentication: Authentication | None = None,
+        labelled: bool = True,
     ) -> None:
         self._mesh_names = MeshNames(trust_domain)
         self._authentication = authentication or Authentication(
             mode=MtlsMode.PERMISSIVE if offline else MtlsMode.STRICT
         )
-        self._population = Population(Surroundings(trust_domain, default_mesh, offline))
+        self._population = Population(Surroundings(trust_domain, default_mesh, offline, labelled))
         self._index: LabelIndex[tuple[Selecting, str]] = LabelIndex()
         self._node_index: LabelIndex[tuple[Selecting, str]] = LabelIndex()
         self._objects: dict[Key, Object] = {}

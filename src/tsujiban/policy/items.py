@@ -31,16 +31,19 @@ NamedPort = tuple[str, int, int]
 class Surroundings:
     """What an item inherits from: labels of namespaces, service accounts and profiles."""
 
-    def __init__(self, trust_domain: str, default_mesh: Mesh, offline: bool) -> None:
+    def __init__(self, trust_domain: str, default_mesh: Mesh, offline: bool, labelled: bool = True) -> None:
         self.trust_domain = trust_domain
         self.default_mesh = default_mesh
         self.offline = offline
+        self.labelled = labelled  # whether labels say who is in the mesh, or nothing does
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.accounts: dict[tuple[str, str], Mapping[str, str]] = {}
         self.profiles: dict[str, Mapping[str, str]] = {}
 
     def mesh(self, namespace: str, labels: Mapping[str, str]) -> Mesh:
         """How a workload takes part in the mesh: its own label, its namespace's, the default."""
+        if not self.labelled:
+            return self.default_mesh
         word = labels.get(MESH_LABEL) or self.namespaces.get(namespace, {}).get(MESH_LABEL)
         return _MESHES.get(word, self.default_mesh) if word else self.default_mesh
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
+from grpclib.client import Channel, UnaryUnaryMethod
 from tests.support.clusterapps import (
     POLICY,
     READY,
@@ -27,6 +32,7 @@ from tests.support.clusterapps import (
 
 from tsujiban.agent import sandbox_init
 from tsujiban.agent.sandbox import sandbox_pid
+from tsujiban.extauthz.service import METHOD
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.down import down
 from tsujiban.local.enforced import wait_for
@@ -223,6 +229,54 @@ def test_a_running_pod_moves_into_the_mesh_and_out_and_is_not_restarted(cluster:
     assert until(lambda: answers(healthy(cluster)), SECONDS)
     with cluster.client() as client:
         client.delete(resolve("pods"), "default", "wanderer")
+
+
+def test_an_authz_server_answers_by_the_policy_that_is_in_force_now(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    socket = tmp_path / "authz.sock"
+    command = [sys.executable, "-m", "tsujiban", "authz-server", "--listen", f"unix:{socket}"]
+    with subprocess.Popen([*command, "--cluster", NAME], stderr=subprocess.DEVNULL) as server:
+        try:
+            assert until(socket.is_socket, SECONDS)
+            web = pods(cluster, "web")[0]["status"]["podIP"]
+
+            def code(app: str, method: str) -> int:
+                request = CheckRequest()
+                attributes = request.attributes
+                source = pods(cluster, app)[0]
+                name = source["spec"].get("serviceAccountName", "default")
+                attributes.source.principal = f"spiffe://cluster.local/ns/default/sa/{name}"
+                attributes.source.address.socket_address.address = source["status"]["podIP"]
+                attributes.destination.address.socket_address.address = web
+                attributes.destination.address.socket_address.port_value = 8080
+                attributes.request.http.method, attributes.request.http.path = method, "/"
+                return asyncio.run(_check(socket, request))
+
+            assert code("stranger", "GET") == 0
+            with cluster.client() as client:
+                client.apply([POLICY])
+            assert until(lambda: code("stranger", "GET") == 7, SECONDS)
+            assert code("friend", "GET") == 0
+            assert code("friend", "POST") == 7
+            with cluster.client() as client:
+                client.delete(resolve("networkpolicies.projectcalico.org"), "default", "web")
+            assert until(lambda: code("stranger", "GET") == 0, SECONDS)
+        finally:
+            server.terminate()
+
+
+async def _check(socket: Path, request: CheckRequest) -> int:
+    channel = Channel(path=str(socket))
+    try:
+        ask: UnaryUnaryMethod[CheckRequest, CheckResponse] = UnaryUnaryMethod(
+            channel, METHOD, CheckRequest, CheckResponse
+        )
+        answer = await ask(request)
+    finally:
+        channel.close()
+    code: int = answer.status.code
+    return code
 
 
 def test_its_directory_is_its_own(cluster: LocalCluster) -> None:
