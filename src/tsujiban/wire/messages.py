@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from tsujiban.policy.program import NodeDelta
+from tsujiban.wire.sessions import Asks
 
 PROTOCOL_VERSION = 1
 CONTROLLER_NAME = "controller.tsujiban.internal"  # in the certificate of every controller
@@ -65,7 +66,16 @@ class Signed(Message, frozen=True):
     error: str = ""
 
 
-ToNode = Policy | PodsDelta | NodeConfig | Signed
+class OpenSession(Message, frozen=True):
+    """Call back and serve a log, a command or a connection of a pod. `session` is a secret name."""
+
+    session: str
+    pod: str
+    uid: str
+    ask: Asks
+
+
+ToNode = Policy | PodsDelta | NodeConfig | Signed | OpenSession
 
 # ---------------------------------------------------------------- node to controller
 

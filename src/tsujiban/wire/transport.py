@@ -1,4 +1,5 @@
-"""The node stream on the wire: one bidirectional gRPC call over mutual TLS, MessagePack inside.
+"""The node stream on the wire: one bidirectional gRPC call over mutual TLS, MessagePack inside. And the
+sessions beside it (`wire.sessions`), each a call on a connection of its own.
 
 grpclib does HTTP/2; it reads a message of whatever length the sender announces, so the length
 is checked here, before memory is spent. This is the one module that reaches under grpclib's
@@ -25,9 +26,12 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.server import Server
 from h2.exceptions import H2Error
 
+from tsujiban.wire import sessions
 from tsujiban.wire.messages import ToController, ToNode
 
 METHOD = "/tsujiban.node.v1.NodeStream/Connect"
+SESSION = "/tsujiban.node.v1.NodeStream/Session"
+SESSION_WINDOW = 128 * 1024  # bytes that wait on a node for a slow client, at most
 MAX_TO_NODE = 256 * 1024 * 1024  # bytes; a node trusts its controller with a full state
 MAX_TO_CONTROLLER = 4 * 1024 * 1024  # bytes; a controller does not trust a node
 CONNECT_TIMEOUT = 10.0  # seconds, TCP and TLS handshake
@@ -122,8 +126,8 @@ class _Framed(Generic[_Send, _Receive]):
         return data
 
 
-class ServerStream(_Framed[ToNode, ToController]):
-    """The controller's end."""
+class _ServerEnd(_Framed[_Send, _Receive]):
+    """What the controller knows of a peer."""
 
     @property
     def peer_certificate(self) -> bytes:
@@ -137,7 +141,25 @@ class ServerStream(_Framed[ToNode, ToController]):
         return str(self._stream.peer.addr())
 
 
-class ClientStream(_Framed[ToController, ToNode]):
+class ServerStream(_ServerEnd[ToNode, ToController]):
+    """The controller's end of a node stream."""
+
+
+class ServerSession(_ServerEnd[sessions.ToSession, sessions.FromSession]):
+    """The controller's end of a session. What ends it is raised as StreamLost, or BadMessage."""
+
+    async def send(self, message: sessions.ToSession) -> None:
+        """As the base."""
+        with _lost():
+            await super().send(message)
+
+    async def receive(self) -> sessions.FromSession | None:
+        """As the base."""
+        with _lost():
+            return await super().receive()
+
+
+class _ClientEnd(_Framed[_Send, _Receive]):
     """The node's end. Whatever ends the stream is raised as StreamRefused or StreamLost."""
 
     async def open(self) -> None:
@@ -147,12 +169,12 @@ class ClientStream(_Framed[ToController, ToNode]):
                 await self._stream.send_request()
         _keep_alive(_transport(self._stream).get_extra_info("socket"))
 
-    async def send(self, message: ToController) -> None:
+    async def send(self, message: _Send) -> None:
         """As the base."""
         with self._explained():
             await super().send(message)
 
-    async def next(self) -> ToNode:
+    async def next(self) -> _Receive:
         """The next message. Raises BadMessage too."""
         with self._explained():
             with self._stream._wrapper:  # wakes us when the connection is lost
@@ -178,16 +200,40 @@ class ClientStream(_Framed[ToController, ToNode]):
             raise StreamLost(str(error) or type(error).__name__) from error
 
 
+class ClientStream(_ClientEnd[ToController, ToNode]):
+    """The node's end of its stream."""
+
+
+class ClientSession(_ClientEnd[sessions.FromSession, sessions.ToSession]):
+    """The node's end of a session."""
+
+    async def end(self) -> None:
+        """Say that nothing follows, and wait until the controller has everything."""
+        with self._explained():
+            await self._stream.end()
+            await self._stream.recv_trailing_metadata()
+
+
+async def _no_sessions(_stream: ServerSession) -> None:
+    raise StreamRefused("no session was asked for")
+
+
 class NodeStreamServer:
-    """Accepts node streams and hands each to `handle`.
+    """Accepts node streams and hands each to `handle`; sessions to `serve_session`.
 
     `handle` may raise StreamRefused (the client is told), BadMessage or StreamLost; when it
     returns, the stream ends. The TLS context must demand client certificates.
     """
 
-    def __init__(self, handle: Callable[[ServerStream], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[ServerStream], Awaitable[None]],
+        serve_session: Callable[[ServerSession], Awaitable[None]] = _no_sessions,
+    ) -> None:
         self._handle = handle
+        self._serve_session = serve_session
         self._decoder = msgspec.msgpack.Decoder(ToController)
+        self._session_decoder = msgspec.msgpack.Decoder(sessions.FromSession)
         self._server: Any = None
 
     async def start(self, listener: socket.socket, context: ssl.SSLContext) -> None:
@@ -204,11 +250,21 @@ class NodeStreamServer:
             self._server.close()
 
     def __mapping__(self) -> dict[str, Handler]:
-        return {METHOD: Handler(self._serve, Cardinality.STREAM_STREAM, None, None)}
+        return {
+            METHOD: Handler(self._serve, Cardinality.STREAM_STREAM, None, None),
+            SESSION: Handler(self._session, Cardinality.STREAM_STREAM, None, None),
+        }
 
     async def _serve(self, stream: Any) -> None:
+        await self._answer(self._handle(ServerStream(stream, self._decoder, MAX_TO_CONTROLLER, MAX_TO_NODE)))
+
+    async def _session(self, stream: Any) -> None:
+        limit = sessions.MAX_FRAME
+        await self._answer(self._serve_session(ServerSession(stream, self._session_decoder, limit, limit)))
+
+    async def _answer(self, serving: Awaitable[None]) -> None:
         try:
-            await self._handle(ServerStream(stream, self._decoder, MAX_TO_CONTROLLER, MAX_TO_NODE))
+            await serving
         except StreamRefused as refusal:
             raise GRPCError(Status.PERMISSION_DENIED, str(refusal)) from refusal
         except BadMessage as error:
@@ -226,15 +282,48 @@ async def connect(
     Raises StreamLost or StreamRefused.
     """
     configuration = _configuration(ssl_target_name_override=server_name)
+    async with _call(METHOD, host, port, context, configuration) as stream:
+        client = ClientStream(stream, msgspec.msgpack.Decoder(ToNode), MAX_TO_NODE, MAX_TO_CONTROLLER)
+        await client.open()
+        yield client
+
+
+@asynccontextmanager
+async def connect_session(
+    host: str, port: int, context: ssl.SSLContext, server_name: str
+) -> AsyncIterator[ClientSession]:
+    """Open a session's call, on a connection of its own. Raises StreamLost or StreamRefused."""
+    configuration = _configuration(
+        ssl_target_name_override=server_name,
+        http2_connection_window_size=SESSION_WINDOW,
+        http2_stream_window_size=SESSION_WINDOW,
+    )
+    async with _call(SESSION, host, port, context, configuration) as stream:
+        limit = sessions.MAX_FRAME
+        client = ClientSession(stream, msgspec.msgpack.Decoder(sessions.ToSession), limit, limit)
+        await client.open()
+        yield client
+
+
+@asynccontextmanager
+async def _call(
+    method: str, host: str, port: int, context: ssl.SSLContext, configuration: Any
+) -> AsyncIterator[Any]:
     channel = Channel(host, port, codec=_Codec(), ssl=context, config=configuration)
     try:
-        async with channel.request(METHOD, Cardinality.STREAM_STREAM, None, None) as stream:
-            client = ClientStream(stream, msgspec.msgpack.Decoder(ToNode), MAX_TO_NODE, MAX_TO_CONTROLLER)
-            await client.open()
-            yield client
+        async with channel.request(method, Cardinality.STREAM_STREAM, None, None) as stream:
+            yield stream
             channel.close()  # now, or grpclib waits for the controller to end the call
     finally:
         channel.close()
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    try:
+        yield
+    except (StreamTerminatedError, ProtocolError, H2Error, OSError) as error:
+        raise StreamLost(str(error) or type(error).__name__) from error
 
 
 def _refusal(error: GRPCError) -> StreamRefused:
