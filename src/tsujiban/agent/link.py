@@ -11,6 +11,7 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -31,7 +32,15 @@ from tsujiban.wire.messages import (
     ToNode,
 )
 from tsujiban.wire.outbox import Outbox, OutboxFull
-from tsujiban.wire.transport import BadMessage, ClientStream, StreamLost, StreamRefused, connect
+from tsujiban.wire.transport import (
+    BadMessage,
+    ClientSession,
+    ClientStream,
+    StreamLost,
+    StreamRefused,
+    connect,
+    connect_session,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -125,6 +134,15 @@ class ControllerLink:
             raise SignFailed(str(error)) from error
         finally:
             del self._waiting[request]
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[ClientSession]:
+        """A connection to the controller for one session. Raises StreamLost, StreamRefused,
+        CredentialsError, TlsError."""
+        credentials = load(self._directory, self._node)
+        context = client_context(credentials.path, credentials.trust.bundle_pem)
+        async with connect_session(self._host, self._port, context, self._server_name) as stream:
+            yield stream
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled; renew the node's certificate meanwhile."""

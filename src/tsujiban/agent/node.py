@@ -29,6 +29,7 @@ from tsujiban.agent.nodeproxy import NodeProxy
 from tsujiban.agent.pods import Pods
 from tsujiban.agent.proxies import Proxies
 from tsujiban.agent.routing import Routing
+from tsujiban.agent.sessions import Sessions
 from tsujiban.agent.sidecars import Sidecars
 from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel.conntrack import Ended
@@ -45,6 +46,7 @@ from tsujiban.wire.messages import (
     Hello,
     NodeConfig,
     NodeStatus,
+    OpenSession,
     PodsDelta,
     Policy,
 )
@@ -86,6 +88,7 @@ class Node:
         self.kernel.refresh = self.enforcer.refresh
         self.routing = Routing(config, supervisor)
         self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send)
+        self.sessions = Sessions(config.node, self.pods.running, supervisor, link.session)
         self.health = Health(
             config,
             supervisor,
@@ -287,3 +290,5 @@ class Agent:
                 self._node.enforcer.take(message.delta)
             elif isinstance(message, PodsDelta):
                 self._node.take_pods(message)
+            elif isinstance(message, OpenSession):
+                self._node.sessions.open(message)

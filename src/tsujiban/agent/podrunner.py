@@ -84,6 +84,11 @@ class PodRunner:
         """The pod's UID."""
         return self.pod.metadata.uid
 
+    @property
+    def netns_path(self) -> str:
+        """Path of the pod's network namespace."""
+        return containers.sandbox_of(self.pod, self._place).netns_path
+
     def follows(self, other: PodRunner) -> bool:
         """Whether the other one must have ended before this one may begin: they share name or address."""
         return self.key == other.key or not set(self._place.addresses).isdisjoint(other._place.addresses)

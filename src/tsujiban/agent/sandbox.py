@@ -157,16 +157,22 @@ class Command:
     env: dict[str, str]
 
 
-def exec_command(process: ProcessSpec, pid: int, argv: tuple[str, ...]) -> Command:
+def exec_command(
+    process: ProcessSpec, pid: int, argv: tuple[str, ...], *, terminal: bool = False, attended: bool = False
+) -> Command:
     """The command that runs `argv` beside a running process of a sandbox: in its namespaces, as its
     user, with its environment, and with no more rights than it has.
 
-    `pid` is the supervisor's pid of that process. Raises LookupError when it is not up.
+    `pid` is the supervisor's pid of that process. With `terminal` it gets one of the sandbox's own, whose
+    other end it sends over the Unix socket that it finds as standard input. `attended`: it is killed
+    when the thread that started it ends. Raises LookupError when the process is not up.
     """
     config = json.loads(process.env[sandbox_init.VARIABLE])
     inner = sandbox_pid(pid, config["uid"])
     entering = {key: config[key] for key in ("uid", "gid", "forbidden", "cwd", "env")}
-    entering |= {"enter": inner, "argv": list(argv)}
+    entering |= {"enter": inner, "argv": list(argv), "terminal": terminal, "attended": attended}
+    if terminal:
+        entering["env"] = {"TERM": "xterm", **config["env"]}
     return Command(INIT, {sandbox_init.VARIABLE: json.dumps(entering)})
 
 

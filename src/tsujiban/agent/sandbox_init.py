@@ -14,13 +14,16 @@ directories are empty, and the given mounts are in place.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import resource
 import signal
 import socket
 import stat
+import struct
 import sys
+import termios
 from typing import Any, NoReturn
 
 VARIABLE = "TSUJIBAN_SANDBOX"
@@ -47,6 +50,7 @@ PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 PR_SET_KEEPCAPS, CAPABILITY_VERSION_3 = 8, 0x20080522
 SECCOMP_MODE_FILTER, FILTER_INSTRUCTION = 2, 8  # bytes of a struct sock_filter
 MAX_DESCRIPTORS = 1 << 20
+TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441  # ioctl_tty(2); the termios module lacks them
 NAMESPACES = ("net", "ipc", "uts", "pid", "mnt")  # order of entering: mnt last, /proc is needed before
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -187,6 +191,23 @@ def enter(pid: int) -> None:
         _stand_in(child)
 
 
+def take_terminal(uid: int, gid: int) -> None:
+    """Become the leader of a session on a new terminal of this sandbox. Its other end goes over the
+    Unix socket that is standard input; then the terminal is standard input, output and error."""
+    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
+    slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
+    os.fchown(slave, uid, gid)
+    with socket.socket(fileno=os.dup(0)) as asker:
+        socket.send_fds(asker, [b"terminal"], [master])
+    os.close(master)
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for number in (0, 1, 2):
+        os.dup2(slave, number)
+    os.close(slave)
+
+
 def _stand_in(child: int) -> NoReturn:
     """The outer half of an entered process: hand on signals, end as the child ends."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
@@ -253,8 +274,12 @@ def main() -> NoReturn:
     )  # whatever an operator's shell had open is none of the sandbox's business
     os.umask(0o022)
     try:
+        if config.get("attended"):
+            check(_libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "set the parent-death signal")
         if config.get("enter"):
             enter(int(config["enter"]))
+            if config.get("terminal"):
+                take_terminal(config["uid"], config["gid"])
         else:
             View().build(config)
             socket.sethostname(config["hostname"])

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from tsujiban.supervise import logtimes
+from tsujiban.supervise.logtimes import Mark
+
 LIMIT = 10 * 1024 * 1024  # bytes; Kubernetes' containerLogMaxSize
 CHUNK = 64 * 1024
 
@@ -38,11 +41,32 @@ def rotate(path: Path, limit: int = LIMIT) -> bool:
         older = path.with_name(path.name + ".1")
         older.unlink(missing_ok=True)
         with path.open("rb") as source, open(older, "xb", opener=_private) as target:
-            target.write(_end(source, 2 * limit))
+            content = _end(source, 2 * limit)
+            cut = source.tell() - len(content)
+            target.write(content)
             os.truncate(path, 0)
+        logtimes.write(older, logtimes.moved(logtimes.read(path), cut))
+        logtimes.write(path, [])
     except FileNotFoundError:
         return False
     return True
+
+
+def look(path: Path, seen: int | None, *, start: bool = False) -> int:
+    """Note that the log has grown beyond `seen` bytes (None: nobody has looked yet), or that an incarnation
+    starts; its size now. Raises OSError."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return 0
+    now = time.time_ns()
+    if seen is not None and size < seen:  # its writer has cut it short
+        logtimes.write(path, [mark for mark in logtimes.read(path) if mark.offset <= size])
+    elif seen is not None and size > seen:
+        logtimes.append(path, Mark(seen, now))
+    if start:
+        logtimes.append(path, Mark(size, now, True))
+    return size
 
 
 def _end(file: BinaryIO, limit: int) -> bytes:
@@ -55,6 +79,7 @@ def forget(path: Path, top: Path) -> None:
     """Remove a log, its older part, and the directories below `top` that are empty then."""
     for part in (path, path.with_name(path.name + ".1")):
         part.unlink(missing_ok=True)
+        logtimes.beside(part).unlink(missing_ok=True)
     for parent in path.parents:
         if top not in parent.parents:
             return

@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import socket
+import sys
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -49,6 +50,7 @@ class Process:
         self.exited_at = 0.0
         self.last_exit: int | None = None  # exit status; negative for a signal
         self.error = ""  # why it could not be started
+        self._seen: int | None = None  # bytes of the log, when last looked at
         self._backoff = Backoff(spec)
         self._listeners: list[socket.socket] = []
 
@@ -80,6 +82,10 @@ class Process:
             env["LISTEN_FDNAMES"] = ":".join(entry.name for entry in spec.listen)
         log = logs.open_log(self.log, spec.uid, spec.gid)
         try:
+            self._seen = logs.look(self.log, self._seen, start=True)
+        except OSError as error:  # a full disk must not keep it from being started
+            print(f"cannot note the start of {spec.name}: {error}", file=sys.stderr)
+        try:
             self.pid = os.posix_spawnp(
                 argv[0],
                 argv,
@@ -106,6 +112,12 @@ class Process:
         for number, listener in enumerate(self._listeners, start=3):
             actions.append((os.POSIX_SPAWN_DUP2, listener.fileno(), number))
         return actions
+
+    def look_at_log(self) -> None:
+        """Note how far it has grown, and keep it short. Raises OSError."""
+        self._seen = logs.look(self.log, self._seen)
+        if logs.rotate(self.log):
+            self._seen = 0
 
     def exited(self, code: int) -> float | None:
         """The leader ended: kill what is left of its group; seconds until the next start, or None."""

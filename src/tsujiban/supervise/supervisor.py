@@ -243,7 +243,7 @@ class Supervisor:
     def _rotate(self) -> None:
         for process in self._processes.values():
             try:
-                logs.rotate(process.log)
+                process.look_at_log()
             except OSError as error:  # a full disk must not end the supervisor
                 print(f"cannot rotate {process.log}: {error}", file=sys.stderr)
         asyncio.get_running_loop().call_later(ROTATE_EVERY, self._rotate)

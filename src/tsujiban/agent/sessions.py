@@ -1,0 +1,182 @@
+"""Sessions that the controller asks this node for: logs, commands and connections of its pods.
+
+The node calls back, on a connection of the session's own, with its own certificate: it obeys nobody but the
+controller that it has verified, and what it serves is looked up among the pods that it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import structlog
+
+from tsujiban.agent import containers, execution, forwarding
+from tsujiban.agent.credentials import CredentialsError
+from tsujiban.agent.mesh import SIDECAR
+from tsujiban.agent.podlogs import NoPrevious, PodLog
+from tsujiban.agent.podrunner import PodRunner
+from tsujiban.agent.sandbox import exec_command
+from tsujiban.identity.tls import TlsError
+from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorClient, SupervisorGone
+from tsujiban.wire.messages import OpenSession
+from tsujiban.wire.sessions import STDOUT, Begin, Data, ExecAsk, Exit, ForwardAsk, LogAsk, ToSession
+from tsujiban.wire.transport import BadMessage, ClientSession, StreamLost, StreamRefused
+
+log = structlog.get_logger(__name__)
+
+MAX_SESSIONS = 128
+FOLLOW_SECONDS = 0.1  # between looks at a log that is followed
+ALIVE_LOOKS = 10  # looks at the log, after which the container is looked at
+
+Dial = Callable[[], AbstractAsyncContextManager[ClientSession]]
+Serve = Callable[[ClientSession], Awaitable[None]]
+
+
+class Missing(LookupError):
+    """What is asked for is not here; the text is for the user."""
+
+
+class CannotServe(RuntimeError):
+    """It is here, and cannot be done now; the text is for the user."""
+
+
+class Sessions:
+    """All sessions of this node. They end with it."""
+
+    def __init__(
+        self,
+        node: str,
+        pods: Callable[[], Mapping[str, PodRunner]],
+        supervisor: SupervisorClient,
+        dial: Dial,
+    ) -> None:
+        self._node = node
+        self._pods = pods
+        self._supervisor = supervisor
+        self._dial = dial
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self, message: OpenSession) -> None:
+        """Serve one, in a task of its own."""
+        task = asyncio.create_task(self._session(message), name=f"session of {message.pod}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End all."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _session(self, message: OpenSession) -> None:
+        try:
+            async with self._dial() as stream:
+                await self._serve(message, stream)
+                await stream.end()
+        except (StreamLost, StreamRefused, BadMessage, CredentialsError, TlsError, OSError) as error:
+            log.info("a session has ended early", pod=message.pod, reason=str(error))
+
+    async def _serve(self, message: OpenSession, stream: ClientSession) -> None:
+        try:
+            if len(self._tasks) > MAX_SESSIONS:
+                raise CannotServe(f"node {self._node} serves {MAX_SESSIONS} sessions already; close some")
+            serve = await self._prepare(message)
+        except (Missing, NoPrevious) as error:
+            await stream.send(Begin(session=message.session, error=str(error), missing=True))
+            return
+        except (CannotServe, SupervisorGone, Refused, OSError) as error:
+            await stream.send(Begin(session=message.session, error=str(error)))
+            return
+        await stream.send(Begin(session=message.session))
+        try:
+            await serve(stream)
+        except OSError as error:  # of the pod's side: it may end, or its files be gone, at any time
+            await stream.send(Exit(code=1, error=str(error)))
+
+    async def _prepare(self, message: OpenSession) -> Serve:
+        runner = self._pods().get(message.pod)
+        if runner is None or runner.uid != message.uid:
+            raise Missing(f"pod {message.pod} is not on node {self._node} any more")
+        ask = message.ask
+        if isinstance(ask, ForwardAsk):
+            netns = runner.netns_path
+            return lambda stream: forwarding.run(stream, netns, ask)
+        names = [container.name for container in runner.pod.spec.containers]
+        if ask.container not in (*names, *((SIDECAR,) if isinstance(ask, LogAsk) else ())):
+            raise Missing(f"pod {message.pod} has no container {ask.container!r}")
+        status = await self._process(message, ask.container)
+        if isinstance(ask, ExecAsk):
+            return await self._execution(status, ask)
+        return await self._logging(status, ask)
+
+    async def _process(self, message: OpenSession, container: str) -> ProcessStatus:
+        name = containers.process_name(self._node, message.uid, container)
+        for status in await self._supervisor.list(name):
+            if status.name == name:
+                return status
+        raise CannotServe(f"container {container!r} of pod {message.pod} has not been started")
+
+    async def _execution(self, status: ProcessStatus, ask: ExecAsk) -> Serve:
+        if status.state != "running":
+            raise CannotServe(f"container {ask.container!r} is not running: it is {status.state}")
+        specification = await self._supervisor.specification(status.name)
+        try:
+            command = exec_command(specification, status.pid, ask.command, terminal=ask.tty, attended=True)
+        except LookupError as error:
+            raise CannotServe(str(error)) from None
+        return lambda stream: execution.run(stream, command, ask)
+
+    async def _logging(self, status: ProcessStatus, ask: LogAsk) -> Serve:
+        reading = await asyncio.to_thread(PodLog, Path(status.log), ask)
+
+        async def alive() -> bool:
+            try:
+                now = await self._supervisor.status(status.name)
+            except Refused:  # it is known no more
+                return False
+            same = (now.pid, now.start_ticks) == (status.pid, status.start_ticks)
+            return same and now.state == "running"
+
+        return lambda stream: tell(stream, reading, alive if ask.follow else None)
+
+
+async def tell(
+    stream: execution.Peer, reading: PodLog, alive: Callable[[], Awaitable[bool]] | None = None
+) -> None:
+    """Send a log; with `alive`, go on with what is written while the container lives.
+
+    Raises OSError, and whatever ends the session."""
+    for data in reading.backlog():
+        await stream.send(Data(channel=STDOUT, data=data))
+    if alive is not None:
+        hearing = asyncio.ensure_future(stream.next())  # a log is asked nothing: this ends with the session
+        try:
+            await _follow(stream, reading, alive, hearing)
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+    await stream.send(Exit())
+
+
+async def _follow(
+    stream: execution.Peer,
+    reading: PodLog,
+    alive: Callable[[], Awaitable[bool]],
+    hearing: asyncio.Future[ToSession],
+) -> None:
+    looks = 0
+    while not reading.done:
+        lives = looks % ALIVE_LOOKS or await alive()
+        looks += 1
+        for data in reading.news():
+            await stream.send(Data(channel=STDOUT, data=data))
+        if not lives:
+            return
+        await asyncio.wait({hearing}, timeout=FOLLOW_SECONDS)
+        if hearing.done():
+            hearing.result()
+            return
