@@ -32,7 +32,13 @@ from tsujiban.wire.messages import (
     ToNode,
 )
 from tsujiban.wire.outbox import Outbox, OutboxFull
-from tsujiban.wire.transport import NodeStreamServer, ServerStream, StreamLost, StreamRefused
+from tsujiban.wire.transport import (
+    NodeStreamServer,
+    ServerSession,
+    ServerStream,
+    StreamLost,
+    StreamRefused,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -45,12 +51,17 @@ OnHello = Callable[[str, Hello], Awaitable[None]]
 OnMessage = Callable[[str, ToController], Awaitable[None]]
 OnGone = Callable[[str], Awaitable[None]]
 SignCsr = Callable[[str, Sign], Awaitable[Signed]]
+OnSession = Callable[[str, ServerSession], Awaitable[None]]
 MergeKey = Callable[[ToNode], Hashable]
 Merge = Callable[[ToNode, ToNode], ToNode | None]
 
 
 def _no_key(_message: ToNode) -> None:
     return None
+
+
+async def _no_session(_node: str, _stream: ServerSession) -> None:
+    raise StreamRefused("no session was asked for")
 
 
 def _no_merge(_older: ToNode, _newer: ToNode) -> None:
@@ -81,7 +92,8 @@ class NodeServer:
     state with `send`, or raises StreamRefused. `on_message(node, message)` gets everything else but
     `Sign`, in order; whatever a message says of pods must be checked against the store. `on_gone`
     is awaited when a node's stream ended and no newer one has replaced it. `merge_key` and `merge`
-    coalesce what waits for a slow node (see `wire.outbox.Outbox`).
+    coalesce what waits for a slow node (see `wire.outbox.Outbox`). `on_session(node, stream)` serves a
+    session that a node opens (`controller.sessions`).
     """
 
     def __init__(
@@ -92,6 +104,7 @@ class NodeServer:
         on_message: OnMessage,
         on_gone: OnGone,
         sign: SignCsr,
+        on_session: OnSession = _no_session,
         merge_key: MergeKey = _no_key,
         merge: Merge = _no_merge,
         clock: Callable[[], float] = time.time,
@@ -101,11 +114,12 @@ class NodeServer:
         self._on_message = on_message
         self._on_gone = on_gone
         self._sign = sign
+        self._on_session = on_session
         self._merge_key = merge_key
         self._merge = merge
         self._clock = clock
         self._sessions: dict[str, _Session] = {}
-        self._server = NodeStreamServer(self._serve)
+        self._server = NodeStreamServer(self._serve, self._serve_session)
 
     async def start(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         """Serve on a bound socket, which may have been opened in another network namespace."""
@@ -159,6 +173,12 @@ class NodeServer:
             raise
         finally:
             await self._leave(session)
+
+    async def _serve_session(self, stream: ServerSession) -> None:
+        node, _ = self._identify(stream.peer_certificate)
+        if node not in self._sessions:
+            raise StreamRefused("a node that has no stream serves no session")
+        await self._on_session(node, stream)
 
     async def _admit(self, stream: ServerStream) -> tuple[_Session, Hello]:
         node, expires = self._identify(stream.peer_certificate)

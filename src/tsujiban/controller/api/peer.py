@@ -1,12 +1,15 @@
-"""uvicorn's HTTP protocol, with the TLS client certificate in the ASGI scope and bounds on slow clients.
+"""uvicorn's HTTP protocol, with what it lacks: the TLS client certificate in the ASGI scope, bounds on slow
+clients, and connections that become something else.
 
-uvicorn shows an application neither the certificate nor a limit on headers; both are a few lines here.
+An upgrade (`exec`, `port-forward`) is a request like any other, authenticated, authorized and refused as any
+other; the response that accepts it takes the bare connection over (`api.upgrade`).
 """
 
 from __future__ import annotations
 
 import asyncio
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -14,6 +17,9 @@ from tsujiban.controller.api.errors import ApiError
 
 PEER_CERTIFICATE = "tsujiban.peer_certificate"  # in scope["extensions"]: {"der": bytes}, absent without one
 
+UPGRADE = "tsujiban.upgrade"  # in scope["extensions"]: {"take_over": ...}, of requests that ask for one
+
+READ_AHEAD = 64 * 1024  # bytes of an upgraded connection that wait to be read
 MAX_HEADER_BYTES = 64 * 1024
 HEADER_SECONDS = 10.0  # from the first byte of a request, or from the connection, to the end of its headers
 
@@ -32,6 +38,9 @@ class PeerProtocol(HttpToolsProtocol):
     _header_bytes = 0
     _in_headers = True
     _certificate: bytes | None = None
+    _upgrading = False  # the request asks for an upgrade: no HTTP follows on this connection
+    _early = b""  # what came behind such a request
+    _raw = False  # and it has been taken over
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Remember the certificate that the TLS handshake has verified."""
@@ -47,14 +56,29 @@ class PeerProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before the headers are complete."""
+        if self._upgrading:
+            self._early += data
+            if len(self._early) > READ_AHEAD:
+                self.transport.abort()
+            return
         if self._in_headers:
             self._header_bytes += len(data)
             if self._timer is None:
                 self._expect_headers()
-        super().data_received(data)
+        self._parse(data)
         if self._in_headers and self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
             self.transport.write(_ANSWER)
             self.transport.close()
+
+    def _parse(self, data: bytes) -> None:
+        """As uvicorn, but an upgrade is no reason to complain."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._early = data[upgrade.args[0] :]
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
 
     def on_message_begin(self) -> None:
         """Add the certificate to the new request's scope."""
@@ -66,7 +90,34 @@ class PeerProtocol(HttpToolsProtocol):
         """The headers came in time."""
         self._stop_timer()
         self._in_headers = False
+        if self.parser.should_upgrade():
+            self._upgrading = True
+            self.scope.setdefault("extensions", {})[UPGRADE] = {"take_over": self.take_over}
         super().on_headers_complete()
+        if self._upgrading:
+            self.cycle.keep_alive = False  # when it is refused, the answer is the last
+
+    def take_over(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The bare connection; the application answers nothing more by ASGI. Raises ConnectionError."""
+        if self._raw or self.transport.is_closing():
+            raise ConnectionError("the client has gone")
+        self._raw = True
+        self.cycle.disconnected = True  # for uvicorn: nobody waits for an answer
+        reader = asyncio.StreamReader(limit=READ_AHEAD)
+        protocol = _RawProtocol(reader, self)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        self.flow.resume_reading()
+        if self._early:
+            reader.feed_data(self._early)
+        return reader, asyncio.StreamWriter(self.transport, protocol, reader, self.loop)
+
+    def shutdown(self) -> None:
+        """The server ends: so do connections that would go on for ever."""
+        if self._raw:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def on_message_complete(self) -> None:
         """What comes next is the headers of another request."""
@@ -86,3 +137,16 @@ class PeerProtocol(HttpToolsProtocol):
         self._timer = None
         if not self.transport.is_closing():
             self.transport.abort()
+
+
+class _RawProtocol(asyncio.StreamReaderProtocol):
+    """Of a connection that has been taken over; its end is the end of the HTTP connection too."""
+
+    def __init__(self, reader: asyncio.StreamReader, owner: PeerProtocol) -> None:
+        super().__init__(reader)
+        self._owner = owner
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell both."""
+        super().connection_lost(exc)
+        self._owner.connection_lost(exc)
