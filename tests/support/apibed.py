@@ -12,14 +12,14 @@ from typing import Any
 
 import httpx
 import msgspec
+from tests.support.fakenode import FakeNode, FakeStream
 from tests.support.wait import until
 
 from tsujiban.controller import bootstrap, routes
-from tsujiban.controller.api import csrs, reviews, tokenapi
+from tsujiban.controller.api import csrs, reviews, streams, tokenapi
 from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app, serve, server_context
 from tsujiban.controller.api.dispatch import Table
-from tsujiban.controller.api.extras import LogRequest, LogUnavailable
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.api.users import User
 from tsujiban.controller.join import JoinService
@@ -36,6 +36,8 @@ from tsujiban.identity.signingkeys import SigningKeys
 from tsujiban.identity.tokens import FileTokenStore
 from tsujiban.store.protocol import Key, Store
 from tsujiban.store.sqlite import SqliteStore
+from tsujiban.wire.messages import OpenSession
+from tsujiban.wire.sessions import Exit
 
 TRUST_DOMAIN = "cluster.local"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -69,7 +71,7 @@ class ApiBed:
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_text(ca.bundle_pem)
         self._configs: list[Path] = []
-        self.log_requests: list[LogRequest] = []
+        self.streaming = FakeNode(self._no_script)
         self.audit: list[dict[str, Any]] = []
 
     @property
@@ -157,12 +159,8 @@ class ApiBed:
     async def status(self) -> dict[str, Any]:
         return {"components": [{"name": "store", "healthy": True}], "nodes": []}
 
-    async def logs(self, request: LogRequest) -> AsyncIterator[bytes]:
-        self.log_requests.append(request)
-        if request.container == "sidecar":
-            raise LogUnavailable("its node does not answer")
-        yield b"one\n"
-        yield b"two\n"
+    async def _no_script(self, message: OpenSession, stream: FakeStream) -> None:
+        await stream.tell(Exit(error=f"nobody plays {message.pod}"))
 
     async def review(self, token: str) -> User | None:
         if token == TOKEN:
@@ -210,13 +208,13 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
     following = asyncio.gather(bed.access.run(), _reconciler(store, ca).run())
     table = Table()
     table.add(*reviews.entries(bed.access), *tokenapi.entries(bed.service), *csrs.entries())
+    streams.register(table, bed.streaming.sessions)
     app = create_app(
         store,
         trust_domain=TRUST_DOMAIN,
         join=JoinService(ca, bed.tokens),
         status=bed.status,
         flows=bed.flows,
-        logs=bed.logs,
         tokens=bed.review,
         access=bed.access,
         table=table,

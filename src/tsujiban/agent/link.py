@@ -141,7 +141,8 @@ class ControllerLink:
         CredentialsError, TlsError."""
         credentials = load(self._directory, self._node)
         context = client_context(credentials.path, credentials.trust.bundle_pem)
-        async with connect_session(self._host, self._port, context, self._server_name) as stream:
+        host, port = self._controllers[self._turn]  # the one that we are connected to
+        async with connect_session(host, port, context, self._server_name or host) as stream:
             yield stream
 
     async def run(self) -> None:

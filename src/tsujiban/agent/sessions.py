@@ -63,14 +63,12 @@ class Sessions:
         """Serve one, in a task of its own."""
         task = asyncio.create_task(self._session(message), name=f"session of {message.pod}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
-    async def close(self) -> None:
-        """End all."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a session has crashed", task=task.get_name(), exc_info=error)
 
     async def _session(self, message: OpenSession) -> None:
         try:

@@ -11,25 +11,24 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 
 from tsujiban import daemon
 from tsujiban.controller import serving
-from tsujiban.controller.api import csrs, reviews, tokenapi
+from tsujiban.controller.api import csrs, reviews, streams, tokenapi
 from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app, serve, server_context
 from tsujiban.controller.api.auditfile import AuditFile
 from tsujiban.controller.api.dispatch import Table
-from tsujiban.controller.api.extras import LogRequest, LogUnavailable
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.config import ControllerConfig, load
 from tsujiban.controller.join import JoinService
 from tsujiban.controller.lead import Lead, end_of_lead
 from tsujiban.controller.nodes import NodeServer
 from tsujiban.controller.plane import Plane
+from tsujiban.controller.sessions import Sessions
 from tsujiban.controller.signers import Signers
 from tsujiban.controller.signing import Signer
 from tsujiban.controller.status import StatusReport
@@ -75,12 +74,14 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     lead = Lead(config, store)
     try:
         plane = Plane(config, lead.store, ca.bundle_pem)
+        sessions = Sessions(lambda node, message: plane.send(node, message))
         nodes = NodeServer(
             config.trust_domain,
             on_hello=lead.only_leader(plane.hello),
             on_message=plane.message,
             on_gone=plane.gone,
             sign=Signer(ca, plane.pod_identity, config.svid_lifetime).sign,
+            on_session=sessions.serve,
         )
         plane.send, plane.disconnect = lead.while_leading(nodes.send), nodes.disconnect
         plane.sign_request = Signers(ca, plane.account_exists).sign
@@ -89,13 +90,13 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
         tokens = TokenService(store, keys, f"https://kubernetes.default.svc.{config.cluster_domain}")
         table = Table()
         table.add(*reviews.entries(access), *tokenapi.entries(tokens), *csrs.entries())
+        streams.register(table, sessions)
         app = create_app(
             store,
             trust_domain=config.trust_domain,
             join=JoinService(ca, FileTokenStore(config.state / "tokens")),
             status=StatusReport(plane, serving.expires(certificate), store.health, lead.role),
             flows=plane.flows,
-            logs=_logs,
             tokens=tokens.user,
             access=access,
             table=table,
@@ -113,13 +114,6 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     finally:
         await lead.end()
         await store.close()
-
-
-async def _logs(request: LogRequest) -> AsyncIterator[bytes]:
-    raise LogUnavailable(
-        f"logs of {request.namespace}/{request.pod} are kept on its node: `tsujiban logs` reads them there"
-    )
-    yield b""
 
 
 if __name__ == "__main__":

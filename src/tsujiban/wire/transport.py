@@ -123,6 +123,8 @@ class _Framed(Generic[_Send, _Receive]):
             data: bytes = await self._stream._stream.recv_data(size)
         except AssertionError as error:  # grpclib's word for: the stream ended inside a message
             raise BadMessage("stream ended in the middle of a message") from error
+        except AttributeError as error:  # and this one: the connection was closed before we had read all
+            raise StreamLost("the connection was closed") from error
         return data
 
 
@@ -208,10 +210,12 @@ class ClientSession(_ClientEnd[sessions.FromSession, sessions.ToSession]):
     """The node's end of a session."""
 
     async def end(self) -> None:
-        """Say that nothing follows, and wait until the controller has everything."""
+        """Say that nothing follows, and wait until the controller has taken everything and ends the call."""
         with self._explained():
             await self._stream.end()
-            await self._stream.recv_trailing_metadata()
+            with self._stream._wrapper:
+                while await self.receive() is not None:
+                    pass
 
 
 async def _no_sessions(_stream: ServerSession) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from tsujiban.controller import bootstrap
 from tsujiban.controller.api.app import create_app
-from tsujiban.controller.api.extras import LogRequest
 from tsujiban.controller.api.users import User
 from tsujiban.flows.ring import FlowRing
 from tsujiban.resources import load
@@ -51,7 +50,6 @@ class Server:
             join=NoJoin(),
             status=self._status,
             flows=FlowRing(),
-            logs=self._logs,
             tokens=self._review,
         )
         # an exception that the application does not answer itself fails the test
@@ -64,9 +62,6 @@ class Server:
 
     async def _status(self) -> dict[str, str]:
         return {}
-
-    async def _logs(self, request: LogRequest) -> AsyncIterator[bytes]:
-        yield request.pod.encode()
 
     async def _review(self, token: str) -> User | None:
         return User("fuzz", ("system:masters",))

@@ -37,7 +37,7 @@ from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.audit import Sink, nowhere
 from tsujiban.controller.api.authorize import OnlyMasters
-from tsujiban.controller.api.dispatch import Call, Subresource, Table
+from tsujiban.controller.api.dispatch import Call, Table
 from tsujiban.controller.api.errors import (
     ApiError,
     bad_request,
@@ -73,7 +73,6 @@ def create_app(
     join: extras.Joins,
     status: extras.Status,
     flows: FlowRing[Any],
-    logs: extras.Logs,
     tokens: TokenReview = no_tokens,
     access: Access | None = None,
     audit_sink: Sink = nowhere,
@@ -85,11 +84,6 @@ def create_app(
     served, `paths` more plain paths to read."""
     gate = Gate(Authenticator(trust_domain, tokens), access or OnlyMasters(), audit_sink)
     table = table or Table()
-
-    async def log(call: Call) -> Response:
-        return await extras.log(call.store, logs, call.target, call.request)
-
-    table.add(Subresource(group="", plural="pods", name="log", verbs={"GET": "get"}, handler=log))
 
     def view(user: User, wanted: Attributes) -> Store:
         return store if access is None else access.view(user, wanted)

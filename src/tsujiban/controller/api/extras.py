@@ -1,4 +1,4 @@
-"""Tsujiban's own paths beside Kubernetes': status, flows, pod logs, joining, applying a set."""
+"""Tsujiban's own paths beside Kubernetes': status, flows, joining, applying a set."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from tsujiban.controller.api import query
 from tsujiban.controller.api.apply import ApplyRequest, apply
 from tsujiban.controller.api.attributes import Attributes
-from tsujiban.controller.api.errors import ApiError, bad_request, forbidden
+from tsujiban.controller.api.errors import bad_request, forbidden
 from tsujiban.controller.api.responses import APPLY_BYTES, Lines, json_response, parse_json, read_body
-from tsujiban.controller.api.target import Target
 from tsujiban.controller.api.users import User
 from tsujiban.controller.join import JoinRefused
 from tsujiban.flows.record import FlowRecord
@@ -30,22 +29,6 @@ JOIN_BYTES = 64 * 1024
 _FLOW_BATCH = 1000
 
 
-class LogRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Which log. `container` is never empty; `sidecar` is the pod's Envoy."""
-
-    namespace: str
-    pod: str
-    container: str
-    tail_lines: int | None = None  # None is all
-    follow: bool = False
-
-
-class LogUnavailable(Exception):
-    """There is no such log, or its node does not answer; the text is for the user."""
-
-
-# chunks of text; raises LogUnavailable before the first
-Logs = Callable[[LogRequest], AsyncIterator[bytes]]
 Status = Callable[[], Awaitable[Any]]  # anything msgspec encodes
 
 
@@ -121,52 +104,6 @@ async def _flow_lines(
 
 def _flow_line(sequence: int, flow: FlowRecord) -> bytes:
     return msgspec.json.encode({"sequence": sequence, **msgspec.to_builtins(flow)}) + b"\n"
-
-
-async def log(store: Store, logs: Logs, target: Target, request: Request) -> Response:
-    """GET of a pod's log, as text."""
-    parameters = request.query_params
-    pod = msgspec.json.decode((await store.get(target.key)).value, type=_Pod)
-    names = [container.name for container in pod.spec.containers]
-    container = parameters.get("container", "") or (names[0] if len(names) == 1 else "")
-    if container not in (*names, "sidecar"):
-        listed = ", ".join([*names, "sidecar"])
-        raise bad_request(f"container {container!r} is not one of pod {target.name}: {listed}")
-    source = logs(
-        LogRequest(
-            namespace=target.namespace,
-            pod=target.name,
-            container=container,
-            tail_lines=query.number(parameters, "tailLines"),
-            follow=query.flag(parameters, "follow"),
-        )
-    )
-    try:
-        first = await anext(source, b"")
-    except LogUnavailable as error:
-        raise ApiError(503, "ServiceUnavailable", str(error)) from None
-    return Lines(_rest(first, source), "text/plain")
-
-
-async def _rest(first: bytes, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    try:
-        async for chunk in source:
-            yield chunk
-    except LogUnavailable as error:
-        yield f"\n(the log ends here: {error})\n".encode()
-
-
-class _Container(msgspec.Struct):
-    name: str = ""
-
-
-class _PodSpec(msgspec.Struct):
-    containers: list[_Container] = []
-
-
-class _Pod(msgspec.Struct):
-    spec: _PodSpec
 
 
 def _typed(body: Any, to: type[T]) -> T:

@@ -32,7 +32,7 @@ class _Meta(msgspec.Struct):
     uid: str
 
 
-class _Status(msgspec.Struct):
+class _Status(msgspec.Struct, frozen=True):
     phase: str = ""
 
 

@@ -1,8 +1,8 @@
 """`pods/portforward`: TCP connections into a pod.
 
 `kubectl` since 1.31 speaks SPDY inside a WebSocket, before that bare SPDY, and falls back to it; both open
-two streams for each connection, one for its bytes and one for an error. Client libraries use the older WebSocket
-protocol, two channels for each port.
+two streams for each connection, one for its bytes and one for an error. Client libraries use the older
+WebSocket protocol, two channels for each port.
 Source: k8s.io/client-go tools/portforward, k8s.io/kubelet pkg/cri/streaming/portforward.
 """
 

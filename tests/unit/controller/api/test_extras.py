@@ -60,31 +60,6 @@ async def test_flows_can_be_followed(bed: ApiBed, admin: httpx.AsyncClient) -> N
             assert [json.loads(await anext(lines))["sequence"] for _ in range(2)] == [2, 3]
 
 
-async def make_pod(admin: httpx.AsyncClient) -> str:
-    containers = [{"name": "web", "image": "host"}]
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": containers}}
-    answer = await admin.post("/api/v1/namespaces/default/pods", json=pod)
-    assert answer.status_code == 201, answer.text
-    return "/api/v1/namespaces/default/pods/a/log"
-
-
-async def test_logs(bed: ApiBed, admin: httpx.AsyncClient) -> None:
-    path = await make_pod(admin)
-    answer = await admin.get(path, params={"tailLines": "2", "follow": "true"})
-    assert answer.text == "one\ntwo\n"
-    asked = bed.log_requests[0]
-    assert (asked.pod, asked.container, asked.tail_lines, asked.follow) == ("a", "web", 2, True)
-
-
-async def test_logs_that_are_not_there(admin: httpx.AsyncClient) -> None:
-    path = await make_pod(admin)
-    assert (await admin.get(path, params={"container": "nope"})).status_code == 400
-    answer = await admin.get(path, params={"container": "sidecar"})
-    assert (answer.status_code, answer.json()["message"]) == (503, "its node does not answer")
-    assert (await admin.get("/api/v1/namespaces/default/pods/b/log")).status_code == 404
-    assert (await admin.post(path)).status_code == 405
-
-
 async def test_join_and_bundle_need_no_certificate(bed: ApiBed) -> None:
     token, record = new_token("n1", time.time())
     await bed.tokens.add(record)
