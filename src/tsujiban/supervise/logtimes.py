@@ -73,9 +73,10 @@ def thinned(marks: list[Mark]) -> list[Mark]:
 
 def moved(marks: list[Mark], by: int) -> list[Mark]:
     """Marks of a log whose first `by` bytes have been cut off."""
-    before = [mark for mark in marks if mark.offset <= by]
-    first = [before[-1]._replace(offset=0)] if before else []
-    return first + [mark._replace(offset=mark.offset - by) for mark in marks if mark.offset > by]
+    before = [mark for mark in marks if mark.offset < by]
+    head = [mark for mark in before if mark.start][-1:]  # the incarnation that is cut begins at the cut
+    head += [mark for mark in before[-1:] if not mark.start]
+    return [mark._replace(offset=max(0, mark.offset - by)) for mark in head + marks[len(before) :]]
 
 
 def time_at(marks: list[Mark], offset: int) -> int | None:

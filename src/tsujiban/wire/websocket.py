@@ -66,6 +66,8 @@ class WebSocket:
                     self._send(event.response())
                 elif isinstance(event, CloseConnection):
                     self.closed = True
+                    if self._connection.state is ConnectionState.OPEN:  # what came was no frame
+                        raise RemoteProtocolError(event.reason or "not a frame")
                     if self._connection.state is ConnectionState.REMOTE_CLOSING:
                         self._send(event.response())
                     return

@@ -40,6 +40,8 @@ class Watched(Supervisor):
 class Link:
     """What the controller is told."""
 
+    session = None  # nobody asks for one here
+
     def __init__(self) -> None:
         self.said: list[ToController] = []
 

@@ -43,8 +43,9 @@ def test_where_a_time_begins(since: int, offset: int | None) -> None:
 
 
 def test_marks_move_with_what_is_left() -> None:
-    assert logtimes.moved(MARKS, 60) == [Mark(0, 120), Mark(30, 130, True), Mark(30, 140)]
-    assert logtimes.moved(MARKS, 0) == [Mark(0, 110), *MARKS[2:]]
+    assert logtimes.moved(MARKS, 60) == [Mark(0, 100, True), Mark(0, 120), Mark(30, 130, True), Mark(30, 140)]
+    assert logtimes.moved(MARKS, 0) == MARKS
+    assert logtimes.moved([], 5) == []
 
 
 def test_thinning_keeps_the_starts_and_halves_the_rest(

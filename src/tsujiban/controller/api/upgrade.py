@@ -22,6 +22,8 @@ from tsujiban.wire.websocket import WebSocket, WebSocketError, accept_token
 
 SPDY = "SPDY/3.1"
 STREAM_PROTOCOL = "X-Stream-Protocol-Version"
+ESTABLISHED = 1  # tcpi_state, the first byte of struct tcp_info (tcp(7))
+LOOK_SECONDS = 1.0  # between looks at the connection, and how long it may be half closed
 CLOSE_SECONDS = 2.0  # for the client to take what was sent last, before the connection is closed
 CHUNK = 64 * 1024
 
@@ -55,9 +57,39 @@ class Upgraded(Response):
             head = "".join(f"{name}: {value}\r\n" for name, value in self._lines.items())
             writer.write(f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode("ascii"))
             with suppress(ConnectionError):  # the client may leave at any time
-                await self._serve(reader, writer)
+                await _while_there(self._serve(reader, writer), writer)
         finally:
             writer.close()
+
+
+async def _while_there(serving: Awaitable[None], writer: asyncio.StreamWriter) -> None:
+    """Serve while the client is there. While nobody reads from it (its pod takes nothing) its leaving would
+    not be seen, and its command would be left running; so the kernel is asked."""
+    tasks = {asyncio.ensure_future(serving), asyncio.ensure_future(_departure(writer))}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _departure(writer: asyncio.StreamWriter) -> None:
+    """Returns when the client has closed its end; one whose last bytes find no room is given up by its own
+    kernel after a minute or two, and then by ours (`_keep_alive`)."""
+    connection = writer.get_extra_info("socket")
+    away = False
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        except OSError:  # closed, or of another kind
+            return
+        if state != ESTABLISHED and away:
+            return
+        away = state != ESTABLISHED
 
 
 def negotiate(request: Request, *, websocket: Sequence[str], spdy: Sequence[str]) -> Chosen:

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.support.fakenode import FakeNode, FakeStream
+
+from tsujiban.controller import sessions as module
+from tsujiban.controller.sessions import PodRef, Sessions, SessionUnavailable
+from tsujiban.wire.messages import OpenSession
+from tsujiban.wire.sessions import STDOUT, Begin, Data, Exit, ForwardAsk
+from tsujiban.wire.transport import StreamLost, StreamRefused
+
+pytestmark = pytest.mark.anyio
+
+POD = PodRef("n1", "default/a", "uid-1")
+ASK = ForwardAsk(port=80)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def echo(_message: OpenSession, stream: FakeStream) -> None:
+    frame = await stream.next()
+    assert isinstance(frame, Data)
+    await stream.tell(Data(channel=STDOUT, data=frame.data))
+    await stream.tell(Exit())
+
+
+async def test_a_session_from_beginning_to_end() -> None:
+    node = FakeNode(echo)
+    async with node.sessions.open(POD, ASK) as session:
+        await session.send(Data(channel=0, data=b"x"))
+        assert await session.receive() == Data(channel=STDOUT, data=b"x")
+        assert await session.receive() == Exit()
+    (asked,) = node.asked
+    assert (asked.pod, asked.uid, asked.ask) == ("default/a", "uid-1", ASK)
+    assert len(asked.session) >= 32
+
+
+async def test_names_of_sessions_cannot_be_guessed() -> None:
+    node = FakeNode(echo)
+    for _ in range(20):
+        async with node.sessions.open(POD, ASK):
+            pass
+    assert len({message.session for message in node.asked}) == 20
+
+
+async def begun(sessions: Sessions, node: str, first: Any) -> None:
+    stream: Any = FakeStream()
+    await stream.tell(first)
+    await sessions.serve(node, stream)
+
+
+async def test_another_node_cannot_answer() -> None:
+    asked: asyncio.Future[OpenSession] = asyncio.get_running_loop().create_future()
+
+    async def deliver(_node: str, message: Any) -> bool:
+        asked.set_result(message)
+        return True
+
+    sessions = Sessions(deliver)
+
+    async def use() -> None:
+        async with sessions.open(POD, ASK):
+            pass
+
+    opening = asyncio.create_task(use())
+    message = await asked
+    with pytest.raises(StreamRefused):
+        await begun(sessions, "n2", Begin(session=message.session))
+    with pytest.raises(StreamRefused):
+        await begun(sessions, "n1", Begin(session="guessed"))
+    with pytest.raises(StreamRefused):
+        await begun(sessions, "n1", Exit())
+    assert not opening.done()
+    await begun(sessions, "n1", Begin(session=message.session))
+    await opening
+    with pytest.raises(StreamRefused):  # it is over
+        await begun(sessions, "n1", Begin(session=message.session))
+
+
+async def test_a_node_that_does_not_call_back_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
+
+    async def deliver(_node: str, _message: Any) -> bool:
+        return True
+
+    with pytest.raises(SessionUnavailable, match="did not answer"):
+        async with Sessions(deliver).open(POD, ASK):
+            pass
+
+
+async def test_sessions_of_a_node_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PER_NODE", 1)
+    node = FakeNode(echo)
+    async with node.sessions.open(POD, ASK):
+        with pytest.raises(SessionUnavailable, match="already"):
+            async with node.sessions.open(POD, ASK):
+                pass
+    async with node.sessions.open(POD, ASK):
+        pass
+
+
+async def test_a_lost_node_ends_what_waits_for_it() -> None:
+    async def lose(_message: OpenSession, stream: FakeStream) -> None:
+        stream.lost.set()
+
+    node = FakeNode(lose)
+    async with node.sessions.open(POD, ASK) as session:
+        with pytest.raises(StreamLost):
+            await session.receive()
