@@ -1,7 +1,8 @@
 """Request bodies as plain data, by their content type.
 
-JSON is the API's language, YAML what people write into an apply. Protobuf and CBOR are refused with 415, on
-which clients fall back to JSON. Source: Kubernetes API concepts, "Alternate representations of resources".
+JSON is the API's language, YAML what people write into an apply, protobuf what clients made for built-in
+kinds send. CBOR is refused with 415, on which clients fall back to JSON. Source: Kubernetes API
+concepts, "Alternate representations of resources".
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from typing import Any
 
 from starlette.requests import Request
 
+from tsujiban.controller.api import protobuf
 from tsujiban.controller.api.errors import bad_request, unsupported_media
 from tsujiban.controller.api.responses import JSON, OBJECT_BYTES, parse_json, read_body
 from tsujiban.resources import yaml_reader
 from tsujiban.resources.shape import TooDeep, holds_null
 
 YAML = "application/yaml"
+KNOWN = (JSON, YAML, protobuf.MEDIA_TYPE)
 
 
 def media_type(request: Request) -> str:
@@ -23,16 +26,18 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
 
 
-async def read_object(request: Request) -> Any:
-    """The body of a write, JSON or YAML.
+async def read_object(request: Request, of: Any = Any) -> Any:
+    """The body of a write: JSON, YAML, or protobuf. `of` is the struct that it should fit.
 
     Raises:
         ApiError: 400, 408, 413; 415 for another content type.
     """
     media = media_type(request)
-    if media not in (JSON, YAML):
-        raise unsupported_media((JSON, YAML))
+    if media not in KNOWN:
+        raise unsupported_media(KNOWN)
     body = await read_body(request, OBJECT_BYTES)
+    if media == protobuf.MEDIA_TYPE:
+        return protobuf.without_zeros(protobuf.decode(body), of)
     return parse_yaml(body) if media == YAML else parse_json(body)
 
 

@@ -16,11 +16,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tsujiban.controller.api import admission, documents, query
+from tsujiban.controller.api import admission, bodies, documents, protobuf, query
 from tsujiban.controller.api.collection import shown
 from tsujiban.controller.api.errors import ApiError, bad_request, conflict, unsupported_media
 from tsujiban.controller.api.guard import judge
-from tsujiban.controller.api.responses import JSON, OBJECT_BYTES, json_response, parse_json, read_body
+from tsujiban.controller.api.responses import OBJECT_BYTES, json_response, parse_json, read_body
 from tsujiban.controller.api.target import Target
 from tsujiban.resources.registry import Kind
 from tsujiban.store import metadata
@@ -108,10 +108,14 @@ async def read_options(request: Request) -> Options:
         ApiError: 400, 415 or 422.
     """
     body = await read_body(request, OBJECT_BYTES)
-    media = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if body and media not in (JSON, "application/x-www-form-urlencoded"):  # curl says the latter
-        raise unsupported_media((JSON,))
-    written = parse_json(body) if body.strip() else {}
+    media = bodies.media_type(request)
+    if body and media not in (*bodies.KNOWN, "application/x-www-form-urlencoded"):  # curl says the latter
+        raise unsupported_media(bodies.KNOWN)
+    written: Any = {}
+    if media == protobuf.MEDIA_TYPE:
+        written = protobuf.decode(body) if body else {}
+    elif body.strip():
+        written = bodies.parse_yaml(body) if media == bodies.YAML else parse_json(body)
     if not isinstance(written, dict):
         raise bad_request("the body is not a DeleteOptions object")
     parameters = request.query_params

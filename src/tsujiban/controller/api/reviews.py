@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.responses import Response
 
+from tsujiban.controller.api import bodies
 from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.authorize import Authorizer
 from tsujiban.controller.api.dispatch import Call, Virtual
+from tsujiban.controller.api.documents import without_nulls
 from tsujiban.controller.api.errors import bad_request, invalid
-from tsujiban.controller.api.responses import OBJECT_BYTES, json_response, parse_json, read_body
+from tsujiban.controller.api.responses import json_response
 from tsujiban.controller.api.selection import demanded
 from tsujiban.controller.api.users import MASTERS, User
 from tsujiban.resources.findings import Finding
@@ -49,7 +51,7 @@ async def read(call: Call, type_: type[T]) -> T:
     Raises:
         ApiError: 400, it is none.
     """
-    body = parse_json(await read_body(call.request, OBJECT_BYTES))
+    body = without_nulls(await bodies.read_object(call.request, type_))
     expected = call.target.kind.kind if not call.target.subresource else type_.__name__
     if not isinstance(body, dict) or body.get("kind", expected) != expected:
         raise bad_request(f"the body is not a {expected}")

@@ -46,7 +46,7 @@ GENERATE_ATTEMPTS = 7  # as Kubernetes': a generated name that is taken is gener
 async def create(store: Store, target: Target, request: Request) -> Response:
     """POST to a collection."""
     dry_run = query.dry_run(request.query_params)
-    body = await bodies.read_object(request)
+    body = await bodies.read_object(request, target.kind.type)
     if target.kind.namespaced and not target.namespace:
         raise bad_request(f"objects of kind {target.kind.kind} are created in a namespace")
     generated = isinstance(body, dict) and not (documents.dig(body, "metadata", "name"))
@@ -86,7 +86,7 @@ async def _store_new(
 
 async def update(store: Store, target: Target, request: Request) -> Response:
     """PUT of one object, or of its status."""
-    body = await bodies.read_object(request)
+    body = await bodies.read_object(request, target.kind.type)
     expected = expected_revision(shaped(body, target))
     return await change(store, target, request, lambda _current: shaped(body, target), expected)
 
