@@ -28,12 +28,12 @@ class Derived(dict[str, str]):
     Two large sets that differ by one element are then compared by that element alone.
     """
 
-    def __init__(self, before: Elements, gone: Iterable[str], come: Iterable[str]) -> None:
+    def __init__(self, before: Elements, gone: Iterable[str], come: Iterable[str] | Elements) -> None:
         super().__init__(before)
         self.mark = object()  # stands for exactly these elements
         self.origin = before.mark if isinstance(before, Derived) else None
         self.gone = {key: self.pop(key) for key in gone}
-        self.come = dict.fromkeys(come, "")
+        self.come = come if isinstance(come, dict) else dict.fromkeys(come, "")
         self.update(self.come)
 
 

@@ -22,7 +22,7 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -30,9 +30,11 @@ from typing import Any
 from msgspec import structs
 
 from tsujiban.kernel.clauses import matches
+from tsujiban.kernel.elements import VERSIONS
 from tsujiban.kernel.names import name
-from tsujiban.kernel.sets import Recorder, TableSets, ask
-from tsujiban.kernel.table import Chain, Table
+from tsujiban.kernel.runs import Entry, RunElements, Simple, simple, split
+from tsujiban.kernel.sets import ADDRESS, Recorder, TableSets, ask, triple_type
+from tsujiban.kernel.table import Chain, Set, Table
 from tsujiban.kernel.verdicts import CLEAR, GOES_ON, TEST_PASS, Ending, Letter, RuleKey, Verdicts, Where
 from tsujiban.policy.program import (
     Action,
@@ -124,9 +126,27 @@ class _Kept:
     chains: tuple[Chain, ...]
     asked: tuple[tuple[str, tuple[Any, ...], str | None], ...]
     verdicts: tuple[tuple[Letter, str], ...]
+    runs: tuple[tuple[Simple, ...], ...]
+    usable: tuple[bool, ...]  # of each rule that may be part of a run
 
 
-PolicyMemory = dict[tuple[str, ...], _Kept]
+class PolicyMemory:
+    """What was made of policies, kept between renderings."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, ...], _Kept] = {}
+        self.runs: dict[str, RunElements] = {}
+        self.simple: dict[tuple[str, Direction], tuple[PolicyProgram, tuple[Simple | None, ...]]] = {}
+
+    def forget(self, policies: Mapping[str, PolicyProgram]) -> None:
+        """Drop what there is no policy for any more."""
+        self.kept = {key: kept for key, kept in self.kept.items() if key[0] in policies}
+        self.simple = {key: found for key, found in self.simple.items() if key[0] in policies}
+
+    def sweep(self, table: Table) -> None:
+        """Drop the runs that `table` does not hold."""
+        for run in [run for run in self.runs if f"{run}-4" not in table.sets]:
+            del self.runs[run]
 
 
 class PolicyChains:
@@ -170,6 +190,7 @@ class PolicyChains:
         if chain in self._table.chains:
             return chain
         rules: list[str] = []
+        asked: list[PolicyProgram] = []
         counts = False
         for policy_id in tier.policies:
             policy = self._policies.get(policy_id)
@@ -177,8 +198,13 @@ class PolicyChains:
                 self._missing(policy_id)
                 return self._table.add(Chain(chain, (self._default(tier, walk),)))
             if walk.counts(policy):
-                rules += self._steps(policy, walk, f"{CLEAR} return")
+                asked.append(policy)
                 counts |= not policy.staged and stage_of(policy) is Stage.NORMAL
+        for group, run in split((policy, self._all_simple(policy, walk)) for policy in asked):
+            if run:
+                rules += self._run(run, walk)
+            else:
+                rules += self._steps(group[0], walk, f"{CLEAR} return")
         if counts and tier.default_action is Action.PASS:
             rules.append(self._verdicts.count(RuleKey(Letter.NEXT, walk.where, tier.default_id)))
         elif counts:
@@ -208,22 +234,33 @@ class PolicyChains:
             recorder = Recorder(self._sets)
             problems = len(self.problems)
             made = _Made(chain, recorder, self._verdicts, walk, policy.staged, self._without)
-            for rule in rules:
-                seen = _seen(rule, proxied)
+            found = self._simple(policy, walk)
+            usable = tuple(one is not None for one in found)
+            runs: list[tuple[Simple, ...]] = []
+            for group, run in split(
+                (rule, [one] if one else None) for rule, one in zip(rules, found, strict=True)
+            ):
+                if run:
+                    made.look_up(self._run(run, walk))
+                    runs.append(tuple(run))
+                    continue
+                seen = _seen(group[0], proxied)
                 if seen is not None:
                     made.add(seen)
             chains = made.chains()
             for one in chains:
                 self._table.add(one)
             if len(self.problems) == problems:
-                kept = _Kept(policy, chains, tuple(recorder.asked), tuple(made.used))
-                self._memory[policy.id, *key] = kept
+                kept = _Kept(policy, chains, tuple(recorder.asked), tuple(made.used), tuple(runs), usable)
+                self._memory.kept[policy.id, *key] = kept
         return chain
 
     def _again(self, policy: PolicyProgram, walk: Pass, key: tuple[str, ...]) -> bool:
         """Take the policy's chains from the last rendering, when they are right for this one."""
-        kept = self._memory.get((policy.id, *key))
+        kept = self._memory.kept.get((policy.id, *key))
         if kept is None or kept.policy is not policy:
+            return False
+        if tuple(one is not None for one in self._simple(policy, walk)) != kept.usable:
             return False
         if any(ask(self._sets, what, arguments) != answer for what, arguments, answer in kept.asked):
             return False
@@ -231,7 +268,51 @@ class PolicyChains:
             self._verdicts.chain(letter, walk.where, rule_id, walk.ending)
         for chain in kept.chains:
             self._table.add(chain)
+        for run in kept.runs:
+            self._run(run, walk)
         return True
+
+    def _simple(self, policy: PolicyProgram, walk: Pass) -> tuple[Simple | None, ...]:
+        """The policy's rules as far as a map can hold them now."""
+        known = self._memory.simple.get((policy.id, walk.direction))
+        if known is None or known[0] is not policy:
+            found = tuple(simple(rule, walk.direction) for rule in rules_of(policy, walk.direction))
+            known = self._memory.simple[policy.id, walk.direction] = (policy, found)
+        if policy.staged:
+            return (None,) * len(known[1])
+        return tuple(one if one is not None and self._fits(one) else None for one in known[1])
+
+    def _all_simple(self, policy: PolicyProgram, walk: Pass) -> list[Simple] | None:
+        found = self._simple(policy, walk)
+        return None if None in found else [one for one in found if one is not None]
+
+    def _fits(self, one: Simple) -> bool:
+        if not isinstance(one.peers, str):
+            return one.fits(len(one.peers))
+        held = self._sets.hosts(one.peers)
+        return held is not None and one.fits(sum(len(held.elements(version)) for version in VERSIONS))
+
+    def _run(self, run: Sequence[Simple], walk: Pass) -> list[str]:
+        """The look-ups of a run, one for each IP version."""
+        where, ending = walk.where, walk.ending
+        entries = []
+        for one in run:
+            letter = _ENFORCED[one.rule.action]
+            verdict = self._verdicts.goto(letter, where, one.rule.id, ending)
+            held = self._sets.hosts(one.peers) if isinstance(one.peers, str) else None
+            peers = {v: one.addresses(v, held.elements(v) if held else None) for v in VERSIONS}
+            entries.append(Entry(one, peers, verdict))
+        ids = (f"{one.rule.action} {one.rule.id}" for one in run)
+        called = name("run", where, ending, str(run[0].ported), *ids)
+        elements = self._memory.runs.setdefault(called, RunElements())
+        elements.update(entries)
+        peer = "saddr" if walk.direction is Direction.INGRESS else "daddr"
+        lines = []
+        for version, ip in ((4, "ip"), (6, "ip6")):
+            of = triple_type(version) if run[0].ported else ADDRESS[version]
+            made = self._table.add(Set(f"{called}-{version}", of, elements.elements(version), data="verdict"))
+            lines.append(f"{ip} {peer}{' . meta l4proto . th dport' if run[0].ported else ''} vmap @{made}")
+        return lines
 
     def _without(self, rule: Rule, set_id: str) -> None:
         self.problems[f"rule {rule.id}: set {set_id} is missing: the rule fails closed"] = None
@@ -288,6 +369,11 @@ class _Made:
             self._logs.append(Chain(f"{self._name}-log{len(self._logs)}", tuple(lines)))
             self._rules.append(f"jump {self._logs[-1].name}")
             self._logging = rule.id
+
+    def look_up(self, rules: Sequence[str]) -> None:
+        """The next rules, as a run."""
+        self._rules += rules
+        self._logging = ""
 
     def chains(self) -> tuple[Chain, ...]:
         """What has been made."""

@@ -89,13 +89,12 @@ class Memory:
 
     def __init__(self) -> None:
         self.sets = SetMemory()
-        self.policies: PolicyMemory = {}
+        self.policies = PolicyMemory()
 
     def forget(self, state: NodeState) -> None:
         """Drop what `state` no longer holds."""
         self.sets.forget(state)
-        for key in [key for key in self.policies if key[0] not in state.policies]:
-            del self.policies[key]
+        self.policies.forget(state.policies)
 
 
 def render(
@@ -137,6 +136,7 @@ def render(
         opening={station: _opening(verdicts, station) for station in Station} if placed.all() else {},
         reject=settings.reject,
     ).add()
+    memory.policies.sweep(table)
     return Rendered(
         table=table,
         keys=verdicts.keys,

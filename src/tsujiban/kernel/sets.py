@@ -66,6 +66,14 @@ class TableSets:
         )
         return self._asked.setdefault((set_id, version), self._table.add(made))
 
+    def hosts(self, set_id: str) -> AddressElements | None:
+        """The addresses of an AddressSet that holds nothing else; None when it does, or is not there."""
+        if set_id not in self._state.sets:
+            return None
+        held = self._memory.addresses.setdefault(set_id, AddressElements())
+        held.update(self._state.sets[set_id])
+        return None if held.interval else held
+
     def services(self, set_id: str, version: int) -> str | None:
         """Members of a ServiceSet; None when the state does not hold it."""
         if set_id not in self._state.service_sets:

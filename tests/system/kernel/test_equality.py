@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from tests.support.kernelbed import NODE4, NODE6, OUTSIDE4, OUTSIDE6, Bed, checksum, sctp_init, udplite, until
 
+from tsujiban.kernel import runs
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Conntrack
 from tsujiban.kernel.hosts import Failsafe, Failsafes
@@ -143,6 +144,18 @@ rules = st.builds(
     dst=sides,
     http=rarely(st.just(Http(methods=("GET",))), one_in=8),
 )
+# rules that runs are made of
+plain = st.builds(
+    Rule,
+    id=st.just(""),
+    action=st.sampled_from((Action.ALLOW, Action.DENY)),
+    protocols=st.just((6,)),
+    src=st.sampled_from(
+        (Side(sets=("s-a",)), Side(sets=("s-b",)), Side(nets=(A4, A6)), Side(nets=(OUTSIDE4,)))
+    ),
+    dst=port_ranges.map(lambda one: Side(ports=Ports(ranges=(one,)))),
+)
+many = st.lists(rules, max_size=4) | st.lists(rules | plain, max_size=6) | st.lists(plain, max_size=6)
 POLICIES = ("p0", "p1", "p2", "p3")
 PROFILE = "p3"  # profiles are never staged
 # what a policy may be about beside the usual; of meaning at host endpoints only
@@ -163,7 +176,8 @@ def named(policy: str, direction: str, found: list[Rule]) -> tuple[Rule, ...]:
 @st.composite
 def worlds(draw: st.DrawFn) -> NodeState:
     state = NodeState()
-    for name, members in SETS.items():
+    for name, every in SETS.items():
+        members = draw(some(every, 3)) if name in ("s-a", "s-b") and draw(st.booleans()) else every
         state.sets[name] = AddressSet(id=name, members=frozenset(Member(net=net) for net in members))
     for name, triples in SERVICES.items():
         found = frozenset(
@@ -178,8 +192,8 @@ def worlds(draw: st.DrawFn) -> NodeState:
             apply_on_forward=bool(kind),
             pre_dnat=kind == "pre_dnat",
             do_not_track=kind == "do_not_track",
-            ingress=named(policy, "ingress", draw(st.lists(rules, max_size=4))),
-            egress=named(policy, "egress", draw(st.lists(rules, max_size=4))),
+            ingress=named(policy, "ingress", draw(many)),
+            egress=named(policy, "egress", draw(many)),
         )
     return state
 
@@ -339,6 +353,7 @@ def expected(bed: Bed, state: NodeState, attempt: Attempt, number: int) -> tuple
     meshes=st.tuples(st.sampled_from((Mesh.NONE, Mesh.SIDECAR)), st.sampled_from((Mesh.NONE, Mesh.SIDECAR))),
     host=st.none() | st.tuples(st.sampled_from(("*", "eth0", "")), tiers("ingress"), tiers("egress")),
     reject=st.booleans(),
+    least=st.sampled_from((1, 2, 8)),
     tried=st.lists(attempts, min_size=8, max_size=40, unique=True),
 )
 def test_the_kernel_says_what_the_evaluator_says(
@@ -350,6 +365,8 @@ def test_the_kernel_says_what_the_evaluator_says(
     meshes: tuple[Mesh, Mesh],
     host: tuple[str, tuple[Tier, ...], tuple[Tier, ...]] | None,
     reject: bool,
+    least: int,
+    monkeypatch: pytest.MonkeyPatch,
     tried: list[Attempt],
 ) -> None:
     post, log, conntrack = rig
@@ -372,6 +389,7 @@ def test_the_kernel_says_what_the_evaluator_says(
             mesh=meshes[index],
         )
         state.endpoints[program.id] = program
+    monkeypatch.setattr(runs, "LEAST", least)
     post.settings = replace(post.settings, reject=reject)
     post.sync(state, 1)
     assert (

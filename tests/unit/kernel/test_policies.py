@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tsujiban.kernel.policies import PolicyChains, of_pod
+from tsujiban.kernel.policies import PolicyChains, PolicyMemory, of_pod
 from tsujiban.kernel.sets import SetMemory, TableSets
 from tsujiban.kernel.table import Table
 from tsujiban.kernel.verdicts import Logging, Verdicts
@@ -32,7 +32,7 @@ class Rendered:
         self.table = Table("t")
         verdicts = Verdicts(self.table, Logging())
         sets = TableSets(state, self.table, SetMemory())
-        self.chains = PolicyChains(state, self.table, sets, verdicts, {})
+        self.chains = PolicyChains(state, self.table, sets, verdicts, PolicyMemory())
         self.names = [self.chains.endpoint(one, of_pod(one, Direction.INGRESS, False)) for one in endpoints]
         self._words = {
             chain.name: f"{verdicts.keys[counter[1]].letter}:{verdicts.keys[counter[1]].rule}"

@@ -114,7 +114,7 @@ def test_rendering_again_shares_what_did_not_change() -> None:
     del world.sets["x"]
     world.policies.clear()
     render(world, Settings(), memory)
-    assert ([*memory.sets.addresses], memory.policies) == (["y"], {})
+    assert ([*memory.sets.addresses], memory.policies.kept) == (["y"], {})
 
 
 def test_a_policy_is_rendered_again_when_a_set_changes_its_kind() -> None:
