@@ -23,11 +23,13 @@ from starlette.routing import Route
 
 import tsujiban
 from tsujiban.controller.api import (
+    aggregated,
     collection,
     deletion,
     discovery,
     extras,
     openapi,
+    scale,
     selection,
     target,
     validation,
@@ -84,6 +86,7 @@ def create_app(
     served, `paths` more plain paths to read."""
     gate = Gate(Authenticator(trust_domain, tokens), access or OnlyMasters(), audit_sink)
     table = table or Table()
+    table.add(*scale.entries())
 
     def view(user: User, wanted: Attributes) -> Store:
         return store if access is None else access.view(user, wanted)
@@ -279,6 +282,9 @@ def _plain(request: Request) -> Attributes:
 async def _discovery(segments: list[str], request: Request, table: Table) -> Response:
     if request.method != "GET":
         raise method_not_allowed(request.method)
+    version = aggregated.wanted(request.headers.get("accept", ""))
+    if version and len(segments) == 1:
+        return aggregated.answer(request, table, version, core=segments[0] == "api")
     if segments[0] == "api":
         found = (
             discovery.resources("", segments[1], table) if len(segments) == 2 else discovery.core_versions()

@@ -5,6 +5,8 @@ Source: Kubernetes API concepts, "API Discovery" (the unaggregated form, that ev
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from tsujiban.controller.api.errors import path_not_found
@@ -102,8 +104,21 @@ def _resource(kind: Kind, name: str, verbs: tuple[str, ...], *, words: bool = Fa
     }
     if words:
         found["shortNames"] = list(kind.short_names)
-        found["categories"] = ["all"] if kind.plural in _ALL else []
+        found["categories"] = categories(kind)
+    if "/" not in name:
+        found["storageVersionHash"] = storage_version_hash(kind)
     return found
+
+
+def categories(kind: Kind) -> list[str]:
+    """The words that stand for several kinds, this among them."""
+    return ["all"] if kind.plural in _ALL else []
+
+
+def storage_version_hash(kind: Kind) -> str:
+    """Changes when objects are stored under another version, so that clients may know."""
+    stored = f"{kind.group}/{kind.version}/{kind.kind}"
+    return base64.b64encode(hashlib.sha256(stored.encode()).digest()[:8]).decode()
 
 
 def _subresource(kind: Kind, entry: Subresource) -> Json:

@@ -34,6 +34,7 @@ from tsujiban.store.protocol import (
 
 Json = dict[str, Any]
 Change = Callable[[Json], Json]  # of the present object, as the client sees it
+Show = Callable[[Stored, Target, Request], Response]
 
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -99,7 +100,7 @@ async def patched(store: Store, target: Target, request: Request) -> Response:
     if "force" in request.query_params:
         raise _options_invalid("force: Forbidden: may not be specified for non-apply patch")
     changes = parse_json(await read_body(request, OBJECT_BYTES))
-    apply = _patch(media, changes, target)
+    apply = patch_of(media, changes, target)
     expected = None
     if isinstance(changes, dict) and isinstance(changes.get("metadata"), dict):
         expected = expected_revision(changes)
@@ -164,10 +165,11 @@ async def change(
     expected: int | None,
     *,
     manages: bool = False,
+    show: Show = shown,
 ) -> Response:
     """Read, change, judge, write; again when somebody was faster and the client named no revision.
 
-    `manages` says that `make` has set managedFields itself.
+    `manages` says that `make` has set managedFields itself; `show` makes the answer.
     """
     dry_run = query.dry_run(request.query_params)
     for attempt in range(ATTEMPTS):
@@ -181,7 +183,7 @@ async def change(
         if dry_run:
             await judge(store, Update(target.key, value, current.revision))
             result = metadata.updated(current.value, value, current.revision) or current.value
-            return shown(Stored(target.key, result, current.revision), target, request)
+            return show(Stored(target.key, result, current.revision), target, request)
         try:
             if documents.is_finished(document):
                 gone = await store.delete(target.key, current.revision)
@@ -191,7 +193,7 @@ async def change(
             if expected is not None or attempt == ATTEMPTS - 1:
                 raise
             continue
-        return shown(written, target, request)
+        return show(written, target, request)
     raise conflict(target.qualified, target.name, "the object changes all the time")
 
 
@@ -258,7 +260,8 @@ def _options_invalid(what: str) -> ApiError:
     return ApiError(422, "Invalid", f'PatchOptions.meta.k8s.io "" is invalid: {what}')
 
 
-def _patch(media: str, changes: Any, target: Target) -> Change:
+def patch_of(media: str, changes: Any, target: Target) -> Change:
+    """What a patch of some type does. Raises ApiError: 400, 415."""
     if media == JSON_PATCH:
         return lambda current: patch.json_patch(current, changes)
     built_in = schema.built_in(target.kind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from typing import Any
 
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
 from tsujiban.controller.world import (
@@ -18,10 +19,12 @@ from tsujiban.controller.world import (
     is_ready,
     is_terminating,
     owner_reference,
+    with_metadata,
 )
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
+_NOT_COPIED = (REVISION, "kubectl.kubernetes.io/last-applied-configuration")
 
 
 def plan(world: World, ref: Ref) -> list[Action]:
@@ -35,21 +38,48 @@ def plan(world: World, ref: Ref) -> list[Action]:
     old = [rs for rs in owned if current is None or rs[0] != current[0]]
     actions: list[Action] = []
     wanted = deployment["spec"].get("replicas", 1)
-    if current is None:
+    newest = max((_revision(rs) for rs in old), default=0) + 1
+    if deployment["spec"].get("paused"):
+        newest = _revision(current) if current is not None else 0
+    elif current is None:
         first = wanted if not any(_size(rs) for _, rs in old) else _room(deployment, wanted, old)
-        actions.append(Create(*_replica_set(deployment, ref, digest, first, len(old) + 1)))
+        actions.append(Create(*_replica_set(deployment, ref, digest, first, newest)))
     else:
+        newest = max(newest, _revision(current))  # more than it was when a template of before is wanted again
+        told = _annotated(current[1], _history(deployment, newest))
+        if told != current[1]:
+            return [Update(current[0], told)]  # which brings us here again
         actions += _roll(world, deployment, wanted, current, old)
         actions += _forget(deployment, old)
     status = _status(world, deployment, owned, current)
-    if status != deployment.get("status"):
-        actions.append(Update(ref, {**deployment, "status": status}))
+    numbered = _annotated(deployment, {REVISION: str(newest)}) if newest else deployment
+    if status != deployment.get("status") or numbered != deployment:
+        actions.append(Update(ref, {**numbered, "status": status}))
     return actions
 
 
+def _annotated(obj: Json, annotations: dict[str, str]) -> Json:
+    return with_metadata(obj, annotations={**obj["metadata"].get("annotations", {}), **annotations})
+
+
+def _history(deployment: Json, revision: int) -> dict[str, str]:
+    """The annotations that a ReplicaSet has from its Deployment, for `kubectl rollout history` and `undo`."""
+    own = deployment["metadata"].get("annotations", {})
+    return {name: text for name, text in own.items() if name not in _NOT_COPIED} | {REVISION: str(revision)}
+
+
 def template_hash(template: Json) -> str:
-    """A short stable name for a pod template."""
-    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
+    """A short stable name for a pod template. What is empty is not told from what is absent: `kubectl rollout
+    undo` writes a template back with `resources: {}`."""
+    return hashlib.sha256(json.dumps(_filled(template), sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _filled(value: Any) -> Any:
+    """Without empty maps and lists in maps."""
+    if isinstance(value, dict):
+        parts = {name: _filled(part) for name, part in value.items()}
+        return {name: part for name, part in parts.items() if part not in ({}, [], None)}
+    return [_filled(part) for part in value] if isinstance(value, list) else value
 
 
 def _digest(replica_set: Json) -> str:
@@ -79,7 +109,7 @@ def _replica_set(deployment: Json, ref: Ref, digest: str, replicas: int, revisio
             "name": name,
             "namespace": ref.namespace,
             "labels": labels,
-            "annotations": {REVISION: str(revision)},
+            "annotations": _history(deployment, revision),
             "ownerReferences": [owner_reference(deployment)],
         },
         "spec": {
@@ -152,8 +182,14 @@ def _roll(
     return actions
 
 
+def _pods(world: World, replica_set: Json) -> list[Json]:
+    """Its pods that stay."""
+    owned = world.owned_by(replica_set["metadata"]["uid"])
+    return [pod for _, pod in owned if not is_terminating(pod)]
+
+
 def _ready(world: World, replica_set: Json) -> int:
-    return sum(is_ready(pod) for _, pod in world.owned_by(replica_set["metadata"]["uid"]))
+    return sum(is_ready(pod) for pod in _pods(world, replica_set))
 
 
 def _scale(replica_set: tuple[Ref, Json], replicas: int) -> Update:
@@ -175,9 +211,9 @@ def _status(
     world: World, deployment: Json, owned: list[tuple[Ref, Json]], current: tuple[Ref, Json] | None
 ) -> Json:
     wanted = deployment["spec"].get("replicas", 1)
-    total = sum(len(world.owned_by(rs["metadata"]["uid"])) for _, rs in owned)
+    total = sum(len(_pods(world, rs)) for _, rs in owned)
     ready = sum(_ready(world, rs) for _, rs in owned)
-    updated = len(world.owned_by(current[1]["metadata"]["uid"])) if current else 0
+    updated = len(_pods(world, current[1])) if current else 0
     available = ready >= _bounds(deployment, wanted)[1]
     complete = updated == wanted == total == ready
     return {

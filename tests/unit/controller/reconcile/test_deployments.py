@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tsujiban.controller.reconcile import deployments, replicasets
-from tsujiban.controller.world import PODS, REPLICA_SETS, Ref, is_ready
+from tsujiban.controller.world import PODS, REPLICA_SETS, Ref, is_ready, with_metadata
 
 
 def settle(kit: Any, ref: Ref, *, ready: bool = True, floor: int = 0, ceiling: int = 99) -> None:
@@ -114,3 +114,53 @@ def test_a_replica_set_whose_marks_were_removed_is_an_old_one(kit: Any) -> None:
     kit.world.drop(rs_ref)
     settle(kit, ref)
     assert [found.name for found, _ in kit.world.all(REPLICA_SETS)] == [rs_ref.name]
+
+
+def annotate(kit: Any, ref: Ref, **annotations: str) -> None:
+    kit.put(ref, with_metadata(kit.world.get(ref), annotations=annotations))
+
+
+def revisions(kit: Any) -> list[str]:
+    sets = [obj for _, obj in kit.world.all(REPLICA_SETS)]
+    return sorted(obj["metadata"]["annotations"][deployments.REVISION] for obj in sets)
+
+
+def test_a_template_of_before_is_the_newest_revision_again(kit: Any) -> None:
+    ref = kit.deployment("web", 2)
+    settle(kit, ref)
+    before = kit.world.get(ref)["spec"]["template"]
+    change_template(kit, ref)
+    settle(kit, ref)
+    assert revisions(kit) == ["1", "2"]
+    deployment = kit.world.get(ref)
+    (container,) = before["spec"]["containers"]
+    written = {**before, "spec": {"containers": [{**container, "resources": {}}]}}  # as kubectl rollout undo
+    kit.put(ref, {**deployment, "spec": {**deployment["spec"], "template": written}})
+    settle(kit, ref)
+    assert revisions(kit) == ["2", "3"]
+    assert kit.world.get(ref)["metadata"]["annotations"][deployments.REVISION] == "3"
+    assert len(list(kit.world.all(PODS))) == 2
+
+
+def test_a_cause_is_kept_with_its_revision(kit: Any) -> None:
+    ref = kit.deployment("web", 1)
+    annotate(kit, ref, cause="first")
+    settle(kit, ref)
+    annotate(kit, ref, cause="told later")
+    settle(kit, ref)
+    (replica_set,) = [obj for _, obj in kit.world.all(REPLICA_SETS)]
+    assert replica_set["metadata"]["annotations"]["cause"] == "told later"
+
+
+def test_a_paused_deployment_does_not_roll(kit: Any) -> None:
+    ref = kit.deployment("web", 2)
+    settle(kit, ref)
+    change_template(kit, ref)
+    deployment = kit.world.get(ref)
+    kit.put(ref, {**deployment, "spec": {**deployment["spec"], "paused": True}})
+    settle(kit, ref)
+    assert revisions(kit) == ["1"]
+    deployment = kit.world.get(ref)
+    kit.put(ref, {**deployment, "spec": {**deployment["spec"], "paused": False}})
+    settle(kit, ref)
+    assert revisions(kit) == ["1", "2"]
