@@ -1,0 +1,231 @@
+"""logs, exec, attach, cp and port-forward: kubectl 1.35, and what older ones speak (SPDY)."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.system.controller.live.conftest import Kubectl
+
+from tsujiban.local.waiting import until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+BARE_SPDY = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}
+WAYS = [{}, BARE_SPDY]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["websocket", "spdy"])
+def test_exec_passes_streams_and_status(pods: Kubectl, way: dict[str, str]) -> None:
+    assert pods("exec", "-i", "talker", "--", "tr", "a-z", "A-Z", stdin="hello", env=way) == "HELLO"
+    said = pods("exec", "talker", "--", "sh", "-c", "echo out; echo err >&2; exit 7", code=7, env=way)
+    assert said.splitlines()[:2] == ["out", "err"]
+    many = "0123456789" * 300_000
+    assert pods("exec", "-i", "talker", "--", "cat", stdin=many, env=way) == many
+
+
+def test_what_runs_in_a_container_has_its_rights_and_no_more(pods: Kubectl) -> None:
+    own = pods("exec", "talker", "--", "cat", "/proc/1/status")
+    other = pods("exec", "talker", "--", "cat", "/proc/self/status")
+    for field in ("Uid", "Gid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp"):
+        line = re.compile(rf"^{field}:.*$", re.MULTILINE)
+        assert line.search(own)[0] == line.search(other)[0]  # type: ignore[index]
+    assert pods("exec", "talker", "--", "readlink", "/proc/self/ns/net", "/proc/self/ns/pid") == pods(
+        "exec", "talker", "--", "readlink", "/proc/1/ns/net", "/proc/1/ns/pid"
+    )
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["websocket", "spdy"])
+def test_a_terminal_is_one_of_the_containers_own_and_has_the_windows_size(
+    pods: Kubectl, way: dict[str, str]
+) -> None:
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(  # noqa: S606 - the child half of a fork
+            pods.program, pods.argv("exec", "-it", "talker", "--", "bash"), pods.environment | way
+        )
+    try:
+        typed(terminal, "tty; stty size; echo $((6*7))\n")
+        text = until_seen(terminal, "42")
+        assert "/dev/pts/0" in text
+        set_size(terminal, 33, 101)
+        os.kill(child, signal.SIGWINCH)
+        assert until(lambda: "33 101" in asked(terminal, "stty size\n"), 10)
+        typed(terminal, "sleep 1000\n")
+        time.sleep(0.5)
+        typed(terminal, "\x03")  # ctrl-C goes to what runs there, and not to kubectl
+        typed(terminal, "echo a''live\n")
+        until_seen(terminal, "alive")
+        typed(terminal, "exit 5\n")
+        until_seen(terminal, "exit code 5")
+    finally:
+        os.close(terminal)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 5
+
+
+def typed(terminal: int, text: str) -> None:
+    os.write(terminal, text.encode())
+
+
+def seen(terminal: int, seconds: float) -> str:
+    if not select.select([terminal], [], [], seconds)[0]:
+        return ""
+    try:
+        return os.read(terminal, 65536).decode(errors="replace")
+    except OSError:  # the other end is closed
+        return ""
+
+
+def asked(terminal: int, text: str) -> str:
+    typed(terminal, text)
+    time.sleep(0.3)
+    return seen(terminal, 1)
+
+
+def until_seen(terminal: int, text: str, seconds: float = 20) -> str:
+    found, end = "", time.monotonic() + seconds
+    while text not in found:
+        assert time.monotonic() < end, found
+        found += seen(terminal, 0.5)
+    return found
+
+
+def set_size(terminal: int, rows: int, columns: int) -> None:
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def test_a_command_ends_with_its_client(pods: Kubectl) -> None:
+    client = pods.start("exec", "talker", "--", "sleep", "4711")
+    try:
+        assert until(lambda: "4711" in processes(pods), 20)
+    finally:
+        client.kill()
+        client.communicate()
+    assert until(lambda: "4711" not in processes(pods), 20)
+
+
+def processes(pods: Kubectl) -> str:
+    return pods("exec", "talker", "--", "ps", "-eo", "args")
+
+
+def test_exec_is_refused_in_words(pods: Kubectl) -> None:
+    assert "not found" in pods("exec", "nobody", "--", "id", code=1)
+    assert "container nope" in pods("exec", "talker", "-c", "nope", "--", "id", code=1)
+    assert "nonsense" in pods("exec", "talker", "--", "nonsense", code=127)
+
+
+def test_logs(pods: Kubectl) -> None:
+    assert until(lambda: "line 3\n" in pods("logs", "talker"), 20)
+    assert pods("logs", "talker", "--limit-bytes=9") == "line 1\nli"
+    assert len(pods("logs", "talker", "--tail=2").splitlines()) == 2
+    for line in pods("logs", "talker", "--timestamps", "--tail=3").splitlines():
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z line \d+", line)
+    assert pods("logs", "talker", "--since-time=2099-01-01T00:00:00Z") == ""
+    assert "line 1\n" not in pods("logs", "talker", "--since=1s")
+    assert "line" in pods("logs", "-l", "app=talker", "--prefix").splitlines()[0]
+
+
+def test_the_log_of_the_incarnation_before(pods: Kubectl) -> None:
+    assert until(lambda: again(pods)["restartCount"] > 0, 30)
+    assert until(lambda: pods("logs", "again", "-p") == "begins\nends\n", 20)
+    assert pods("logs", "again").count("begins") == 1
+    assert "no log of an incarnation before" in pods("logs", "talker", "-p", code=1)
+
+
+def again(pods: Kubectl) -> dict[str, int]:
+    found: dict[str, int] = json.loads(pods("get", "pod", "again", "-o", "json"))["status"][
+        "containerStatuses"
+    ][0]
+    return found
+
+
+def test_following_a_log(pods: Kubectl) -> None:
+    follower = pods.start("logs", "-f", "talker", "--tail=1")
+    try:
+        lines = [read_line(follower) for _ in range(4)]
+    finally:
+        follower.kill()
+        follower.communicate()
+    numbers = [int(line.split()[1]) for line in lines]
+    assert numbers == list(range(numbers[0], numbers[0] + 4))
+
+
+def test_attaching_is_hearing_from_now_on(pods: Kubectl) -> None:
+    client = pods.start("attach", "talker")
+    try:
+        assert until(lambda: read_line(client).startswith("line "), 20)
+    finally:
+        client.kill()
+        client.communicate()
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], 20)[0]
+    return process.stdout.readline()
+
+
+def test_copying_both_ways(pods: Kubectl, tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(os.urandom(300_000))
+    pods("cp", str(tmp_path / "there"), "talker:/tmp/there")
+    pods("cp", "talker:/tmp/there", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "there").read_bytes()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["websocket", "spdy"])
+def test_port_forward(pods: Kubectl, way: dict[str, str]) -> None:
+    client = pods.start("port-forward", "pod/web", ":8080", env=way)
+    try:
+        line = read_line(client)
+        port = int(re.search(r"127\.0\.0\.1:(\d+) -> 8080", line)[1])  # type: ignore[index]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as http:
+            for _ in range(3):
+                assert "sources.list" in http.get("/").text
+        first = socket.create_connection(("127.0.0.1", port))
+        second = socket.create_connection(("127.0.0.1", port))
+        with first, second:  # two at a time
+            for one in (second, first):
+                one.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert one.recv(100).startswith(b"HTTP/1.0 200")
+    finally:
+        client.kill()
+        client.communicate()
+
+
+def test_a_port_that_nobody_listens_on(pods: Kubectl) -> None:
+    client = pods.start("port-forward", "pod/web", ":81")
+    try:
+        port = int(re.search(r"127\.0\.0\.1:(\d+) -> 81", read_line(client))[1])  # type: ignore[index]
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            assert connection.recv(1) == b""
+        assert until(lambda: "Connection refused" in read_line(client), 20)
+    finally:
+        client.kill()
+        client.communicate()
+
+
+def test_debians_kubectl_too(pods: Kubectl, old_kubectl: Kubectl) -> None:
+    assert old_kubectl("exec", "-i", "talker", "--", "cat", stdin="hello") == "hello"
+    assert "line" in old_kubectl("logs", "talker", "--tail=1")
+    client = old_kubectl.start("port-forward", "pod/web", ":8080")
+    try:
+        port = int(re.search(r"127\.0\.0\.1:(\d+) -> 8080", read_line(client))[1])  # type: ignore[index]
+        assert "sources.list" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=20).text
+    finally:
+        client.kill()
+        client.communicate()
