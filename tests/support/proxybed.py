@@ -220,6 +220,10 @@ class Bed:
         """Namespace path of what lies outside the pods."""
         return f"/run/netns/{self.prefix}-net"
 
+    def outside(self, work: Callable[[], T]) -> T:
+        """Run something outside the pods."""
+        return netns.call_in(self.network, work)
+
     def identity(self, name: str) -> str:
         """SPIFFE ID of the service account of that name."""
         return f"spiffe://{self.pki.trust_domain}/ns/default/sa/{name}"

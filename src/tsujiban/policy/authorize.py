@@ -79,7 +79,7 @@ def request_path(path: str) -> str | None:
     normal = httppath.hardened(path)
     if normal is None or normal == "/":
         return normal
-    return normal + "/" if path.partition("?")[0].endswith("/") else normal
+    return normal + "/" if httppath.forwarded(path.partition("?")[0]).endswith("/") else normal
 
 
 def authorize(world: World, endpoint: EndpointProgram, flow: Flow, peer: str) -> Layer:
@@ -238,7 +238,11 @@ def principal_matches(match: StringMatch, principal: tuple[str, str] | None) -> 
 
 
 def _host(subject: Subject) -> Sequence[str]:
-    return (subject.flow.http.host,) if subject.flow.http is not None else ()
+    """The host, with its port and without: a clause that names no port is about every port."""
+    if subject.flow.http is None:
+        return ()
+    host = subject.flow.http.host
+    return (host, re.sub(r":[0-9]+\Z", "", host))
 
 
 def _method(subject: Subject) -> Sequence[str]:

@@ -255,6 +255,8 @@ class JwtRule(Frozen, frozen=True):
     forward: bool = False
     required: bool = False  # a request without such a token is refused
     space_delimited: tuple[str, ...] = ()  # claims, besides scope and permission, whose words are a list
+    claims_to_headers: tuple[tuple[str, str], ...] = ()  # (header, claim): told to the application
+    payload_header: str = ""  # the whole payload, base64url
     origin: Origin = Origin()
 
 

@@ -22,6 +22,8 @@ from tsujiban.proxy.decisions import Admission, Class, parse_decision_name
 _METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 _VERSIONS = {1: "TLSv1", 2: "TLSv1.1", 3: "TLSv1.2", 4: "TLSv1.3"}
 _TLS_FAILURE = "TLS_error"  # how Envoy begins the reason of a failed handshake
+_UNKNOWN_ISSUER, _MISSING = "Jwt issuer is not configured", "Jwt is missing"  # Envoy's words
+_JWT_REFUSAL = "jwt_authn_access_denied"
 _CONNECTED = accesslog_pb2.AccessLogType.TcpUpstreamConnected
 _PERIODIC = accesslog_pb2.AccessLogType.TcpPeriodic
 
@@ -83,10 +85,13 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
     common = entry.common_properties
     decision = _verdict(common, "envoy.filters.http.rbac", "enforced_effective_policy_id")
     allowed = decision is not None and decision.kind is not Class.DENY
-    if decision is None:  # never judged: not HTTP at all, or refused by the parser
-        decision = _carried(common)
     request, response = entry.request, entry.response
     details = response.response_code_details
+    rules = _refused_token(common) if details.startswith(_JWT_REFUSAL) else ()
+    if rules:
+        decision = None
+    elif decision is None:  # never judged: not HTTP at all, or refused by the parser
+        decision = _carried(common)
     method = accesslog_method(request.request_method)
     return ProxyEvent(
         **_ends(common),
@@ -94,7 +99,7 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
         log=log,
         direction="ingress",
         verdict="allow" if allowed else "deny",
-        rules=decision.rules if decision is not None else (),
+        rules=decision.rules if decision is not None else rules,
         peer=_peer(common),
         tls=_tls(common),
         method=method if log == "http" else "CONNECT",
@@ -173,6 +178,21 @@ def _verdict(common: accesslog_pb2.AccessLogCommon, namespace: str, key: str) ->
     if namespace not in metadata or key not in metadata[namespace].fields:
         return None
     return parse_decision_name(metadata[namespace].fields[key].string_value)
+
+
+def _refused_token(common: accesslog_pb2.AccessLogCommon) -> tuple[str, ...]:
+    """The rule of the RequestAuthentication that a token did not satisfy: the first that knows the
+    issuer, or the first of all. () when no token was refused."""
+    metadata = common.metadata.filter_metadata
+    fields = metadata[names.JWT_FILTER].fields if names.JWT_FILTER in metadata else {}
+    failed = sorted(name for name in fields if name.startswith(names.FAILED_TOKEN))
+    if not failed:
+        return ()
+    why = {one: fields[one].struct_value["message"] for one in failed}
+    known = [one for one in failed if why[one] not in {_UNKNOWN_ISSUER, _MISSING}]
+    if not known and _UNKNOWN_ISSUER not in why.values():
+        known = [one for one in failed if one.split(" ")[2] == "required"]
+    return ((known or failed)[0].rpartition(" ")[2],)
 
 
 def _carried(common: accesslog_pb2.AccessLogCommon) -> Admission | None:

@@ -1,9 +1,8 @@
 """AuthorizationPolicy at one port from one source, as a decision.
 
 CUSTOM, then DENY, then ALLOW; principals, namespaces, addresses and ports are settled here,
-methods, paths, hosts and headers are left to the request. What cannot be decided counts in the
-closing direction. Tokens are not verified yet: where RequestAuthentication applies, a request that
-carries one is refused, and every other request is one without a token.
+methods, paths, hosts, headers and claims are left to the request. What cannot be decided counts in
+the closing direction.
 """
 
 from __future__ import annotations
@@ -20,13 +19,11 @@ from tsujiban.policy.program import (
     AuthzRule,
     AuthzSource,
     EndpointProgram,
-    JwtRule,
     NodeState,
     StringMatch,
 )
-from tsujiban.proxy import paths
+from tsujiban.proxy import paths, tokens
 from tsujiban.proxy.decisions import (
-    Branch,
     Decision,
     Leaf,
     Settled,
@@ -34,14 +31,11 @@ from tsujiban.proxy.decisions import (
     all_of,
     any_of,
     branch,
-    looks_at_request,
     negate,
 )
 from tsujiban.proxy.netpolicy import Flow
 from tsujiban.proxy.signature import Signature
 from tsujiban.resources import spiffe
-
-_PATH_END = r"(\?.*)?"
 
 
 def fixed(values: tuple[StringMatch, ...], value: str) -> bool:
@@ -58,15 +52,7 @@ def _fixed(one: StringMatch, value: str) -> bool:
         return value.startswith(one.prefix)
     if one.suffix is not None:
         return value.endswith(one.suffix)
-    return re.fullmatch(template_regex(one.template or ""), value) is not None
-
-
-def template_regex(template: str) -> str:
-    """A path template as an RE2 expression: `{*}` is one segment, `{**}` any number."""
-    out = ""
-    for part in re.split(r"(\{\*\*?\})", template):
-        out += {"{*}": "[^/?]+", "{**}": "[^?]*"}.get(part, re.escape(part))
-    return out
+    return re.fullmatch(paths.template(one.template or ""), value) is not None
 
 
 def _header(name: str, values: tuple[StringMatch, ...], *, ignore_case: bool = False) -> Settled:
@@ -77,26 +63,12 @@ def _text(name: str, one: StringMatch, ignore_case: bool) -> Settled:
     if one.present:
         return Text(header=name, regex=".+")
     if one.template is not None:
-        return Text(header=name, regex=template_regex(one.template))
+        return Text(header=name, regex=paths.template(one.template))
     return Text(header=name, exact=one.exact, prefix=one.prefix, suffix=one.suffix, ignore_case=ignore_case)
 
 
 def _paths(values: tuple[StringMatch, ...]) -> Settled:
-    terms: list[Settled] = []
-    for one in values:
-        if one.prefix is not None:
-            terms.append(Text(header=":path", prefix=one.prefix))
-        elif one.present:
-            terms.append(Text(header=":path", regex=".+"))
-        else:
-            if one.suffix is not None:
-                core = "[^?]*" + re.escape(one.suffix)
-            elif one.template is not None:
-                core = template_regex(one.template)
-            else:
-                core = re.escape(one.exact or "")
-            terms.append(Text(header=":path", regex=core + _PATH_END))
-    return any_of(terms)
+    return any_of([paths.value(one) for one in values])
 
 
 def _hosts(values: tuple[StringMatch, ...]) -> Settled:
@@ -110,10 +82,13 @@ def _hosts(values: tuple[StringMatch, ...]) -> Settled:
     return any_of(terms)
 
 
+_Matcher = Callable[[tuple[StringMatch, ...]], Settled]
+
+
 def _pair(
     positive: tuple[StringMatch, ...],
     negative: tuple[StringMatch, ...],
-    matcher: Callable[[tuple[StringMatch, ...]], Settled],
+    matcher: _Matcher,
 ) -> list[Settled]:
     terms: list[Settled] = []
     if positive:
@@ -132,22 +107,6 @@ class _Peer:
         self.principal = parsed.trust_domain + parsed.path if parsed is not None else ""
         self.trust_domain = parsed.trust_domain if parsed is not None else ""
         self.namespace = workload.namespace if workload is not None else ""
-
-
-def carries_token(rules: tuple[JwtRule, ...]) -> Settled:
-    """Whether a request holds a token where any of these rules would look for one."""
-    terms: list[Settled] = []
-    for rule in rules:
-        for name, _ in rule.from_headers:
-            terms.append(Text(header=name.lower(), regex=".+"))
-        for name in rule.from_params:
-            terms.append(Text(header=":path", regex=rf"[^?]*\?(.*&)?{re.escape(name)}=.*"))
-        for name in rule.from_cookies:
-            terms.append(Text(header="cookie", regex=rf"(.*;)?\s*{re.escape(name)}=.*"))
-        if not (rule.from_headers or rule.from_params or rule.from_cookies):
-            terms.append(Text(header="authorization", regex=r"(?i)bearer\s.*"))
-            terms.append(Text(header=":path", regex=r"[^?]*\?(.*&)?access_token=.*"))
-    return any_of(terms)
 
 
 class Authorization:
@@ -189,14 +148,14 @@ class Authorization:
     def decide(self, flow: Flow, allowed: tuple[str, ...]) -> Decision:
         """What the policies make of a connection that network policy allows by rules `allowed`."""
         decision = self._refused if self._missing else self._policies(flow, allowed)
-        if isinstance(decision, Branch) and _looks_at_request(decision):
-            decision = branch(paths.AMBIGUOUS, self._refused, decision)
-        required = next((rule.id for rule in self._jwt if rule.required), None)
-        if required is not None:
-            decision = Leaf(allow=False, rules=(required,))
+        if self.programs and not self._missing:
+            decision = branch(paths.AMBIGUOUS, self._refused, decision, hardening=True)
         if self._jwt:
             refused = Leaf(allow=False, rules=(self._jwt[0].id,))
-            decision = branch(carries_token(self._jwt), refused, decision)
+            decision = branch(tokens.unverified(self._jwt), refused, decision)
+        for rule in reversed(self._jwt):
+            if rule.required:
+                decision = branch(tokens.taken(rule), decision, Leaf(allow=False, rules=(rule.id,)))
         return decision
 
     def _policies(self, flow: Flow, allowed: tuple[str, ...]) -> Decision:
@@ -205,34 +164,90 @@ class Authorization:
         for program in reversed(grants):
             for rule in reversed(program.rules):
                 leaf = Leaf(allow=True, rules=(*allowed, rule.id))
-                current = branch(_rule(rule, flow, closing=False), leaf, current)
+                current = branch(self._rule(rule, flow, closing=False), leaf, current)
         for action in (AuthzAction.DENY, AuthzAction.CUSTOM):
             for program in reversed([one for one in self.programs if one.action is action]):
                 for rule in reversed(program.rules):
                     leaf = Leaf(allow=False, rules=(rule.id,))
-                    current = branch(_rule(rule, flow, closing=True), leaf, current)
+                    current = branch(self._rule(rule, flow, closing=True), leaf, current)
         return current
 
+    def _rule(self, rule: AuthzRule, flow: Flow, *, closing: bool) -> Settled:
+        peer = _Peer(flow.source.identity)
+        terms: list[Settled] = []
+        if rule.sources:
+            terms.append(any_of([self._source(one, flow, peer, closing) for one in rule.sources]))
+        if rule.operations:
+            terms.append(any_of([_operation(one, flow) for one in rule.operations]))
+        terms += [self._condition(one, flow, peer, closing) for one in rule.conditions]
+        if not closing and _mixed(rule):
+            terms.append(paths.HTTP)
+        return all_of(terms)
 
-def _looks_at_request(decision: Decision) -> bool:
-    return isinstance(decision, Branch) and (
-        looks_at_request(decision.test)
-        or _looks_at_request(decision.then)
-        or _looks_at_request(decision.otherwise)
-    )
+    def _principal(self, values: tuple[StringMatch, ...]) -> Settled:
+        return tokens.principal(values) if self._jwt else paths.NOTHING
+
+    def _source(self, source: AuthzSource, flow: Flow, peer: _Peer, closing: bool) -> Settled:
+        end = flow.source
+        return all_of(
+            [
+                _identity(source.principals, source.not_principals, peer.principal, closing),
+                _identity(source.trust_domains, source.not_trust_domains, peer.trust_domain, closing),
+                _identity(source.namespaces, source.not_namespaces, peer.namespace, closing),
+                *_pair(source.request_principals, source.not_request_principals, self._principal),
+                _addresses(source.ip_blocks, source.not_ip_blocks, end),
+                _addresses(source.remote_ip_blocks, source.not_remote_ip_blocks, end),
+            ]
+        )
+
+    def _condition(self, condition: AuthzCondition, flow: Flow, peer: _Peer, closing: bool) -> Settled:
+        key, wanted, unwanted = condition.key, condition.values, condition.not_values
+        if key in {"source.ip", "remote.ip"}:
+            return _addresses(condition.cidrs, condition.not_cidrs, flow.source)
+        if key == "destination.ip":
+            return _addresses(condition.cidrs, condition.not_cidrs, flow.destination)
+        if key == "destination.port":
+            port = str(flow.port)
+            return (not wanted or fixed(wanted, port)) and not fixed(unwanted, port)
+        if key == "connection.sni":
+            return not wanted  # the application's own TLS is not looked into
+        if key in {"source.principal", "source.serviceAccount"}:
+            return _identity(wanted, unwanted, peer.principal, closing)
+        if key == "source.trustDomain":
+            return _identity(wanted, unwanted, peer.trust_domain, closing)
+        if key == "source.namespace":
+            return _identity(wanted, unwanted, peer.namespace, closing)
+        matcher = self._request_value(key)
+        return closing if matcher is None else all_of(_pair(wanted, unwanted, matcher))
+
+    def _request_value(self, key: str) -> _Matcher | None:
+        """How to match a condition's key on the request; None for a key that is not known."""
+        if key == "request.auth.principal":
+            return self._principal
+        known = {"request.auth.audiences": ("aud",), "request.auth.presenter": ("azp",)}
+        claim: tuple[str, ...] = known.get(key, ())
+        name, bracket, rest = key.partition("[")
+        parts = tuple(rest[:-1].split("][")) if bracket and rest.endswith("]") else ()
+        if name == "request.headers" and len(parts) == 1:
+            return partial(_header, parts[0].lower())
+        if name == "request.auth.claims" and parts:
+            claim = parts
+        if not claim:
+            return None
+        return partial(self._claim, claim)
+
+    def _claim(self, path: tuple[str, ...], values: tuple[StringMatch, ...]) -> Settled:
+        return tokens.claim(path, values, self._jwt) if self._jwt else paths.NOTHING
 
 
-def _rule(rule: AuthzRule, flow: Flow, *, closing: bool) -> Settled:
-    peer = _Peer(flow.source.identity)
-    terms: list[Settled] = []
-    if not closing and _mixed(rule):
-        terms.append(paths.HTTP)
-    if rule.sources:
-        terms.append(any_of([_source(one, flow, peer, closing) for one in rule.sources]))
-    if rule.operations:
-        terms.append(any_of([_operation(one, flow) for one in rule.operations]))
-    terms += [_condition(one, flow, peer, closing) for one in rule.conditions]
-    return all_of(terms)
+def _identity(
+    wanted: tuple[StringMatch, ...], unwanted: tuple[StringMatch, ...], value: str, closing: bool
+) -> bool:
+    if not wanted and not unwanted:
+        return True
+    if not value:
+        return closing and not wanted
+    return (not wanted or fixed(wanted, value)) and not fixed(unwanted, value)
 
 
 def _mixed(rule: AuthzRule) -> bool:
@@ -246,40 +261,10 @@ def _mixed(rule: AuthzRule) -> bool:
     return any(any(asked) and not all(asked) for asked in (sources, operations))
 
 
-def _identity(
-    wanted: tuple[StringMatch, ...], unwanted: tuple[StringMatch, ...], value: str, closing: bool
-) -> bool:
-    if not wanted and not unwanted:
-        return True
-    if not value:
-        return closing and not wanted
-    return (not wanted or fixed(wanted, value)) and not fixed(unwanted, value)
-
-
-def _no_token(wanted: tuple[StringMatch, ...], unwanted: tuple[StringMatch, ...]) -> Settled:
-    if not wanted and not unwanted:
-        return True
-    return paths.NOTHING if wanted else paths.HTTP
-
-
 def _addresses(wanted: tuple[str, ...], unwanted: tuple[str, ...], end: Signature) -> bool:
     if wanted and not any(net in end.nets for net in wanted):
         return False
     return not any(net in end.nets for net in unwanted)
-
-
-def _source(source: AuthzSource, flow: Flow, peer: _Peer, closing: bool) -> Settled:
-    end = flow.source
-    return all_of(
-        [
-            _identity(source.principals, source.not_principals, peer.principal, closing),
-            _identity(source.trust_domains, source.not_trust_domains, peer.trust_domain, closing),
-            _identity(source.namespaces, source.not_namespaces, peer.namespace, closing),
-            _no_token(source.request_principals, source.not_request_principals),
-            _addresses(source.ip_blocks, source.not_ip_blocks, end),
-            _addresses(source.remote_ip_blocks, source.not_remote_ip_blocks, end),
-        ]
-    )
 
 
 def _operation(operation: AuthzOperation, flow: Flow) -> Settled:
@@ -290,28 +275,3 @@ def _operation(operation: AuthzOperation, flow: Flow) -> Settled:
     terms += _pair(operation.methods, operation.not_methods, partial(_header, ":method"))
     terms += _pair(operation.paths, operation.not_paths, _paths)
     return all_of(terms)
-
-
-def _condition(condition: AuthzCondition, flow: Flow, peer: _Peer, closing: bool) -> Settled:
-    key, wanted, unwanted = condition.key, condition.values, condition.not_values
-    header = re.fullmatch(r"request\.headers\[([^\]]+)\]", key)
-    if header:
-        return all_of(_pair(wanted, unwanted, partial(_header, header.group(1).lower())))
-    if key in {"source.ip", "remote.ip"}:
-        return _addresses(condition.cidrs, condition.not_cidrs, flow.source)
-    if key == "destination.ip":
-        return _addresses(condition.cidrs, condition.not_cidrs, flow.destination)
-    if key == "destination.port":
-        port = str(flow.port)
-        return (not wanted or fixed(wanted, port)) and not fixed(unwanted, port)
-    if key == "connection.sni":
-        return not wanted  # the application's own TLS is not looked into
-    if key in {"source.principal", "source.serviceAccount"}:
-        return _identity(wanted, unwanted, peer.principal, closing)
-    if key == "source.namespace":
-        return _identity(wanted, unwanted, peer.namespace, closing)
-    if key == "source.trustDomain":
-        return _identity(wanted, unwanted, peer.trust_domain, closing)
-    if key.startswith("request.auth."):
-        return _no_token(wanted, unwanted)
-    return closing

@@ -29,6 +29,18 @@ class Text(Predicate, frozen=True):
     ignore_case: bool = False
 
 
+class Claim(Predicate, frozen=True):
+    """A claim of the request's verified token compared with one value. Numbers are not compared."""
+
+    path: tuple[str, ...]
+    exact: str | None = None
+    prefix: str | None = None
+    suffix: str | None = None
+    regex: str | None = None  # RE2, whole value
+    listed: bool = True  # of a claim that is a list, any member counts
+    words: bool = False  # of a claim that is a string, any word counts
+
+
 class SourcePort(Predicate, frozen=True):
     """Source port in a range, both ends included."""
 
@@ -94,16 +106,19 @@ class Branch(Frozen, frozen=True, tag="branch"):
     test: Predicate
     then: Decision
     otherwise: Decision
+    hardening: bool = False  # refuses odd requests where requests are read; is no reason to read them
 
 
 Decision = Leaf | Branch
 
 
-def branch(test: Settled, then: Decision, otherwise: Decision) -> Decision:
+def branch(test: Settled, then: Decision, otherwise: Decision, *, hardening: bool = False) -> Decision:
     """A branch, or the side that is already certain."""
     if isinstance(test, bool):
         return then if test else otherwise
-    return then if then == otherwise else Branch(test=test, then=then, otherwise=otherwise)
+    if then == otherwise:
+        return then
+    return Branch(test=test, then=then, otherwise=otherwise, hardening=hardening)
 
 
 class Class(StrEnum):
@@ -140,19 +155,21 @@ def parse_decision_name(name: str) -> Admission | None:
 
 
 def leaves(decision: Decision) -> Iterator[Leaf]:
-    """Every reachable leaf."""
+    """Every reachable leaf, but those that refuse odd requests."""
     stack = [decision]
     while stack:
         one = stack.pop()
         if isinstance(one, Leaf):
             yield one
+        elif one.hardening:
+            stack.append(one.otherwise)
         else:
             stack += (one.then, one.otherwise)
 
 
 def looks_at_request(test: Predicate) -> bool:
     """Whether any part of it needs an HTTP request."""
-    if isinstance(test, Text):
+    if isinstance(test, Text | Claim):
         return True
     if isinstance(test, Not):
         return looks_at_request(test.term)
@@ -186,7 +203,9 @@ def admit(decision: Decision) -> Admission | Branch:
     plain = decision
     could_deny = False
     while isinstance(plain, Branch):
-        if looks_at_request(plain.test):
+        if plain.hardening:
+            pass
+        elif looks_at_request(plain.test):
             could_deny |= any(not leaf.allow for leaf in leaves(plain.then))
         else:
             could_deny |= any(not leaf.allow for leaf in leaves(plain))

@@ -9,7 +9,7 @@ denied any more, else as HTTP and nothing but HTTP, each request judged again.
 from __future__ import annotations
 
 from tsujiban.policy.program import Authentication, EndpointProgram, MtlsMode
-from tsujiban.proxy import filters, matchers, names, rbac, tls
+from tsujiban.proxy import filters, matchers, names, rbac, tls, tokens
 from tsujiban.proxy.clusters import PRESERVE_CASE
 from tsujiban.proxy.decisions import Admission, Class, decision_name
 from tsujiban.proxy.matchers import Json, typed
@@ -18,6 +18,7 @@ from tsujiban.proxy.site import Site
 from tsujiban.proxy.table import Table
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_JWT = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _HTTP_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 _TUNNEL_CHAIN = "tunnel"
 _HTTP_NAMES = ("http", "grpc", "h2c", "http2")
@@ -208,19 +209,6 @@ def _http_filter(site: Site) -> Json:
             "retry_policy": {"retry_on": "reset-before-request", "num_retries": 1},
         },
     }
-    denial = {
-        "filter": {
-            "status_code_filter": {
-                "comparison": {
-                    "op": "EQ",
-                    "value": {"default_value": 403, "runtime_key": "tsujiban.denied"},
-                }
-            }
-        },
-        "body_format_override": {
-            "text_format_source": {"inline_string": "request denied by policy, id %REQ(X-REQUEST-ID)%\n"}
-        },
-    }
     config = typed(
         _HCM,
         stat_prefix="app",
@@ -235,7 +223,7 @@ def _http_filter(site: Site) -> Json:
         normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action="REJECT_REQUEST",
-        local_reply_config={"mappers": [denial]},
+        local_reply_config={"mappers": [_denial(401), _denial(403)]},
         route_config={
             "name": "app",
             "virtual_hosts": [
@@ -247,14 +235,30 @@ def _http_filter(site: Site) -> Json:
                 }
             ],
         },
-        http_filters=[filters.discovered(site, names.RBAC_HTTP, _HTTP_RBAC), filters.ROUTER],
+        http_filters=[
+            filters.discovered(site, names.JWT, _JWT),
+            filters.discovered(site, names.RBAC_HTTP, _HTTP_RBAC),
+            filters.ROUTER,
+        ],
         access_log=filters.access_log(site, "http", http=True),
     )
     return {"name": "http", "typed_config": config}
 
 
-def authorization(site: Site, table: Table) -> list[Resource]:
-    """The two RBAC filters' configurations, which change without touching a listener."""
+def _denial(status: int) -> Json:
+    """A refusal tells the client a number to ask about, and no more."""
+    equal = {"op": "EQ", "value": {"default_value": status, "runtime_key": f"tsujiban.denied.{status}"}}
+    body = "request denied by policy, id %REQ(X-REQUEST-ID)%\n"
+    return {
+        "filter": {"status_code_filter": {"comparison": equal}},
+        "body_format_override": {"text_format_source": {"inline_string": body}},
+    }
+
+
+def authorization(site: Site, endpoint: EndpointProgram, table: Table) -> list[Resource]:
+    """The configurations of the two RBAC filters and of the one that verifies tokens, which change
+    without touching a listener."""
     pairs = ((names.RBAC_CONNECT, rbac.connect_rbac(table)), (names.RBAC_HTTP, rbac.http_rbac(table)))
     named = ((site.name(base), config) for base, config in pairs)
-    return [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in named]
+    out = [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in named]
+    return [*out, tokens.resource(site, endpoint.jwt), *tokens.key_clusters(site, endpoint.jwt)]

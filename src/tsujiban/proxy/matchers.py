@@ -6,10 +6,12 @@ stable order), and turned into messages only when that version is new.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from tsujiban.proxy.decisions import AllOf, AnyOf, Not, Predicate, SourcePort, Text
+from tsujiban.proxy import names
+from tsujiban.proxy.decisions import AllOf, AnyOf, Claim, Not, Predicate, SourcePort, Text
 
 Json = dict[str, Any]
 
@@ -22,7 +24,7 @@ def typed(type_name: str, **fields: Any) -> Json:
     return {"@type": _TYPE + type_name, **fields}
 
 
-def _input(name: str, **fields: str) -> Json:
+def _input(name: str, **fields: Any) -> Json:
     return {"name": name, "typed_config": {"@type": _NETWORK + name, **fields}}
 
 
@@ -121,6 +123,8 @@ def predicate(test: Predicate) -> Json:
     """A decision's predicate."""
     if isinstance(test, Text):
         return value(header(test.header), **_string(test))
+    if isinstance(test, Claim):
+        return _claim(test)
     if isinstance(test, SourcePort):
         return value(SOURCE_PORT, safe_regex=regex(range_regex(test.first, test.last)))
     if isinstance(test, Not):
@@ -132,8 +136,35 @@ def predicate(test: Predicate) -> Json:
     raise TypeError(f"no such predicate: {test!r}")
 
 
-def _string(test: Text) -> Json:
-    flags: Json = {"ignore_case": True} if test.ignore_case else {}
+def _claim(test: Claim) -> Json:
+    path = [{"key": names.CLAIMS}, *({"key": part} for part in test.path)]
+    found = _input("DynamicMetadataInput", filter=names.JWT_FILTER, path=path)
+    text: Json = {"string_match": _string(test)}
+    forms = [text, {"list_match": {"one_of": text}}] if test.listed else [text]
+    if test.words:
+        forms[0] = {"string_match": {"safe_regex": regex(_word(test))}}
+    custom = typed(
+        "envoy.extensions.matching.input_matchers.metadata.v3.Metadata",
+        value={"or_match": {"value_matchers": forms}} if len(forms) > 1 else text,
+    )
+    return {"single_predicate": {"input": found, "custom_match": {"name": "claim", "typed_config": custom}}}
+
+
+def _word(test: Claim) -> str:
+    """A string of words, parted by spaces, of which one matches. A value with a space is none."""
+    if test.exact is not None:
+        inner = re.escape(test.exact)
+    elif test.prefix is not None:
+        inner = re.escape(test.prefix) + "[^ ]*"
+    elif test.suffix is not None:
+        inner = "[^ ]*" + re.escape(test.suffix)
+    else:
+        inner = "[^ ]+"
+    return "$." if " " in inner.replace("[^ ]", "") else f"(?s)(.* )?{inner}( .*)?"
+
+
+def _string(test: Text | Claim) -> Json:
+    flags: Json = {"ignore_case": True} if isinstance(test, Text) and test.ignore_case else {}
     if test.exact is not None:
         return {"exact": test.exact, **flags}
     if test.prefix:

@@ -18,12 +18,17 @@ PASSTHROUGH = "passthrough"  # cluster: the original destination, in the clear
 
 RBAC_CONNECT = "rbac-connect"  # ECDS: may this peer open a tunnel to this port
 RBAC_HTTP = "rbac-http"  # ECDS: may this request pass
+JWT = "jwt"  # ECDS: which tokens are verified
 RBAC_EGRESS = "rbac-egress"  # ECDS: names the rule that let a connection out
 
 IDENTITY_SECRET = "identity"  # noqa: S105 - the name of a secret, not one
 CLIENT_SECRET = "identity-out"  # noqa: S105 - the same, for the node proxy's connections out
 NO_SECRET = "none"  # noqa: S105 - of no secret
 TRUST_SECRET = "trust"  # noqa: S105
+
+JWT_FILTER = "envoy.filters.http.jwt_authn"  # under this name are its dynamic metadata
+CLAIMS = "claims"  # the payload of a verified token
+FAILED_TOKEN = "failed "  # noqa: S105 - why a rule did not verify a token, by its index and id
 
 ALPN = "tsujiban/1"  # what a tunnel says of itself in its TLS handshake
 
@@ -55,6 +60,11 @@ def owner(name: str) -> str:
 def mesh_cluster(identity: str) -> str:
     """Cluster of tunnels to endpoints of `identity`."""
     return f"mesh|{identity}"
+
+
+def jwks_cluster(uri: str) -> str:
+    """Cluster that the keys at `uri` are fetched from."""
+    return f"jwks|{uri}"
 
 
 def service_cluster(service: str, port: int) -> str:

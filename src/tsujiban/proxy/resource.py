@@ -16,6 +16,7 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2
+from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt_authn_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.http.set_filter_state.v3 import (
@@ -37,6 +38,7 @@ from envoy.extensions.local_address_selectors.filter_state_override.v3 import (
 )
 from envoy.extensions.matching.common_inputs.network.v3 import network_inputs_pb2
 from envoy.extensions.matching.common_inputs.ssl.v3 import ssl_inputs_pb2
+from envoy.extensions.matching.input_matchers.metadata.v3 import metadata_pb2
 from envoy.extensions.transport_sockets.internal_upstream.v3 import internal_upstream_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 from envoy.extensions.transport_sockets.tls.v3 import (
@@ -65,6 +67,8 @@ EXTENSIONS = (
     http_set_filter_state_pb2,
     internal_upstream_pb2,
     ip_pb2,
+    jwt_authn_pb2,
+    metadata_pb2,
     local_address_pb2,
     network_inputs_pb2,
     network_rbac_pb2,

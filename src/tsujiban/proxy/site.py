@@ -51,6 +51,10 @@ class Site:
         """Fields of a cluster whose connections leave the proxy."""
         return {}
 
+    def fetches(self) -> Json:
+        """Fields of a cluster that the proxy itself asks, for the endpoint."""
+        return {}
+
     def certificate(self) -> Json:
         """Fields of a client's common TLS context: whose certificate it shows."""
         return self.own_certificate()
@@ -112,6 +116,14 @@ class NodeSite(Site):
                     "typed_config": selector,
                 },
             }
+        }
+
+    def fetches(self) -> Json:
+        """See `Site`. Over IPv4 alone."""
+        source = filters.address("0.0.0.0", 0)["socket_address"]  # noqa: S104 - any of the pod's
+        source["network_namespace_filepath"] = self.namespace
+        return {
+            "upstream_bind_config": {"source_address": source, "socket_options": [_mark("STATE_PREBIND")]}
         }
 
     def certificate(self) -> Json:

@@ -17,7 +17,8 @@ MAX_LENGTH = 65_536
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _ESCAPED_DELIMITER = re.compile(r"%(?:2[fF]|5[cC]|3[bB])")
-_DOT = re.compile(r"%2[eE]")
+_UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
+_DOT_WITH_PARAMETER = re.compile(r"/\.\.?;")
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~$@+,=:*'()!-][A-Za-z0-9_~$@+,=:*'()!.-]*)+")
 
 
@@ -62,31 +63,35 @@ def _resolved(path: str) -> str:
 
 
 def hardened(path: str) -> str | None:
-    """The normal form, or None also for a path that servers are known to read in different ways:
-    an escaped slash, backslash or semicolon, a backslash, a dot segment above the root or with a
-    parameter. What the proxy refuses, and `policy.evaluate` denies, is what this refuses."""
+    """The normal form of what the application is sent (`forwarded`), or None also for a path that
+    servers are known to read in different ways: an escaped slash, backslash or semicolon, a dot segment
+    with a parameter. What the proxy refuses, and `policy.evaluate` denies, is what this refuses."""
     if _PLAIN.fullmatch(path) and len(path) <= MAX_LENGTH:
         return path
     bare = re.split("[?#]", path, maxsplit=1)[0]
-    if "\\" in bare or _ESCAPED_DELIMITER.search(bare) or _climbs(bare):
+    sent = forwarded(bare)
+    if _ESCAPED_DELIMITER.search(bare) or _ESCAPED_DELIMITER.search(sent) or _DOT_WITH_PARAMETER.search(sent):
         return None
-    return normalize(path)
+    return normalize(sent)
 
 
-def _climbs(path: str) -> bool:
-    """Whether a dot segment leads above the root, or carries a parameter."""
-    depth = 0
-    for segment in _DOT.sub(".", path).split("/"):
-        name, parameter, _ = segment.partition(";")
-        if name in (".", "..") and parameter:
-            return True
-        if name == "..":
-            depth -= 1
-            if depth < 0:
-                return True
-        elif name not in ("", "."):
-            depth += 1
-    return False
+def forwarded(path: str) -> str:
+    """A path without query as the proxy sends it on, which is the one that it judges: backslashes are
+    slashes, dot segments are removed (empty segments count as segments there, and there is nothing above
+    the root), then slashes are merged. Escapes of letters, digits, and of `-._~` are decoded, once."""
+    if path[:1] not in ("/", "\\"):
+        return path
+    kept: list[str] = []
+    plain = _UNRESERVED.sub(lambda found: chr(int(found[1], 16)), path)
+    segments = plain.replace("\\", "/").split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return re.sub("/+", "/", "/" + "/".join(kept))
 
 
 def matches(path: str | None, *, exact: str | None = None, prefix: str | None = None) -> bool:

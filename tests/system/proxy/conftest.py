@@ -40,6 +40,12 @@ def node_bed() -> Iterator[Bed]:
 
 
 @pytest.fixture(scope="module", params=BOTH)
+def shared_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    with make_bed(request.param) as one:
+        yield one
+
+
+@pytest.fixture(scope="module", params=BOTH)
 def shared_web(request: pytest.FixtureRequest) -> Iterator[tuple[Bed, str]]:
     """A web server that `customer` may GET below /v1, and nobody else anything."""
     with make_bed(request.param) as one:

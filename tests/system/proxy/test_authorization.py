@@ -101,12 +101,12 @@ def test_ports_ranges_source_ports_and_passes(bed: Bed) -> None:
     assert bed.seen(log="http", method="POST").rules == ("posts",)
 
 
-def test_a_request_with_a_token_is_refused_while_tokens_are_not_verified(bed: Bed) -> None:
+def test_a_request_with_a_token_is_refused_while_there_are_no_keys(bed: Bed) -> None:
     web = bed.pod("web", jwt=(JwtRule(issuer="i", id="default/ra:web/0"),))
     customer = bed.pod("customer")
     web.listen(80, echo_http)
     bed.settle()
     connection = web_client(customer, web.address, 80)
     assert ask(connection, "GET", "/")[0] == 200
-    assert ask(connection, "GET", "/", headers={"Authorization": "Bearer x.y.z"})[0] == 403
+    assert ask(connection, "GET", "/", headers={"Authorization": "Bearer x.y.z"})[0] == 401
     assert bed.seen(log="http", verdict="deny").rules == ("default/ra:web/0",)

@@ -64,11 +64,15 @@ def test_ports_that_the_workload_calls_http_are_looked_into() -> None:
 def test_the_authorization_filters_are_resources_of_their_own() -> None:
     world = state(rule("r"))
     endpoint = world.endpoints["default/server"]
-    found = inbound.authorization(SIDECAR, ingress(world, endpoint))
-    assert [one.name for one in found] == [names.RBAC_CONNECT, names.RBAC_HTTP]
+    found = inbound.authorization(SIDECAR, endpoint, ingress(world, endpoint))
+    assert [one.name for one in found] == [names.RBAC_CONNECT, names.RBAC_HTTP, names.JWT]
     other = state(rule("other"))
-    changed = inbound.authorization(SIDECAR, ingress(other, endpoint))
-    assert all(old.version != new.version for old, new in zip(found, changed, strict=True))
+    changed = inbound.authorization(SIDECAR, endpoint, ingress(other, endpoint))
+    assert [old.version != new.version for old, new in zip(found, changed, strict=True)] == [
+        True,
+        True,
+        False,
+    ]
     assert (
         inbound.inner_listener(SIDECAR, endpoint).version == inbound.inner_listener(SIDECAR, endpoint).version
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 from tests.support.proxystate import CUSTOMER, PLAIN, POD_CIDRS, SERVER, STRANGER, identity, port, rule, state
 
 from tsujiban.policy.program import AuthzAction, AuthzProgram, AuthzRule, Side
-from tsujiban.proxy.decisions import Leaf
+from tsujiban.proxy.decisions import Branch, Leaf
 from tsujiban.proxy.table import egress, ingress
 
 DENIED = Leaf(allow=False, rules=("_tier/default",))
@@ -39,7 +39,10 @@ def test_authorization_follows_what_network_policy_allows() -> None:
     world = state(rule("r", dst=port(80)), authorization=("z",))
     world.authorizations["z"] = AuthzProgram(id="z", action=AuthzAction.ALLOW, rules=(AuthzRule(id="z/0"),))
     table = ingress(world, world.endpoints["default/server"])
-    assert table.find(identity("customer"), CUSTOMER, 80) == Leaf(allow=True, rules=("r", "z/0"))
+    decision = table.find(identity("customer"), CUSTOMER, 80)
+    assert isinstance(decision, Branch)
+    assert decision.hardening
+    assert decision.otherwise == Leaf(allow=True, rules=("r", "z/0"))
     assert table.find(identity("customer"), CUSTOMER, 81) == DENIED
 
 

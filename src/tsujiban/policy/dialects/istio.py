@@ -111,6 +111,8 @@ def compile_request_authentication(
             forward=rule.forward_original_token,
             required=rule.presence == "REQUIRED",
             space_delimited=rule.space_delimited_claims,
+            claims_to_headers=tuple((one.header, one.claim) for one in rule.output_claim_to_headers),
+            payload_header=rule.output_payload_to_header,
             origin=place.origin(f"spec.jwtRules[{index}]"),
         )
         for index, rule in enumerate(spec.jwt_rules)
