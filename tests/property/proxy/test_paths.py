@@ -26,14 +26,14 @@ def true(test: Settled, path: str) -> bool:
     return holds(test, {":path": path, ":method": "GET"}, 0)
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=600)
 @given(raw, st.sampled_from(("", "?q=/a", "?")))
 def test_what_is_ambiguous(path: str, query: str) -> None:
     normal = httppath.hardened(path + query)
     assert true(paths.AMBIGUOUS, httppath.forwarded(path) + query) is (normal is None)
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=600)
 @given(raw, st.sampled_from(("", "?q=/a")), st.sampled_from(LITERALS), st.booleans())
 def test_clauses_of_network_policies(path: str, query: str, literal: str, exact: bool) -> None:
     normal = httppath.hardened(path)
@@ -53,7 +53,7 @@ VALUES = (
 )
 
 
-@settings(deadline=None, max_examples=4000)
+@settings(deadline=None, max_examples=1000)
 @given(raw, st.sampled_from(("", "?q=/a")), st.sampled_from(VALUES))
 def test_values_of_authorization_policies(path: str, query: str, value: StringMatch) -> None:
     judged = authorize.request_path(path)

@@ -344,7 +344,7 @@ ends = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=250)
 @given(worlds(authorization=True), st.lists(st.tuples(ends, requests), min_size=1, max_size=8))
 def test_every_request_is_decided_as_defined(
     state: NodeState, asked: list[tuple[tuple[str, int, int, bool], Request]]
