@@ -13,7 +13,16 @@ from tests.support.pki import TRUST_DOMAIN, Pki, listener
 from tsujiban.controller.nodes import NodeServer
 from tsujiban.identity.tls import client_context
 from tsujiban.policy.program import NodeDelta
-from tsujiban.wire.messages import PROTOCOL_VERSION, Hello, Policy, Sign, Signed, ToController
+from tsujiban.wire.messages import (
+    PROTOCOL_VERSION,
+    Hello,
+    Policy,
+    Sign,
+    Signed,
+    ToController,
+    TokenIssued,
+    WantToken,
+)
 from tsujiban.wire.transport import ClientStream, StreamRefused, connect
 
 FULL = Policy(delta=NodeDelta(revision=1, full=True))
@@ -44,6 +53,7 @@ class Controller:
             on_message=self._message,
             on_gone=self._gone,
             sign=self._sign,
+            token=self._token,
         )
         sock = self.make_listener()
         self.port = sock.getsockname()[1]
@@ -68,6 +78,11 @@ class Controller:
             await stream.send(hello(node))
             assert await stream.next() == FULL
             yield stream
+
+    async def _token(self, node: str, want: WantToken) -> TokenIssued:
+        if want.uid == "refused":
+            return TokenIssued(request=want.request, error="not yours")
+        return TokenIssued(request=want.request, token=f"{node} {want.pod}", expires=1.0)
 
     async def _hello(self, node: str, _message: Hello) -> None:
         self.events.append(("hello", node))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tsujiban.agent import podenv, probes, volumes
+from tsujiban.agent import podenv, podtokens, probes, volumes
 from tsujiban.agent.podenv import ConfigError
 from tsujiban.agent.sandbox import Sandbox
 from tsujiban.resources.kinds.core import ConfigMap, Container, Pod
@@ -52,6 +52,7 @@ class Place:
     dns_address: str = ""
     cluster_domain: str = "cluster.local"
     config_maps: Mapping[str, ConfigMap] = field(default_factory=dict)  # of the pod's namespace
+    trust_bundle_pem: str = ""  # what a pod verifies the API by
 
     @property
     def container_uid(self) -> int:
@@ -147,7 +148,9 @@ def _plan(pod: Pod, container: Container, place: Place, sandbox: Sandbox) -> Con
         gid=place.container_uid,
         env=variables,
         cwd=container.working_dir or "/",
-        mounts=volumes.mounts(pod, container, sandbox.directory / "volumes"),
+        mounts=podtokens.with_token(
+            pod, sandbox.directory, volumes.mounts(pod, container, sandbox.directory / "volumes")
+        ),
         restart=_restart(pod),
         grace=DEFAULT_GRACE if grace is None else grace,
     )

@@ -29,7 +29,9 @@ from tsujiban.wire.messages import (
     Sign,
     Signed,
     ToController,
+    TokenIssued,
     ToNode,
+    WantToken,
 )
 from tsujiban.wire.outbox import Outbox, OutboxFull
 from tsujiban.wire.transport import (
@@ -81,7 +83,7 @@ class ControllerLink:
         self._outbox: Outbox[ToController] = Outbox(OUTBOX_LIMIT, _key, _newer)
         self._inbox: asyncio.Queue[ToNode] = asyncio.Queue(INBOX_LIMIT)
         self._requests = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[str]] = {}
+        self._waiting: dict[int, asyncio.Future[Signed | TokenIssued]] = {}
         self._connected = asyncio.Event()
         self._renewal_error = ""
         self.dropped = 0  # messages that found the outbox full
@@ -99,7 +101,7 @@ class ControllerLink:
         return self._renewal_error
 
     async def messages(self) -> AsyncIterator[ToNode]:
-        """What the controller says, of one stream after the other; `Signed` excepted. Never ends.
+        """What the controller says, of one stream after the other; answers to questions excepted. Never ends.
 
         Each stream begins with the full state, so the seam needs no care."""
         while True:
@@ -120,13 +122,28 @@ class ControllerLink:
         """Chain for a pod of this node ("" for the node itself). Raises SignFailed.
 
         Waits up to SIGN_TIMEOUT seconds for a connection and the answer."""
+        answer = await self._ask(lambda request: Sign(request=request, pod=pod, csr_pem=csr_pem))
+        if not isinstance(answer, Signed) or not answer.chain_pem:
+            raise SignFailed("the controller sent no certificate")
+        return answer.chain_pem
+
+    async def token(self, pod: str, uid: str, seconds: int) -> TokenIssued:
+        """A token for the account of a pod of this node. Raises SignFailed, as `sign`."""
+        answer = await self._ask(
+            lambda request: WantToken(request=request, pod=pod, uid=uid, seconds=seconds)
+        )
+        if not isinstance(answer, TokenIssued) or not answer.token:
+            raise SignFailed("the controller sent no token")
+        return answer
+
+    async def _ask(self, question: Callable[[int], Sign | WantToken]) -> Signed | TokenIssued:
         request = next(self._requests)
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Signed | TokenIssued] = asyncio.get_running_loop().create_future()
         self._waiting[request] = answer
         try:
             async with asyncio.timeout(SIGN_TIMEOUT):
                 await self._connected.wait()
-                self._outbox.put(Sign(request=request, pod=pod, csr_pem=csr_pem))
+                self._outbox.put(question(request))
                 return await answer
         except TimeoutError as error:
             raise SignFailed("the controller did not answer in time") from error
@@ -186,7 +203,7 @@ class ControllerLink:
     async def _read(self, stream: ClientStream) -> None:
         while True:
             message = await stream.next()
-            if isinstance(message, Signed):
+            if isinstance(message, Signed | TokenIssued):
                 self._answer(message)
             else:
                 await self._inbox.put(message)
@@ -200,14 +217,14 @@ class ControllerLink:
                 self.dropped += 1
                 log.error("message dropped", reason=str(error))
 
-    def _answer(self, message: Signed) -> None:
+    def _answer(self, message: Signed | TokenIssued) -> None:
         answer = self._waiting.get(message.request)
         if answer is None or answer.done():
             return  # it came too late
-        if message.error or not message.chain_pem:
-            answer.set_exception(SignFailed(message.error or "the controller sent no certificate"))
+        if message.error:
+            answer.set_exception(SignFailed(message.error))
         else:
-            answer.set_result(message.chain_pem)
+            answer.set_result(message)
 
     # ------------------------------------------------------------ the node's own certificate
 
@@ -257,7 +274,7 @@ def _newer(_older: ToController, newer: ToController) -> ToController:
 
 def _is_of_one_stream(message: ToController) -> bool:
     """Messages that mean nothing to the next stream."""
-    return isinstance(message, Sign | Enforced | Hello)
+    return isinstance(message, Sign | WantToken | Enforced | Hello)
 
 
 async def _first_failure(*coroutines: Awaitable[None]) -> None:

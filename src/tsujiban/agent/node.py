@@ -87,7 +87,7 @@ class Node:
         self.enforcer = Enforcer([self.kernel, self.proxies, self.names, self.memory], self._acknowledge)
         self.kernel.refresh = self.enforcer.refresh
         self.routing = Routing(config, supervisor)
-        self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send)
+        self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send, link.token)
         self.sessions = Sessions(config.node, self.pods.running, supervisor, link.session)
         self.health = Health(
             config,

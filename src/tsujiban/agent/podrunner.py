@@ -24,6 +24,7 @@ from tsujiban.agent.enforcer import Enforcer
 from tsujiban.agent.podenv import ConfigError
 from tsujiban.agent.podprobes import ContainerProbes
 from tsujiban.agent.podstatus import ContainerView, is_ready, pod_status
+from tsujiban.agent.podtokens import AskToken, PodToken, renewed, wants_token
 from tsujiban.agent.proxies import Proxies
 from tsujiban.agent.sandbox import exec_command
 from tsujiban.kernel.nft import NftError
@@ -56,7 +57,9 @@ class PodRunner:
         mesh: Proxies,
         supervisor: SupervisorClient,
         report: Report,
+        ask_token: AskToken | None = None,
     ) -> None:
+        self._ask_token = ask_token
         self.key = key
         self.pod: Pod = decode(raw)  # type: ignore[assignment]  # of kind Pod: the controller sends no other
         self._raw = raw
@@ -66,6 +69,7 @@ class PodRunner:
         self._supervisor = supervisor
         self._report = report
         self._plans = containers.plan(self.pod, place)
+        self._token = self._token_files()
         self._probes: dict[str, ContainerProbes] = {}
         self._changed = asyncio.Event()
         self._retry = asyncio.Event()
@@ -129,6 +133,16 @@ class PodRunner:
                 await self._rest(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
         self._trouble = ""
+        async with renewed(self._token):
+            await self._follow()
+
+    def _token_files(self) -> PodToken | None:
+        if self._ask_token is None or not wants_token(self.pod):
+            return None
+        directory = containers.sandbox_of(self.pod, self._place).directory
+        return PodToken(self.key, self.pod, directory, self._place, self._ask_token)
+
+    async def _follow(self) -> None:
         while True:
             self._changed.clear()
             if self._stale:
@@ -187,6 +201,8 @@ class PodRunner:
         )
         program = self._enforcer.state.endpoints[self.key]
         await asyncio.to_thread(self._prepare)
+        if self._token is not None:
+            await self._token.ensure()
         await self._mesh.join(self.key, self.pod, self._place, program)
         for plan in self._plans:
             if plan.process is not None:

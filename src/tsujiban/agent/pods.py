@@ -22,6 +22,7 @@ from tsujiban.agent.enforcer import Enforcer
 from tsujiban.agent.podenv import ConfigError
 from tsujiban.agent.podrunner import RETRY_SECONDS, PodRunner, Report
 from tsujiban.agent.podstatus import ENDED
+from tsujiban.agent.podtokens import AskToken
 from tsujiban.agent.proxies import Proxies
 from tsujiban.network.namespaces import NamespaceError
 from tsujiban.resources.kinds.core import ConfigMap
@@ -42,7 +43,10 @@ class Pods:
         mesh: Proxies,
         supervisor: SupervisorClient,
         report: Report,
+        ask_token: AskToken | None = None,
     ) -> None:
+        """`ask_token` gets tokens for pods (`agent.podtokens`); None: pods get none."""
+        self._ask_token = ask_token
         self._config = config
         self._enforcer = enforcer
         self._mesh = mesh
@@ -136,8 +140,9 @@ class Pods:
         if known is not None:
             self._end(key)
         try:
+            place = self._place(raw)
             runner = PodRunner(
-                key, raw, self._place(raw), self._enforcer, self._mesh, self._supervisor, self._report
+                key, raw, place, self._enforcer, self._mesh, self._supervisor, self._report, self._ask_token
             )
         except (ValueError, KeyError, ConfigError, msgspec.MsgspecError) as error:
             log.error("pod cannot be run", pod=key, reason=str(error))
@@ -219,6 +224,7 @@ class Pods:
             dns_address=self._network.dns_address,
             cluster_domain=self._network.cluster_domain,
             config_maps=ConfigMaps(self._config_maps, namespace),
+            trust_bundle_pem=self._network.trust_bundle_pem,
         )
 
 

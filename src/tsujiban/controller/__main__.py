@@ -28,6 +28,7 @@ from tsujiban.controller.join import JoinService
 from tsujiban.controller.lead import Lead, end_of_lead
 from tsujiban.controller.nodes import NodeServer
 from tsujiban.controller.plane import Plane
+from tsujiban.controller.podtokens import PodTokens
 from tsujiban.controller.sessions import Sessions
 from tsujiban.controller.signers import Signers
 from tsujiban.controller.signing import Signer
@@ -75,19 +76,20 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     try:
         plane = Plane(config, lead.store, ca.bundle_pem)
         sessions = Sessions(lambda node, message: plane.send(node, message))
+        keys = SigningKeys(config.state / "token-keys")
+        tokens = TokenService(store, keys, f"https://kubernetes.default.svc.{config.cluster_domain}")
         nodes = NodeServer(
             config.trust_domain,
             on_hello=lead.only_leader(plane.hello),
             on_message=plane.message,
             on_gone=plane.gone,
             sign=Signer(ca, plane.pod_identity, config.svid_lifetime).sign,
+            token=PodTokens(store, tokens).issue,
             on_session=sessions.serve,
         )
         plane.send, plane.disconnect = lead.while_leading(nodes.send), nodes.disconnect
         plane.sign_request = Signers(ca, plane.account_exists).sign
         access = Access(store)
-        keys = SigningKeys(config.state / "token-keys")
-        tokens = TokenService(store, keys, f"https://kubernetes.default.svc.{config.cluster_domain}")
         table = Table()
         table.add(*reviews.entries(access), *tokenapi.entries(tokens), *csrs.entries())
         streams.register(table, sessions)

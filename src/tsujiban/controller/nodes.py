@@ -29,7 +29,9 @@ from tsujiban.wire.messages import (
     Sign,
     Signed,
     ToController,
+    TokenIssued,
     ToNode,
+    WantToken,
 )
 from tsujiban.wire.outbox import Outbox, OutboxFull
 from tsujiban.wire.transport import (
@@ -51,6 +53,7 @@ OnHello = Callable[[str, Hello], Awaitable[None]]
 OnMessage = Callable[[str, ToController], Awaitable[None]]
 OnGone = Callable[[str], Awaitable[None]]
 SignCsr = Callable[[str, Sign], Awaitable[Signed]]
+IssueToken = Callable[[str, WantToken], Awaitable[TokenIssued]]
 OnSession = Callable[[str, ServerSession], Awaitable[None]]
 MergeKey = Callable[[ToNode], Hashable]
 Merge = Callable[[ToNode, ToNode], ToNode | None]
@@ -58,6 +61,10 @@ Merge = Callable[[ToNode, ToNode], ToNode | None]
 
 def _no_key(_message: ToNode) -> None:
     return None
+
+
+async def _no_token(_node: str, message: WantToken) -> TokenIssued:
+    return TokenIssued(request=message.request, error="this controller issues no tokens")
 
 
 async def _no_session(_node: str, _stream: ServerSession) -> None:
@@ -90,8 +97,8 @@ class NodeServer:
 
     `on_hello(node, hello)` is awaited before any message of that stream is read: it sends the full
     state with `send`, or raises StreamRefused. `on_message(node, message)` gets everything else but
-    `Sign`, in order; whatever a message says of pods must be checked against the store. `on_gone`
-    is awaited when a node's stream ended and no newer one has replaced it. `merge_key` and `merge`
+    `Sign` and `WantToken`, in order; whatever a message says of pods must be checked against the store.
+    `on_gone` is awaited when a node's stream ended and no newer one has replaced it. `merge_key` and `merge`
     coalesce what waits for a slow node (see `wire.outbox.Outbox`). `on_session(node, stream)` serves a
     session that a node opens (`controller.sessions`).
     """
@@ -104,6 +111,7 @@ class NodeServer:
         on_message: OnMessage,
         on_gone: OnGone,
         sign: SignCsr,
+        token: IssueToken = _no_token,
         on_session: OnSession = _no_session,
         merge_key: MergeKey = _no_key,
         merge: Merge = _no_merge,
@@ -114,6 +122,7 @@ class NodeServer:
         self._on_message = on_message
         self._on_gone = on_gone
         self._sign = sign
+        self._token = token
         self._on_session = on_session
         self._merge_key = merge_key
         self._merge = merge
@@ -260,6 +269,8 @@ class NodeServer:
         while (message := await session.stream.receive()) is not None:
             if isinstance(message, Sign):
                 await self.send(node, await self._sign(node, message))
+            elif isinstance(message, WantToken):
+                await self.send(node, await self._token(node, message))
             elif isinstance(message, Hello):
                 raise StreamRefused("a second Hello")
             else:

@@ -66,6 +66,18 @@ class Signed(Message, frozen=True):
     error: str = ""
 
 
+class TokenIssued(Message, frozen=True):
+    """Answer to a `WantToken`: the token and when it ends (UNIX seconds); or why not."""
+
+    request: int
+    token: str = ""
+    expires: float = 0.0
+    error: str = ""
+
+    def __repr__(self) -> str:
+        return f"TokenIssued({self.request}, until {self.expires}, error={self.error!r})"
+
+
 class OpenSession(Message, frozen=True):
     """Call back and serve a log, a command or a connection of a pod. `session` is a secret name."""
 
@@ -75,7 +87,7 @@ class OpenSession(Message, frozen=True):
     ask: Asks
 
 
-ToNode = Policy | PodsDelta | NodeConfig | Signed | OpenSession
+ToNode = Policy | PodsDelta | NodeConfig | Signed | TokenIssued | OpenSession
 
 # ---------------------------------------------------------------- node to controller
 
@@ -111,6 +123,15 @@ class Sign(Message, frozen=True):
     request: int
     pod: str
     csr_pem: str
+
+
+class WantToken(Message, frozen=True):
+    """A token for the service account of a pod on this node, bound to the pod."""
+
+    request: int
+    pod: str
+    uid: str
+    seconds: int
 
 
 class Flow(Message, frozen=True):
@@ -165,4 +186,4 @@ class NodeStatus(Message, frozen=True):
     components: tuple[Component, ...]
 
 
-ToController = Hello | Enforced | PodStatus | Sign | Flows | NodeStatus
+ToController = Hello | Enforced | PodStatus | Sign | WantToken | Flows | NodeStatus

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.support.clusterapps import (
     POLICY,
@@ -25,7 +27,7 @@ from tests.support.clusterapps import (
     run,
 )
 
-from tsujiban.local import leftovers
+from tsujiban.local import kubeconfig, leftovers
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.down import down
 from tsujiban.local.enforced import wait_for
@@ -201,7 +203,6 @@ def test_private_things_are_private(cluster: LocalCluster) -> None:
 
 
 def test_the_api_refuses_who_has_no_certificate(cluster: LocalCluster) -> None:
-    import ssl
     import urllib.error
     import urllib.request
 
@@ -210,6 +211,27 @@ def test_the_api_refuses_who_has_no_certificate(cluster: LocalCluster) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(url, context=context, timeout=10)  # our own loopback address
     assert refused.value.code == 401
+
+
+def test_a_pod_holds_a_token_that_ends_with_it(cluster: LocalCluster) -> None:
+    place = "/var/run/secrets/kubernetes.io/serviceaccount"
+    pod = pods(cluster, "stranger")[0]["metadata"]["name"]
+    token = run(cluster, "stranger", "cat", f"{place}/token").stdout
+    assert run(cluster, "stranger", "cat", f"{place}/namespace").stdout == "default"
+    answer = as_token(cluster, token, "/version")
+    assert answer.status_code == 200
+    assert as_token(cluster, token, "/api/v1/namespaces/default/pods").status_code == 403
+    assert as_token(cluster, token[:-4] + "AAAA", "/version").status_code == 401
+    with cluster.client() as client:
+        client.delete(resolve("pods"), "default", pod)
+    assert until(lambda: as_token(cluster, token, "/version").status_code == 401, SECONDS)
+
+
+def as_token(cluster: LocalCluster, token: str, path: str) -> httpx.Response:
+    access = kubeconfig.read(cluster.layout.kubeconfig)
+    verify = ssl.create_default_context(cafile=str(access.ca_file))
+    with httpx.Client(base_url=access.server, verify=verify, trust_env=False) as client:
+        return client.get(path, headers={"authorization": f"Bearer {token}"})
 
 
 def test_up_refuses_a_name_that_is_taken_and_changes_nothing(cluster: LocalCluster) -> None:

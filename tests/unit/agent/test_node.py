@@ -15,9 +15,10 @@ from tests.support.wait import until
 from tsujiban.agent import kernelside, node
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.node import Node
+from tsujiban.identity.rotation import SignFailed
 from tsujiban.proxy import binary
 from tsujiban.supervise.client import ProcessEvent, SupervisorGone
-from tsujiban.wire.messages import NodeStatus, PodsDelta, ToController
+from tsujiban.wire.messages import NodeStatus, PodsDelta, ToController, TokenIssued
 
 
 class Watched(Supervisor):
@@ -49,6 +50,9 @@ class Link:
         self.said.append(message)
 
     renewal_error = ""
+
+    async def token(self, *_asked: object) -> TokenIssued:
+        raise SignFailed("not here")
 
     async def sign(self, _pod: str, _csr: str) -> str:
         return ""

@@ -13,6 +13,7 @@ from tsujiban.controller.reconcile.actions import Action, Update
 from tsujiban.controller.world import (
     NODES,
     PODS,
+    SERVICE_ACCOUNTS,
     Json,
     Ref,
     World,
@@ -40,7 +41,7 @@ def plan(world: World, ref: Ref, allocate: Allocate) -> list[Action]:
     for node in candidates:
         addresses = allocate(node, ref)
         if addresses:
-            return [Update(ref, _bound(pod, node, addresses))]
+            return [Update(ref, _bound(_with_automount(world, ref, pod), node, addresses))]
     return _unschedulable(pod, ref, candidates)
 
 
@@ -70,6 +71,16 @@ def _fits(node: Json, pod: Json) -> bool:
     labels = {"kubernetes.io/hostname": node["metadata"]["name"], **node["metadata"].get("labels", {})}
     wanted = pod["spec"].get("nodeSelector", {})
     return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _with_automount(world: World, ref: Ref, pod: Json) -> Json:
+    """The pod with its service account's word about tokens, when it has none of its own: its node does not
+    know the account."""
+    account = world.find(SERVICE_ACCOUNTS, ref.namespace, pod["spec"].get("serviceAccountName") or "default")
+    said = (account or {}).get("automountServiceAccountToken")
+    if said is None or pod["spec"].get("automountServiceAccountToken") is not None:
+        return pod
+    return {**pod, "spec": {**pod["spec"], "automountServiceAccountToken": said}}
 
 
 def _bound(pod: Json, node: str, addresses: tuple[str, ...]) -> Json:

@@ -83,3 +83,15 @@ def test_a_named_node_that_does_not_exist_takes_no_address(kit: Any) -> None:
 
     assert bound(kit, kit.pod("p", node="nowhere"), allocate) == ("nowhere", None)
     assert asked == []
+
+
+def test_a_pod_takes_its_accounts_word_about_tokens(kit: Any) -> None:
+    kit.node("n1")
+    account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
+    kit.put(Ref("", "serviceaccounts", "default", "default"), account)
+    for name, own, expected in (("p", None, False), ("q", True, True)):
+        ref = kit.pod(name)
+        if own is not None:
+            kit.world.get(ref)["spec"]["automountServiceAccountToken"] = own
+        bound(kit, ref, allocator(n1=9))
+        assert kit.world.get(ref)["spec"]["automountServiceAccountToken"] is expected
