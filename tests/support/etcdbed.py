@@ -156,14 +156,14 @@ class EtcdBed:
 
 
 @contextmanager
-def single() -> Iterator[EtcdBed]:
-    """One member on loopback."""
+def single(folder: str | None = None) -> Iterator[EtcdBed]:
+    """One member on loopback; its data is in `folder`, or where temporary files are."""
     ports = []
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     for probe in probes:
         ports.append(probe.getsockname()[1])
         probe.close()
-    with _directory() as directory:
+    with _directory(folder) as directory:
         yield from _running(EtcdBed(directory, [("127.0.0.1", ports[0], ports[1])], [], ""))
 
 
@@ -214,8 +214,8 @@ def _lay(link: str, hub: str, namespaces: list[str]) -> None:
 
 
 @contextmanager
-def _directory() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="tsujiban-etcd-"))
+def _directory(folder: str | None = None) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="tsujiban-etcd-", dir=folder))
     try:
         yield directory
     finally:

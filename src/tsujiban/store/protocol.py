@@ -21,7 +21,7 @@ import msgspec
 MAX_VALUE_BYTES = 1_500_000  # as etcd's request limit, which Kubernetes users know
 
 
-class Key(msgspec.Struct, frozen=True, order=True):
+class Key(msgspec.Struct, frozen=True, order=True, gc=False):
     """Where an object lives. `resource` is the lower-case plural (`networkpolicies`); `group` is ""
     for the core group; `namespace` is "" for cluster-wide objects. The API version is not part of it."""
 
@@ -36,7 +36,7 @@ class Key(msgspec.Struct, frozen=True, order=True):
         return f"{self.resource}{group} {namespace}{self.name}"
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, gc=False):  # many, and never in a cycle
     """One object as it is stored: `value` is its JSON with `metadata.resourceVersion`, `uid`,
     `creationTimestamp` and `generation` filled in by the store."""
 
@@ -53,7 +53,7 @@ class EventType(StrEnum):
     DELETED = "DELETED"
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One change. For DELETED, `stored` is the last state with the deletion's revision in it.
     `previous` is the value before the change, None for ADDED (selectors need it)."""
 

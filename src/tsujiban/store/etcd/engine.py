@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from tsujiban.store.etcd import layout, messages
 from tsujiban.store.etcd.client import EtcdClient, Gone, Unsure
 from tsujiban.store.etcd.follower import batches, follow
-from tsujiban.store.etcd.plan import Plan, decide, keys_of
+from tsujiban.store.etcd.plan import Plan, decide, guessed, keys_of
 from tsujiban.store.feed import Feed, FeedWatch, Kind
 from tsujiban.store.protocol import (
     Compacted,
@@ -251,6 +251,11 @@ class _Attempt:
 
     async def run(self) -> Results:
         """The results. Raises StoreError."""
+        guess = guessed(self._operations)
+        if guess is not None:  # one round trip, if it is right
+            done = await self._write(self._decide(guess))
+            if done is not None:
+                return done
         while True:
             present = await self._look()
             done = self._done(present)

@@ -10,12 +10,15 @@ import msgspec
 
 from tsujiban.store.changes import change, written_once
 from tsujiban.store.etcd import layout, messages
-from tsujiban.store.protocol import Check, Delete, InvalidTransaction, Key, Operation, Stored
+from tsujiban.store.protocol import Check, Create, Delete, InvalidTransaction, Key, Operation, Stored
 
 Present = dict[Key, tuple[layout.Packed, int]]  # with etcd's revision
 
 MAX_WRITES = layout.PLACES
 UNWRITTEN = -1  # revision of what this very transaction writes: no condition names it
+
+
+_SOMETHING = layout.Packed(layout.Draft(b"", b""), 0, b"")
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -78,6 +81,22 @@ class Plan(msgspec.Struct, frozen=True):
 def keys_of(operations: Sequence[Operation]) -> list[Key]:
     """What a transaction names, each once."""
     return list(dict.fromkeys(operation.key for operation in operations))
+
+
+def guessed(operations: Sequence[Operation]) -> Present | None:
+    """What must be there for a transaction that only creates to succeed, so that it need not be read first.
+    None when something must be known: what is replaced or removed, or an exact revision."""
+    found: Present = {}
+    if len(keys_of(operations)) < len(operations):
+        return None  # one operation sees what another did
+    for operation in operations:
+        if isinstance(operation, Check) and operation.expected is None:
+            found[operation.key] = _SOMETHING, 0
+        elif not isinstance(operation, Create) and not (
+            isinstance(operation, Check) and not operation.expected
+        ):
+            return None
+    return found if any(isinstance(operation, Create) for operation in operations) else None
 
 
 def decide(operations: Sequence[Operation], present: Present) -> Plan:

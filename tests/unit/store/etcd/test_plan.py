@@ -7,8 +7,17 @@ import pytest
 
 from tsujiban.store import metadata
 from tsujiban.store.etcd import layout, messages
-from tsujiban.store.etcd.plan import Present, decide
-from tsujiban.store.protocol import Check, Conflict, Create, Delete, InvalidTransaction, Key, Update
+from tsujiban.store.etcd.plan import Present, decide, guessed
+from tsujiban.store.protocol import (
+    Check,
+    Conflict,
+    Create,
+    Delete,
+    InvalidTransaction,
+    Key,
+    Operation,
+    Update,
+)
 
 PREFIX = b"/tsujiban/c/"
 A, B, C = (Key("", "pods", "d", name) for name in "abc")
@@ -72,3 +81,19 @@ def test_what_no_revision_has_place_for() -> None:
     keys = [Key("", "pods", "d", str(number)) for number in range(1025)]
     with pytest.raises(InvalidTransaction, match="1024"):
         decide([Create(key, value()) for key in keys], {})
+
+
+def test_what_only_creates_need_not_be_read_first() -> None:
+    operations: list[Operation] = [Check(B), Create(A, value()), Check(C, 0)]
+    guess = guessed(operations)
+    assert guess is not None
+    request = decide(operations, guess).request(PREFIX, bytes(8))
+    assert {(one.key, one.target, one.mod_revision) for one in request.compare} == {
+        (layout.path(PREFIX, A), messages.MOD, 0),
+        (layout.path(PREFIX, C), messages.MOD, 0),
+        (layout.path(PREFIX, B), messages.VERSION, 0),
+    }
+    others: list[Operation] = [Update(B, value(), None), Delete(B), Check(B, 7), Check(A)]
+    for other in others:
+        assert guessed([Create(A, value()), other]) is None
+    assert guessed([Check(B)]) is None
