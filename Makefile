@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: setup demo test lint unit system soak bench bench-policy bench-dataplane example clean root
+.PHONY: setup demo test lint unit system soak bench bench-policy bench-api bench-dataplane example clean root
 
 demo: setup root
 	$(AS_ROOT) $(BIN)/tsujiban demo bank $(ARGS)
@@ -41,6 +41,9 @@ bench: setup root
 bench-policy: setup
 	$(BIN)/python bench/policy.py $(ARGS)
 	$(BIN)/python bench/connectivity.py
+
+bench-api: setup
+	$(BIN)/python bench/store.py $(ARGS)
 
 bench-dataplane: setup root
 	$(AS_ROOT) $(BIN)/python bench/dataplane.py $(ARGS)

@@ -100,3 +100,26 @@ async def test_reads_go_on_while_a_big_write_runs(store: Store, key: MakeKey, va
         reads += 1
     assert reads > 3
     await writing
+
+
+async def test_a_full_disk_refuses_writes_and_loses_nothing(
+    path: Path, key: MakeKey, value: MakeValue
+) -> None:
+    store = await SqliteStore.open(path)
+    kept = await store.create(key("kept"), value())
+    connection = store._writer._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages + 2}")  # SQLite says then what it says of a full disk
+    big = value(x="y" * 100_000)
+    for attempt in range(2):
+        with pytest.raises(StoreUnavailable, match="disk is full: free some space"):
+            await store.create(key(f"big-{attempt}"), big)
+        (health,) = await store.health()
+        assert not health.healthy
+        assert "disk is full" in health.detail
+        assert await store.get(key("kept")) == kept
+    connection.execute("PRAGMA max_page_count = 1000000")
+    made = await store.create(key("big"), big)
+    assert made.revision == kept.revision + 1
+    assert (await store.health())[0].healthy
+    await store.close()
