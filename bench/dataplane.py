@@ -7,9 +7,12 @@ make bench-dataplane ARGS="--only l4"
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
 
 
 def main() -> int:
@@ -17,8 +20,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", default="*", help="one part, such as l4")
     options, rest = parser.parse_known_args()
-    for part in sorted(Path(__file__).parent.glob(f"dataplane_{options.only}.py")):
-        code = subprocess.run([sys.executable, str(part), *rest]).returncode
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent)}  # for tests/support
+    for part in sorted(HERE.glob(f"dataplane_{options.only}.py")):
+        code = subprocess.run([sys.executable, str(part), *rest], env=environment).returncode
         if code:
             return code
     return 0

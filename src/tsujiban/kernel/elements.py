@@ -153,8 +153,12 @@ class AddressElements:
         if self._members is new.members:
             return
         changes: Counter[str] = Counter()
-        for member in self._members ^ new.members:
-            changes[canonical(member.net)] += 1 if member in new.members else -1
+        come_members = new.members - self._members
+        for member in come_members:
+            changes[canonical(member.net)] += 1
+        if len(self._members) + len(come_members) != len(new.members):
+            for member in self._members - new.members:
+                changes[canonical(member.net)] -= 1
         self._members = new.members
         come = [net for net, change in changes.items() if change > 0 and not self._counts[net]]
         self._counts.update(changes)

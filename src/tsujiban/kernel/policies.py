@@ -29,10 +29,11 @@ from typing import Any
 
 from msgspec import structs
 
+from tsujiban.kernel import runs
 from tsujiban.kernel.clauses import matches
 from tsujiban.kernel.elements import VERSIONS
 from tsujiban.kernel.names import name
-from tsujiban.kernel.runs import Entry, RunElements, Simple, simple, split
+from tsujiban.kernel.runs import Entry, RunElements, Simple, simple
 from tsujiban.kernel.sets import ADDRESS, Recorder, TableSets, ask, triple_type
 from tsujiban.kernel.table import Chain, Set, Table
 from tsujiban.kernel.verdicts import CLEAR, GOES_ON, TEST_PASS, Ending, Letter, RuleKey, Verdicts, Where
@@ -200,7 +201,9 @@ class PolicyChains:
             if walk.counts(policy):
                 asked.append(policy)
                 counts |= not policy.staged and stage_of(policy) is Stage.NORMAL
-        for group, run in split((policy, self._all_simple(policy, walk)) for policy in asked):
+        short = len(asked) < runs.LEAST_POLICIES  # nothing to find out
+        items = [(policy, None if short else self._all_simple(policy, walk)) for policy in asked]
+        for group, run in runs.split(items, runs.LEAST_POLICIES):
             if run:
                 rules += self._run(run, walk)
             else:
@@ -236,13 +239,12 @@ class PolicyChains:
             made = _Made(chain, recorder, self._verdicts, walk, policy.staged, self._without)
             found = self._simple(policy, walk)
             usable = tuple(one is not None for one in found)
-            runs: list[tuple[Simple, ...]] = []
-            for group, run in split(
-                (rule, [one] if one else None) for rule, one in zip(rules, found, strict=True)
-            ):
+            looked_up: list[tuple[Simple, ...]] = []
+            simple_or_not = [(rule, [one] if one else None) for rule, one in zip(rules, found, strict=True)]
+            for group, run in runs.split(simple_or_not, runs.LEAST_RULES):
                 if run:
                     made.look_up(self._run(run, walk))
-                    runs.append(tuple(run))
+                    looked_up.append(tuple(run))
                     continue
                 seen = _seen(group[0], proxied)
                 if seen is not None:
@@ -251,7 +253,9 @@ class PolicyChains:
             for one in chains:
                 self._table.add(one)
             if len(self.problems) == problems:
-                kept = _Kept(policy, chains, tuple(recorder.asked), tuple(made.used), tuple(runs), usable)
+                kept = _Kept(
+                    policy, chains, tuple(recorder.asked), tuple(made.used), tuple(looked_up), usable
+                )
                 self._memory.kept[policy.id, *key] = kept
         return chain
 

@@ -25,7 +25,10 @@ from tsujiban.kernel.clauses import PORTED
 from tsujiban.kernel.elements import VERSIONS, Derived, Elements, canonical, difference
 from tsujiban.policy.program import Action, Direction, Ports, Rule, Side
 
-LEAST = 8  # rules: fewer are as fast in a list
+LEAST_RULES = 8  # of one policy: fewer are as fast in a list
+# Policies of one tier. A policy's own chain is shared by all who see it, a tier's run is not: it pays
+# where the list would be long.
+LEAST_POLICIES = 32
 _MOST_PORTS = 8
 _MOST_ELEMENTS = 4096  # of one rule: a larger set stays a set, looked up for itself
 
@@ -182,31 +185,31 @@ def _keys(entry: Entry, addresses: Elements) -> Iterator[str]:
 Grouped = tuple[list[T], list[Simple]]
 
 
-def split(items: Iterable[tuple[T, Sequence[Simple] | None]]) -> Iterator[Grouped[T]]:
+def split(items: Iterable[tuple[T, Sequence[Simple] | None]], least: int) -> Iterator[Grouped[T]]:
     """Group `items`, each with its rules (None: not all of them are simple), into runs: (items, rules).
 
-    What is no part of a run long enough comes one by one, without rules.
+    A run has `least` items or more. What is no part of a run long enough comes one by one, without rules.
     """
     group: list[T] = []
     rules: list[Simple] = []
     for item, found in items:
         if found and any(one.ported != (rules or found)[0].ported for one in found):
-            yield from _finished(group, rules)
+            yield from _finished(group, rules, least)
             group, rules = [], []
             if any(one.ported != found[0].ported for one in found):
                 found = None
         if found is None:
-            yield from _finished(group, rules)
+            yield from _finished(group, rules, least)
             group, rules = [], []
             yield [item], []
         else:
             group.append(item)
             rules += found
-    yield from _finished(group, rules)
+    yield from _finished(group, rules, least)
 
 
-def _finished(group: list[T], rules: list[Simple]) -> Iterator[Grouped[T]]:
-    if len(rules) >= LEAST:
+def _finished(group: list[T], rules: list[Simple], least: int) -> Iterator[Grouped[T]]:
+    if len(group) >= least and rules:
         yield group, rules
     else:
         yield from (([item], []) for item in group)

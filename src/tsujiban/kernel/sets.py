@@ -47,16 +47,16 @@ class TableSets:
         self._table = table
         self._memory = memory
         self._asked: dict[tuple[str, int], str] = {}
+        self._current: dict[str, AddressElements | None] = {}
 
     def addresses(self, set_id: str, version: int) -> str | None:
         """Members of an AddressSet; None when the state does not hold it."""
         known = self._asked.get((set_id, version))
         if known:
             return known
-        if set_id not in self._state.sets:
+        held = self._addresses(set_id)
+        if held is None:
             return None
-        held = self._memory.addresses.setdefault(set_id, AddressElements())
-        held.update(self._state.sets[set_id])
         made = Set(
             # another name when it holds networks: a set cannot change its kind, its users can
             name=name(f"{'nets' if held.interval else 'hosts'}{version}", set_id),
@@ -68,17 +68,31 @@ class TableSets:
 
     def hosts(self, set_id: str) -> AddressElements | None:
         """The addresses of an AddressSet that holds nothing else; None when it does, or is not there."""
-        if set_id not in self._state.sets:
-            return None
-        held = self._memory.addresses.setdefault(set_id, AddressElements())
-        held.update(self._state.sets[set_id])
-        return None if held.interval else held
+        held = self._addresses(set_id)
+        return None if held is None or held.interval else held
+
+    def _addresses(self, set_id: str) -> AddressElements | None:
+        """What an AddressSet is in the kernel, brought up to date once a rendering."""
+        if set_id in self._current:
+            return self._current[set_id]
+        found = self._state.sets.get(set_id)
+        held = self._memory.addresses.get(set_id)
+        if found is None:
+            held = None
+        else:
+            if held is None:
+                held = self._memory.addresses[set_id] = AddressElements()
+            held.update(found)
+        self._current[set_id] = held
+        return held
 
     def services(self, set_id: str, version: int) -> str | None:
         """Members of a ServiceSet; None when the state does not hold it."""
         if set_id not in self._state.service_sets:
             return None
-        held = self._memory.services.setdefault(set_id, ServiceElements())
+        held = self._memory.services.get(set_id)
+        if held is None:
+            held = self._memory.services[set_id] = ServiceElements()
         held.update(self._state.service_sets[set_id])
         elements = held.elements(version)
         return self._table.add(Set(name(f"ports{version}", set_id), triple_type(version), elements))

@@ -89,13 +89,15 @@ def test_the_map_answers_as_the_list_does(
                     assert answer == first(found, world, host, protocol, port)
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.none() | st.lists(st.booleans(), max_size=9))))
-def test_runs_keep_every_item_in_its_place(items: list[tuple[int, list[bool] | None]]) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.none() | st.lists(st.booleans(), max_size=9))), st.integers(1, 9)
+)
+def test_runs_keep_every_item_in_its_place(items: list[tuple[int, list[bool] | None]], least: int) -> None:
     def rule(ported: bool) -> Simple:
         return Simple(Rule(id="r", action=Action.ALLOW), "x", (" . 6 . 80",) if ported else ("",))
 
     given = [(number, None if kinds is None else [rule(kind) for kind in kinds]) for number, kinds in items]
-    found = list(split(given))
+    found = list(split(given, least))
     assert [number for group, _ in found for number in group] == [number for number, _ in items]
     for group, run in found:
         assert run or len(group) == 1
