@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tsujiban.cli.connectivity:connectivity",
         "Say which connections manifests allow, exactly.",
     ),
+    "create": ("tsujiban.cli.create:create", "Create a service account's token."),
     "delete": ("tsujiban.cli.delete:delete", "Delete objects."),
     "demo": ("tsujiban.cli.demo:demo", "Run the bank and attack it."),
     "describe": ("tsujiban.cli.describe:describe", "Show one object in detail, with its events."),

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from tsujiban.local.kubeconfig import Access
-from tsujiban.resources.registry import Kind
+from tsujiban.resources.registry import Kind, kind_for
 
 Json = dict[str, Any]
 CONNECT_SECONDS = 5.0
@@ -120,6 +120,12 @@ class Client:
     def apply(self, objects: Sequence[Json], *, dry_run: bool = False) -> Json:
         """Create or change all of `objects`, or none of them."""
         return self._json("POST", "/tsujiban/v1/apply", json={"objects": [*objects], "dryRun": dry_run})
+
+    def token(self, namespace: str, account: str, spec: Json) -> str:
+        """A token for a service account (TokenRequest)."""
+        path = resource_path(kind_for("v1", "ServiceAccount"), namespace, account, "token")
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        return str(self._json("POST", path, json=body)["status"]["token"])
 
     # ------------------------------------------------------------------ the rest
 

@@ -27,7 +27,7 @@ REQUEST_RECEIVED, RESPONSE_STARTED, RESPONSE_COMPLETE = (
     "ResponseStarted",
     "ResponseComplete",
 )
-LONG_RUNNING = frozenset({"watch", "connect"})
+LONG_RUNNING = frozenset({"watch", "exec", "attach", "portforward"})  # verbs and subresources
 ID_HEADER = "Audit-ID"
 
 

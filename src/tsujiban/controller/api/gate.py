@@ -126,7 +126,7 @@ class _Told(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it (ASGI)."""
         wanted = self._trail.wanted
-        if wanted is None or wanted.verb not in audit.LONG_RUNNING:
+        if wanted is None or not {wanted.verb, wanted.subresource} & audit.LONG_RUNNING:
             self._trail.told(audit.RESPONSE_COMPLETE, self.status_code)
             await self._inner(scope, receive, send)
             return

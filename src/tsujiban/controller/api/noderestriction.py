@@ -72,6 +72,10 @@ def _pod(review: Review, node: str) -> None:
         raise _refused(review, f"node {node!r} can only write pods with spec.nodeName set to itself")
     if review.new is None:
         return
+    if review.wanted.verb == "delete":  # it begins with a mark, and ends when the containers have ended
+        if any(_at(review.new, (part,)) != _at(review.old, (part,)) for part in ("spec", "status")):
+            raise _refused(review, "a deletion changes nothing but metadata")
+        return
     if review.wanted.subresource != "status":
         raise _refused(review, f"node {node!r} can only update the status of pods")
     for field in ("podIP", "podIPs", "hostIP", "hostIPs"):

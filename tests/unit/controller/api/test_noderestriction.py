@@ -26,9 +26,13 @@ POD: dict[str, Any] = {
 
 
 async def allowed(
-    key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None, subresource: str = ""
+    key: Key,
+    old: dict[str, Any] | None,
+    new: dict[str, Any] | None,
+    subresource: str = "",
+    verb: str = "update",
 ) -> bool:
-    wanted = Attributes(verb="update", group=key.group, resource=key.resource, subresource=subresource)
+    wanted = Attributes(verb=verb, group=key.group, resource=key.resource, subresource=subresource)
     try:
         await noderestriction.review(Review(user=N1, wanted=wanted, key=key, old=old, new=new))
     except ApiError as error:
@@ -94,6 +98,10 @@ async def test_pods_of_others() -> None:
     assert not await allowed(key, other, {**other, "status": {}}, "status")
     assert not await allowed(key, other, None)
     assert await allowed(key, POD, None)
+    marked = {**POD, "metadata": {**POD["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    assert await allowed(key, POD, marked, verb="delete")
+    assert not await allowed(key, POD, {**marked, "status": {}}, verb="delete")
+    assert not await allowed(key, other, {**marked, "spec": other["spec"]}, verb="delete")
     assert not await allowed(key, None, POD)
 
 
