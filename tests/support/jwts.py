@@ -17,11 +17,11 @@ def _encoded(data: bytes) -> str:
 
 
 class Issuer:
-    """One identity provider."""
+    """One identity provider, with a key of its own or that of another."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, like: Issuer | None = None) -> None:
         self.name = name
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key: rsa.RSAPrivateKey = like._key if like else rsa.generate_private_key(65537, 2048)
 
     @property
     def jwks(self) -> str:

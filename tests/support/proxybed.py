@@ -139,9 +139,12 @@ class Pod:
         """The application's connect()."""
         return self.inside(lambda: socket.create_connection((address, port), timeout))
 
-    def listen(self, port: int, serve: Callable[[socket.socket], None]) -> None:
-        """An application: `serve` gets each connection, in a thread."""
-        listener = self.inside(lambda: socket.create_server(("", port), backlog=64))
+    def listen(self, port: int, serve: Callable[[socket.socket], None], *, dual: bool = False) -> None:
+        """An application: `serve` gets each connection, in a thread. `dual`: over IPv6 as well."""
+        family = socket.AF_INET6 if dual else socket.AF_INET
+        listener = self.inside(
+            lambda: socket.create_server(("", port), family=family, backlog=64, dualstack_ipv6=dual)
+        )
         self.bed.sockets.append(listener)
 
         def accept() -> None:

@@ -52,10 +52,15 @@ def of_proxy(event: ProxyEvent, node: str) -> Flow:
         path=_shortened(event.path, MAX_PATH),
         status=event.status,
         tls=event.tls,
-        detail=_shortened(event.detail, MAX_DETAIL),
+        detail=_shortened(_detail(event), MAX_DETAIL),
         bytes_in=event.bytes_in,
         bytes_out=event.bytes_out,
     )
+
+
+def _detail(event: ProxyEvent) -> str:
+    staged = f"staged policies would say: {event.staged}" if event.staged else ""
+    return "; ".join(part for part in (event.detail, staged) if part)
 
 
 def of_ended(ended: Ended, node: str, time_ns: int, endpoint: str) -> Flow:

@@ -60,6 +60,7 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     duration_ns: int = 0
     final: bool = True
     periodic: bool = False  # says again that a connection is open
+    staged: str = ""  # what staged policies would have said otherwise: `allow` or `deny`, and the rules
     near: tuple[str, int] = ("", 0)  # of a `tcp` connection: the proxy's socket to the application
     far: tuple[str, int] = ("", 0)  # the application's end of it
 
@@ -102,6 +103,7 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
         rules=decision.rules if decision is not None else rules,
         peer=_peer(common),
         tls=_tls(common),
+        staged=_staged(_verdict(common, "envoy.filters.http.rbac", "shadow_effective_policy_id"), decision),
         method=method if log == "http" else "CONNECT",
         path=request.original_path or request.path,
         host=request.authority,
@@ -147,6 +149,7 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
         rules=(names.IDENTITY_RULE,) if unproven else rules,
         peer=_peer(common),
         tls=_tls(common),
+        staged=_staged(parse_decision_name(_state(common, names.STAGED_STATE)), decision),
         detail=failure or upstream or common.connection_termination_details,
         bytes_in=entry.connection_properties.received_bytes,
         bytes_out=entry.connection_properties.sent_bytes,
@@ -155,6 +158,12 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
         near=_end(common.upstream_local_address),
         far=_end(common.upstream_remote_address),
     )
+
+
+def _staged(would: Admission | None, decision: Admission | None) -> str:
+    if would is None or decision is None or would.rules == decision.rules:
+        return ""
+    return " ".join(("deny" if would.kind is Class.DENY else "allow", *would.rules))
 
 
 def _end(address: address_pb2.Address) -> tuple[str, int]:

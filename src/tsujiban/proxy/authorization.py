@@ -112,12 +112,13 @@ class _Peer:
 class Authorization:
     """The AuthorizationPolicies of one endpoint."""
 
-    def __init__(self, state: NodeState, endpoint: EndpointProgram) -> None:
+    def __init__(self, state: NodeState, endpoint: EndpointProgram, *, staged: bool = False) -> None:
         self._refused = Leaf(allow=False, rules=(endpoint.no_allow_id,))
         self._jwt = endpoint.jwt
         found = [state.authorizations.get(name) for name in endpoint.authorization]
         self._missing = None in found
-        self.programs: list[AuthzProgram] = [one for one in found if one is not None and not one.dry_run]
+        known = [one for one in found if one is not None]
+        self.programs: list[AuthzProgram] = [one for one in known if staged or not one.dry_run]
 
     def nets(self) -> Iterator[str]:
         """Every network that a rule asks for."""

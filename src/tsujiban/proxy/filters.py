@@ -37,6 +37,7 @@ def access_log(site: Site, log: str, *, http: bool = False) -> list[Json]:
         "filter_state_objects_to_log": [
             names.PEER_STATE,
             names.DECISION_STATE,
+            names.STAGED_STATE,
             names.TLS_STATE,
         ],
     }

@@ -46,7 +46,7 @@ def listener(site: Site, endpoint: EndpointProgram, table: Table) -> Resource:
     body: Json = {
         "name": site.name(names.INBOUND),
         "traffic_direction": "INBOUND",
-        **site.listens("0.0.0.0", names.INBOUND_PORT),  # noqa: S104 - the pod's own
+        **site.listens(endpoint, names.INBOUND_PORT),
         "listener_filters": [filters.ORIGINAL_DST, filters.TLS_INSPECTOR],
         # The same in every mode: a listener of which more than chains changes ends its connections.
         # A silent stranger (a client of a server that speaks first, in the clear) waits this long.
@@ -93,6 +93,10 @@ def _tunnel_chain(site: Site) -> Json:
         filters.state_value(
             names.DECISION_STATE,
             "%DYNAMIC_METADATA(envoy.filters.http.rbac:enforced_effective_policy_id)%",
+        ),
+        filters.state_value(
+            names.STAGED_STATE,
+            "%DYNAMIC_METADATA(envoy.filters.http.rbac:shadow_effective_policy_id)%",
         ),
     ]
     connect = {"upgrade_type": "CONNECT", "connect_config": {}}
@@ -255,10 +259,15 @@ def _denial(status: int) -> Json:
     }
 
 
-def authorization(site: Site, endpoint: EndpointProgram, table: Table) -> list[Resource]:
+def authorization(
+    site: Site, endpoint: EndpointProgram, table: Table, staged: Table | None = None
+) -> list[Resource]:
     """The configurations of the two RBAC filters and of the one that verifies tokens, which change
     without touching a listener."""
-    pairs = ((names.RBAC_CONNECT, rbac.connect_rbac(table)), (names.RBAC_HTTP, rbac.http_rbac(table)))
+    pairs = (
+        (names.RBAC_CONNECT, rbac.connect_rbac(table, staged)),
+        (names.RBAC_HTTP, rbac.http_rbac(table, staged)),
+    )
     named = ((site.name(base), config) for base, config in pairs)
     out = [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in named]
     return [*out, tokens.resource(site, endpoint.jwt), *tokens.key_clusters(site, endpoint.jwt)]

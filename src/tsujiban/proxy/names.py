@@ -37,6 +37,7 @@ _POD = "pod:"  # with it begin the names of what belongs to one endpoint of a no
 # filter state, shared from a tunnel's connection with the connection inside it
 PEER_STATE = "tsujiban.peer"  # authenticated SPIFFE ID, or PLAINTEXT
 DECISION_STATE = "tsujiban.decision"  # class and rule ids, as `decision_name` writes them
+STAGED_STATE = "tsujiban.staged"  # the same, if staged policies were enforced; "-" without any
 TLS_STATE = "tsujiban.tls"
 PLAINTEXT = "plaintext"
 

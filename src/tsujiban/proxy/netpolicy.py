@@ -49,16 +49,19 @@ class Flow:
         self.port = port
 
 
-def enforced(state: NodeState, tier: Tier) -> list[PolicyProgram | None]:
-    """The policies of a tier that count; None for one that is missing."""
+def counting(state: NodeState, tier: Tier, *, staged: bool) -> list[PolicyProgram | None]:
+    """The policies of a tier that count; None for one that is missing. `staged` ones count only where
+    it is asked what they would do."""
     found = [state.policies.get(name) for name in tier.policies]
-    return [one for one in found if one is None or not one.staged]
+    return [one for one in found if one is None or staged or not one.staged]
 
 
 class NetworkPolicy:
     """The network policy of one endpoint and direction."""
 
-    def __init__(self, state: NodeState, endpoint: EndpointProgram, direction: Direction) -> None:
+    def __init__(
+        self, state: NodeState, endpoint: EndpointProgram, direction: Direction, *, staged: bool = False
+    ) -> None:
         self._known = state.sets.keys() | state.service_sets.keys()
         # Only who comes in proves an identity to this endpoint; all else is known by address.
         self._proven = direction is Direction.INGRESS
@@ -67,7 +70,7 @@ class NetworkPolicy:
         ingress = direction is Direction.INGRESS
         for tier in endpoint.ingress if ingress else endpoint.egress:
             default = Leaf(allow=False, rules=(tier.default_id,))
-            policies = enforced(state, tier)
+            policies = counting(state, tier, staged=staged)
             if any(policy is None for policy in policies):
                 self._add(default, [])
             elif policies:

@@ -60,7 +60,7 @@ def resources(
             names.OUTBOUND,
             choice,
             outer,
-            **site.listens("0.0.0.0", names.OUTBOUND_PORT),  # noqa: S104 - the pod's own
+            **site.listens(endpoint, names.OUTBOUND_PORT),
         )
     )
     out.append(_listener(site, names.OUTBOUND_INNER, inner_choice, inner, internal_listener={}))

@@ -116,16 +116,22 @@ def by_identity(source: Json, table: Table, render: Render, plaintext: bool) -> 
     return matchers.exact(source, known, refuse)
 
 
-def connect_rbac(table: Table) -> Json:
-    """The HTTP RBAC filter in front of tunnels."""
-    tree = by_identity(matchers.URI_SAN, table, admission(connect_verdict), plaintext=False)
-    return _http_filter(tree)
+def connect_rbac(table: Table, staged: Table | None = None) -> Json:
+    """The HTTP RBAC filter in front of tunnels; in its shadow what staged policies would say."""
+
+    def tree(one: Table) -> Json:
+        return by_identity(matchers.URI_SAN, one, admission(connect_verdict), plaintext=False)
+
+    return _http_filter(tree(table), tree(staged) if staged else None)
 
 
-def http_rbac(table: Table) -> Json:
-    """The HTTP RBAC filter in front of the application."""
-    tree = by_identity(matchers.filter_state(names.PEER_STATE), table, request, plaintext=True)
-    return _http_filter(tree)
+def http_rbac(table: Table, staged: Table | None = None) -> Json:
+    """The HTTP RBAC filter in front of the application; in its shadow what staged policies would say."""
+
+    def tree(one: Table) -> Json:
+        return by_identity(matchers.filter_state(names.PEER_STATE), one, request, plaintext=True)
+
+    return _http_filter(tree(table), tree(staged) if staged else None)
 
 
 def egress_rbac(table: Table) -> Json:
@@ -141,8 +147,11 @@ def egress_rbac(table: Table) -> Json:
     )
 
 
-def _http_filter(tree: Json) -> Json:
-    return matchers.typed("envoy.extensions.filters.http.rbac.v3.RBAC", matcher=_matcher(tree))
+def _http_filter(tree: Json, shadow: Json | None) -> Json:
+    kind = "envoy.extensions.filters.http.rbac.v3.RBAC"
+    if shadow is None:
+        return matchers.typed(kind, matcher=_matcher(tree))
+    return matchers.typed(kind, matcher=_matcher(tree), shadow_matcher=_matcher(shadow))
 
 
 def _matcher(on_match: Json) -> Json:

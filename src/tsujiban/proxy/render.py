@@ -33,7 +33,7 @@ def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str], site: S
             clusters.app(site),
             clusters.passthrough(site),
             clusters.internal(site.name(names.INBOUND_INNER)),
-            *inbound.authorization(site, endpoint, incoming),
+            *inbound.authorization(site, endpoint, incoming, table.staged_ingress(state, endpoint)),
             inbound.listener(site, endpoint, incoming),
             inbound.inner_listener(site, endpoint),
             *outbound.resources(site, state, endpoint, outgoing, networks),

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tsujiban.policy.program import EndpointProgram
 from tsujiban.proxy import filters, names
 from tsujiban.proxy.matchers import Json, typed
 
@@ -39,8 +40,13 @@ class Site:
         """Where the resources that others refer to come from."""
         return {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": self.fetch_timeout}
 
-    def listens(self, host: str, port: int) -> Json:
-        """Fields of a listener: the address at which the endpoint's redirected traffic arrives."""
+    def listens(self, endpoint: EndpointProgram, port: int) -> Json:
+        """Fields of a listener: where the endpoint's redirected traffic arrives, over IPv4, and over IPv6
+        when the endpoint has it."""
+        ipv4, *more = [self._socket(host, port) for host in _hosts(endpoint)]
+        return {**ipv4, "additional_addresses": more} if more else ipv4
+
+    def _socket(self, host: str, port: int) -> Json:
         return {"address": filters.address(host, port)}
 
     def leaves(self) -> list[Json]:
@@ -83,11 +89,14 @@ class NodeSite(Site):
         """See `Site`."""
         return names.prefix(self.namespace) + base
 
-    def listens(self, host: str, port: int) -> Json:
-        """See `Site`. The mark is what lets answers pass the guards of the pod's redirect."""
+    def _socket(self, host: str, port: int) -> Json:
+        # The mark is what lets answers pass the guards of the pod's redirect.
         address = filters.address(host, port)
         address["socket_address"]["network_namespace_filepath"] = self.namespace
-        return {"address": address, "socket_options": [_mark("STATE_PREBIND")]}
+        options = [_mark("STATE_PREBIND")]
+        if host == "0.0.0.0":  # noqa: S104 - compared
+            return {"address": address, "socket_options": options}
+        return {"address": address, "socket_options": {"socket_options": options}}
 
     def leaves(self) -> list[Json]:
         """See `Site`: the endpoint's namespace and certificate."""
@@ -150,6 +159,11 @@ class NodeSite(Site):
 
 
 SIDECAR = Site()
+
+
+def _hosts(endpoint: EndpointProgram) -> list[str]:
+    dual = any(":" in address for address in endpoint.addresses)
+    return ["0.0.0.0", "::"] if dual else ["0.0.0.0"]  # noqa: S104 - the pod's own
 
 
 def _mark(state: str) -> Json:

@@ -68,11 +68,13 @@ class Table(Frozen, frozen=True):
 class _Compiler:
     """The one endpoint and direction that a table is made for."""
 
-    def __init__(self, state: NodeState, endpoint: EndpointProgram, direction: Direction) -> None:
+    def __init__(
+        self, state: NodeState, endpoint: EndpointProgram, direction: Direction, *, staged: bool = False
+    ) -> None:
         self.endpoint = endpoint
         self.ingress = direction is Direction.INGRESS
-        self.policy = NetworkPolicy(state, endpoint, direction)
-        self.authorization = Authorization(state, endpoint) if self.ingress else None
+        self.policy = NetworkPolicy(state, endpoint, direction, staged=staged)
+        self.authorization = Authorization(state, endpoint, staged=staged) if self.ingress else None
         names = {name for rule in self.policy.rules() for name in _sets(rule)}
         sets: dict[str, AddressSet] = {name: state.sets[name] for name in names & state.sets.keys()}
         services: dict[str, ServiceSet] = {
@@ -136,10 +138,21 @@ def _graft(decision: Decision, flow: Flow, authorization: Authorization) -> Deci
     return authorization.decide(flow, decision.rules) if decision.allow else decision
 
 
-def ingress(state: NodeState, endpoint: EndpointProgram) -> Table:
+def staged_ingress(state: NodeState, endpoint: EndpointProgram) -> Table | None:
+    """What `ingress` would be if the staged and dry-run policies were enforced; None without any."""
+    tiers = (state.policies.get(name) for tier in endpoint.ingress for name in tier.policies)
+    programs = (state.authorizations.get(name) for name in endpoint.authorization)
+    if any(one is not None and one.staged for one in tiers) or any(
+        one is not None and one.dry_run for one in programs
+    ):
+        return ingress(state, endpoint, staged=True)
+    return None
+
+
+def ingress(state: NodeState, endpoint: EndpointProgram, *, staged: bool = False) -> Table:
     """Who may reach the endpoint: rows of every identity by the addresses that it owns; under ""
     the networks that plaintext may come from, in which no identity is proven."""
-    compiler = _Compiler(state, endpoint, Direction.INGRESS)
+    compiler = _Compiler(state, endpoint, Direction.INGRESS, staged=staged)
     proven = [
         (address, peer.identity)
         for address, peer in state.peers.items()

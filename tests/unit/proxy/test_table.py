@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from tests.support.proxystate import CUSTOMER, PLAIN, POD_CIDRS, SERVER, STRANGER, identity, port, rule, state
 
-from tsujiban.policy.program import AuthzAction, AuthzProgram, AuthzRule, Side
+from tsujiban.policy.program import Action, AuthzAction, AuthzProgram, AuthzRule, PolicyProgram, Side
 from tsujiban.proxy.decisions import Branch, Leaf
-from tsujiban.proxy.table import egress, ingress
+from tsujiban.proxy.table import egress, ingress, staged_ingress
 
 DENIED = Leaf(allow=False, rules=("_tier/default",))
 
@@ -57,3 +57,23 @@ def test_egress_rows_are_by_the_identity_that_the_destination_must_prove() -> No
     listed = {prefix for row in table.rows[""] for prefix in row.cell.prefixes}
     assert listed == {PLAIN, "192.0.2.0/24"}  # no network inside the pods' own
     assert SERVER in {prefix for row in table.rows[identity("server")] for prefix in row.cell.prefixes}
+
+
+def test_staged_policies_have_a_table_of_their_own() -> None:
+    world = state(rule("r", dst=port(80)))
+    endpoint = world.endpoints["default/server"]
+    assert staged_ingress(world, endpoint) is None
+    denial = PolicyProgram(id="p", staged=True, ingress=(rule("no", Action.DENY),))
+    world.policies["p"] = denial
+    table = staged_ingress(world, endpoint)
+    assert table is not None
+    assert table.find(identity("customer"), CUSTOMER, 80) == Leaf(allow=False, rules=("no",))
+    assert ingress(world, endpoint).find(identity("customer"), CUSTOMER, 80) == Leaf(
+        allow=True, rules=("all/in",)
+    )
+
+
+def test_dry_runs_count_as_staged() -> None:
+    world = state(rule("r", dst=port(80)), authorization=("z",))
+    world.authorizations["z"] = AuthzProgram(id="z", action=AuthzAction.DENY, dry_run=True)
+    assert staged_ingress(world, world.endpoints["default/server"]) is not None
