@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,14 +18,13 @@ import click
 
 from tsujiban.cli.complete import pods
 from tsujiban.cli.errors import Exit, Failure
-from tsujiban.cli.session import cluster_option, connect, find_pod, kind_of, namespace_option, open_local
+from tsujiban.cli.session import cluster_option, connect, find_pod, kind_of, namespace_option
 
 if TYPE_CHECKING:
     from tsujiban.local.client import Client
 
-CHUNK = 65536
-
-FarEnd = Callable[[], socket.socket]
+# joins one accepted connection to its far end, and says what went wrong, or ""
+Join = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[str]]
 
 
 class Forward(NamedTuple):
@@ -60,12 +59,15 @@ def forward(pod: str, forwards: tuple[str, ...], namespace: str, cluster: str) -
 
     HOST is an address or a service (`customer`, `customer.shop`); without it, the pod itself.
     """
+    from tsujiban.local.streams import forward as join
+
     wanted = [parse(text) for text in forwards]
-    local = open_local(cluster)
     with connect(cluster) as client:
+        access = client.access
         name = find_pod(client, namespace, pod)["metadata"]["name"]
         resolved = [(entry, _address(client, namespace, entry.host)) for entry in wanted]
-    listeners: list[tuple[socket.socket, FarEnd]] = []
+    path = f"/api/v1/namespaces/{namespace}/pods/{name}/portforward"
+    listeners: list[tuple[socket.socket, Join]] = []
     for entry, address in resolved:
         try:
             listener = socket.create_server(("127.0.0.1", entry.local))
@@ -77,7 +79,7 @@ def forward(pod: str, forwards: tuple[str, ...], namespace: str, cluster: str) -
         click.echo(
             f"http://127.0.0.1:{port} -> {entry.host or name}:{entry.port} (through {name}; Ctrl-C ends it)"
         )
-        listeners.append((listener, partial(local.socket_in_pod, namespace, name, address, entry.port)))
+        listeners.append((listener, partial(join, access, path, entry.port, address)))
     try:
         asyncio.run(serve(listeners))
     except KeyboardInterrupt:
@@ -86,7 +88,7 @@ def forward(pod: str, forwards: tuple[str, ...], namespace: str, cluster: str) -
 
 def _address(client: Client, namespace: str, host: str) -> str:
     if not host:
-        return "127.0.0.1"
+        return ""
     try:
         return str(ip_address(host))
     except ValueError:
@@ -101,31 +103,23 @@ def _address(client: Client, namespace: str, host: str) -> str:
     return address
 
 
-async def serve(listeners: list[tuple[socket.socket, FarEnd]]) -> None:
-    """Accept on each listener, for ever; each connection's far end comes from its function."""
+async def serve(listeners: list[tuple[socket.socket, Join]]) -> None:
+    """Accept on each listener, for ever, and join each connection to its far end."""
     servers = [
-        await asyncio.start_server(partial(_accept, far), sock=listener) for listener, far in listeners
+        await asyncio.start_server(partial(_accept, join), sock=listener) for listener, join in listeners
     ]
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
-async def _accept(far: FarEnd, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        far_reader, far_writer = await asyncio.open_connection(sock=await asyncio.to_thread(far))
-    except OSError as error:
-        click.echo(f"cannot connect: {error}", err=True)
-        writer.close()
-        return
-    await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+async def _accept(join: Join, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    from tsujiban.local.client import ApiError, Unreachable
+    from tsujiban.wire.websocket import WebSocketError
 
-
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass bytes on until the end, then say so to the other side."""
     try:
-        while data := await reader.read(CHUNK):
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-    except ConnectionError:
+        problem = await join(reader, writer)
+    except (ApiError, Unreachable, WebSocketError, ConnectionError) as error:
+        problem = str(error)
+    finally:
         writer.close()
+    if problem:
+        click.echo(f"cannot connect: {problem}", err=True)

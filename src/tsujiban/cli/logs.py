@@ -1,45 +1,64 @@
-"""`tsujiban logs POD`: a container's log, or its sidecar's, from this machine's files."""
+"""`tsujiban logs POD`: a container's log, or its sidecar's, through the API."""
 
 from __future__ import annotations
 
-import os
+import re
 import sys
-import time
-from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 from tsujiban.cli.complete import pods
 from tsujiban.cli.errors import Exit, Failure
-from tsujiban.cli.session import cluster_option, connect, find_pod, namespace_option, open_local
+from tsujiban.cli.session import cluster_option, connect, find_pod, namespace_option
 
 SIDECAR = "sidecar"
-POLL_SECONDS = 0.1
-CHUNK = 1 << 16
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @click.command()
 @click.argument("pod", shell_complete=pods)
 @namespace_option
 @click.option("-c", "--container", default="", help="Which container; `sidecar` is the pod's Envoy.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until the container ends.")
+@click.option("-p", "--previous", is_flag=True, help="Of the container before it was last restarted.")
+@click.option("--since", default="", help="Only what is newer, e.g. 5s, 2m, 3h.")
 @click.option("--tail", type=click.IntRange(min=0), help="Only the last lines.")
+@click.option("--timestamps", is_flag=True, help="With the time before every line.")
 @cluster_option
-def logs(pod: str, namespace: str, container: str, follow: bool, tail: int | None, cluster: str) -> None:
+def logs(
+    pod: str,
+    namespace: str,
+    container: str,
+    follow: bool,
+    previous: bool,
+    since: str,
+    tail: int | None,
+    timestamps: bool,
+    cluster: str,
+) -> None:
     """Show a log, e.g. `tsujiban logs deployment/summary`, `tsujiban logs web-1 -c sidecar -f`."""
+    parameters = {"sinceSeconds": str(seconds(since))} if since else {}
+    flags = {"follow": follow, "previous": previous, "timestamps": timestamps}
+    parameters |= {name: "true" for name, given in flags.items() if given}
+    if tail is not None:
+        parameters["tailLines"] = str(tail)
     with connect(cluster) as client:
         found = find_pod(client, namespace, pod)
-    chosen = choose_container(found, container, extra=(SIDECAR,))
-    path = open_local(cluster).log_path(namespace, found["metadata"]["name"], chosen)
-    try:
-        for data in read(path, tail=tail, follow=follow):
+        parameters["container"] = choose_container(found, container, extra=(SIDECAR,))
+        for data in client.log(namespace, found["metadata"]["name"], parameters):
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}", hint="Run as root, or with sudo.") from error
+
+
+def seconds(text: str) -> int:
+    """`90s`, `5m`, `1h30m`, `10`. Raises Failure."""
+    if not re.fullmatch(r"(\d+[smh])+|\d+", text):
+        raise Failure(
+            f"--since: {text!r} is no duration", hint="Write for example 30s, 5m or 1h.", code=Exit.USAGE
+        )
+    if text.isdigit():
+        return int(text)
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smh])", text))
 
 
 def choose_container(pod: dict[str, object], wanted: str, extra: tuple[str, ...] = ()) -> str:
@@ -57,39 +76,3 @@ def choose_container(pod: dict[str, object], wanted: str, extra: tuple[str, ...]
             code=Exit.USAGE,
         )
     return wanted
-
-
-def read(path: Path, *, tail: int | None = None, follow: bool = False) -> Iterator[bytes]:
-    """A log file's content: all, or its last lines; with `follow`, for ever, over rotations.
-
-    Raises OSError.
-    """
-    file = path.open("rb")
-    try:
-        if tail is None:
-            yield from _rest(file)
-        else:
-            yield b"".join(deque(file, maxlen=tail))
-        while follow:
-            yield from _rest(file)
-            if _replaced(path, file):
-                file.close()
-                file = path.open("rb")
-            time.sleep(POLL_SECONDS)
-    finally:
-        file.close()
-
-
-def _rest(file: BinaryIO) -> Iterator[bytes]:
-    while data := file.read(CHUNK):
-        yield data
-
-
-def _replaced(path: Path, file: BinaryIO) -> bool:
-    """Whether the name stands for another file now, or for the same one cut short."""
-    try:
-        now = path.stat()
-    except FileNotFoundError:
-        return False
-    then = os.fstat(file.fileno())
-    return (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino) or now.st_size < file.tell()

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("tsujiban.cli.explain:explain", "Say why a flow is allowed or denied."),
     "flows": ("tsujiban.cli.flows:flows", "Show what the two posts decided."),
     "get": ("tsujiban.cli.get:get", "Show objects."),
+    "kubeconfig": ("tsujiban.cli.kubeconfig:kubeconfig", "Print how kubectl reaches the cluster."),
     "lint": ("tsujiban.cli.lint:lint", "Find rules in vain, open doors and bad habits in policies."),
     "logs": ("tsujiban.cli.logs:logs", "Show a container's log."),
     "port-forward": ("tsujiban.cli.forward:forward", "Reach a service from this machine, through a pod."),
@@ -73,5 +74,12 @@ class LazyGroup(click.Group):
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tsujiban")
-def main() -> None:
+@click.option(
+    "--kubeconfig",
+    envvar="TSUJIBAN_KUBECONFIG",
+    type=click.Path(dir_okay=False),
+    help="Reach the API as this file says, e.g. from another machine; not the cluster of this one.",
+)
+@click.option("--context", help="Which context of that file; its current one by default.")
+def main(kubeconfig: str | None, context: str | None) -> None:
     """One policy, one identity, enforced in the kernel and in Envoy."""

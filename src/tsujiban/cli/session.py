@@ -60,10 +60,19 @@ def kubeconfig_path(cluster: str) -> Path:
 
 
 def connect(cluster: str) -> Client:
-    """A client of the cluster's API. Raises Failure when there is no cluster, or it may not be read."""
+    """A client of the API: as the file given with `--kubeconfig` says, or of the cluster of this machine.
+
+    Raises Failure when there is no cluster, or it may not be read."""
     from tsujiban.local.client import Client
     from tsujiban.local.kubeconfig import KubeconfigError, read
 
+    file, context = _given()
+    if file:
+        try:
+            return Client(read(Path(file), context))
+        except KubeconfigError as error:
+            hint = "Check the file, or its contexts: `kubectl config get-contexts`."
+            raise Failure(str(error), hint=hint, code=Exit.USAGE) from error
     path = kubeconfig_path(cluster)
     try:
         missing = not path.exists()
@@ -84,6 +93,13 @@ def connect(cluster: str) -> Client:
         raise Failure(
             str(error), hint="Start the cluster again: `tsujiban up`.", code=Exit.UNREACHABLE
         ) from error
+
+
+def _given() -> tuple[str, str]:
+    """What was said before the command: `tsujiban --kubeconfig FILE --context NAME ...`."""
+    context = click.get_current_context(silent=True)
+    said = context.find_root().params if context is not None else {}
+    return str(said.get("kubeconfig") or ""), str(said.get("context") or "")
 
 
 def open_local(cluster: str) -> LocalCluster:

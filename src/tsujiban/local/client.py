@@ -51,6 +51,7 @@ class Client:
     def __init__(self, access: Access, transport: httpx.BaseTransport | None = None) -> None:
         """Raises Unreachable when a certificate file cannot be read; `transport` is for tests."""
         self.server = access.server
+        self.access = access
         try:
             verify = True if transport else access.ssl_context()
         except OSError as error:
@@ -60,6 +61,7 @@ class Client:
             ) from error
         self._http = httpx.Client(
             base_url=access.server,
+            headers=access.headers(),
             verify=verify,
             transport=transport,
             trust_env=False,
@@ -139,6 +141,11 @@ class Client:
         if follow:
             given["follow"] = "1"
         yield from self._lines("/tsujiban/v1/flows", given)
+
+    def log(self, namespace: str, pod: str, parameters: dict[str, str]) -> Iterator[bytes]:
+        """A container's log in pieces; `parameters` as PodLogOptions."""
+        with self._open(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", parameters) as answer:
+            yield from answer.iter_bytes()
 
     def _lines(self, path: str, parameters: dict[str, str]) -> Iterator[Json]:
         with self._open(path, parameters) as answer:

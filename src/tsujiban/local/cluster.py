@@ -1,7 +1,7 @@
 """A running local cluster, as the commands that work on this machine see it.
 
-Logs, `exec` and `port-forward` need no detour through the API here: root on this machine owns the
-pods' processes and namespaces, so they are reached where they are.
+The demonstration and the tests reach pods' processes and namespaces where they are: root on this machine owns
+them. People's commands go through the API (`local.streams`).
 """
 
 from __future__ import annotations

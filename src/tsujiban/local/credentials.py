@@ -34,15 +34,11 @@ def _admin(layout: Layout, ca: CertificateAuthority, api_port: int) -> None:
     directory = layout.kubeconfig.parent
     make_private_directory(directory)
     key = new_key()
-    access = kubeconfig.Access(
-        server=f"https://127.0.0.1:{api_port}",
-        ca_file=directory / "ca.pem",
-        certificate_file=directory / "admin.pem",
-        key_file=directory / "admin.key",
-    )
-    write_private(access.ca_file, ca.bundle_pem.encode())
-    write_private(access.certificate_file, ca.sign_admin(create_csr(key, []), ADMIN).encode())
-    write_private(access.key_file, key_to_pem(key).encode())
+    files = directory / "ca.pem", directory / "admin.pem", directory / "admin.key"
+    content = ca.bundle_pem, ca.sign_admin(create_csr(key, []), ADMIN), key_to_pem(key)
+    for path, text in zip(files, content, strict=True):
+        write_private(path, text.encode())
+    access = kubeconfig.Access(f"https://127.0.0.1:{api_port}", *files)
     kubeconfig.write(layout.kubeconfig, layout.cluster, access)
 
 

@@ -6,26 +6,47 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tsujiban.agent.sandbox import Command
 from tsujiban.cli.main import main
 
-POD = {"metadata": {"name": "web-1"}, "spec": {"containers": [{"name": "main"}]}}
+POD = {"metadata": {"name": "web-1"}, "spec": {"containers": [{"name": "main"}, {"name": "other"}]}}
+PATH = "/api/v1/namespaces/default/pods/web-1"
 
 
-class Local:
-    def exec_command(self, namespace: str, pod: str, container: str, argv: tuple[str, ...]) -> Command:
-        return Command(("enter", namespace, pod, container, *argv), {"ONLY": "this"})
+@pytest.fixture
+def ran(serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    found: list[Any] = []
+
+    def run(_access: object, path: str, parameters: object, **flags: bool) -> tuple[int, str]:
+        found.append((path, parameters, flags))
+        return 7, ""
+
+    serve("execute", {("GET", PATH): POD})
+    monkeypatch.setattr("tsujiban.cli.execute.run", run)
+    return found
 
 
 @pytest.mark.parametrize("words", [("--", "ls", "-l"), ("ls", "-l")])
-def test_it_becomes_the_command_with_its_environment_only(
-    words: tuple[str, ...], serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ran: list[object] = []
-    serve("execute", {("GET", "/api/v1/namespaces/default/pods/web-1"): POD})
-    monkeypatch.setattr("tsujiban.cli.execute.open_local", lambda _cluster: Local())
-    monkeypatch.setattr("tsujiban.cli.execute.os.execve", lambda *words: ran.append(words))
+def test_what_is_asked_of_the_server(words: tuple[str, ...], ran: list[Any]) -> None:
     result = CliRunner().invoke(main, ["exec", "web-1", *words])
-    assert result.exit_code == 0, result.output
-    argv = ("enter", "default", "web-1", "main", "ls", "-l")
-    assert ran == [("enter", argv, {"ONLY": "this"})]
+    assert result.exit_code == 7, result.output
+    parameters = [("command", "ls"), ("command", "-l"), ("container", "main")]
+    parameters += [("stdout", "true"), ("stderr", "true")]
+    assert ran == [(f"{PATH}/exec", parameters, {"stdin": False, "tty": False})]
+
+
+def test_a_terminal_has_no_stderr_of_its_own(ran: list[Any]) -> None:
+    CliRunner().invoke(main, ["exec", "-it", "-c", "other", "web-1", "--", "bash"])
+    ((_, parameters, flags),) = ran
+    assert parameters == [
+        ("command", "bash"),
+        ("container", "other"),
+        ("stdin", "true"),
+        ("stdout", "true"),
+        ("tty", "true"),
+    ]
+    assert flags == {"stdin": True, "tty": True}
+
+
+def test_no_command(ran: list[Any]) -> None:
+    result = CliRunner().invoke(main, ["exec", "web-1", "--"])
+    assert (result.exit_code, ran) == (2, [])

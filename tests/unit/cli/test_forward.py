@@ -7,6 +7,7 @@ import pytest
 
 from tsujiban.cli.errors import Failure
 from tsujiban.cli.forward import Forward, parse, serve
+from tsujiban.local.client import Unreachable
 
 
 @pytest.mark.parametrize(
@@ -29,26 +30,33 @@ def test_what_is_no_forward_is_refused(text: str) -> None:
         parse(text)
 
 
-def test_bytes_pass_both_ways_and_the_end_is_passed_on() -> None:
-    async def scenario() -> bytes:
-        async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write((await reader.read()).upper())
-            await writer.drain()
-            writer.close()
+def test_each_connection_is_joined_and_what_goes_wrong_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+        data = await reader.read()
+        if not data:
+            raise Unreachable("nobody there")
+        writer.write(data.upper())
+        await writer.drain()
+        return "and then it broke"
 
-        far = await asyncio.start_server(shout, "127.0.0.1", 0)
-        address = far.sockets[0].getsockname()
-        near = socket.create_server(("127.0.0.1", 0))
-        port = near.getsockname()[1]
-        serving = asyncio.create_task(serve([(near, lambda: socket.create_connection(address))]))
+    async def ask(port: int, data: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"hello")
+        writer.write(data)
         writer.write_eof()
         answer = await reader.read()
         writer.close()
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-        far.close()
         return answer
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == b"HELLO"
+    async def scenario() -> list[bytes]:
+        near = socket.create_server(("127.0.0.1", 0))
+        port = near.getsockname()[1]
+        serving = asyncio.create_task(serve([(near, shout)]))
+        answers = [await ask(port, b"hello"), await ask(port, b"")]
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        return answers
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == [b"HELLO", b""]
+    said = capsys.readouterr().err
+    assert "cannot connect: and then it broke" in said
+    assert "cannot connect: nobody there" in said

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
+import httpx
 import pytest
+from click.testing import CliRunner
 
 from tsujiban.cli.errors import Failure
-from tsujiban.cli.logs import choose_container, read
+from tsujiban.cli.logs import choose_container, seconds
+from tsujiban.cli.main import main
 
 POD: dict[str, object] = {
     "metadata": {"name": "web"},
@@ -25,30 +29,28 @@ def test_a_container_that_is_not_there() -> None:
     assert "a, b, sidecar" in caught.value.hint
 
 
-@pytest.mark.parametrize(("tail", "text"), [(None, b"1\n2\n3"), (2, b"2\n3"), (0, b""), (9, b"1\n2\n3")])
-def test_tail(tmp_path: Path, tail: int | None, text: bytes) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(b"1\n2\n3")
-    assert b"".join(read(path, tail=tail)) == text
+@pytest.mark.parametrize(("text", "number"), [("5s", 5), ("2m", 120), ("1h30m", 5400), ("10", 10)])
+def test_since(text: str, number: int) -> None:
+    assert seconds(text) == number
 
 
-def test_following_survives_a_rotation(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(b"old\n")
-    lines = read(path, follow=True)
-    assert next(lines) == b"old\n"
-    with path.open("ab") as file:
-        file.write(b"more\n")
-    assert next(lines) == b"more\n"
-    path.rename(tmp_path / "log.1")
-    path.write_bytes(b"new\n")
-    assert next(lines) == b"new\n"
+@pytest.mark.parametrize("text", ["soon", "5d", "-5s", "5s ", "s", ""])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(Failure, match="no duration"):
+        seconds(text)
 
 
-def test_a_log_that_is_cut_short_is_read_from_its_start(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(b"a long line\n")
-    lines = read(path, follow=True)
-    assert next(lines) == b"a long line\n"
-    path.write_bytes(b"new\n")
-    assert next(lines) == b"new\n"
+def test_what_is_asked_of_the_server(serve: Callable[..., Any]) -> None:
+    path = "/api/v1/namespaces/default/pods/web"
+    text = httpx.Response(200, content=b"one\ntwo\n")
+    server = serve("logs", {("GET", path): POD, ("GET", f"{path}/log"): text})
+    words = ["web", "-c", "b", "-p", "--tail", "2", "--since", "1m", "--timestamps"]
+    result = CliRunner().invoke(main, ["logs", *words])
+    assert (result.exit_code, result.output) == (0, "one\ntwo\n")
+    assert dict(server.seen[-1].url.params) == {
+        "container": "b",
+        "previous": "true",
+        "tailLines": "2",
+        "sinceSeconds": "60",
+        "timestamps": "true",
+    }

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tsujiban.controller.api import pods
-from tsujiban.controller.api.channels import V4, pieces
+from tsujiban.controller.api.channels import CLOSE, V4, pieces
 from tsujiban.controller.api.dispatch import Call
 from tsujiban.controller.api.errors import ApiError, bad_request
 from tsujiban.controller.api.upgrade import Pipe, Upgraded, negotiate
@@ -237,12 +237,22 @@ class _PortChannels:
     async def _hear(self) -> None:
         while (messages := await self._pipe.read()) is not None:
             for message in messages:
+                if message[:1] == bytes([CLOSE]):
+                    await self._close(message[1:])
+                    continue
                 number, is_error = divmod(message[0], 2) if message else (0, 1)
                 if is_error or number >= len(self._opened):
                     continue
                 for piece in pieces(message[1:]):
                     with suppress(StreamLost):  # `_tell` says so
                         await self._opened[number][1].send(piece)
+
+    async def _close(self, channels: bytes) -> None:
+        """The client sends no more on a channel: as in v5 of the channel protocol, which is ours here."""
+        number, is_error = divmod(channels[0], 2) if channels else (0, 1)
+        if not is_error and number < len(self._opened):
+            with suppress(StreamLost):
+                await self._opened[number][1].send(End(channel=STDIN))
 
     async def _tell(self, number: int, session: Session) -> None:
         problem = ""
