@@ -232,7 +232,9 @@ class _Api:
 
 
 def attributes(verb: str, found: Target, request: HTTPConnection) -> Attributes:
-    """What a request for a resource asks for. A list or watch of one name is about that object."""
+    """What a request for a resource asks for. A list or watch of one name is about that object; a Namespace
+    is in itself, as in Kubernetes, so that a RoleBinding in it can reach it."""
+    itself = found.name if (found.kind.group, found.kind.plural) == ("", "namespaces") else ""
     selector = request.query_params.get("fieldSelector", "") if verb in ("list", "watch") else ""
     return Attributes(
         verb=verb,
@@ -240,7 +242,7 @@ def attributes(verb: str, found: Target, request: HTTPConnection) -> Attributes:
         version=found.api_version.rpartition("/")[2],
         resource=found.kind.plural,
         subresource=found.subresource,
-        namespace=found.namespace,
+        namespace=found.namespace or itself,
         name=found.name or selection.demanded(selector, "metadata.name"),
         node=selection.demanded(selector, "spec.nodeName"),
     )
@@ -275,7 +277,8 @@ def _verb(request: Request, found: Target) -> str:
 
 def _plain(request: Request) -> Attributes:
     return Attributes(
-        verb="get" if request.method == "GET" else request.method.lower(), path=request.scope["path"]
+        verb="get" if request.method in ("GET", "HEAD") else request.method.lower(),
+        path=request.scope["path"],
     )
 
 

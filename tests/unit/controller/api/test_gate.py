@@ -54,6 +54,19 @@ async def test_a_watch_is_told_at_both_ends(bed: ApiBed, admin: httpx.AsyncClien
     assert {event["auditID"] for event in bed.audit} == {answer.headers["audit-id"]}
 
 
+async def test_a_namespace_is_in_itself(bed: ApiBed, admin: httpx.AsyncClient) -> None:
+    await bed.grant("ann", role="admin", namespace="default")
+    async with bed.client(bed.user("ann", "staff")) as ann:
+        assert (await ann.get("/api/v1/namespaces/default")).status_code == 200
+        assert (await ann.head("/api")).status_code in (200, 405)
+        for refused in (
+            await ann.get("/api/v1/namespaces/kube-system"),
+            await ann.get("/api/v1/namespaces"),
+            await ann.delete("/api/v1/namespaces/default"),
+        ):
+            assert refused.status_code == 403
+
+
 async def test_a_flood_of_guesses_does_not_fill_the_log(bed: ApiBed) -> None:
     with structlog.testing.capture_logs() as logs:
         async with bed.client(None, authorization="Bearer guess") as stranger:
