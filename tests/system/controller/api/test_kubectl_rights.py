@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -22,13 +22,16 @@ from tsujiban.identity.keys import key_to_pem, new_key
 pytestmark = pytest.mark.system
 
 
+NEW = f"{sys.prefix}/libexec/kubectl-1.35"
+OLD = "/usr/bin/kubectl"
+
+
 class Kubectl:
     """kubectl as somebody: the administrator, a certificate or a token."""
 
-    def __init__(self, bed: ApiBed, home: Path, who: Credentials | str | None = None) -> None:
-        found = os.environ.get("TSUJIBAN_KUBECTL") or shutil.which("kubectl")
-        assert found, "kubectl is missing: apt-get install kubernetes-client"
-        self._program = found
+    def __init__(self, program: str, bed: ApiBed, home: Path, who: Credentials | str | None = None) -> None:
+        assert Path(program).exists(), f"{program} is missing: run .ci/setup"
+        self.program = program
         self._environment = {
             "HOME": str(home),
             "KUBECONFIG": str(bed.kubeconfig(who)),
@@ -37,7 +40,7 @@ class Kubectl:
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self._program, *arguments],
+            [self.program, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
@@ -52,9 +55,9 @@ class Kubectl:
         return done.stdout.strip()
 
 
-@pytest.fixture
-def kubectl(bed: ApiBed, tmp_path: Path) -> Kubectl:
-    return Kubectl(bed, tmp_path / "home")
+@pytest.fixture(params=[NEW, OLD], ids=["1.35", "distribution"])
+def kubectl(request: pytest.FixtureRequest, bed: ApiBed, tmp_path: Path) -> Kubectl:
+    return Kubectl(request.param, bed, tmp_path / "home")
 
 
 def settled(kubectl: Kubectl, *question: str, answer: str = "yes") -> None:
@@ -119,8 +122,8 @@ def test_a_certificate_by_request(bed: ApiBed, kubectl: Kubectl, tmp_path: Path)
         time.sleep(0.05)
     jane = Credentials(tmp_path, "jane", base64.b64decode(found).decode(), key_to_pem(key))
     kubectl("create", "rolebinding", "dev", "--clusterrole=view", "--group=dev")
-    settled(Kubectl(bed, tmp_path / "jane", jane), "list", "pods")
-    assert Kubectl(bed, tmp_path / "jane", jane).run("get", "secrets").returncode == 1
+    settled(Kubectl(kubectl.program, bed, tmp_path / "jane", jane), "list", "pods")
+    assert Kubectl(kubectl.program, bed, tmp_path / "jane", jane).run("get", "secrets").returncode == 1
     denied = {**document, "metadata": {"name": "no"}}
     kubectl("apply", "-f", "-", stdin=json.dumps(denied))
     kubectl("certificate", "deny", "no")
@@ -128,13 +131,19 @@ def test_a_certificate_by_request(bed: ApiBed, kubectl: Kubectl, tmp_path: Path)
 
 
 def test_a_token_for_an_account(bed: ApiBed, kubectl: Kubectl, tmp_path: Path) -> None:
-    """The call of `kubectl create token` (1.24 and newer), by hand for older kubectl."""
+    """The old kubectl has no `create token` (1.24): there the call is made by hand."""
     kubectl("create", "serviceaccount", "robot")
     kubectl("create", "rolebinding", "robot", "--clusterrole=edit", "--serviceaccount=default:robot")
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     path = "/api/v1/namespaces/default/serviceaccounts/robot/token"
-    answer = kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
-    robot = Kubectl(bed, tmp_path / "robot", json.loads(answer)["status"]["token"])
+    if kubectl.program == NEW:
+        token = kubectl("create", "token", "robot", "--duration=20m")
+        whoami = kubectl("auth", "whoami", "--as=system:serviceaccount:default:robot", "-o", "json")
+        assert "system:serviceaccounts:default" in json.loads(whoami)["status"]["userInfo"]["groups"]
+    else:
+        answer = kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+        token = json.loads(answer)["status"]["token"]
+    robot = Kubectl(kubectl.program, bed, tmp_path / "robot", token)
     settled(robot, "create", "deployments.apps")
     assert robot("get", "serviceaccounts", "-o", "name").splitlines() == ["serviceaccount/robot"]
     refused = robot.run("get", "pods", "-n", "kube-system")
