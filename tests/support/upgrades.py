@@ -94,11 +94,12 @@ async def websocket(
         "Upgrade": "websocket",
         "Sec-WebSocket-Key": KEY,
         "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Protocol": ", ".join(protocols),
     }
+    if protocols:
+        headers["Sec-WebSocket-Protocol"] = ", ".join(protocols)
     async with upgraded(bed, who, path, parameters, headers) as (reader, writer, answered):
         assert answered["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-        yield WsClient(reader, writer, answered["sec-websocket-protocol"])
+        yield WsClient(reader, writer, answered.get("sec-websocket-protocol", ""))
 
 
 class SpdyPeer:

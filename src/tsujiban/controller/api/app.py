@@ -113,7 +113,7 @@ def create_app(
         *(Route(path, api.health, methods=["GET"]) for path in _HEALTH),
         Route(JOIN_PATH, joining, methods=["POST"]),
         Route(BUNDLE_PATH, bundle, methods=["GET"]),
-        Route("/version", api.guarded(_version), methods=["GET"]),
+        *(Route(path, api.guarded(_version), methods=["GET"]) for path in ("/version", "/version/")),
         *(Route(path, api.guarded(handler), methods=["GET"]) for path, handler in _openapi(table).items()),
         Route("/tsujiban/v1/status", api.guarded(show_status), methods=["GET"]),
         Route("/tsujiban/v1/flows", api.guarded(show_flows), methods=["GET"]),

@@ -40,7 +40,7 @@ async def forward(sessions: Sessions, call: Call) -> Response:
     """Serve whichever protocol the client speaks."""
     pod = await pods.find(call)
     pod.must_run()
-    chosen = negotiate(call.request, websocket=(TUNNEL, V4), spdy=(FORWARD,))
+    chosen = negotiate(call.request, websocket=(TUNNEL, V4), spdy=(FORWARD,), unnamed=V4)
     stack = AsyncExitStack()
     opened: list[tuple[int, Session]] = []
     if chosen.protocol == V4:  # it says beforehand what it wants, so that it can be refused

@@ -92,8 +92,11 @@ async def _departure(writer: asyncio.StreamWriter) -> None:
         away = state != ESTABLISHED
 
 
-def negotiate(request: Request, *, websocket: Sequence[str], spdy: Sequence[str]) -> Chosen:
-    """Choose among the protocols that are served, the best first.
+def negotiate(
+    request: Request, *, websocket: Sequence[str], spdy: Sequence[str], unnamed: str = ""
+) -> Chosen:
+    """Choose among the protocols that are served, the best first. `unnamed` is that of a WebSocket whose
+    client names none; "" refuses it.
 
     Raises:
         ApiError: 400, the request asks for no upgrade, or for none that is served.
@@ -103,23 +106,17 @@ def negotiate(request: Request, *, websocket: Sequence[str], spdy: Sequence[str]
         raise bad_request("this path needs an upgraded connection: WebSocket, or SPDY/3.1")
     if wanted == "websocket":
         offered = _offered(request, "sec-websocket-protocol")
-        protocol = _choose(offered, websocket)
+        protocol = unnamed if unnamed and not offered else _choose(offered, websocket)
         if request.headers.get("sec-websocket-version") != "13":
             raise ApiError(426, "BadRequest", "Sec-WebSocket-Version must be 13")
         try:
             token = accept_token(request.headers.get("sec-websocket-key", ""))
         except WebSocketError as error:
             raise bad_request(str(error)) from None
-        return Chosen(
-            True,
-            protocol,
-            {
-                "Connection": "Upgrade",
-                "Upgrade": "websocket",
-                "Sec-WebSocket-Accept": token,
-                "Sec-WebSocket-Protocol": protocol,
-            },
-        )
+        headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Accept": token}
+        if offered:
+            headers["Sec-WebSocket-Protocol"] = protocol
+        return Chosen(True, protocol, headers)
     if wanted == SPDY.lower():
         protocol = _choose(_offered(request, STREAM_PROTOCOL), spdy)
         return Chosen(False, protocol, {"Connection": "Upgrade", "Upgrade": SPDY, STREAM_PROTOCOL: protocol})

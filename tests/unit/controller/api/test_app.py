@@ -59,7 +59,7 @@ async def test_a_node_sees_itself_and_nothing_else(bed: ApiBed, admin: httpx.Asy
 
 async def test_a_user_without_rights_may_only_discover(bed: ApiBed) -> None:
     async with bed.client(bed.user("eve", "guests")) as eve:
-        for path in ("/api", "/apis/apps/v1", "/version", "/openapi/v2"):
+        for path in ("/api", "/apis/apps/v1", "/version", "/version/", "/openapi/v2"):
             assert (await eve.get(path)).status_code == 200, path
         answer = await eve.get("/api/v1/namespaces/default/secrets")
         assert answer.status_code == 403

@@ -120,8 +120,12 @@ async def test_streams_that_belong_to_nothing_are_reset(bed: ApiBed, who: Creden
     assert bed.streaming.asked == []
 
 
-async def test_channels_of_the_older_protocol(bed: ApiBed, who: Credentials) -> None:
-    async with websocket(bed, who, PATH, [("ports", "80"), ("ports", "1")], V4) as client:
+@pytest.mark.parametrize("offered", [(V4,), ()])  # kr8s names none
+async def test_channels_of_the_older_protocol(
+    bed: ApiBed, who: Credentials, offered: tuple[str, ...]
+) -> None:
+    async with websocket(bed, who, PATH, [("ports", "80"), ("ports", "1")], *offered) as client:
+        assert client.protocol == "".join(offered)
         heads = [await client.receive() for _ in range(4)]
         assert heads == [b"\0P\0", b"\1P\0", b"\2\1\0", b"\3\1\0"]
         await client.send(b"\0hello")
