@@ -16,8 +16,10 @@ from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from tsujiban.agent.containers import Place, sandbox_of
+from tsujiban.agent.proxy_init import RENEW
 from tsujiban.agent.proxyroom import proxy_room
 from tsujiban.agent.sandbox import Mount
 from tsujiban.agent.sidecars import BINARY, CONFIG, INSIDE, READY_SECONDS, SOCKET, make_directory
@@ -31,6 +33,8 @@ from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.resources.kinds.core import Pod
 from tsujiban.supervise.client import ProcessStatus, SupervisorClient
 from tsujiban.supervise.spec import ProcessSpec
+
+log = structlog.get_logger(__name__)
 
 RESUME_SECONDS = 30.0  # after that, what no pod has asked for is removed
 PROXY_UID = 400_000  # and the last two bytes of the node's address: nodes of one machine differ
@@ -149,6 +153,19 @@ class NodeProxy:
             self._unneeded = True
         self._post.remove_from_shared = True
         self._post.push_shared()
+        await self._renew()
+
+    async def _renew(self) -> None:
+        """Have an Envoy of the installed version take over from one of another version."""
+        there = self._post.shared_versions
+        if there and binary.version() not in there:
+            log.info("a new Envoy takes over", old=sorted(there), new=binary.version())
+            await self.hand_over()
+
+    async def hand_over(self) -> None:
+        """Have a new Envoy take over from the one that runs. Connections that are open stay with the old
+        one, which goes on for `PARENT_SECONDS` at most. Raises OSError, Refused."""
+        await self._supervisor.kill(process_name(self._node), RENEW)
 
     async def _all_joined(self) -> None:
         while not self._wanted() <= self._served.keys():
@@ -169,10 +186,12 @@ class NodeProxy:
 
     def process(self) -> ProcessSpec:
         """The process of this node's Envoy."""
+        # all of where packages are: an upgrade of Envoy's puts a new directory there
+        packages, inside = self._binary.parents[2], self._binary.parts[-3:]
         return proxy_room(
             process_name(self._node),
-            tuple(argv(Path(BINARY), Path(INSIDE, CONFIG))),
+            tuple(argv(Path(BINARY, *inside), Path(INSIDE, CONFIG), hot_restart=True)),
             stage=self._stage,
             uid=self._uid,
-            mounts=(Mount(str(self.directory), INSIDE), Mount(str(self._binary), BINARY)),
+            mounts=(Mount(str(self.directory), INSIDE), Mount(str(packages), BINARY)),
         )

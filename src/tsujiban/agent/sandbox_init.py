@@ -266,9 +266,9 @@ def drop(uid: int, gid: int, forbidden: bytes, keep: list[int]) -> None:
     check(result, "filter system calls")
 
 
-def main() -> NoReturn:
-    """Do what the environment variable says; 126 and 127 as of a shell."""
-    config = json.loads(os.environ.pop(VARIABLE))
+def settle(config: dict[str, Any]) -> None:
+    """Take the place that `config` describes, and give up every right that it does not leave. Ends the
+    process with 126 when that fails."""
     os.closerange(
         3, MAX_DESCRIPTORS
     )  # whatever an operator's shell had open is none of the sandbox's business
@@ -291,6 +291,12 @@ def main() -> NoReturn:
         os._exit(126)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, and exec would keep that
         signal.signal(number, signal.SIG_DFL)
+
+
+def main() -> NoReturn:
+    """Do what the environment variable says; 126 and 127 as of a shell."""
+    config = json.loads(os.environ.pop(VARIABLE))
+    settle(config)
     argv = config["argv"]
     try:
         os.execvpe(argv[0], argv, config["env"])  # noqa: S606 - no shell is wanted

@@ -73,8 +73,16 @@ def bootstrap(node_id: str, socket_path: Path, admin_path: Path | None = None) -
     return config
 
 
-def argv(binary: Path, config: Path, *, concurrency: int = 1, log_level: str = "warning") -> list[str]:
-    """Command line of a sidecar. A changed listener lets go of its connections within 2 s."""
+# seconds that an Envoy whose sockets another one has taken over keeps what is open
+PARENT_SECONDS = 600
+
+
+def argv(
+    binary: Path, config: Path, *, concurrency: int = 1, log_level: str = "warning", hot_restart: bool = False
+) -> list[str]:
+    """Command line of an Envoy. A changed listener lets go of its connections within 2 s. With
+    `hot_restart` another Envoy may take over (`agent.proxy_init`)."""
+    handing_over = ["--parent-shutdown-time-s", str(PARENT_SECONDS), "--skip-hot-restart-parent-stats"]
     return [
         str(binary),
         "--config-path",
@@ -85,7 +93,7 @@ def argv(binary: Path, config: Path, *, concurrency: int = 1, log_level: str = "
         "2",
         "--drain-strategy",
         "immediate",
-        "--disable-hot-restart",
+        *(handing_over if hot_restart else ["--disable-hot-restart"]),
         "--log-level",
         log_level,
         # It warns of each use of a matcher whose message is not declared stable.

@@ -166,6 +166,12 @@ class ProxyPost:
         """The process that is the node's Envoy; 0 while it is not connected."""
         return self._shared.pid if self._shared is not None and self._shared.sessions else 0
 
+    @property
+    def shared_versions(self) -> frozenset[str]:
+        """Versions of the Envoys that serve this node together, as far as they have told."""
+        sessions = self._shared.sessions if self._shared is not None else []
+        return frozenset(one.version for one in sessions if one.version)
+
     def ready(self, endpoint_id: str) -> bool:
         """Whether a pod's proxy is connected and has accepted all that it was sent for the pod."""
         if endpoint_id not in self._pods or endpoint_id not in self._state.endpoints:

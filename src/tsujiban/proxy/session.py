@@ -66,6 +66,7 @@ class Session:
         self._counter = 0
         self._revision = 0
         self._refused: dict[tuple[str, Kind], str] = {}  # by owner
+        self.version = ""  # of the proxy, once it has said so; e.g. "1.40.0"
 
     def request(
         self, message: discovery_pb2.DeltaDiscoveryRequest
@@ -75,6 +76,9 @@ class Session:
             kind = Kind(message.type_url)
         except ValueError:
             return
+        if message.node.HasField("user_agent_build_version"):
+            told = message.node.user_agent_build_version.version
+            self.version = f"{told.major_number}.{told.minor_number}.{told.patch}"
         if message.response_nonce:
             self._acknowledge(message, kind)
         first = kind not in self._types

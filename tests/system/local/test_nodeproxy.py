@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -67,12 +68,23 @@ def wanderer(mesh: str) -> dict[str, Any]:
     }
 
 
+ECHO = """
+import asyncio
+async def echo(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+async def main():
+    await (await asyncio.start_server(echo, '', 9000)).serve_forever()
+asyncio.run(main())
+"""
 OBJECTS: list[dict[str, Any]] = [
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default", "labels": {LABEL: "node"}}},
     account("web"),
     account("friend"),
     deployment("web", ["python3", "-c", SERVER], serviceAccountName="web", replicas=2, container=READY),
     deployment("friend", ["sleep", "infinity"], serviceAccountName="friend"),
+    deployment("echo", ["python3", "-c", ECHO], serviceAccountName="web"),
     deployment("stranger", ["sleep", "infinity"]),
     deployment("sidecar", ["sleep", "infinity"], serviceAccountName="friend", labels={LABEL: "sidecar"}),
     deployment("outsider", ["sleep", "infinity"], labels={LABEL: "none"}),
@@ -199,6 +211,56 @@ def test_an_agent_that_comes_back_disturbs_no_connection(cluster: LocalCluster) 
         assert cluster.process(f"{node}/proxy").pid == proxy
 
 
+def test_a_new_envoy_takes_over_and_loses_nothing_and_the_old_one_obeys(cluster: LocalCluster) -> None:
+    friend, echo = pods(cluster, "friend")[0], pods(cluster, "echo")[0]
+
+    def connect() -> socket.socket:
+        name, address = friend["metadata"]["name"], echo["status"]["podIP"]
+        return cluster.socket_in_pod("default", name, address, 9000)
+
+    def answers_again(connection: socket.socket) -> bool:
+        connection.sendall(b"ping")
+        return connection.recv(100) == b"ping"
+
+    keepers = {name: pid for name, pid in envoys(cluster).items() if name.endswith("/proxy")}
+    with connect() as old:
+        assert answers_again(old)
+        for pid in keepers.values():
+            os.kill(pid, signal.SIGWINCH)
+        assert until(lambda: all(len(children(pid)) == 2 for pid in keepers.values()), SECONDS)
+        for _ in range(20):
+            assert get(cluster, "friend") == "200"
+            assert answers_again(old)
+        assert until(lambda: answers(healthy(cluster)), SECONDS)
+        with connect() as new:
+            assert answers_again(new)
+            closed = {**POLICY, "spec": {"selector": "app == 'echo'", "types": ["Ingress"]}}
+            with cluster.client() as client:
+                client.apply([closed])
+                assert wait_for(client, [closed], SECONDS).where == "2/2 nodes"
+            try:
+                for connection in (old, new):
+                    assert ended(connection)
+            finally:
+                with cluster.client() as client:
+                    client.delete(resolve("networkpolicies.projectcalico.org"), "default", "web")
+    assert envoys(cluster).items() >= keepers.items()
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def ended(connection: socket.socket) -> bool:
+    """Whether no answer comes any more: the connection is closed, or dropped by the kernel."""
+    connection.settimeout(3)
+    try:
+        connection.sendall(b"ping")
+        return connection.recv(100) == b""
+    except OSError:
+        return True
+
+
 def test_a_running_pod_moves_into_the_mesh_and_out_and_is_not_restarted(cluster: LocalCluster) -> None:
     def apply(mesh: str) -> None:
         with cluster.client() as client:
@@ -234,11 +296,11 @@ def test_a_running_pod_moves_into_the_mesh_and_out_and_is_not_restarted(cluster:
 def test_an_authz_server_answers_by_the_policy_that_is_in_force_now(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    socket = tmp_path / "authz.sock"
-    command = [sys.executable, "-m", "tsujiban", "authz-server", "--listen", f"unix:{socket}"]
+    path = tmp_path / "authz.sock"
+    command = [sys.executable, "-m", "tsujiban", "authz-server", "--listen", f"unix:{path}"]
     with subprocess.Popen([*command, "--cluster", NAME], stderr=subprocess.DEVNULL) as server:
         try:
-            assert until(socket.is_socket, SECONDS)
+            assert until(path.is_socket, SECONDS)
             web = pods(cluster, "web")[0]["status"]["podIP"]
 
             def code(app: str, method: str) -> int:
@@ -251,7 +313,7 @@ def test_an_authz_server_answers_by_the_policy_that_is_in_force_now(
                 attributes.destination.address.socket_address.address = web
                 attributes.destination.address.socket_address.port_value = 8080
                 attributes.request.http.method, attributes.request.http.path = method, "/"
-                return asyncio.run(_check(socket, request))
+                return asyncio.run(_check(path, request))
 
             assert code("stranger", "GET") == 0
             with cluster.client() as client:
@@ -266,8 +328,8 @@ def test_an_authz_server_answers_by_the_policy_that_is_in_force_now(
             server.terminate()
 
 
-async def _check(socket: Path, request: CheckRequest) -> int:
-    channel = Channel(path=str(socket))
+async def _check(path: Path, request: CheckRequest) -> int:
+    channel = Channel(path=str(path))
     try:
         ask: UnaryUnaryMethod[CheckRequest, CheckResponse] = UnaryUnaryMethod(
             channel, METHOD, CheckRequest, CheckResponse

@@ -1,0 +1,459 @@
+"""The proxy half of `make bench-dataplane`: what authorization costs a request, what each way of being
+in the mesh costs one, and the memory of a sidecar and of the node's Envoy.
+
+Pods in network namespaces of their own on this machine, real Envoys, and the proxy post that an agent
+has. All variants are interleaved round by round. Requests per second on a shared machine say little, so
+beside the rate there is the CPU time of all Envoys on the way per request; ratios are of that time. Of
+each variant the round counts that was disturbed least. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import grpclib.const  # noqa: E402
+from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2  # noqa: E402
+from envoy.service.auth.v3 import external_auth_pb2  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table as Grid  # noqa: E402
+from tests.support.meshapps import members  # noqa: E402
+from tests.support.proxybed import Bed, Envoy, Pod, tier, until  # noqa: E402
+
+from tsujiban.policy.program import (  # noqa: E402
+    Action,
+    AddressSet,
+    Http,
+    Member,
+    Mesh,
+    PathMatch,
+    Peer,
+    PolicyProgram,
+    Rule,
+    Side,
+)
+from tsujiban.proxy import channel, filters, names, rbac  # noqa: E402
+from tsujiban.proxy.guard import GuardedServer  # noqa: E402
+from tsujiban.proxy.matchers import Json, typed  # noqa: E402
+
+T = TypeVar("T")
+INSIDE = Path(__file__).parent / "inside"
+PORT = 8080
+CONNECTIONS = 16
+PATIENCE = 120.0
+CLIENTS = 20
+FLAT = 1000  # policies of the flat form
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Variant:
+    """One way from a client to a server, and the Envoys on it."""
+
+    def __init__(self, name: str, client: Pod, server: Pod, envoys: list[Envoy], port: int = PORT) -> None:
+        self.name = name
+        self.client = client
+        self.address = f"{server.address}"
+        self.port = port
+        self.envoys = envoys
+        self.rates: list[float] = []
+        self.cpu: list[float] = []  # microseconds of Envoy per request
+
+    def round(self, seconds: float) -> None:
+        """Load it once."""
+        before = sum(map(cpu_seconds, self.envoys))
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            self.client.namespace,
+            sys.executable,
+            "-I",
+            str(INSIDE / "client.py"),
+        ]
+        command += [self.address, str(self.port), str(CONNECTIONS), str(seconds)]
+        answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        if answer["wrong"]:
+            raise SystemExit(f"{self.name}: {answer['wrong']} wrong answers; the figures would mean nothing")
+        # the client does not count the first fifth of the time, the CPU clock does
+        spent = (sum(map(cpu_seconds, self.envoys)) - before) * 0.8
+        self.rates.append(answer["rate"])
+        self.cpu.append(spent / answer["requests"] * 1e6)
+
+    def best(self) -> tuple[float, float]:
+        """Rate and CPU time of the round that was disturbed least: the one with most requests."""
+        return max(zip(self.rates, self.cpu, strict=True))
+
+
+def pid_of(envoy: Envoy) -> int:
+    """The process that is Envoy: `ip netns exec`, `unshare` and `setpriv` become what they execute."""
+    process = envoy._process
+    if process is None:
+        raise SystemExit("an Envoy is not running")
+    return process.pid
+
+
+def cpu_seconds(envoy: Envoy) -> float:
+    """User and system time that it has used."""
+    fields = Path(f"/proc/{pid_of(envoy)}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def private_megabytes(envoy: Envoy) -> float:
+    """Memory that is its own."""
+    text = Path(f"/proc/{pid_of(envoy)}/smaps_rollup").read_text()
+    kilobytes = [int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_")]
+    return sum(kilobytes) / 1024
+
+
+class BenchBed(Bed):
+    """A bed with HTTP servers, and with Envoys that no agent knows."""
+
+    def __init__(self, directory: Path, mesh: Mesh) -> None:
+        super().__init__(directory, mesh)
+        self.servers: list[subprocess.Popen[bytes]] = []
+        self.static: list[Envoy] = []
+
+    def serve(self, pod: Pod) -> None:
+        """The smallest HTTP server, in a pod."""
+        command = ["ip", "netns", "exec", pod.namespace, sys.executable, "-I"]
+        self.servers.append(subprocess.Popen([*command, str(INSIDE / "server.py"), str(PORT)]))
+
+    def agent(self, work: Coroutine[Any, Any, T], timeout: float = PATIENCE) -> T:
+        """See `Bed`. A thousand peers take longer than a test's few."""
+        return super().agent(work, timeout)
+
+    def settle(self) -> None:
+        """See `Bed`."""
+        self.update()
+        for pod in self.pods.values():
+            if pod.envoy is not None and self.post is not None:
+                until(f"{pod.id} ready", partial(self.post.ready, pod.id), PATIENCE)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        for server in self.servers:
+            server.kill()
+            server.wait()
+        for envoy in self.static:
+            envoy.stop()
+        super().close()
+
+
+@contextmanager
+def bed(mesh: Mesh) -> Iterator[BenchBed]:
+    """A bed in a directory that sidecars' users may enter."""
+    with tempfile.TemporaryDirectory(prefix="tsujiban-bench-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o755)
+        made = BenchBed(Path(directory), mesh)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+# ------------------------------------------------------------------ policies
+
+
+def policies(made: BenchBed, web: str, client: Pod, count: int) -> dict[str, Any]:
+    """`count` policies of a pod for CLIENTS clients; the one that allows the request is the last."""
+    groups = [AddressSet(id="s:0", members=members(client).members)]
+    found: dict[str, Any] = {"policies": {}, "sets": {}, "peers": {}}
+    for number in range(1, CLIENTS):
+        identity, address = made.identity(f"client-{number}"), f"10.244.100.{number}"
+        one = frozenset({Member(net=address, identity=identity)})
+        groups.append(AddressSet(id=f"s:{number}", members=one))
+        found["peers"][address] = Peer(
+            address=address, endpoint=f"default/client-{number}", identity=identity, mesh=Mesh.SIDECAR
+        )
+    found["sets"] = {group.id: group for group in groups}
+    for number in range(count):
+        name = f"default/{web}-{number}"
+        last = number == count - 1
+        path = PathMatch(exact="/") if last else PathMatch(prefix=f"/{number}")
+        group = groups[0 if last else number % CLIENTS]
+        http = Http(methods=("GET",), paths=(path,))
+        rule = Rule(id=f"{name}/ingress/0", action=Action.ALLOW, src=Side(sets=(group.id,)), http=http)
+        found["policies"][name] = PolicyProgram(id=name, ingress=(rule,))
+    return found
+
+
+def guarded(made: BenchBed, web: str, client: Pod, count: int) -> Pod:
+    """A server with that many policies."""
+    names_of = (f"default/{web}-{number}" for number in range(count))
+    server = made.pod(web, ingress=(tier(*names_of),))
+    made.serve(server)
+    made.update(**policies(made, web, client, count))
+    return server
+
+
+def flat(table: Any) -> Json:
+    """As many policies as RBAC `rules`, one beside the other: what most meshes give Envoy. The table says
+    who the clients are; the last policy allows the first client's request."""
+    identities = sorted(one for one in table.rows if one)
+    listed: Json = {}
+    for number in range(FLAT):
+        last = number == FLAT - 1
+        client = [one for one in identities if one.endswith("/customer")][:1] if last else []
+        identity = client[0] if client else identities[number % len(identities)]
+        path = {"exact": "/"} if last else {"prefix": f"/{number}"}
+        rules = [
+            {"header": {"name": ":method", "string_match": {"exact": "GET"}}},
+            {"url_path": {"path": path}},
+        ]
+        peer = {"filter_state": {"key": names.PEER_STATE, "string_match": {"exact": identity}}}
+        listed[f"p{number:04}"] = {"permissions": [{"and_rules": {"rules": rules}}], "principals": [peer]}
+    return typed("envoy.extensions.filters.http.rbac.v3.RBAC", rules={"action": "ALLOW", "policies": listed})
+
+
+def external(site: Any, name: str, message: str) -> Json:
+    """In place of the RBAC filter of requests: a question to the agent."""
+    if name != names.RBAC_HTTP:
+        return discovered(site, name, message)
+    service = {"envoy_grpc": {"cluster_name": names.AGENT_CLUSTER}, "timeout": "1s"}
+    kind = ext_authz_pb2.ExtAuthz.DESCRIPTOR.full_name
+    config = typed(kind, transport_api_version="V3", grpc_service=service)
+    return {"name": "authz", "typed_config": config}
+
+
+discovered = filters.discovered
+
+
+class Yes:
+    """Allows everything, at once: the floor of what such a service costs."""
+
+    def __mapping__(self) -> dict[str, Any]:
+        async def check(stream: Any) -> None:
+            await stream.recv_message()
+            answer = external_auth_pb2.CheckResponse()
+            answer.ok_response.SetInParent()
+            await stream.send_message(answer)
+
+        path = "/envoy.service.auth.v3.Authorization/Check"
+        kind = grpclib.const.Cardinality.UNARY_UNARY
+        request, response = external_auth_pb2.CheckRequest, external_auth_pb2.CheckResponse
+        return {path: grpclib.const.Handler(check, kind, request, response)}
+
+
+def with_yes(handlers: list[Any], authorize: Any) -> GuardedServer:
+    return GuardedServer([*handlers, Yes()], authorize)
+
+
+# ------------------------------------------------------------------ HTTP at both ends
+
+
+def classic(made: BenchBed) -> Variant:
+    """Two sidecars that both parse HTTP, in mutual TLS between them: the usual architecture."""
+    server, client = made.pod("classic-server", mesh=Mesh.NONE), made.pod("classic-client", mesh=Mesh.NONE)
+    made.serve(server)
+    envoys = []
+    for pod, port, to, address in (
+        (server, 9090, f"{server.address}", PORT),
+        (client, 9091, f"{server.address}", 9090),
+    ):
+        inward = pod is server
+        config = classic_config(made, pod, port, to, address, inward=inward)
+        envoys.append(start_static(made, pod, config))
+    return Variant("two sidecars, HTTP parsed at both ends", client, client, envoys, 9091)
+
+
+def classic_config(made: BenchBed, pod: Pod, port: int, to: str, target: int, *, inward: bool) -> Json:
+    svid = made.issue(pod.identity)
+    certificate = {
+        "certificate_chain": {"inline_string": svid.chain_pem},
+        "private_key": {"inline_string": svid.key_pem},
+    }
+    common: Json = {
+        "tls_params": {
+            "tls_minimum_protocol_version": "TLSv1_3",
+            "tls_maximum_protocol_version": "TLSv1_3",
+        },
+        "tls_certificates": [certificate],
+        "validation_context": {"trusted_ca": {"inline_string": svid.bundle_pem}},
+    }
+    kind = "DownstreamTlsContext" if inward else "UpstreamTlsContext"
+    more = {"require_client_certificate": True} if inward else {}
+    context = typed(f"envoy.extensions.transport_sockets.tls.v3.{kind}", common_tls_context=common, **more)
+    socket = {"name": "tls", "typed_config": context}
+    manager = typed(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="x",
+        route_config={
+            "virtual_hosts": [
+                {
+                    "name": "x",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "next"}}],
+                }
+            ]
+        },
+        http_filters=[filters.ROUTER],
+    )
+    chain: Json = {"filters": [{"name": "http", "typed_config": manager}]}
+    endpoint = {"endpoint": {"address": filters.address(to, target)}}
+    cluster: Json = {
+        "name": "next",
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": "next", "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+    (chain if inward else cluster)["transport_socket"] = socket
+    listener = {"name": "in", "address": filters.address("0.0.0.0", port), "filter_chains": [chain]}  # noqa: S104
+    return {
+        "static_resources": {"listeners": [listener], "clusters": [cluster]},
+        "stats_config": {"stats_matcher": {"reject_all": True}},
+    }
+
+
+def start_static(made: BenchBed, pod: Pod, config: Json) -> Envoy:
+    command = ["ip", "netns", "exec", pod.namespace, "setpriv"]
+    envoy = Envoy(pod.id, made.directory / f"static-{pod.name}", pod.uid, command)
+    with mock.patch("tests.support.proxybed.bootstrap", return_value=config):
+        envoy.start()
+    made.static.append(envoy)
+    return envoy
+
+
+# ------------------------------------------------------------------ what is measured
+
+
+def authorization(console: Console, rounds: int, seconds: float) -> None:
+    """One server, 10 and 1 000 policies; the flat form; a question to a service."""
+    with ExitStack() as stack:
+        variants: list[Variant] = []
+
+        def add(name: str, count: int, patches: list[Any]) -> None:
+            made = stack.enter_context(bed(Mesh.SIDECAR))
+            with ExitStack() as patched:
+                for patch in patches:
+                    patched.enter_context(patch)
+                client = made.pod("customer")
+                server = guarded(made, "web", client, count)
+                made.settle()
+            variants.append(Variant(name, client, server, envoys_of(client, server)))
+
+        add("10 policies", 10, [])
+        add("1 000 policies", 1000, [])
+        add("1 000, flat `rules`", 1000, [mock.patch.object(rbac, "http_rbac", flat)])
+        asking = [
+            mock.patch.object(filters, "discovered", external),
+            mock.patch.object(channel, "GuardedServer", with_yes),
+        ]
+        add("ext_authz, Python, always yes", 10, asking)
+        measure(variants, rounds, seconds)
+        show(
+            console, "What authorization costs a request (two sidecars, HTTP read at the server)", variants, 0
+        )
+
+
+def architectures(console: Console, rounds: int, seconds: float) -> None:
+    """Sidecars and the node's Envoy, with HTTP and without."""
+    with bed(Mesh.SIDECAR) as one, bed(Mesh.NODE) as other:
+        variants = [classic(one)]
+        for made, what in ((one, "two sidecars"), (other, "node proxy, both pods on it")):
+            client = made.pod("customer")
+            plain = made.pod("plain")
+            made.serve(plain)
+            web = guarded(made, "web", client, 10)
+            made.settle()
+            for server, how in ((plain, "bytes"), (web, "HTTP read at the server")):
+                variants.append(Variant(f"{what}, {how}", client, server, envoys_of(client, server)))
+        direct = Variant("direct, no proxy", one.pods["classic-client"], one.pods["classic-server"], [])
+        measure([direct, *variants], rounds, seconds)
+        show(console, "What each way costs a request (of: HTTP parsed at both ends)", [direct, *variants], 1)
+
+
+def memory(console: Console) -> None:
+    """Private memory, megabytes."""
+    grid = Grid(title="Private memory, MB", title_justify="left")
+    for title in ("", "pods", "100 peers", "1 000 peers"):
+        grid.add_column(title, justify="left" if not title else "right")
+    for mesh, what, counts in (
+        (Mesh.SIDECAR, "a sidecar", (1,)),
+        (Mesh.NODE, "the node's Envoy", (1, 10, 100)),
+    ):
+        with bed(mesh) as made:
+            figures: dict[int, list[float]] = {}
+            there = 0
+            for count in counts:
+                for number in range(there, count):
+                    made.pod(f"pod-{number}")
+                there = count
+                for size in (100, 1000):
+                    made.update(peers=strangers(made, size))
+                    made.settle()
+                    envoy = made.pods["pod-0"].envoy
+                    if envoy is not None:
+                        figures.setdefault(count, []).append(private_megabytes(envoy))
+                made.update(peers=dict.fromkeys(strangers(made, 1000), None))
+            for count, sizes in figures.items():
+                grid.add_row(what, str(count), *(f"{size:.1f}" for size in sizes))
+    console.print(grid)
+
+
+def strangers(made: BenchBed, count: int) -> dict[str, Peer]:
+    """Pods of other nodes, each with an identity of its own."""
+    found = {}
+    for number in range(count):
+        address = f"10.244.{150 + number // 250}.{number % 250 + 1}"
+        found[address] = Peer(
+            address=address,
+            endpoint=f"default/stranger-{number}",
+            identity=made.identity(f"stranger-{number}"),
+            mesh=Mesh.SIDECAR,
+        )
+    return found
+
+
+def envoys_of(*pods: Pod) -> list[Envoy]:
+    return list({id(pod.envoy): pod.envoy for pod in pods if pod.envoy is not None}.values())
+
+
+def measure(variants: list[Variant], rounds: int, seconds: float) -> None:
+    for number in range(rounds):
+        for offset in range(len(variants)):
+            variants[(number + offset) % len(variants)].round(seconds)
+
+
+def show(console: Console, title: str, variants: list[Variant], base: int) -> None:
+    grid = Grid(title=title, title_justify="left")
+    for heading in ("", "req/s", "Envoy CPU µs/request", "requests per Envoy CPU, ratio"):
+        grid.add_column(heading, justify="left" if not heading else "right")
+    reference = variants[base].best()[1]
+    for one in variants:
+        rate, cpu = one.best()
+        ratio = f"{reference / cpu:.2f}" if cpu else "-"
+        grid.add_row(one.name, f"{rate:,.0f}", f"{cpu:.0f}" if cpu else "-", ratio)
+    console.print(grid)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of load, each time")
+    parser.add_argument("--part", choices=("authorization", "architectures", "memory"))
+    options, _ = parser.parse_known_args()
+    console = Console(width=120)
+    parts: dict[str, Callable[[], None]] = {
+        "authorization": lambda: authorization(console, options.rounds, options.seconds),
+        "architectures": lambda: architectures(console, options.rounds, options.seconds),
+        "memory": lambda: memory(console),
+    }
+    for name, part in parts.items():
+        if options.part in (None, name):
+            part()
+
+
+if __name__ == "__main__":
+    main()
