@@ -30,7 +30,7 @@ from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2  # noqa: E4
 from envoy.service.auth.v3 import external_auth_pb2  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table as Grid  # noqa: E402
-from tests.support.meshapps import members  # noqa: E402
+from tests.support.meshapps import members, reads  # noqa: E402
 from tests.support.proxybed import Bed, Envoy, Pod, tier, until  # noqa: E402
 
 from tsujiban.policy.program import (  # noqa: E402
@@ -340,7 +340,7 @@ def authorization(console: Console, rounds: int, seconds: float) -> None:
                     patched.enter_context(patch)
                 client = made.pod("customer")
                 server = guarded(made, "web", client, count)
-                made.settle()
+                until(f"{name} answers", partial(answers, client, server), PATIENCE)
             variants.append(Variant(name, client, server, envoys_of(client, server)))
 
         add("10 policies", 10, [])
@@ -414,6 +414,10 @@ def strangers(made: BenchBed, count: int) -> dict[str, Peer]:
             mesh=Mesh.SIDECAR,
         )
     return found
+
+
+def answers(client: Pod, server: Pod) -> bool:
+    return reads(client, server.address, PORT, "/") == 200
 
 
 def envoys_of(*pods: Pod) -> list[Envoy]:

@@ -33,6 +33,7 @@ class Post:
         self.journal = journal
         self.remove_from_shared = True
         self.shared_pid = 0
+        self.shared_versions: frozenset[str] = frozenset()
         self.connects = 1  # the pid of the Envoy that connects at once
 
     async def share(self, path: Path, _uid: int) -> None:
@@ -142,6 +143,21 @@ def test_one_that_runs_already_is_told_to_remove_nothing_before_its_pods_are_kno
         await scene.join()
         await resuming
         assert scene.journal.index(f"add {KEY} tsj-t-") < scene.journal.index("push, removing True")
+
+    play(story)
+
+
+@pytest.mark.parametrize(("there", "renewed"), [("1.40.0", False), ("1.39.0", True)])
+def test_one_of_another_version_hands_over_when_an_agent_comes(
+    play: Play, monkeypatch: pytest.MonkeyPatch, there: str, renewed: bool
+) -> None:
+    monkeypatch.setattr(binary, "version", lambda: "1.40.0")
+
+    async def story(scene: Scene) -> None:
+        scene.supervisor.processes[NAME] = process(NAME)
+        scene.post.shared_versions = frozenset({there})
+        await scene.proxy.resume()
+        assert (f"kill {NAME}" in scene.journal) is renewed
 
     play(story)
 
