@@ -2,10 +2,17 @@
 
 What it should hold is what its pods need together. Its access log names the pod by the prefix that
 the pod's resources have.
+
+After a hot restart there are two Envoys for a while. The old one has stopped listening and takes no change
+of a listener any more, so it is ended when a change comes that its connections would have to feel:
+another way in, or a pod that goes.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +24,7 @@ from tsujiban.proxy.guard import Authorize, GuardedServer, bind_private, unlink_
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.resource import Kind, Resources
 from tsujiban.proxy.session import Session
+from tsujiban.supervise import procfs
 
 _REMEMBERED = 256  # pods that have left: the last records of their connections come after them
 
@@ -36,6 +44,8 @@ class Channel:
         self.path = path
         self.pid = 0  # of the Envoy that connected last
         self.pods: dict[str, ServedPod] = {}  # by prefix: "" in a sidecar
+        self._pids: set[int] = set()  # of all Envoys that have connected and are there still
+        self._entrances: dict[str, str] = {}  # versions of the listeners that let others in
         self._left: OrderedDict[str, ServedPod] = OrderedDict()
         self._uid = uid
         self._authorize = authorize
@@ -76,7 +86,20 @@ class Channel:
         for pod in self.pods.values():
             for kind, resources in pod.resources.items():
                 together[kind].update(resources)
+        entrances = {name: one.version for name, one in together[Kind.LISTENER].items() if _lets_in(name)}
+        if len(self.sessions) > 1 and any(
+            entrances.get(name) != version for name, version in self._entrances.items()
+        ):
+            self._end_old()
+        self._entrances = entrances
         self._ads.push(together, revision)
+
+    def _end_old(self) -> None:
+        found = (procfs.stat(pid) for pid in self._pids)
+        *old, _ = sorted((one for one in found if one), key=lambda one: one.start_ticks)
+        for one in old:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one.pid, signal.SIGTERM)
 
     @property
     def sessions(self) -> list[Session]:
@@ -84,21 +107,23 @@ class Channel:
         return self._ads.sessions
 
     def ready(self, pod: ServedPod) -> bool:
-        """Whether every stream's Envoy has accepted all of a pod's."""
+        """Whether Envoy (the new one, if there are two) has accepted all of a pod's."""
         resources, prefix = pod.resources, pod.site.name("")
-        return bool(self.sessions and resources) and all(
+        return bool(resources) and any(
             one.holds(resources) and not one.problems_of(prefix) for one in self.sessions
         )
 
     def problems(self, pod: ServedPod) -> tuple[str, ...]:
         """What Envoy has refused of a pod's, or could not do for it."""
-        found = [reason for one in self.sessions for reason in one.problems_of(pod.site.name(""))]
-        return (*found, pod.failure) if pod.failure else tuple(found)
+        told = [one.problems_of(pod.site.name("")) for one in self.sessions]
+        found = min(told, key=len, default=())  # an old one has refusals of its own
+        return (*found, pod.failure) if pod.failure else found
 
     def _allowed(self, pid: int, uid: int) -> bool:
         welcome = uid == self._uid and (self._authorize is None or self._authorize(pid, uid))
         if welcome:
             self.pid = pid
+            self._pids = {one for one in self._pids if procfs.stat(one)} | {pid}
         return welcome
 
     def _sink(self, log: str) -> Sink:
@@ -107,6 +132,10 @@ class Channel:
         if pod is None:
             return "", log, _nobody
         return pod.endpoint, log.removeprefix(prefix), pod.event
+
+
+def _lets_in(listener: str) -> bool:
+    return listener.rpartition("|")[2] in (names.INBOUND, names.INBOUND_INNER)
 
 
 def _nobody(_: ProxyEvent) -> None:
