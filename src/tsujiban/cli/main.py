@@ -33,13 +33,32 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kubeconfig": ("tsujiban.cli.kubeconfig:kubeconfig", "Print how kubectl reaches the cluster."),
     "lint": ("tsujiban.cli.lint:lint", "Find rules in vain, open doors and bad habits in policies."),
     "logs": ("tsujiban.cli.logs:logs", "Show a container's log."),
+    "man": ("tsujiban.cli.man:man", "Print or install manual pages."),
     "port-forward": ("tsujiban.cli.forward:forward", "Reach a service from this machine, through a pod."),
     "restore": ("tsujiban.cli.backup:restore", "Make a stopped cluster's objects those of a backup."),
     "status": ("tsujiban.cli.status:status", "Show every component and its health."),
     "test": ("tsujiban.cli.policytest:test", "Run policy tests, and find the rules that no test notices."),
     "up": ("tsujiban.cli.updown:up", "Start a cluster on this machine."),
+    "version": ("tsujiban.cli.version:version", "Show the versions of this program and of the cluster."),
     "verdict": ("tsujiban.cli.verdict:verdict", "Judge flows against manifests, one JSON object a flow."),
 }
+
+
+# what people's hands try here and kubectl does, against our API too
+KUBECTLS = frozenset(
+    {
+        "annotate",
+        "api-resources",
+        "api-versions",
+        "attach",
+        "auth",
+        "autoscale",
+        "certificate",
+        "cluster-info",
+    }
+    | {"config", "cordon", "cp", "create", "drain", "edit", "events", "expose", "kustomize", "label", "patch"}
+    | {"proxy", "replace", "rollout", "run", "scale", "set", "taint", "top", "uncordon", "wait"}
+)
 
 
 class LazyGroup(click.Group):
@@ -58,6 +77,20 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}:{attribute} is not a command")
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click; for what is kubectl's, say how to have kubectl do it."""
+        if args and args[0] in KUBECTLS and args[0] not in COMMANDS:
+            from tsujiban.cli.errors import Exit, Failure
+
+            raise Failure(
+                f"`{args[0]}` is left to kubectl, which works with this cluster",
+                hint=f"Once: `tsujiban kubeconfig --merge`. Then: `kubectl {args[0]} ...`.",
+                code=Exit.USAGE,
+            )
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; what the cluster refuses becomes one message and an exit code."""

@@ -131,6 +131,10 @@ class Client:
 
     # ------------------------------------------------------------------ the rest
 
+    def version(self) -> str:
+        """The server's version, as Kubernetes says it."""
+        return str(self._json("GET", "/version").get("gitVersion", ""))
+
     def status(self) -> Json:
         """Every component and its health."""
         return self._json("GET", "/tsujiban/v1/status")

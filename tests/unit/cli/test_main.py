@@ -50,3 +50,11 @@ def test_a_programming_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("tsujiban.cli.status.connect", fail)
     assert isinstance(CliRunner().invoke(main, ["status"]).exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("word", ["edit", "rollout", "label"])
+def test_what_is_kubectls_says_so(word: str) -> None:
+    result = CliRunner().invoke(main, [word, "deployment/web"])
+    assert result.exit_code == 2
+    assert f"`kubectl {word} ...`" in result.output
+    assert "tsujiban kubeconfig --merge" in result.output

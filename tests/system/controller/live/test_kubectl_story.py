@@ -142,8 +142,11 @@ def test_patch_in_three_ways_label_and_annotate(shop: Kubectl) -> None:
     assert in_story(shop, "get", "cm", "-l", "tier=front", "-o", "name") == "configmap/settings\n"
 
 
-def test_roll_out(shop: Kubectl) -> None:
-    in_story(shop, "patch", "deployment", "shop", "-p", '{"spec":{"replicas":1}}')
+def test_scale_and_roll_out(shop: Kubectl) -> None:
+    in_story(shop, "scale", "deployment", "shop", "--replicas=3", "--current-replicas=2")
+    in_story(shop, "rollout", "status", "deployment/shop", "--timeout=60s")
+    assert in_story(shop, "get", "deploy", "shop", "-o", "jsonpath={.status.readyReplicas}") == "3"
+    in_story(shop, "scale", "deployment", "shop", "--replicas=1")
     in_story(shop, "rollout", "restart", "deployment/shop")
     in_story(shop, "rollout", "status", "deployment/shop", "--timeout=60s")
     in_story(shop, "set", "env", "deployment/shop", "COLOUR=red")
