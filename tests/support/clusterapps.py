@@ -6,8 +6,9 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import LocalCluster
+from tsujiban.local.unreachable import Unreachable
 from tsujiban.resources.registry import resolve
 
 SECONDS = 30.0

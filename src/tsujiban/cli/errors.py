@@ -51,8 +51,9 @@ def explained() -> Iterator[None]:
 
 
 def _failure(error: Exception) -> Failure | None:
-    from tsujiban.local.client import ApiError, Unreachable
+    from tsujiban.local.client import ApiError
     from tsujiban.local.cluster import NotRunning
+    from tsujiban.local.unreachable import RENEW, Unreachable
 
     if isinstance(error, NotRunning):
         return Failure(str(error), code=Exit.UNREACHABLE)
@@ -60,5 +61,8 @@ def _failure(error: Exception) -> Failure | None:
         return Failure(str(error), hint=error.hint, code=Exit.UNREACHABLE)
     if isinstance(error, ApiError):
         code = Exit.NO if error.http == 404 else Exit.USAGE if error.http in (400, 422) else Exit.REFUSED
-        return Failure(str(error), code=code)
+        hint = (
+            f"Your certificate or token is not (or no longer) accepted. {RENEW}" if error.http == 401 else ""
+        )
+        return Failure(str(error), hint=hint, code=code)
     return None

@@ -112,7 +112,8 @@ async def serve(listeners: list[tuple[socket.socket, Join]]) -> None:
 
 
 async def _accept(join: Join, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    from tsujiban.local.client import ApiError, Unreachable
+    from tsujiban.local.client import ApiError
+    from tsujiban.local.unreachable import Unreachable
     from tsujiban.wire.websocket import WebSocketError
 
     try:

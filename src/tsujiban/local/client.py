@@ -14,19 +14,12 @@ from typing import Any
 import httpx
 
 from tsujiban.local.kubeconfig import Access
+from tsujiban.local.unreachable import Unreachable, unreachable
 from tsujiban.resources.registry import Kind, kind_for
 
 Json = dict[str, Any]
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
-
-
-class Unreachable(Exception):
-    """No answer from the API server, or no right to ask it."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 class ApiError(Exception):
@@ -168,7 +161,7 @@ class Client:
                     _check(answer)
                 yield answer
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+            raise unreachable(self.access, error) from error
 
     def _json(self, method: str, path: str, **arguments: Any) -> Json:
         answer = self._reach(lambda: self._http.request(method, path, **arguments))
@@ -180,13 +173,7 @@ class Client:
         try:
             return call()
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
-        return Unreachable(
-            f"the API server at {self.server} does not answer: {error}",
-            "Start the cluster with `tsujiban up`; its logs are below /run/tsujiban.",
-        )
+            raise unreachable(self.access, error) from error
 
 
 def _check(answer: httpx.Response) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import structlog
 
-from tsujiban.local.client import ApiError, Client, Unreachable
+from tsujiban.local.client import ApiError, Client
 from tsujiban.local.live import NOT_FOUND, PASSED_OVER, Json
+from tsujiban.local.unreachable import Unreachable
 from tsujiban.policy.graph import key_of
 from tsujiban.policy.population import Key
 from tsujiban.resources.load import LoadedObject, decode

@@ -15,8 +15,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.client import ApiError
 from tsujiban.local.kubeconfig import Access
+from tsujiban.local.unreachable import unreachable
 from tsujiban.wire.websocket import WebSocket, accept_token
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
@@ -65,10 +66,7 @@ async def websocket(
             reader, writer = await asyncio.open_connection(host, port, ssl=access.ssl_context())
             await _upgrade(reader, writer, access, f"{path}?{urlencode(parameters)}", protocol)
     except (OSError, ssl.SSLError, TimeoutError, asyncio.IncompleteReadError) as error:
-        raise Unreachable(
-            f"the API server at {access.server} does not answer: {error or 'it took too long'}",
-            "Start the cluster with `tsujiban up`; its logs are below /run/tsujiban.",
-        ) from error
+        raise unreachable(access, error) from error
     try:
         yield Socket(reader, writer)
     finally:

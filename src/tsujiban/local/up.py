@@ -19,11 +19,12 @@ from tsujiban.agent.config import AgentConfig
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.identity.files import make_private_directory, write_private
 from tsujiban.local import credentials, preflight, specs
-from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import LocalCluster, Record, open_cluster
 from tsujiban.local.down import down
 from tsujiban.local.fabric import Fabric
 from tsujiban.local.layout import CONTROLLER_ADDRESS, NODE_STREAM_PORT, Layout, node_names
+from tsujiban.local.unreachable import Unreachable
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
 from tsujiban.store.config import SqliteConfig, StoreConfig

@@ -7,7 +7,7 @@ import pytest
 
 from tsujiban.cli.errors import Failure
 from tsujiban.cli.forward import Forward, parse, serve
-from tsujiban.local.client import Unreachable
+from tsujiban.local.unreachable import Unreachable
 
 
 @pytest.mark.parametrize(

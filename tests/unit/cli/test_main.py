@@ -5,7 +5,8 @@ from click.testing import CliRunner
 
 from tsujiban.cli.errors import Exit, Failure
 from tsujiban.cli.main import COMMANDS, main
-from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.client import ApiError
+from tsujiban.local.unreachable import Unreachable
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

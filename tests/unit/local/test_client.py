@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tsujiban.local.client import ApiError, Client, Unreachable, resource_path
+from tsujiban.local.client import ApiError, Client, resource_path
 from tsujiban.local.kubeconfig import Access
+from tsujiban.local.unreachable import Unreachable
 from tsujiban.resources.registry import resolve
 
 ACCESS = Access("https://127.0.0.1:1", Path("ca"), Path("cert"), Path("key"))

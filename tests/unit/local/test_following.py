@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tsujiban.local import following
-from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.client import ApiError
 from tsujiban.local.following import Change, Follower
+from tsujiban.local.unreachable import Unreachable
 from tsujiban.resources.registry import Kind
 
 Json = dict[str, Any]

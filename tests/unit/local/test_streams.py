@@ -12,9 +12,10 @@ from tests.support.fakenode import FakeStream
 from tests.unit.controller.api.test_portforward import upper
 from tests.unit.controller.api.test_streams import CAT, EXEC, cat, make_pod
 
-from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.client import ApiError
 from tsujiban.local.kubeconfig import Access
 from tsujiban.local.streams import V5, execute, exit_code, forward, websocket
+from tsujiban.local.unreachable import Unreachable
 from tsujiban.wire.messages import OpenSession
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import time
 
-from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import LocalCluster, NotRunning
 from tsujiban.local.demo.capture import Capture
 from tsujiban.local.demo.hands import DemoError
@@ -16,6 +16,7 @@ from tsujiban.local.demo.show import Show
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.steal import StealError
 from tsujiban.local.demo.world import World
+from tsujiban.local.unreachable import Unreachable
 from tsujiban.resources.names import fabric_namespace
 
 POD_NETWORK = "10.244.0.0/16"

@@ -8,12 +8,13 @@ import signal
 import time
 
 from tsujiban.agent.sandbox import sandbox_pid
-from tsujiban.local.client import ApiError, Unreachable
+from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import NotRunning, container_process
 from tsujiban.local.demo.acts.hack import DATABASE, read_body, write_body
 from tsujiban.local.demo.sampling import Sampler
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.world import PUT, RANGE, World
+from tsujiban.local.unreachable import Unreachable
 
 BACK_SECONDS = 30.0
 SAMPLES_EACH = 3  # samples of each kind that every phase must hold
