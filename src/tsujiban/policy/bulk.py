@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from tsujiban.policy.addresses import Span, is_host, span
+from tsujiban.policy.addresses import Span, canonical, is_host, span
 from tsujiban.policy.authorize import authorize
 from tsujiban.policy.clauses import View, first_failure
 from tsujiban.policy.evaluate import (
@@ -35,7 +35,22 @@ from tsujiban.policy.program import (
 from tsujiban.policy.world import World
 from tsujiban.resources.protocols import TCP
 
-NO_SETS: frozenset[str] = frozenset()
+MAX_KNOWN = 1 << 16
+"""Most answers that one chain remembers; then it begins anew."""
+
+
+class _Place:
+    """What is known of an address: the sets of hosts that it is in, and whose it is."""
+
+    __slots__ = ("number", "owner", "sets")
+
+    def __init__(self, number: int, sets: frozenset[str], owner: str | None) -> None:
+        self.number = number  # equal sets have equal numbers
+        self.sets = sets
+        self.owner = owner  # None: several
+
+
+NOWHERE = _Place(0, frozenset(), None)
 
 _Key = tuple[Direction, tuple[Tier, ...], tuple[str, ...], str]
 
@@ -43,13 +58,14 @@ _Key = tuple[Direction, tuple[Tier, ...], tuple[str, ...], str]
 class _Bits:
     """Which rules one end of a flow leaves possible, by its address."""
 
-    __slots__ = ("always", "asks", "by_set", "nets")
+    __slots__ = ("always", "asks", "by_set", "known", "nets")
 
     def __init__(self) -> None:
         self.always = 0
         self.asks = False  # whether there is more than `always`
         self.by_set: dict[str, int] = {}
         self.nets: list[tuple[int, tuple[Span, ...]]] = []
+        self.known: dict[int, int] = {}  # by the number of a place, where no network matters
 
     def add(self, bit: int, side: Side, exact: dict[str, bool]) -> bool:
         """File a rule; whether the bit then says all about the address."""
@@ -71,9 +87,9 @@ class _Bits:
         self.always |= bit
         return True
 
-    def of(self, address: str, sets: frozenset[str]) -> int:
+    def of(self, address: str, place: _Place) -> int:
         found = self.always
-        by_set = self.by_set
+        by_set, sets = self.by_set, place.sets
         if by_set:
             if len(by_set) < len(sets):
                 for name, bits in by_set.items():
@@ -90,13 +106,17 @@ class _Bits:
                     if version == its_version and low <= first <= high:
                         found |= bit
                         break
+        else:
+            if len(self.known) >= MAX_KNOWN:
+                self.known.clear()
+            self.known[place.number] = found
         return found
 
 
 class _Chain:
     """One direction's program of the endpoints that share it."""
 
-    __slots__ = ("asked", "destination", "entries", "fits", "rules", "source")
+    __slots__ = ("asked", "destination", "entries", "fits", "named", "rules", "source", "speaking")
 
     def __init__(self, world: World, key: _Key, exact: dict[str, bool]) -> None:
         direction, tiers, profiles, no_profile = key
@@ -106,6 +126,8 @@ class _Chain:
         self.rules: list[Rule | None] = []
         self.asked = 0  # bits whose rule must be asked
         self.fits: dict[tuple[int, int], int] = {}
+        self.named: dict[str, int] = {}  # the rules that a named port satisfies, by its set
+        self.speaking: dict[tuple[int, int], int] = {}  # the rules that only a named port can satisfy
         for tier in tiers:
             start = len(self.entries)
             policies = [policy for name in tier.policies if not (policy := world.policies[name]).staged]
@@ -113,7 +135,7 @@ class _Chain:
                 continue
             for policy in policies:
                 for rule in rules_of(policy, direction):
-                    self._add(rule, exact)
+                    self._add(world, rule, exact)
             self._default(tier.default_action, tier.default_id)
             whole = (1 << len(self.entries)) - (1 << start)
             for at in range(start, len(self.entries)):
@@ -122,7 +144,7 @@ class _Chain:
         for name in profiles:
             start = len(self.entries)
             for rule in rules_of(world.policies[name], direction):
-                self._add(rule, exact)
+                self._add(world, rule, exact)
             whole = (1 << len(self.entries)) - (1 << start)
             for at in range(start, len(self.entries)):
                 action, rule_id, _ = self.entries[at]
@@ -136,27 +158,35 @@ class _Chain:
         self.source.always |= bit
         self.destination.always |= bit
 
-    def _add(self, rule: Rule, exact: dict[str, bool]) -> None:
+    def _add(self, world: World, rule: Rule, exact: dict[str, bool]) -> None:
         bit = 1 << len(self.entries)
         self.entries.append((rule.action, rule.id, 0))
         self.rules.append(rule)
         told = self.source.add(bit, rule.src, exact) & self.destination.add(bit, rule.dst, exact)
         ports, dst = rule.src.ports or rule.src.not_ports, rule.dst
-        named = (dst.ports is not None and dst.ports.named) or (
-            dst.not_ports is not None and dst.not_ports.named
-        )
+        names = () if dst.ports is None else dst.ports.named
+        unknown = any(name not in world.state.service_sets for name in names)
+        for name in names:
+            self.named[name] = self.named.get(name, 0) | bit
+        named = unknown or (dst.not_ports is not None and dst.not_ports.named)
         if not told or ports or named or rule.icmp or rule.not_icmp or rule.ip_version or rule.http:
             self.asked |= bit
 
     def ports(self, protocol: int, port: int) -> int:
-        """The rules that protocol and port leave possible."""
+        """The rules that protocol and port leave possible, whoever has them."""
         found = self.fits.get((protocol, port))
         if found is None:
-            found = 0
+            found = speaking = 0
             for at, rule in enumerate(self.rules):
                 if rule is None or _fits(rule, protocol, port):
                     found |= 1 << at
+                elif rule.dst.ports is not None and rule.dst.ports.named and _carries(rule, protocol):
+                    if 1 << at & self.asked:
+                        found |= 1 << at
+                    else:
+                        speaking |= 1 << at
             self.fits[protocol, port] = found
+            self.speaking[protocol, port] = speaking
         return found
 
     def decide(self, possible: int, asked: int, view: View, logged: list[str]) -> int:
@@ -181,24 +211,40 @@ class _Chain:
 
 def _fits(rule: Rule, protocol: int, port: int) -> bool:
     """Protocol and numbered destination ports; anything else is asked."""
-    if rule.protocols and protocol not in rule.protocols:
-        return False
-    if rule.not_protocols and protocol in rule.not_protocols:
+    if not _carries(rule, protocol):
         return False
     ports, not_ports = rule.dst.ports, rule.dst.not_ports
     numbered = protocol not in (1, 58)
-    if ports is not None and not ports.named:
+    if ports is not None:
         return numbered and any(r.first <= port <= r.last for r in ports.ranges)
     if not_ports is not None and not not_ports.named and numbered:
         return not any(r.first <= port <= r.last for r in not_ports.ranges)
     return True
 
 
+def _carries(rule: Rule, protocol: int) -> bool:
+    return not (
+        (rule.protocols and protocol not in rule.protocols)
+        or (rule.not_protocols and protocol in rule.not_protocols)
+    )
+
+
 class _End:
     """What the evaluator keeps of one endpoint. A chain of None: only the definition may speak
     (host endpoints, and programs with something missing)."""
 
-    __slots__ = ("egress", "identity", "ingress", "layers", "meshed", "open", "plain", "program")
+    __slots__ = (
+        "egress",
+        "identity",
+        "ingress",
+        "meshed",
+        "open",
+        "plain",
+        "program",
+        "proxied",
+        "received",
+        "sent",
+    )
 
     def __init__(self, program: EndpointProgram, egress: _Chain | None, ingress: _Chain | None) -> None:
         self.program = program
@@ -206,21 +252,24 @@ class _End:
         self.ingress = ingress
         self.meshed = program.mesh is not Mesh.NONE
         self.identity = program.identity if self.meshed else ""
-        self.layers: dict[tuple[int, bool, bool], Layer] = {}
+        # the layers of decisions, by the number of the entry; always the same object for the same one
+        self.sent: dict[int, Layer] = {}
+        self.received: dict[int, Layer] = {}
+        self.proxied: dict[int, Layer] = {}
         # whether a peer's being authenticated is all that its mesh layers ask
         authentication = program.authentication
         refusing = authentication.mode is MtlsMode.DISABLE or bool(authentication.ports)
         self.plain = not (program.authorization or program.jwt or refusing)
         self.open: tuple[Layer, Layer] | None = None
 
-    def layer(self, chain: _Chain, at: int, ingress: bool, proxied: bool) -> Layer:
-        """The layer of a decision; always the same object for the same one."""
-        key = (at, ingress, proxied)
-        found = self.layers.get(key)
+    def layer(self, chain: _Chain, at: int, direction: Direction, proxied: bool) -> Layer:
+        """The layer of a decision."""
+        known = self.proxied if proxied else self.sent if direction is Direction.EGRESS else self.received
+        found = known.get(at)
         if found is None:
             action, rule, _ = chain.entries[at]
-            found = self.layers[key] = Layer(
-                layer=str(Direction.INGRESS if ingress else Direction.EGRESS),
+            found = known[at] = Layer(
+                layer=str(direction),
                 endpoint=self.program.id,
                 verdict=action,
                 rule=rule,
@@ -243,39 +292,53 @@ class BulkEvaluator:
                 for member in found.members:
                     sets_of.setdefault(member.net, []).append(name)
                     owners.setdefault(member.net, set()).add(member.identity)
-        self._sets_of = {address: frozenset(names) for address, names in sets_of.items()}
-        self._owners = {
-            address: next(iter(ids)) if len(ids) == 1 else None for address, ids in owners.items()
-        }
+        numbers: dict[frozenset[str], int] = {NOWHERE.sets: NOWHERE.number}
+        self._places: dict[str, _Place] = {}
+        for address, names in sets_of.items():
+            sets, own = frozenset(names), owners[address]
+            number = numbers.setdefault(sets, len(numbers))
+            self._places[address] = _Place(number, sets, next(iter(own)) if len(own) == 1 else None)
+        self._named: dict[tuple[str, int, int], list[str]] = {}  # sets of named ports, by their entries
+        for name, services in state.service_sets.items():
+            for entry in services.members:
+                key = (canonical(entry.address), entry.protocol, entry.port)
+                self._named.setdefault(key, []).append(name)
         self._guarded = frozenset(self.world.guards)
         self._chains: dict[_Key, _Chain] = {}
         self._ends: dict[str, _End] = {}
 
     def __call__(self, flow: Flow) -> Verdict:
         """The verdict of `evaluate(world, flow)`."""
-        source = self._end(flow.source_endpoint, flow.source)
-        destination = self._end(flow.destination_endpoint, flow.destination)
+        ends = self._ends
+        source = ends.get(flow.source_endpoint) or self._end(flow.source_endpoint, flow.source)
+        destination = ends.get(flow.destination_endpoint) or self._end(
+            flow.destination_endpoint, flow.destination
+        )
         if source is not None and (source.egress is None or source is destination):
             return evaluate(self.world, flow)
         if destination is not None and destination.ingress is None:
             return evaluate(self.world, flow)
         if self._guarded and not self._guarded.isdisjoint(_nodes(source, destination)):
             return evaluate(self.world, flow)  # it may cross a host endpoint
-        here, there = self._sets_of.get(flow.source, NO_SETS), self._sets_of.get(flow.destination, NO_SETS)
-        layers: list[Layer] = []
+        places = self._places
+        here, there = places.get(flow.source, NOWHERE), places.get(flow.destination, NOWHERE)
+        layers: tuple[Layer, ...] = ()
         if source is not None and source.egress is not None:
-            layers.append(self._network(source, source.egress, False, flow, here, there, None))
+            layers = (self._network(source, source.egress, Direction.EGRESS, flow, here, there, None),)
         if destination is not None and destination.ingress is not None:
-            program = destination.program
+            peer = None
             if destination.meshed and flow.protocol == TCP:
-                if flow.peer is None and flow.source_endpoint and source is not None and destination.plain:
+                if flow.peer is None and source is not None and flow.source_endpoint and destination.plain:
                     peer = source.identity
                 else:
-                    peer = self._peer(flow, source, program)
-                layers.append(self._network(destination, destination.ingress, True, flow, here, there, peer))
-                layers += self._mesh(destination, flow, peer)
+                    peer = self._peer(flow, source, destination.program)
+            received = self._network(
+                destination, destination.ingress, Direction.INGRESS, flow, here, there, peer
+            )
+            if peer is None:
+                layers = (*layers, received)
             else:
-                layers.append(self._network(destination, destination.ingress, True, flow, here, there, None))
+                layers = (*layers, received, *self._mesh(destination, flow, peer))
         return conclude(layers)
 
     def _end(self, name: str, address: str) -> _End | None:
@@ -316,29 +379,37 @@ class BulkEvaluator:
         self,
         end: _End,
         chain: _Chain,
-        ingress: bool,
+        direction: Direction,
         flow: Flow,
-        here: frozenset[str],
-        there: frozenset[str],
+        here: _Place,
+        there: _Place,
         peer: str | None,
     ) -> Layer:
         """One network layer. `peer` None: no proxy of this endpoint sees the flow."""
-        possible = chain.fits.get((flow.protocol, flow.port)) or chain.ports(flow.protocol, flow.port)
+        carried = (flow.protocol, flow.port)
+        possible = chain.fits.get(carried) or chain.ports(flow.protocol, flow.port)
+        if chain.named and (speaking := chain.speaking[carried]):
+            for name in self._named.get((flow.destination, flow.protocol, flow.port), ()):
+                possible |= chain.named.get(name, 0) & speaking
         side = chain.source
-        possible &= side.of(flow.source, here) if side.asks else side.always
+        if side.asks:
+            possible &= side.known.get(here.number) or side.of(flow.source, here)
+        else:
+            possible &= side.always
         side = chain.destination
-        possible &= side.of(flow.destination, there) if side.asks else side.always
-        asked = possible & chain.asked
+        if side.asks:
+            possible &= side.known.get(there.number) or side.of(flow.destination, there)
+        else:
+            possible &= side.always
         first = possible & -possible
         proxied = peer is not None
-        honest = not proxied or peer == self._owners.get(flow.source, peer)
-        if honest and not first & asked:
+        honest = not proxied or here is NOWHERE or peer == here.owner
+        if honest and not first & chain.asked:  # all that is known of it is in the bits, for both posts
             at = first.bit_length() - 1
             action = chain.entries[at][0]
-            if action is Action.DENY:
-                return end.layer(chain, at, ingress, False)
-            if action is Action.ALLOW and not asked:
-                return end.layer(chain, at, ingress, proxied)
+            if action is Action.ALLOW or action is Action.DENY:
+                return end.layer(chain, at, direction, proxied and action is Action.ALLOW)
+        asked = possible & chain.asked
         logged: list[str] = []
         view = View(self.world, flow, Post.KERNEL, None, proxied)
         at = chain.decide(possible, chain.asked, view, logged)
@@ -349,7 +420,7 @@ class BulkEvaluator:
                 at = chain.decide(possible, chain.asked if honest else -1, view, logged)
         else:
             proxied = False
-        layer = end.layer(chain, at, ingress, proxied)
+        layer = end.layer(chain, at, direction, proxied)
         return structs.replace(layer, logged=tuple(logged)) if logged else layer
 
     def _mesh(self, end: _End, flow: Flow, peer: str) -> tuple[Layer, Layer]:

@@ -64,11 +64,12 @@ def evaluate(world: World | NodeState, flow: Flow, post: Post = Post.BOTH) -> Ve
 
 def conclude(layers: Sequence[Layer]) -> Verdict:
     """All layers together: one denial denies."""
-    denied = [layer.rule for layer in layers if layer.verdict is Action.DENY]
-    if denied:
-        return Verdict(verdict=Action.DENY, decided_by=tuple(denied), layers=tuple(layers))
-    allowed = [layer.rule for layer in layers if layer.rule]
-    return Verdict(verdict=Action.ALLOW, decided_by=tuple(allowed), layers=tuple(layers))
+    for layer in layers:
+        if layer.verdict is Action.DENY:
+            denied = tuple([layer.rule for layer in layers if layer.verdict is Action.DENY])
+            return Verdict(verdict=Action.DENY, decided_by=denied, layers=tuple(layers))
+    allowed = tuple([layer.rule for layer in layers if layer.rule])
+    return Verdict(verdict=Action.ALLOW, decided_by=allowed, layers=tuple(layers))
 
 
 def has_proxy(endpoint: EndpointProgram, flow: Flow) -> bool:
