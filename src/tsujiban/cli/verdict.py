@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import click
 import msgspec
 
 from tsujiban.cli import offline
+from tsujiban.cli.answers import Answers, Readable, batches
 from tsujiban.cli.errors import Exit, Failure
 from tsujiban.policy.bulk import BulkEvaluator
 from tsujiban.policy.evaluate import evaluate
-from tsujiban.policy.flow import Flow, Post, Request, Verdict
+from tsujiban.policy.flow import Flow, Post, Request
 from tsujiban.policy.offline import End, OfflineWorld, UnknownName
 from tsujiban.resources import protocols
 
@@ -38,24 +38,6 @@ class FlowLine(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_
     claims: dict[str, object] | None = None
     principal: str | None = None  # authenticated SPIFFE ID; "" is plaintext
     sni: str = ""
-
-
-class LayerLine(msgspec.Struct, rename="camel", omit_defaults=True):
-    """One layer of an answer."""
-
-    layer: str
-    endpoint: str
-    verdict: str
-    rule: str = ""
-    post: str = ""
-
-
-class VerdictLine(msgspec.Struct, rename="camel"):
-    """One line of the answer."""
-
-    verdict: str
-    decided_by: tuple[str, ...]
-    layers: list[LayerLine]
 
 
 @click.command()
@@ -112,31 +94,49 @@ def verdict(
         BulkEvaluator(world.world) if post == Post.BOTH else partial(evaluate, world.world, post=Post(post))
     )
     out = sys.stdout.buffer
-    encode = msgspec.json.Encoder().encode
+    line_of = Answers().line
+    asker = _Asker(world)
     gc.freeze()  # what is loaded stays; collecting it again and again would cost more than judging
-    for number, line in _lines(flows):
-        try:
-            answer = _judge(world, judge, line)
-        except (msgspec.DecodeError, UnknownName, ValueError) as error:
-            raise Failure(f"{flows.name}:{number}: {error}", code=Exit.USAGE) from error
-        out.write(encode(answer))
-        out.write(b"\n")
+    number = 0
+    for lines in batches(cast("Readable", flows)):
+        told: list[bytes] = []
+        for line in lines:
+            number += 1
+            if not line or line.isspace():
+                continue
+            try:
+                told.append(line_of(judge(asker.flow(line))))
+            except (msgspec.DecodeError, UnknownName, ValueError) as error:
+                out.write(b"".join(told))
+                out.flush()
+                raise Failure(f"{flows.name}:{number}: {error}", code=Exit.USAGE) from error
+        out.write(b"".join(told))
         out.flush()
 
 
-def _lines(flows: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    for number, line in enumerate(flows, 1):
-        if not line.isspace():
-            yield number, line
-
-
 _DECODE = msgspec.json.Decoder(FlowLine).decode
+MAX_NAMES = 1 << 17
+"""Most names whose ends are kept."""
 
 
-def _judge(world: OfflineWorld, judge: Callable[[Flow], Verdict], line: bytes) -> VerdictLine:
-    asked = _DECODE(line)
-    flow = flow_of(world, asked, world.end(asked.src), world.end(asked.dst))
-    return render(judge(flow))
+class _Asker:
+    """Turns lines into flows; names are looked up once."""
+
+    def __init__(self, world: OfflineWorld) -> None:
+        self._world = world
+        self._ends: dict[str, End] = {}
+
+    def flow(self, line: bytes) -> Flow:
+        asked = _DECODE(line)
+        ends = self._ends
+        source = ends.get(asked.src) or self._end(asked.src)
+        return flow_of(self._world, asked, source, ends.get(asked.dst) or self._end(asked.dst))
+
+    def _end(self, name: str) -> End:
+        if len(self._ends) >= MAX_NAMES:
+            self._ends.clear()
+        found = self._ends[name] = self._world.end(name)
+        return found
 
 
 def flow_of(world: OfflineWorld, asked: FlowLine, source: End, destination: End) -> Flow:
@@ -147,7 +147,8 @@ def flow_of(world: OfflineWorld, asked: FlowLine, source: End, destination: End)
     if not 0 <= asked.port <= 65535:
         raise ValueError(f"port {asked.port} is not from 0 to 65535")
     http = None
-    if asked.method is not None or asked.path is not None or asked.host is not None or asked.headers:
+    given = (asked.method, asked.path, asked.host, asked.claims)
+    if asked.headers or any(value is not None for value in given):
         http = Request(
             method=asked.method or "GET",
             path=asked.path or "/",
@@ -166,22 +167,4 @@ def flow_of(world: OfflineWorld, asked: FlowLine, source: End, destination: End)
         peer=asked.principal,
         sni=asked.sni,
         http=http,
-    )
-
-
-def render(judged: Verdict) -> VerdictLine:
-    """The answer as it is written."""
-    return VerdictLine(
-        verdict=str(judged.verdict),
-        decided_by=judged.decided_by,
-        layers=[
-            LayerLine(
-                layer=layer.layer,
-                endpoint=layer.endpoint,
-                verdict=str(layer.verdict),
-                rule=layer.rule,
-                post=str(layer.post),
-            )
-            for layer in judged.layers
-        ],
     )

@@ -216,6 +216,8 @@ class OfflineWorld:
 
 def _pair(here: tuple[str, ...], there: tuple[str, ...]) -> tuple[str, str]:
     """Addresses of one IP version when both ends have such; else the first of each."""
+    if len(here) == len(there) == 1:
+        return here[0], there[0]
     for one in here:
         for other in there:
             if version(one) == version(other):
