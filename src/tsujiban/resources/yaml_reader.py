@@ -84,7 +84,10 @@ def documents(data: bytes, problem: Problem) -> Iterator[Document]:
             where = (line + mark.line + 1, mark.column + 1) if mark else (line + 1, 1)
             what = ", ".join(part for part in (error.problem, error.context) if part)
             hint = "indent with spaces, not with tabs" if "\\t" in (error.problem or "") else ""
-            problem("yaml-syntax", f"not YAML: {what}", *where, hint)
+            if "nesting depth" in what:  # libyaml 0.2.6 looks ahead of what is read, and has a bound too
+                problem("too-deep", f"nested deeper than {MAX_DEPTH}", *where, "")
+            else:
+                problem("yaml-syntax", f"not YAML: {what}", *where, hint)
         except yaml.reader.ReaderError as error:
             problem("yaml-characters", f"not YAML: {error.reason}", line + 1, 1, "")
             return
