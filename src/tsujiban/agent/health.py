@@ -12,7 +12,6 @@ from tsujiban.agent import containers, nodeproxy
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.enforcer import Enforcer
 from tsujiban.agent.kernelside import KernelSide
-from tsujiban.agent.mesh import SIDECAR
 from tsujiban.agent.nodeproxy import NodeProxy
 from tsujiban.agent.pods import Pods
 from tsujiban.agent.proxies import Proxies
@@ -22,6 +21,7 @@ from tsujiban.network.birdc import BirdcError
 from tsujiban.proxy import binary
 from tsujiban.supervise.client import ProcessStatus, SupervisorClient
 from tsujiban.wire.messages import Component, NodeStatus
+from tsujiban.wire.sessions import SIDECAR
 
 log = structlog.get_logger(__name__)
 

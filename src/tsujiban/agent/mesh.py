@@ -10,8 +10,6 @@ from tsujiban.policy.program import EndpointProgram
 from tsujiban.resources.kinds.core import Pod
 from tsujiban.supervise.client import ProcessStatus
 
-SIDECAR = "sidecar"  # name of the proxy among a pod's processes
-
 
 class PodMesh(Protocol):
     """How pods join and leave the mesh, in one of the ways of being in it."""

@@ -15,14 +15,13 @@ import structlog
 
 from tsujiban.agent import containers, execution, forwarding
 from tsujiban.agent.credentials import CredentialsError
-from tsujiban.agent.mesh import SIDECAR
 from tsujiban.agent.podlogs import NoPrevious, PodLog
 from tsujiban.agent.podrunner import PodRunner
 from tsujiban.agent.sandbox import exec_command
 from tsujiban.identity.tls import TlsError
 from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorClient, SupervisorGone
 from tsujiban.wire.messages import OpenSession
-from tsujiban.wire.sessions import STDOUT, Begin, Data, ExecAsk, Exit, ForwardAsk, LogAsk, ToSession
+from tsujiban.wire.sessions import SIDECAR, STDOUT, Begin, Data, ExecAsk, Exit, ForwardAsk, LogAsk, ToSession
 from tsujiban.wire.transport import BadMessage, ClientSession, StreamLost, StreamRefused
 
 log = structlog.get_logger(__name__)

@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 
 from tsujiban.agent.containers import Place, process_name, sandbox_of
-from tsujiban.agent.mesh import SIDECAR
 from tsujiban.agent.sandbox import Mount
 from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel import redirect
@@ -26,6 +25,7 @@ from tsujiban.proxy.post import ProxyPost
 from tsujiban.resources.kinds.core import Pod
 from tsujiban.supervise.client import ProcessStatus, SupervisorClient
 from tsujiban.supervise.spec import ProcessSpec, Restart
+from tsujiban.wire.sessions import SIDECAR
 
 INSIDE = "/run/tsujiban-proxy"  # where a sidecar sees its directory
 BINARY = "/run/tsujiban-envoy"  # and Envoy, wherever on the machine it is installed

@@ -10,8 +10,8 @@ import click
 from tsujiban.cli.complete import pods
 from tsujiban.cli.errors import Exit, Failure
 from tsujiban.cli.session import cluster_option, connect, find_pod, namespace_option
+from tsujiban.wire.sessions import SIDECAR
 
-SIDECAR = "sidecar"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 

@@ -42,9 +42,3 @@ def ready(node: Json, is_ready: bool, reason: str) -> Json:
     others = [c for c in (node.get("status") or {}).get("conditions", ()) if c["type"] != "Ready"]
     condition = {"type": "Ready", "status": "True" if is_ready else "False", "reason": reason}
     return {**node, "status": {**(node.get("status") or {}), "conditions": [*others, condition]}}
-
-
-def is_ready(node: Json) -> bool:
-    """Whether the node's Ready condition is True."""
-    conditions = (node.get("status") or {}).get("conditions", ())
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

@@ -145,9 +145,9 @@ def _expression(expression: Json, labels: dict[str, str]) -> bool:
     return key not in labels  # DoesNotExist: the API admits no fifth operator
 
 
-def is_ready(pod: Json) -> bool:
-    """Whether the pod's Ready condition is True."""
-    conditions = pod.get("status", {}).get("conditions", ())
+def is_ready(obj: Json) -> bool:
+    """Whether the Ready condition of a pod or a node is True."""
+    conditions = (obj.get("status") or {}).get("conditions", ())
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 

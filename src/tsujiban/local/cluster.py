@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tsujiban.agent import containers
 from tsujiban.agent.sandbox import Command, exec_command
 from tsujiban.local.client import Client
 from tsujiban.local.kubeconfig import read
@@ -23,9 +24,9 @@ from tsujiban.resources.registry import resolve
 from tsujiban.supervise.client import ProcessStatus, SupervisorClient, SupervisorGone
 from tsujiban.supervise.netns import call_in, namespace_path
 from tsujiban.supervise.spec import ProcessSpec
+from tsujiban.wire.sessions import SIDECAR
 
 T = TypeVar("T")
-SIDECAR = "sidecar"
 
 
 class NotRunning(Exception):
@@ -89,7 +90,7 @@ class LocalCluster:
         chosen = container or names[0]
         if chosen not in (*names, SIDECAR):
             raise NotRunning(f"pod {namespace}/{pod} has no container {chosen!r}; it has {', '.join(names)}")
-        return container_process(found["spec"]["nodeName"], found["metadata"]["uid"], chosen)
+        return containers.process_name(found["spec"]["nodeName"], found["metadata"]["uid"], chosen)
 
     def exec_command(self, namespace: str, pod: str, container: str, argv: tuple[str, ...]) -> Command:
         """The command that runs `argv` in a container, with no more rights than it has."""
@@ -119,11 +120,6 @@ class LocalCluster:
         if not found["spec"].get("nodeName"):
             raise NotRunning(f"pod {namespace}/{pod} has no node yet")
         return found
-
-
-def container_process(node: str, pod_uid: str, container: str) -> str:
-    """The supervisor's name of a pod's process."""
-    return f"{node}/pods/{pod_uid}/{container}"
 
 
 def open_cluster(name: str) -> LocalCluster:

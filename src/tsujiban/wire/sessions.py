@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+SIDECAR = "sidecar"  # the name of a pod's proxy among its processes; its log is asked for as a container's
 MAX_DATA = 32 * 1024  # bytes of one `Data`
 MAX_FRAME = 64 * 1024  # bytes of one frame on the wire
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tsujiban.controller import members
 from tsujiban.controller.reconcile.actions import Update
+from tsujiban.controller.world import is_ready
 
 
 def test_registers_and_keeps_what_a_person_added() -> None:
     node = members.registered(None, "n", ("172.31.255.11",), ("10.244.0.0/26",), "0.1.0")
     assert node["spec"] == {"podCIDR": "10.244.0.0/26", "podCIDRs": ["10.244.0.0/26"]}
     assert {"type": "InternalIP", "address": "172.31.255.11"} in node["status"]["addresses"]
-    assert members.is_ready(node)
+    assert is_ready(node)
     node["metadata"]["labels"]["disk"] = "fast"
     node["spec"]["unschedulable"] = True
     again = members.registered(node, "n", ("172.31.255.12",), ("10.244.0.0/26",), "0.2.0")
@@ -22,9 +23,9 @@ def test_registers_and_keeps_what_a_person_added() -> None:
 def test_ready_changes_only_its_own_condition() -> None:
     node = {"metadata": {"name": "n"}, "status": {"conditions": [{"type": "Disk", "status": "True"}]}}
     gone = members.ready(node, False, "AgentDisconnected")
-    assert not members.is_ready(gone)
+    assert not is_ready(gone)
     assert {"type": "Disk", "status": "True"} in gone["status"]["conditions"]
-    assert members.is_ready(members.ready(gone, True, "AgentConnected"))
+    assert is_ready(members.ready(gone, True, "AgentConnected"))
     assert len(members.ready(gone, True, "x")["status"]["conditions"]) == 2
 
 

@@ -12,9 +12,8 @@ import pytest
 
 from tsujiban.controller import plane as module
 from tsujiban.controller.config import ControllerConfig
-from tsujiban.controller.members import is_ready
 from tsujiban.controller.plane import Plane
-from tsujiban.controller.world import NAMESPACES, NODES, PODS, Json, Ref
+from tsujiban.controller.world import NAMESPACES, NODES, PODS, Json, Ref, is_ready
 from tsujiban.store.protocol import Key
 from tsujiban.store.sqlite import SqliteStore
 from tsujiban.wire.messages import (

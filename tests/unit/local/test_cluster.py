@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tsujiban.local import layout as layouts
-from tsujiban.local.cluster import LocalCluster, NotRunning, Record, container_process, open_cluster
+from tsujiban.local.cluster import LocalCluster, NotRunning, Record, open_cluster
 from tsujiban.local.layout import Layout
 
 RECORD = Record(cluster="t", nodes=("node-1",), api_port=5)
@@ -56,7 +56,7 @@ def test_the_first_container_one_by_name_and_the_sidecar(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = cluster(layout, monkeypatch, nodeName="node-1")
-    assert made.process_name("default", "web") == container_process("node-1", "u1", "main")
+    assert made.process_name("default", "web") == "node-1/pods/u1/main"
     assert made.process_name("default", "web", "helper") == "node-1/pods/u1/helper"
     assert made.process_name("default", "web", "sidecar") == "node-1/pods/u1/sidecar"
     with pytest.raises(NotRunning, match="no container 'other'; it has main, helper"):

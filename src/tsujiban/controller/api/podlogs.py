@@ -15,10 +15,9 @@ from starlette.responses import Response
 from tsujiban.controller.api import pods, query
 from tsujiban.controller.api.dispatch import Call
 from tsujiban.controller.api.errors import bad_request
-from tsujiban.controller.api.pods import SIDECAR
 from tsujiban.controller.api.responses import Lines
 from tsujiban.controller.sessions import Session, Sessions
-from tsujiban.wire.sessions import Data, End, Exit, LogAsk
+from tsujiban.wire.sessions import SIDECAR, Data, End, Exit, LogAsk
 from tsujiban.wire.transport import StreamLost
 
 

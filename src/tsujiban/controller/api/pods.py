@@ -12,7 +12,6 @@ from tsujiban.controller.api.errors import ApiError, bad_request
 from tsujiban.controller.sessions import PodRef, Session, Sessions, SessionUnavailable
 from tsujiban.wire.sessions import Asks
 
-SIDECAR = "sidecar"  # the container name under which a pod's Envoy has its log
 FINISHED = ("Succeeded", "Failed")
 
 

@@ -19,6 +19,7 @@ from tsujiban.controller.world import (
     World,
     controller_of,
     is_finished,
+    is_ready,
     is_terminating,
 )
 
@@ -65,8 +66,7 @@ def _rank(world: World, pod: Json) -> list[str]:
 def _fits(node: Json, pod: Json) -> bool:
     if node.get("spec", {}).get("unschedulable"):
         return False
-    conditions = node.get("status", {}).get("conditions", ())
-    if not any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
+    if not is_ready(node):
         return False
     labels = {"kubernetes.io/hostname": node["metadata"]["name"], **node["metadata"].get("labels", {})}
     wanted = pod["spec"].get("nodeSelector", {})

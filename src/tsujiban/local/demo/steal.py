@@ -12,9 +12,10 @@ import sys
 from typing import Any
 
 from tsujiban.agent import sandbox_init
-from tsujiban.local.cluster import SIDECAR, LocalCluster
+from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.demo.loot import Loot
 from tsujiban.supervise.netns import namespace_path
+from tsujiban.wire.sessions import SIDECAR
 
 Json = dict[str, Any]
 THIEF = "tsujiban.local.demo.thief"  # a program of its own, because it gives its rights away

@@ -7,14 +7,16 @@ import os
 import signal
 import time
 
+from tsujiban.agent.containers import process_name
 from tsujiban.agent.sandbox import sandbox_pid
 from tsujiban.local.client import ApiError
-from tsujiban.local.cluster import NotRunning, container_process
+from tsujiban.local.cluster import NotRunning
 from tsujiban.local.demo.acts.hack import DATABASE, read_body, write_body
 from tsujiban.local.demo.sampling import Sampler
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.world import PUT, RANGE, World
 from tsujiban.local.unreachable import Unreachable
+from tsujiban.wire.sessions import SIDECAR
 
 BACK_SECONDS = 30.0
 SAMPLES_EACH = 3  # samples of each kind that every phase must hold
@@ -28,7 +30,7 @@ async def nothing_moves(world: World, stage: Stage) -> None:
     summary, customer = await world.pod("summary"), await world.pod("customer")
     database, visitor = await world.pod("database"), await world.pod("visitor")
     node = database["spec"]["nodeName"]
-    sidecar = container_process(visitor["spec"]["nodeName"], visitor["metadata"]["uid"], "sidecar")
+    sidecar = process_name(visitor["spec"]["nodeName"], visitor["metadata"]["uid"], SIDECAR)
     victims = {
         "the controller": "controller",
         f"the agent of {node}": f"{node}/agent",
