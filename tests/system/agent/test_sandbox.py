@@ -31,7 +31,11 @@ UID = 300_000 + 4242
 
 
 def _pod(uid: str, container: dict[str, Any], volumes: list[dict[str, Any]] | None = None) -> Pod:
-    spec = {"containers": [{"name": "c", "image": "host", **container}], "volumes": volumes or []}
+    spec = {
+        "containers": [{"name": "c", "image": "host", **container}],
+        "volumes": volumes or [],
+        "automountServiceAccountToken": False,  # there is no controller here that would sign one
+    }
     data = {"metadata": {"name": "web-1", "namespace": "shop", "uid": uid}, "spec": spec}
     return msgspec.convert(data, Pod)
 
