@@ -2,6 +2,9 @@
 
 Each round creates two objects in one transaction, updates a counter, and sometimes deletes a pair.
 A line on standard output is written after the acknowledgement, never before.
+
+The process that is started waits for lines "PATH START" on standard input and forks the writer: a thousand
+kills need not be a thousand starts of Python. It says "writer PID" before, and "dead" when that one is gone.
 """
 
 from __future__ import annotations
@@ -38,11 +41,23 @@ async def work(store: SqliteStore, worker: int, start: int) -> None:
             say(f"gone {worker} {number} {max(one.revision for one in gone if one)}")
 
 
-async def main(path: Path, start: int) -> None:
+async def write(path: Path, start: int) -> None:
     store = await SqliteStore.open(path, kept_revisions=300)
     say("open")
     await asyncio.gather(*(work(store, worker, start) for worker in range(WORKERS)))
 
 
+def main() -> None:
+    for line in sys.stdin:
+        path, start = line.split()
+        child = os.fork()
+        if child == 0:
+            asyncio.run(write(Path(path), int(start)))
+            os._exit(0)
+        say(f"writer {child}")
+        os.waitpid(child, 0)
+        say("dead")
+
+
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    main()

@@ -126,9 +126,11 @@ class Writer:
             outcome = sql.execute(self._connection, operations, revision)
         except StoreError as error:
             self._connection.execute("ROLLBACK TO attempt")
-            return error, []
-        finally:
             self._connection.execute("RELEASE attempt")
+            return error, []
+        self._connection.execute(
+            "RELEASE attempt"
+        )  # not after an error of SQLite's: a full disk ends them all
         return tuple(outcome.results), outcome.events
 
     def _forget(self, wanted: list[_Compaction]) -> None:

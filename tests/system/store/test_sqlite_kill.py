@@ -8,6 +8,7 @@ import random
 import signal
 import sqlite3
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -27,29 +28,48 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def run_and_kill(path: Path, start: int, seed: int) -> list[list[str]]:
-    """Lines that the writer managed to say before it was killed."""
+class Mother:
+    """The process whose children are killed."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.process = process
+        self._say = process.stdin
+        self._hear = process.stdout
+
+    async def run_and_kill(self, path: Path, start: int, seed: int) -> list[list[str]]:
+        """Lines that the writer managed to say before it was killed."""
+        self._say.write(f"{path} {start}\n".encode())
+        wanted = random.Random(seed).randrange(1, 300)
+        lines: list[list[str]] = []
+        child = 0
+        async with asyncio.timeout(90):
+            while (line := (await self._hear.readline()).decode().split()) != ["dead"]:
+                assert line, "the writers' mother is dead"
+                if line[0] == "writer":
+                    child = int(line[1])
+                else:
+                    lines.append(line)
+                if child and len(lines) >= wanted:
+                    os.kill(child, signal.SIGKILL)
+                    wanted = sys.maxsize
+        return lines
+
+
+@pytest.fixture
+async def mother() -> AsyncIterator[Mother]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.support.storewriter",
-        str(path),
-        str(start),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[3],
     )
-    assert process.stdout is not None
-    lines: list[list[str]] = []
-    wanted = random.Random(seed).randrange(1, 300)
-    try:
-        async with asyncio.timeout(90):
-            while len(lines) < wanted:
-                lines.append((await process.stdout.readline()).decode().split())
-    finally:
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
-    rest = (await process.stdout.read()).decode()
-    return lines + [line.split() for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+    yield Mother(process)
+    process.kill()
+    await process.wait()
 
 
 async def present(path: Path) -> tuple[set[Key], int]:
@@ -74,20 +94,20 @@ async def check_history(store: SqliteStore, newest: int) -> None:
 
 
 @pytest.mark.timeout(120 + 10 * KILLS)
-async def test_kill_nine_loses_nothing_acknowledged(tmp_path: Path) -> None:
+async def test_kill_nine_loses_nothing_acknowledged(mother: Mother, tmp_path: Path) -> None:
     acknowledged = 0
     for begin in range(0, KILLS, PER_STORE):
         attempts = range(begin, min(KILLS, begin + PER_STORE))
-        acknowledged += await kill_again_and_again(tmp_path / f"state-{begin}" / "store.db", attempts)
+        acknowledged += await kill_again_and_again(mother, tmp_path / f"state-{begin}" / "store.db", attempts)
     assert acknowledged > KILLS
 
 
-async def kill_again_and_again(path: Path, attempts: range) -> int:
+async def kill_again_and_again(mother: Mother, path: Path, attempts: range) -> int:
     """How many writes were acknowledged."""
     expected: dict[tuple[int, int], str] = {}
     newest = 0
     for attempt in attempts:
-        said = await run_and_kill(path, attempt * 1_000_000, attempt)
+        said = await mother.run_and_kill(path, attempt * 1_000_000, attempt)
         assert said[0] == ["open"]
         for what, worker, number, revision in said[1:]:
             expected[int(worker), int(number)] = what
