@@ -6,15 +6,17 @@ import asyncio
 from typing import Any
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tsujiban.controller.api import query, tables, watches
-from tsujiban.controller.api.responses import Lines, json_response
+from tsujiban.controller.api.errors import expired_page, too_new
+from tsujiban.controller.api.responses import Lines, compressed, json_response
 from tsujiban.controller.api.tables import Representation
 from tsujiban.controller.api.target import Target
 from tsujiban.controller.api.watches import converted
-from tsujiban.store.protocol import Key, Listing, Store, Stored
+from tsujiban.store.protocol import Compacted, Key, Listing, Store, Stored
 
 Json = dict[str, Any]
 
@@ -32,10 +34,13 @@ def shown(stored: Stored, target: Target, request: Request, status: int = 200) -
     """One object, in the form and version that were asked for."""
     value = converted(stored.value, target)
     wanted = representation(request)
-    if not wanted.table:
+    if wanted.plain:
         return json_response(value, status)
+    document = msgspec.json.decode(value)
+    if wanted.metadata:
+        return json_response(tables.partial(document, wanted.version), status)
     metadata = {"resourceVersion": str(stored.revision)}
-    return json_response(tables.table(target.kind, [msgspec.json.decode(value)], metadata, wanted), status)
+    return json_response(tables.table(target.kind, [document], metadata, wanted), status)
 
 
 async def get(store: Store, target: Target, request: Request) -> Response:
@@ -46,14 +51,12 @@ async def get(store: Store, target: Target, request: Request) -> Response:
 async def listed(store: Store, target: Target, request: Request) -> Response:
     """GET of a collection."""
     parameters = request.query_params
-    predicate = query.predicate(parameters)
-    limit = query.number(parameters, "limit") or 0
-    page = query.continuation(parameters)
-    listing = await _page(store, target, limit, page)
+    predicate = query.predicate(parameters, target.kind)
+    wanted = representation(request)
+    listing = await _page(store, target, parameters)
     items = [converted(item.value, target) for item in listing.items]
     documents: list[Json] | None = None
-    wanted = representation(request)
-    if predicate is not None or wanted.table:
+    if predicate is not None or not wanted.plain:
         documents = [msgspec.json.decode(item) for item in items]
     if predicate is not None and documents is not None:
         chosen = [predicate(document) for document in documents]
@@ -62,9 +65,13 @@ async def listed(store: Store, target: Target, request: Request) -> Response:
     metadata = {"resourceVersion": str(listing.revision)}
     if listing.more:
         metadata["continue"] = query.token(listing.revision, listing.items[-1].key)
-    if wanted.table and documents is not None:
-        return json_response(tables.table(target.kind, documents, metadata, wanted))
-    return json_response(_list(target, items, metadata))
+    if wanted.plain or documents is None:
+        return await compressed(json_response(_list(target, items, metadata)), request)
+    if wanted.metadata:
+        head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{wanted.version}"}
+        partial = [tables.partial(document, wanted.version) for document in documents]
+        return await compressed(json_response({**head, "metadata": metadata, "items": partial}), request)
+    return await compressed(json_response(tables.table(target.kind, documents, metadata, wanted)), request)
 
 
 async def watch(store: Store, target: Target, request: Request) -> Response:
@@ -72,28 +79,46 @@ async def watch(store: Store, target: Target, request: Request) -> Response:
     parameters = request.query_params
     loop = asyncio.get_running_loop()
     seconds = query.number(parameters, "timeoutSeconds") or WATCH_SECONDS
-    send_initial = "sendInitialEvents" in parameters and query.flag(parameters, "sendInitialEvents")
+    send_initial = query.initial_events(parameters)
     since = query.since(parameters)
+    if send_initial is False and since is None:
+        since = await store.revision()
     options = watches.Options(
         target=target,
-        predicate=query.predicate(parameters),
+        predicate=query.predicate(parameters, target.kind),
         representation=representation(request),
         bookmarks=query.flag(parameters, "allowWatchBookmarks"),
-        initial_end=send_initial,
+        initial_end=bool(send_initial),
         deadline=loop.time() + min(seconds, 2 * WATCH_SECONDS),
     )
-    initial, changes = await watches.start(store, options, None if send_initial else since)
+    try:
+        initial, changes = await watches.start(store, options, None if send_initial else since)
+    except Compacted as error:
+        return Lines(watches.refusal(options, error))
     return Lines(watches.lines(options, initial, changes, loop.time))
 
 
-async def _page(store: Store, target: Target, limit: int, page: query.Page | None) -> Listing:
+async def _page(store: Store, target: Target, parameters: QueryParams) -> Listing:
     kind = target.kind
-    after, revision = None, 0
+    limit = query.number(parameters, "limit") or 0
+    where = query.at(parameters)
+    page = query.continuation(parameters)
+    revision = where.revision if where.exact else 0
+    after = None
     if page is not None:
         after, revision = Key(kind.group, kind.plural, page.namespace, page.name), page.revision
-    return await store.list(
-        kind.group, kind.plural, target.namespace or None, limit=limit, after=after, revision=revision
-    )
+    elif where.revision and not where.exact and where.revision > (newest := await store.revision()):
+        raise too_new(where.revision, newest)
+    try:
+        return await store.list(
+            kind.group, kind.plural, target.namespace or None, limit=limit, after=after, revision=revision
+        )
+    except Compacted as error:
+        if revision > error.oldest:
+            raise too_new(revision, error.oldest) from None
+        if after is None:
+            raise
+        raise expired_page(query.token(0, after)) from None
 
 
 def _list(target: Target, items: list[bytes], metadata: Json) -> bytes:

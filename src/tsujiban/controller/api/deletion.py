@@ -73,7 +73,7 @@ async def delete(store: Store, target: Target, request: Request) -> Response:
 async def delete_all(store: Store, target: Target, request: Request) -> Response:
     """DELETE of a collection: of what the selectors select."""
     options = await read_options(request)
-    predicate = query.predicate(request.query_params)
+    predicate = query.predicate(request.query_params, target.kind)
 
     async def attempt() -> Response:
         listing = await store.list(target.kind.group, target.kind.plural, target.namespace or None)

@@ -24,8 +24,16 @@ from tsujiban.store.protocol import (
 class ApiError(Exception):
     """A refusal: HTTP status `code`, a Kubernetes `reason`, and what to tell the user."""
 
-    def __init__(self, code: int, reason: str, message: str, details: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
+        self.metadata = metadata or {}
         self.code = code
         self.reason = reason
         self.message = message
@@ -36,7 +44,7 @@ class ApiError(Exception):
         body: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
@@ -94,6 +102,23 @@ def too_large(limit: int) -> ApiError:
 def gone(message: str) -> ApiError:
     """410: list again."""
     return ApiError(410, "Expired", message)
+
+
+def expired_page(inconsistent: str) -> ApiError:
+    """410 for a page of a list whose snapshot is forgotten; `inconsistent` goes on in what is there now."""
+    text = (
+        "The provided continue parameter is too old to display a consistent list result. Start a new list "
+        "without it, or go on with the continue token in this response: what changed since the first page "
+        "may then be missed or seen twice."
+    )
+    return ApiError(410, "Expired", text, metadata={"continue": inconsistent})
+
+
+def too_new(revision: int, newest: int) -> ApiError:
+    """504: a state was asked for that is not there yet."""
+    text = f"Timeout: Too large resource version: {revision}, current: {newest}"
+    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    return ApiError(504, "Timeout", text, {"causes": causes, "retryAfterSeconds": 1})
 
 
 def conflict(resource: str, name: str, message: str) -> ApiError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
@@ -18,6 +19,7 @@ from tsujiban.resources import json_reader
 JSON = "application/json"
 OBJECT_BYTES = 1_500_000
 APPLY_BYTES = 8_000_000
+GZIP_BYTES = 128 * 1024  # as Kubernetes: below that it costs more than it saves
 BODY_SECONDS = 30.0
 SEND_SECONDS = 30.0
 
@@ -26,6 +28,22 @@ def json_response(body: Any, status: int = 200) -> Response:
     """`body` as JSON; bytes are JSON already."""
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
     return Response(data, status, media_type=JSON)
+
+
+async def compressed(response: Response, request: Request) -> Response:
+    """The answer in gzip, when it is big and the client takes that."""
+    offered = request.headers.get("accept-encoding", "")
+    encodings = {
+        part.partition(";")[0].strip() for part in offered.split(",") if "q=0" not in part.split(";")[1:]
+    }
+    response.headers["vary"] = "Accept, Accept-Encoding"
+    if len(response.body) < GZIP_BYTES or "gzip" not in encodings:
+        return response
+    data = await asyncio.to_thread(gzip.compress, response.body, 1, mtime=0)
+    response.headers["content-encoding"] = "gzip"
+    response.headers["content-length"] = str(len(data))
+    response.body = data
+    return response
 
 
 def refusal(error: ApiError) -> Response:

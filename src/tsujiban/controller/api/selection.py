@@ -6,7 +6,7 @@ Source: Kubernetes "Labels and Selectors" (equality- and set-based) and "Field S
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from tsujiban.controller.api.errors import bad_request
@@ -41,13 +41,20 @@ def label_selector(text: str) -> Predicate | None:
     return selects
 
 
-def field_selector(text: str) -> Predicate | None:
-    """As `label_selector`, on fields: `metadata.name=a,spec.nodeName!=n`. A missing field is ""."""
+def field_selector(text: str, known: Container[str] | None = None) -> Predicate | None:
+    """As `label_selector`, on fields: `metadata.name=a,spec.nodeName!=n`. A missing field is "".
+
+    Raises:
+        ApiError: it is not a selector, or names a field that is not `known` (None: any may be named).
+    """
     if len(text) > _MAX_LENGTH:
         raise bad_request(f"the field selector is longer than {_MAX_LENGTH} characters")
     terms = [_term(part) for part in text.split(",") if part.strip()]
     if not terms:
         return None
+    for path, _, _ in terms:
+        if known is not None and ".".join(path) not in known:
+            raise bad_request(f"field label not supported: {'.'.join(path)}")
 
     def selects(document: Json) -> bool:
         return all((_field(document, path) == value) is wanted for path, value, wanted in terms)

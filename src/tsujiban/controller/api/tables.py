@@ -11,31 +11,60 @@ from typing import Any
 import msgspec
 
 from tsujiban.controller.api import columns
+from tsujiban.controller.api.errors import bad_request, not_acceptable
 from tsujiban.resources.registry import Kind
 
 Json = dict[str, Any]
 
 
 class Representation(msgspec.Struct, frozen=True):
-    """How the client wants objects: as they are, or as a table of `version` with `include_object`."""
+    """How the client wants objects: as they are, as a `table` with `include_object`, or their `metadata`
+    alone, in `version` of meta.k8s.io."""
 
     table: bool = False
+    metadata: bool = False
     version: str = "v1"
     include_object: str = "Metadata"  # None, Metadata, Object
 
+    @property
+    def plain(self) -> bool:
+        """Whether objects go out as they are."""
+        return not self.table and not self.metadata
+
+
+_MEDIA = ("application/json", "application/yaml")
+_INCLUDES = ("", "None", "Metadata", "Object")
+
 
 def negotiate(accept: str, include_object: str) -> Representation:
-    """The first of the representations in an Accept header that we have."""
-    for alternative in accept.split(","):
+    """The first of the representations in an Accept header that we have.
+
+    Raises:
+        ApiError: 406, we have none of them; 400, `include_object` is not one of its words.
+    """
+    if include_object not in _INCLUDES:
+        raise bad_request(f"invalid includeObject value: {include_object[:64]!r}")
+    for alternative in (accept or "*/*").split(","):
         media, *parameters = (part.strip() for part in alternative.split(";"))
         named = dict(part.partition("=")[::2] for part in parameters)
-        if media not in ("application/json", "application/*", "*/*"):
+        if media not in (*_MEDIA, "application/*", "*/*"):
             continue
-        if named.get("as") == "Table" and named.get("v") in ("v1", "v1beta1"):
-            return Representation(True, named["v"], include_object or "Metadata")
-        if "as" not in named:
-            break
-    return Representation()
+        wanted, version = named.get("as"), named.get("v", "")
+        if wanted is None:
+            return Representation()
+        if version not in ("v1", "v1beta1"):
+            continue
+        if wanted == "Table":
+            return Representation(table=True, version=version, include_object=include_object or "Metadata")
+        if wanted in ("PartialObjectMetadata", "PartialObjectMetadataList"):
+            return Representation(metadata=True, version=version)
+    raise not_acceptable(_MEDIA)
+
+
+def partial(document: Json, version: str) -> Json:
+    """An object's metadata alone."""
+    head = {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}"}
+    return {**head, "metadata": document["metadata"]}
 
 
 def table(
@@ -68,9 +97,5 @@ def _row(document: Json, chosen: tuple[columns.Column, ...], version: str, inclu
     if include == "Object":
         row["object"] = document
     elif include != "None":
-        row["object"] = {
-            "kind": "PartialObjectMetadata",
-            "apiVersion": version,
-            "metadata": document["metadata"],
-        }
+        row["object"] = partial(document, version.rpartition("/")[2])
     return row

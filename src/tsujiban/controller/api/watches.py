@@ -42,7 +42,7 @@ class Encoder:
         self._target = options.target
         self._as_stored = (
             options.predicate is None
-            and not options.representation.table
+            and options.representation.plain
             and options.target.api_version == options.target.kind.api_version
         )
         self._titled = False
@@ -86,11 +86,14 @@ class Encoder:
         return predicate is None or predicate(msgspec.json.decode(value))
 
     def _line(self, event_type: str, value: bytes) -> bytes:
-        if self._as_stored or not self._options.representation.table:
+        if self._as_stored or self._options.representation.plain:
             return b'{"type":"%s","object":%s}\n' % (event_type.encode(), converted(value, self._target))
         document = msgspec.json.decode(converted(value, self._target))
         metadata = {"resourceVersion": document["metadata"]["resourceVersion"]}
         wanted = self._options.representation
+        if wanted.metadata:
+            partial = tables.partial(document, wanted.version)
+            return msgspec.json.encode({"type": event_type, "object": partial}) + b"\n"
         body = tables.table(self._target.kind, [document], metadata, wanted, titles=not self._titled)
         self._titled = True
         return msgspec.json.encode({"type": event_type, "object": body}) + b"\n"
@@ -103,6 +106,11 @@ def converted(value: bytes, target: Target) -> bytes:
     document = msgspec.json.decode(value)
     document["apiVersion"] = target.api_version
     return msgspec.json.encode(document)
+
+
+async def refusal(options: Options, error: StoreError) -> AsyncIterator[bytes]:
+    """A watch that says why there is none, and ends: what a client does then it has to do anyway."""
+    yield Encoder(options).error(error)
 
 
 async def start(store: Store, options: Options, since: int | None) -> tuple[Sequence[Stored], Watch]:

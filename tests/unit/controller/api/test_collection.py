@@ -151,13 +151,18 @@ async def test_a_forgotten_version_is_gone(bed: ApiBed, admin: httpx.AsyncClient
         await make(admin, name)
     await bed.store.compact(await bed.store.revision() - 1)
     answer = await admin.get(MAPS, params={"watch": "1", "resourceVersion": "1"})
-    assert (answer.status_code, answer.json()["reason"]) == (410, "Expired")
+    event = answer.json()
+    assert (answer.status_code, event["type"]) == (200, "ERROR")
+    assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
+    exact = {"resourceVersion": "1", "resourceVersionMatch": "Exact"}
+    assert (await admin.get(MAPS, params=exact)).json()["reason"] == "Expired"
     assert (await admin.get(MAPS, params={"watch": "1", "resourceVersion": "x"})).status_code == 400
 
 
 async def test_initial_events_and_bookmark(admin: httpx.AsyncClient) -> None:
     await make(admin, "a")
-    parameters = {"sendInitialEvents": "true", "allowWatchBookmarks": "true", "resourceVersion": "0"}
+    parameters = {"sendInitialEvents": "true", "allowWatchBookmarks": "true"}
+    parameters |= {"resourceVersion": "0", "resourceVersionMatch": "NotOlderThan"}
     async with watching(admin, **parameters) as events:
         async with asyncio.timeout(10):
             first, second = await anext(events), await anext(events)
@@ -198,3 +203,89 @@ async def test_many_watchers_see_one_change(admin: httpx.AsyncClient) -> None:
         await started.acquire()
     await make(admin, "b")
     assert await asyncio.gather(*tasks) == [[("ADDED", "b")]] * 30
+
+
+async def test_a_page_whose_snapshot_is_forgotten(bed: ApiBed, admin: httpx.AsyncClient) -> None:
+    for name in "abc":
+        await make(admin, name)
+    token = (await admin.get(MAPS, params={"limit": "1"})).json()["metadata"]["continue"]
+    await make(admin, "bb")
+    await make(admin, "d")
+    await bed.store.compact(await bed.store.revision())
+    gone = await admin.get(MAPS, params={"limit": "1", "continue": token})
+    assert (gone.status_code, gone.json()["reason"]) == (410, "Expired")
+    rest = await admin.get(MAPS, params={"continue": gone.json()["metadata"]["continue"]})
+    assert names(rest.json()) == ["b", "bb", "c", "d"]
+
+
+async def test_a_state_of_before_and_one_to_come(admin: httpx.AsyncClient) -> None:
+    version = (await make(admin, "a"))["metadata"]["resourceVersion"]
+    await make(admin, "b")
+    exact = {"resourceVersion": version, "resourceVersionMatch": "Exact"}
+    assert names((await admin.get(MAPS, params=exact)).json()) == ["a"]
+    newer = {"resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
+    assert names((await admin.get(MAPS, params=newer)).json()) == ["a", "b"]
+    for match in ("Exact", "NotOlderThan"):
+        answer = await admin.get(MAPS, params={"resourceVersion": "99999", "resourceVersionMatch": match})
+        assert (answer.status_code, answer.json()["reason"]) == (504, "Timeout")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({"resourceVersionMatch": "Exact"}, 422),
+        ({"resourceVersionMatch": "Exact", "resourceVersion": "0"}, 422),
+        ({"resourceVersionMatch": "Nearly", "resourceVersion": "1"}, 422),
+        ({"continue": "00", "resourceVersion": "1"}, 400),
+        ({"watch": "1", "sendInitialEvents": "true"}, 422),
+        ({"watch": "1", "resourceVersionMatch": "NotOlderThan", "resourceVersion": "0"}, 422),
+        ({"fieldSelector": "data.a=b"}, 400),
+        ({"fieldSelector": "spec.nodeName=n"}, 400),
+        ({"watch": "1", "fieldSelector": "data.a=b"}, 400),
+    ],
+)
+async def test_words_that_do_not_go_together(
+    admin: httpx.AsyncClient, parameters: dict[str, str], code: int
+) -> None:
+    assert (await admin.get(MAPS, params=parameters)).status_code == code
+
+
+async def test_metadata_alone(admin: httpx.AsyncClient) -> None:
+    await make(admin, "a", app="web")
+    accept = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+    listing = (await admin.get(MAPS, headers={"accept": accept.format("List")})).json()
+    assert listing["kind"] == "PartialObjectMetadataList"
+    (item,) = listing["items"]
+    assert item["metadata"]["labels"] == {"app": "web"}
+    assert item.keys() == {"kind", "apiVersion", "metadata"}
+    one = (await admin.get(f"{MAPS}/a", headers={"accept": accept.format("")})).json()
+    assert (one["kind"], one["apiVersion"]) == ("PartialObjectMetadata", "meta.k8s.io/v1")
+    parameters = {"watch": "1", "timeoutSeconds": "1"}
+    watched = await admin.get(MAPS, params=parameters, headers={"accept": accept.format("")})
+    assert json.loads(watched.text.splitlines()[0])["object"]["kind"] == "PartialObjectMetadata"
+
+
+async def test_a_big_answer_is_compressed_for_who_wants_that(admin: httpx.AsyncClient) -> None:
+    for name in ("a", "b"):
+        body = {"metadata": {"name": name}, "data": {"k": "x" * 100_000}}
+        assert (await admin.post(MAPS, json=body)).status_code == 201
+    big = await admin.get(MAPS, headers={"accept-encoding": "gzip"})
+    assert big.headers["content-encoding"] == "gzip"
+    assert int(big.headers["content-length"]) < 10_000
+    assert names(big.json()) == ["a", "b"]
+    for accepted in ("identity", "gzip;q=0"):
+        plain = await admin.get(MAPS, headers={"accept-encoding": accepted})
+        assert "content-encoding" not in plain.headers
+
+
+async def test_a_change_can_bring_an_object_into_a_watch_and_out_of_it(admin: httpx.AsyncClient) -> None:
+    made = await make(admin, "a", app="web")
+    merge = {"content-type": "application/merge-patch+json"}
+    version = made["metadata"]["resourceVersion"]
+    async with watching(admin, labelSelector="app=db", resourceVersion=version) as events:
+        for app in ("db", "db2", "db", "db"):
+            body = {"metadata": {"labels": {"app": app, "n": str(id(app))}}, "data": {}}
+            await admin.patch(f"{MAPS}/a", json=body, headers=merge)
+        async with asyncio.timeout(10):
+            seen = [(await anext(events))["type"] for _ in range(3)]
+    assert seen == ["ADDED", "DELETED", "ADDED"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tsujiban.controller.api.errors import ApiError
 from tsujiban.controller.api.tables import Representation, negotiate, table
 from tsujiban.resources.registry import resolve
 
@@ -19,14 +20,36 @@ KUBECTL_1_20 = (
         ("application/json", False, "v1"),
         ("application/json,application/json;as=Table;v=v1;g=meta.k8s.io", False, "v1"),
         ("application/vnd.kubernetes.protobuf,application/json", False, "v1"),
-        ("application/json;as=Table;v=v9", False, "v1"),
+        ("application/json;as=Table;v=v9,*/*", False, "v1"),
+        ("application/yaml", False, "v1"),
         ("*/*", False, "v1"),
         ("", False, "v1"),
-        (";;;,=,as=Table", False, "v1"),
     ],
 )
 def test_negotiate(accept: str, as_table: bool, version: str) -> None:
-    assert negotiate(accept, "") == Representation(as_table, version)
+    assert negotiate(accept, "") == Representation(table=as_table, version=version)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/cbor",
+        ";;;,=,as=Table",
+        "application/json;as=Table;v=v9",
+        "application/json;as=Other;v=v1",
+    ],
+)
+def test_what_we_do_not_have(accept: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        negotiate(accept, "")
+    assert refused.value.code == 406
+
+
+def test_metadata_alone() -> None:
+    found = negotiate("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json", "")
+    assert found == Representation(metadata=True)
+    with pytest.raises(ApiError, match="includeObject"):
+        negotiate("*/*", "Everything")
 
 
 def test_what_stands_beside_the_cells() -> None:
@@ -34,7 +57,7 @@ def test_what_stands_beside_the_cells() -> None:
     kind = resolve("configmaps")
 
     def row(include: str) -> object:
-        rows = table(kind, [document], {}, Representation(True, "v1", include))["rows"]
+        rows = table(kind, [document], {}, Representation(table=True, include_object=include))["rows"]
         return rows[0].get("object")
 
     assert row("None") is None
