@@ -375,7 +375,7 @@ def test_oversize_message_is_not_read_into_memory(pki: Pki) -> None:
             received.append(stream._stream._stream.data_received)
 
     async def client(stream: ClientStream) -> None:
-        await stream._stream._stream.send_data(frame(b"x" * 65536, length=0xFFFFFFFF))
+        await stream._stream._stream.send_data(frame(b"x" * 60_000, length=0xFFFFFFFF))
         await stream.next()
 
     with pytest.raises(StreamRefused, match="larger than"):
