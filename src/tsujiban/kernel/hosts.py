@@ -179,6 +179,7 @@ class HostChains:
             rules = (
                 'iifname "lo" accept',
                 *open_in,
+                *_LINK,
                 CLEAR,
                 *self._dispatch("raw-in", walk, "iifname", "daddr"),
             )
@@ -188,6 +189,7 @@ class HostChains:
             rules = (
                 'oifname "lo" accept',
                 *open_out,
+                *_LINK,
                 CLEAR,
                 *self._dispatch("raw-out", walk, "oifname", "saddr"),
             )
@@ -200,6 +202,7 @@ class HostChains:
                 _ESTABLISHED,
                 f"{TEST_ADMITTED} accept",
                 *_failsafe(inbound, "saddr", "dport"),
+                *_LINK,
                 CLEAR,
                 *self._dispatch("pre-dnat", walk, "iifname", "daddr"),
             )

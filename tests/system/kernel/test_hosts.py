@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.support.kernelbed import NODE4, NODE6, OUTSIDE4, Bed, echo, ip, readable
+from tests.support.kernelbed import NODE4, NODE6, OUTSIDE4, OUTSIDE6, Bed, echo, ip, readable
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Conntrack
@@ -101,8 +101,12 @@ def test_nothing_that_a_deny_all_of_any_kind_can_do_locks_the_node_out(
     found.policies["q"] = found.policies["p"]
     enforce(found)
     inside, outside = bed.listen("node", SAFE), bed.listen("outside", SAFE)
+    for namespace in (bed.node, bed.outside):  # who has forgotten its neighbour must be able to find it
+        ip(f"-n {namespace} -6 neigh flush dev eth0")
     assert bed.tcp("outside", NODE4, SAFE) == "open"
+    assert bed.tcp("outside", NODE6, SAFE) == "open"
     assert bed.tcp("node", OUTSIDE4, SAFE) == "open"
+    assert bed.tcp("node", OUTSIDE6, SAFE) == "open"
     assert bed.tcp("node", OUTSIDE4, SHUT, wait=0.4) in ("silence", "EPERM")
     inside.close()
     outside.close()
