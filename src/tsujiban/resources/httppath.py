@@ -65,10 +65,13 @@ def _resolved(path: str) -> str:
 def hardened(path: str) -> str | None:
     """The normal form of what the application is sent (`forwarded`), or None also for a path that
     servers are known to read in different ways: an escaped slash, backslash or semicolon, a dot segment
-    with a parameter. What the proxy refuses, and `policy.evaluate` denies, is what this refuses."""
+    with a parameter, a `..` after an empty segment (`order_matters`). `policy.evaluate` denies what this
+    refuses; the proxy refuses all but the last, of which it sees and sends on only what is left."""
     if _PLAIN.fullmatch(path) and len(path) <= MAX_LENGTH:
         return path
     bare = re.split("[?#]", path, maxsplit=1)[0]
+    if order_matters(bare):
+        return None
     sent = forwarded(bare)
     if _ESCAPED_DELIMITER.search(bare) or _ESCAPED_DELIMITER.search(sent) or _DOT_WITH_PARAMETER.search(sent):
         return None
@@ -92,6 +95,15 @@ def forwarded(path: str) -> str:
     if segments[-1] in (".", ".."):
         kept.append("")
     return re.sub("/+", "/", "/" + "/".join(kept))
+
+
+def order_matters(path: str) -> bool:
+    """Whether a path without query is another one when slashes are merged before dot segments are removed,
+    as Calico and many servers do: `/a//../b` is `/a/b` to Envoy, and `/b` to them."""
+    if "//" not in path and "\\" not in path:
+        return False
+    merged = re.sub(r"[/\\]+", "/", path)
+    return forwarded(merged) != forwarded(path)
 
 
 def matches(path: str | None, *, exact: str | None = None, prefix: str | None = None) -> bool:

@@ -30,7 +30,10 @@ def true(test: Settled, path: str) -> bool:
 @given(raw, st.sampled_from(("", "?q=/a", "?")))
 def test_what_is_ambiguous(path: str, query: str) -> None:
     normal = httppath.hardened(path + query)
-    assert true(paths.AMBIGUOUS, httppath.forwarded(path) + query) is (normal is None)
+    if httppath.order_matters(path):  # what Envoy has resolved before its predicates look
+        assert normal is None
+    else:
+        assert true(paths.AMBIGUOUS, httppath.forwarded(path) + query) is (normal is None)
 
 
 @settings(deadline=None, max_examples=600)

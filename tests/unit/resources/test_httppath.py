@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tsujiban.resources.httppath import MAX_LENGTH, forwarded, hardened, matches, matches_method, normalize
+from tsujiban.resources.httppath import (
+    MAX_LENGTH,
+    forwarded,
+    hardened,
+    matches,
+    matches_method,
+    normalize,
+    order_matters,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +64,9 @@ def test_what_is_plain_has_one(path: str, normal: str) -> None:
         ("/a/../../b", "/b", "/b"),
         ("/a/%2e%2e/%2E./b", "/b", "/b"),
         ("/a\\..\\b", "/b", "/b"),
-        ("/a//../b", "/a/b", "/a/b"),  # the empty segment is removed, as Envoy does
+        ("/a//../b", "/a/b", None),  # Envoy removes the empty segment; who merges slashes first is at /b
+        ("/a\\/%2e./b", "/a/b", None),
+        ("//../b", "/b", "/b"),
         ("//a", "/a", "/a"),
         ("/a/b/..", "/a/", "/a"),
         ("/a/.", "/a/", "/a"),
@@ -68,6 +78,14 @@ def test_what_is_plain_has_one(path: str, normal: str) -> None:
 def test_what_is_judged_is_what_the_application_is_sent(path: str, sent: str, normal: str | None) -> None:
     assert forwarded(path) == sent
     assert hardened(path) == normal
+
+
+@pytest.mark.parametrize(
+    ("path", "matters"),
+    [("/a//../b", True), ("/a\\\\..", True), ("/a//b/../c", False), ("/a/../b", False), ("//", False)],
+)
+def test_slashes_or_dots_first(path: str, matters: bool) -> None:
+    assert order_matters(path) is matters
 
 
 def test_clauses() -> None:

@@ -155,10 +155,6 @@ def test_wide_and_other_outputs(applied: Kubectl) -> None:
     assert "app=web" in applied("describe", "pod", "one", "-n", "bank")
 
 
-def test_logs(applied: Kubectl) -> None:
-    assert applied("logs", "one", "-n", "bank") == "one\ntwo\n"
-
-
 def test_refusals_are_readable(kubectl: Kubectl) -> None:
     bad = json.loads(json.dumps(MANIFEST[3]))
     bad["metadata"]["namespace"] = "default"
