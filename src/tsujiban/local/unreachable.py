@@ -54,11 +54,20 @@ def unreachable(access: Access, error: Exception) -> Unreachable:
     for sign, meaning, remedy in _KNOWN:
         if sign in text:
             return Unreachable(f"the API server at {server} cannot be used: {meaning}", remedy)
-    if isinstance(error, socket.gaierror):
+    if _is_resolvers(error):
         return Unreachable(f"the API server at {server} cannot be found: {text}", _KNOWN[2][2])
     if problem := about_certificate(access):
         return Unreachable(f"the API server at {server} hung up: {problem}", RENEW)
     return Unreachable(f"the API server at {server} does not answer: {text}", AGAIN)
+
+
+def _is_resolvers(error: BaseException | None) -> bool:
+    """Whether the resolver is at the bottom of it: HTTP libraries wrap what it says."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def about_certificate(access: Access) -> str:

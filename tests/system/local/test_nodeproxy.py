@@ -126,11 +126,19 @@ def test_there_is_one_envoy_a_node_and_a_sidecar_only_where_one_was_asked_for(cl
     expected = {"node-1/proxy", "node-2/proxy"}
     expected.add(f"{sidecar['spec']['nodeName']}/pods/{sidecar['metadata']['uid']}/sidecar")
     assert envoys(cluster).keys() == expected
-    with cluster.client() as client:
-        proxies = [one for one in client.status()["components"] if one["name"] == "proxy"]
-    assert [one["node"] for one in proxies] == ["node-1", "node-2"]
-    assert all(one["healthy"] and one["detail"].startswith("serves ") for one in proxies)
-    assert all(one["certificate_expires"] for one in proxies)
+
+    def told() -> list[str]:
+        """The nodes that say their proxy serves; each reports about once a second."""
+        with cluster.client() as client:
+            proxies = [one for one in client.status()["components"] if one["name"] == "proxy"]
+        assert {one["node"] for one in proxies} <= {"node-1", "node-2"}
+        return sorted(
+            one["node"]
+            for one in proxies
+            if one["healthy"] and one["detail"].startswith("serves ") and one["certificate_expires"]
+        )
+
+    assert until(lambda: told() == ["node-1", "node-2"], SECONDS)
 
 
 def test_both_ways_speak_with_each_other_under_the_same_policy(cluster: LocalCluster) -> None:

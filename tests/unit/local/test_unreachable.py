@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -52,9 +53,23 @@ async def test_a_server_that_is_gone() -> None:
     assert "tsujiban up" in error.hint
 
 
-async def test_a_name_that_is_unknown() -> None:
+@pytest.mark.parametrize(
+    ("code", "text", "meaning"),
+    [
+        (socket.EAI_NONAME, "Name or service not known", "its name is not known"),
+        (socket.EAI_AGAIN, "Temporary failure in name resolution", "cannot be found"),
+    ],
+)
+async def test_a_name_that_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, code: int, text: str, meaning: str
+) -> None:
+    def resolve_nothing(*_: object, **__: object) -> None:
+        raise socket.gaierror(code, text)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_nothing)  # no question leaves this machine
     error = await asked(Access("https://no.such.host.invalid:1", None))
-    assert "server" in error.hint
+    assert meaning in str(error)
+    assert "Check `server`" in error.hint
 
 
 async def test_a_server_of_another_cluster(bed: ApiBed, tmp_path: Path) -> None:

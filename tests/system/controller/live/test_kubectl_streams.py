@@ -62,10 +62,9 @@ def test_a_terminal_is_one_of_the_containers_own_and_has_the_windows_size(
         os.kill(child, signal.SIGWINCH)
         assert until(lambda: "33 101" in asked(terminal, "stty size\n"), 10)
         typed(terminal, "sleep 1000\n")
-        time.sleep(0.5)
+        assert until(lambda: "sleep 1000" in processes(pods), 20)
         typed(terminal, "\x03")  # ctrl-C goes to what runs there, and not to kubectl
-        typed(terminal, "echo a''live\n")
-        until_seen(terminal, "alive")
+        assert until(lambda: "alive" in asked(terminal, "echo a''live\n"), 20)
         typed(terminal, "exit 5\n")
         until_seen(terminal, "exit code 5")
     finally:
