@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -55,7 +55,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     """The whole body.
 
     Raises:
-        ApiError: it is longer than `limit` bytes, or comes too slowly.
+        ApiError: it is longer than `limit` bytes, comes too slowly, or its client has left.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
@@ -69,6 +69,8 @@ async def read_body(request: Request, limit: int) -> bytes:
                     raise too_large(limit)
     except TimeoutError:
         raise ApiError(408, "Timeout", f"the request body did not come within {BODY_SECONDS:g} s") from None
+    except ClientDisconnect:  # nobody reads the answer; the audit log does
+        raise bad_request("the client left before its request was whole") from None
     return bytes(body)
 
 

@@ -42,6 +42,21 @@ async def test_a_body_must_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None
     assert error.value.code == 408
 
 
+async def test_a_client_may_leave_in_the_middle() -> None:
+    messages: list[Message] = [
+        {"type": "http.request", "body": b"a", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    half = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    with pytest.raises(ApiError) as error:
+        await read_body(half, 4)
+    assert (error.value.code, "left" in error.value.message) == (400, True)
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"x", b"{}{}", b"\xff", b'{"a":1,"a":1}', b"1e999", b'"\\ud800"', b"[" * 9999]
 )
