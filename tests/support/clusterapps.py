@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import LocalCluster
+from tsujiban.local.down import down
+from tsujiban.local.enforced import wait_for
 from tsujiban.local.unreachable import Unreachable
+from tsujiban.local.up import up
+from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
 
 SECONDS = 30.0
@@ -52,6 +57,34 @@ POLICY = {
         ],
     },
 }
+
+
+def account(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}
+
+
+WEB = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+}
+
+
+@contextmanager
+def cluster_with(name: str, objects: list[dict[str, Any]]) -> Iterator[LocalCluster]:
+    """Two nodes that run `objects`, among them a `friend` whom `web` answers."""
+    down(name)
+    try:
+        made = up(name, 2, lambda _: None)
+        with made.client() as client:
+            client.apply(objects)
+            wait_for(client, objects, SECONDS)
+        # a Deployment is available a moment before every proxy has heard of it
+        assert until(lambda: get(made, "friend") == "200", SECONDS)
+        yield made
+    finally:
+        down(name)
 
 
 def pods(cluster: LocalCluster, app: str) -> list[dict[str, Any]]:

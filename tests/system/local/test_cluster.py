@@ -17,7 +17,10 @@ from tests.support.clusterapps import (
     READY,
     SECONDS,
     SERVER,
+    WEB,
+    account,
     answers,
+    cluster_with,
     deployment,
     flows,
     get,
@@ -41,36 +44,20 @@ pytestmark = pytest.mark.system
 
 NAME = "systest"
 OBJECTS: list[dict[str, Any]] = [
-    {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}
-    for name in ("web", "friend")
-]
-OBJECTS += [
+    account("web"),
+    account("friend"),
     deployment("web", ["python3", "-c", SERVER], serviceAccountName="web", replicas=2, container=READY),
     deployment("friend", ["sleep", "infinity"], serviceAccountName="friend"),
     deployment("stranger", ["sleep", "infinity"]),
     deployment("outsider", ["sleep", "infinity"], labels={"tsujiban.io/mesh": "none"}),
-    {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
-    },
+    WEB,
 ]
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    down(NAME)
-    try:
-        made = up(NAME, 2, lambda _: None)
-        with made.client() as client:
-            client.apply(OBJECTS)
-            wait_for(client, OBJECTS, SECONDS)
-        # a Deployment is available a moment before every proxy has heard of it
-        assert until(lambda: get(made, "friend") == "200", SECONDS)
+    with cluster_with(NAME, OBJECTS) as made:
         yield made
-    finally:
-        down(NAME)
 
 
 def test_pods_are_spread_and_each_has_its_own_address(cluster: LocalCluster) -> None:

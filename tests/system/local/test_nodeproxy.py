@@ -22,7 +22,10 @@ from tests.support.clusterapps import (
     READY,
     SECONDS,
     SERVER,
+    WEB,
+    account,
     answers,
+    cluster_with,
     deployment,
     flows,
     get,
@@ -35,9 +38,7 @@ from tsujiban.agent import sandbox_init
 from tsujiban.agent.sandbox import sandbox_pid
 from tsujiban.extauthz.service import METHOD
 from tsujiban.local.cluster import LocalCluster
-from tsujiban.local.down import down
 from tsujiban.local.enforced import wait_for
-from tsujiban.local.up import up
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
 
@@ -45,10 +46,6 @@ pytestmark = pytest.mark.system
 
 NAME = "sysnode"
 LABEL = "tsujiban.io/mesh"
-
-
-def account(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}
 
 
 def wanderer(mesh: str) -> dict[str, Any]:
@@ -88,27 +85,14 @@ OBJECTS: list[dict[str, Any]] = [
     deployment("stranger", ["sleep", "infinity"]),
     deployment("sidecar", ["sleep", "infinity"], serviceAccountName="friend", labels={LABEL: "sidecar"}),
     deployment("outsider", ["sleep", "infinity"], labels={LABEL: "none"}),
-    {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
-    },
+    WEB,
 ]
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    down(NAME)
-    try:
-        made = up(NAME, 2, lambda _: None)
-        with made.client() as client:
-            client.apply(OBJECTS)
-            wait_for(client, OBJECTS, SECONDS)
-        assert until(lambda: get(made, "friend") == "200", SECONDS)
+    with cluster_with(NAME, OBJECTS) as made:
         yield made
-    finally:
-        down(NAME)
 
 
 def envoys(cluster: LocalCluster) -> dict[str, int]:
