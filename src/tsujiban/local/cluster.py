@@ -21,7 +21,7 @@ from tsujiban.local.kubeconfig import read
 from tsujiban.local.layout import Layout
 from tsujiban.resources.names import pod_namespace
 from tsujiban.resources.registry import resolve
-from tsujiban.supervise.client import ProcessStatus, SupervisorClient, SupervisorGone
+from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorClient, SupervisorGone
 from tsujiban.supervise.netns import call_in, namespace_path
 from tsujiban.supervise.spec import ProcessSpec
 from tsujiban.wire.sessions import SIDECAR
@@ -66,8 +66,11 @@ class LocalCluster:
         raise NotRunning(f"there is no process {name!r} in cluster {self.layout.cluster!r}")
 
     def specification(self, name: str) -> ProcessSpec:
-        """How a process was started. Raises NotRunning."""
-        return self._ask(lambda supervisor: supervisor.specification(name))
+        """How a process was started. Raises NotRunning, also when it went away since it was listed."""
+        try:
+            return self._ask(lambda supervisor: supervisor.specification(name))
+        except Refused as error:
+            raise NotRunning(f"there is no process {name!r} in cluster {self.layout.cluster!r}") from error
 
     def _ask(self, question: Callable[[SupervisorClient], Awaitable[T]]) -> T:
         async def ask() -> T:

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from tests.support.clusterapps import (
 from tsujiban.agent import sandbox_init
 from tsujiban.agent.sandbox import sandbox_pid
 from tsujiban.extauthz.service import METHOD
-from tsujiban.local.cluster import LocalCluster
+from tsujiban.local.cluster import LocalCluster, NotRunning
 from tsujiban.local.enforced import wait_for
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
@@ -96,12 +97,16 @@ def cluster() -> Iterator[LocalCluster]:
 
 
 def envoys(cluster: LocalCluster) -> dict[str, int]:
-    """Every Envoy of the cluster, and its process (the one that Envoy runs in)."""
+    """Every Envoy of the cluster, and its process (the one that Envoy runs in).
+
+    One that ends, or whose sandbox is still being built, while we look is not there.
+    """
     found = {}
     for one in cluster.processes(""):
         if one.name.endswith(("/proxy", "/sidecar")):
-            uid = json.loads(cluster.specification(one.name).env[sandbox_init.VARIABLE])["uid"]
-            found[one.name] = sandbox_pid(one.pid, uid)
+            with suppress(NotRunning, LookupError):
+                uid = json.loads(cluster.specification(one.name).env[sandbox_init.VARIABLE])["uid"]
+                found[one.name] = sandbox_pid(one.pid, uid)
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 from tsujiban.local import layout as layouts
 from tsujiban.local.cluster import LocalCluster, NotRunning, Record, open_cluster
 from tsujiban.local.layout import Layout
+from tsujiban.supervise.client import Refused
 
 RECORD = Record(cluster="t", nodes=("node-1",), api_port=5)
 
@@ -72,3 +73,16 @@ def test_a_pod_without_a_node_has_no_process(layout: Layout, monkeypatch: pytest
 def test_without_a_supervisor_it_says_how_to_start(layout: Layout) -> None:
     with pytest.raises(NotRunning, match="start it with `tsujiban up`"):
         LocalCluster(layout, RECORD).processes()
+
+
+def test_a_process_that_ended_since_it_was_listed_is_not_running(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = LocalCluster(layout, RECORD)
+
+    def gone(_question: object) -> None:
+        raise Refused("no process is named 'node-1/proxy'")
+
+    monkeypatch.setattr(made, "_ask", gone)
+    with pytest.raises(NotRunning, match="no process 'node-1/proxy' in cluster 't'"):
+        made.specification("node-1/proxy")
