@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import itertools
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -264,13 +264,9 @@ def _delays() -> Iterator[float]:
     return itertools.chain(RETRY_SECONDS, itertools.repeat(RETRY_SECONDS[-1]))
 
 
-def _watched(name: str, coroutine: Awaitable[None]) -> asyncio.Task[None]:
+def _watched(name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     """A task whose unexpected end is logged, not swallowed."""
-
-    async def run() -> None:
-        await coroutine
-
-    task = asyncio.create_task(run(), name=name)
+    task = asyncio.create_task(coroutine, name=name)
     task.add_done_callback(_report_crash)
     return task
 

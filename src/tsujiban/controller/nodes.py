@@ -45,6 +45,7 @@ from tsujiban.wire.transport import (
 log = structlog.get_logger(__name__)
 
 HELLO_TIMEOUT = 10.0  # seconds
+STOPPING = "the controller is stopping"
 MAX_ADDRESSES = 16
 MAX_FLOW_TEXT = 16 * 1024  # characters of one flow record; many are kept
 QUEUE_LIMIT = 4096  # messages that may wait for a slow node before it must start over
@@ -128,18 +129,25 @@ class NodeServer:
         self._merge = merge
         self._clock = clock
         self._sessions: dict[str, _Session] = {}
+        self._stopping = asyncio.Event()
+        self._opening: set[asyncio.Event] = set()  # streams that are no session yet, until they are over
         self._server = NodeStreamServer(self._serve, self._serve_session)
 
     async def start(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         """Serve on a bound socket, which may have been opened in another network namespace."""
+        self._stopping.clear()
         await self._server.start(listener, context)
 
     async def close(self) -> None:
-        """End all streams, telling the nodes, and stop listening."""
-        sessions = list(self._sessions.values())
-        for session in sessions:
-            session.end("the controller is stopping")
-        await asyncio.gather(*(session.over.wait() for session in sessions))
+        """End all streams, telling the nodes, and stop listening.
+
+        A connection that is there already may still open its stream: it is refused.
+        """
+        self._stopping.set()
+        for session in self._sessions.values():
+            session.end(STOPPING)
+        ends = [*self._opening, *(session.over for session in self._sessions.values())]
+        await asyncio.gather(*(end.wait() for end in ends))
         self._server.close()
 
     def nodes(self) -> frozenset[str]:
@@ -169,11 +177,16 @@ class NodeServer:
     # ------------------------------------------------------------ one stream
 
     async def _serve(self, stream: ServerStream) -> None:
+        over = asyncio.Event()
+        self._opening.add(over)
         try:
             session, hello = await self._admit(stream)
         except StreamRefused as refusal:
             log.warning("node refused", address=stream.peer_address, reason=str(refusal))
             raise
+        finally:
+            self._opening.discard(over)
+            over.set()
         try:
             await self._replace(session)
             await self._run(session, hello)
@@ -191,11 +204,7 @@ class NodeServer:
 
     async def _admit(self, stream: ServerStream) -> tuple[_Session, Hello]:
         node, expires = self._identify(stream.peer_certificate)
-        try:
-            async with asyncio.timeout(HELLO_TIMEOUT):
-                hello = await stream.receive()
-        except TimeoutError as error:
-            raise StreamRefused("no Hello in time") from error
+        hello = await self._first_message(stream)
         if not isinstance(hello, Hello):
             raise StreamRefused("the first message must be Hello")
         if hello.node != node:
@@ -206,6 +215,24 @@ class NodeServer:
             )
         _check_addresses(hello.addresses)
         return _Session(node, stream, Outbox(QUEUE_LIMIT, self._merge_key, self._merge), expires), hello
+
+    async def _first_message(self, stream: ServerStream) -> ToController | None:
+        """What a node says first. Raises StreamRefused when that takes too long, or this server stops."""
+        first = asyncio.ensure_future(stream.receive())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait(
+                (first, stopping), timeout=HELLO_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+            )
+            if stopping in done:
+                raise StreamRefused(STOPPING)
+            if not done:
+                raise StreamRefused("no Hello in time")
+            return first.result()
+        finally:
+            first.cancel()
+            stopping.cancel()
+            await asyncio.gather(first, stopping, return_exceptions=True)
 
     def _identify(self, der: bytes) -> tuple[str, float]:
         """Name of the node and expiry of its certificate (UNIX seconds)."""
@@ -224,6 +251,8 @@ class NodeServer:
 
     async def _replace(self, session: _Session) -> None:
         """Become the node's stream, after an older one has handled its last message."""
+        if self._stopping.is_set():
+            raise StreamRefused(STOPPING)
         older = self._sessions.get(session.node)
         self._sessions[session.node] = session
         if older is not None:

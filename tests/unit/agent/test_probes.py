@@ -5,7 +5,6 @@ import os
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -141,12 +140,11 @@ def test_an_answer_that_drips_is_none(first: bytes, monkeypatch: pytest.MonkeyPa
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=drip, args=(listener,))
         server.start()
-        began = time.monotonic()
         probe = probes.Probe(http=True, port=listener.getsockname()[1], timeout=0.4)
-        assert "timed out" in probes.check_port(OWN, probe)
-        assert time.monotonic() - began < 5
+        answer = probes.check_port(OWN, probe)  # it returns at all: what drips, drips until `done` is set
         done.set()
         server.join()
+    assert "timed out" in answer
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,18 @@ from tsujiban.identity.keys import create_csr, new_key
 from tsujiban.identity.tls import client_context
 from tsujiban.identity.verify import verify_chain
 from tsujiban.policy.program import NodeDelta
-from tsujiban.wire.messages import Enforced, Flow, Flows, PodStatus, Policy, Sign, Signed, ToController
-from tsujiban.wire.transport import StreamRefused
+from tsujiban.wire.messages import (
+    Enforced,
+    Flow,
+    Flows,
+    Hello,
+    PodStatus,
+    Policy,
+    Sign,
+    Signed,
+    ToController,
+)
+from tsujiban.wire.transport import ServerStream, StreamLost, StreamRefused
 
 
 @pytest.fixture
@@ -362,6 +372,37 @@ def test_closing_tells_the_nodes(pki: Pki) -> None:
             await stream.next()
         await closing
         assert running.events == [("hello", "node-1"), ("gone", "node-1")]
+
+    run(pki, scenario)
+
+
+@pytest.mark.parametrize("arrived", [True, False], ids=["stream-open", "connection-open"])
+def test_a_stream_that_is_only_just_opening_does_not_outlive_the_server(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch, arrived: bool
+) -> None:
+    """A node that was served by a controller that has stopped would hear nothing, and believe all is well."""
+    admitting = asyncio.Event()
+    admit = nodes.NodeServer._admit
+
+    async def noted(server: nodes.NodeServer, stream: ServerStream) -> tuple[nodes._Session, Hello]:
+        admitting.set()
+        return await admit(server, stream)
+
+    monkeypatch.setattr(nodes.NodeServer, "_admit", noted)
+
+    async def connect_late(running: Controller) -> None:
+        async with running.client("node-1") as stream:
+            if arrived:
+                await admitting.wait()
+            await running.server.close()
+            await stream.send(hello("node-1"))
+            await stream.next()
+
+    async def scenario(running: Controller) -> None:
+        with pytest.raises((StreamRefused, StreamLost)):
+            await connect_late(running)
+        assert running.events == []
+        assert running.server.nodes() == frozenset()
 
     run(pki, scenario)
 
