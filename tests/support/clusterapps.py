@@ -17,6 +17,7 @@ from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
 
 SECONDS = 30.0
+CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"  # where a pod finds its own
 SERVER = (
     "import http.server as h; h.ThreadingHTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"
 )
@@ -122,6 +123,13 @@ def get(cluster: LocalCluster, app: str, *options: str) -> str:
         *options,
         "http://web/",
     )
+    return done.stdout if done.returncode == 0 else f"curl {done.returncode}"
+
+
+def ask_api(cluster: LocalCluster, app: str, *options: str) -> str:
+    """What curl in a pod gets of the API, or curl's exit code."""
+    ask = ("curl", "-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "--cacert")
+    done = run(cluster, app, *ask, f"{CREDENTIALS}/ca.crt", *options, "https://kubernetes.default.svc/api")
     return done.stdout if done.returncode == 0 else f"curl {done.returncode}"
 
 

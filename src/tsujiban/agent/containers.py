@@ -53,6 +53,7 @@ class Place:
     cluster_domain: str = "cluster.local"
     config_maps: Mapping[str, ConfigMap] = field(default_factory=dict)  # of the pod's namespace
     trust_bundle_pem: str = ""  # what a pod verifies the API by
+    api_address: str = ""  # service address of the API; "": pods do not reach it
 
     @property
     def container_uid(self) -> int:
@@ -139,7 +140,7 @@ def _plan(pod: Pod, container: Container, place: Place, sandbox: Sandbox) -> Con
         raise ConfigError("hostNetwork, hostPID and hostIPC are not allowed: a pod has its own namespaces")
     if not 0 <= place.slot < MAX_SLOTS:
         raise ConfigError(f"slot {place.slot} is not between 0 and {MAX_SLOTS - 1}")
-    variables = podenv.environment(pod, container, _fields(place))
+    variables = podenv.environment(pod, container, _fields(place), podenv.of_api(place.api_address))
     grace = pod.spec.termination_grace_period_seconds
     process = sandbox.process(
         process_name(place.node, pod.metadata.uid, container.name),

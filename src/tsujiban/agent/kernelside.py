@@ -66,6 +66,7 @@ class KernelSide:
         lifeline = Failsafe(TCP, controller_port)
         settings = Settings(
             dns_addresses=(network.dns_address,),
+            api_endpoints=network.api_endpoints,
             failsafes=Failsafes(inbound, tuple(dict.fromkeys((*outbound, lifeline)))),
             reject=network.reject,
         )

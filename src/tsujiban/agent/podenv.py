@@ -33,14 +33,35 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return REFERENCE.sub(replace, text)
 
 
-def environment(pod: Pod, container: Container, fields: Mapping[str, str]) -> dict[str, str]:
-    """The variables of one container. `fields` are the values of `status.` and `spec.` field paths.
+def of_api(address: str) -> dict[str, str]:
+    """What says where the API is: clients in a pod look for the first two; the rest is what the kubelet
+    writes of the service `kubernetes`. Nothing without an address."""
+    if not address:
+        return {}
+    url = f"tcp://{address}:443"
+    return {
+        "KUBERNETES_SERVICE_HOST": address,
+        "KUBERNETES_SERVICE_PORT": "443",
+        "KUBERNETES_SERVICE_PORT_HTTPS": "443",
+        "KUBERNETES_PORT": url,
+        "KUBERNETES_PORT_443_TCP": url,
+        "KUBERNETES_PORT_443_TCP_PROTO": "tcp",
+        "KUBERNETES_PORT_443_TCP_PORT": "443",
+        "KUBERNETES_PORT_443_TCP_ADDR": address,
+    }
+
+
+def environment(
+    pod: Pod, container: Container, fields: Mapping[str, str], given: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The variables of one container. `fields` are the values of `status.` and `spec.` field paths, `given`
+    the variables that every container has, unless it says otherwise itself.
 
     Raises ConfigError.
     """
     if container.env_from:
         raise ConfigError("envFrom is not supported: write env with values")
-    variables: dict[str, str] = {}
+    variables: dict[str, str] = dict(given or {})
     for entry in container.env:
         variables[entry.name] = (
             expand(entry.value, variables) if entry.value_from is None else _from_field(pod, entry, fields)

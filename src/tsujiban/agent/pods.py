@@ -225,6 +225,7 @@ class Pods:
             cluster_domain=self._network.cluster_domain,
             config_maps=ConfigMaps(self._config_maps, namespace),
             trust_bundle_pem=self._network.trust_bundle_pem,
+            api_address=self._network.api_address,
         )
 
 

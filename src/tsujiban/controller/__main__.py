@@ -70,7 +70,7 @@ def _sockets(count: int) -> list[socket.socket]:
 async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     make_private_directory(config.state)
     ca = CertificateAuthority.open(config.state / "ca", config.trust_domain)
-    certificate = serving.make_certificate(ca, config.state, config.api_names)
+    certificate = serving.make_certificate(ca, config.state, serving.names(config))
     store = await open_store(config.store, config.state, config.cluster)
     lead = Lead(config, store)
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from tsujiban.controller.reconcile.apiservice import ApiAddress, address_of
 from tsujiban.store.config import SqliteConfig, StoreConfig
 
 
@@ -22,10 +23,17 @@ class ControllerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     dns_address: str = "10.96.0.10"
     as_number: int = 64512
     api_names: tuple[str, ...] = ("127.0.0.1", "localhost")  # in the API server's certificate
+    # HOST:PORT of every controller's API as pods reach it (IPv4, one port); none: pods do not reach it
+    api_endpoints: tuple[str, ...] = ()
     api_sockets: int = 1  # how many of the passed sockets (LISTEN_FDS) are the API's; the last is the nodes'
     svid_lifetime: int = 3600  # seconds
     store: StoreConfig = SqliteConfig()
     lease_seconds: float = 10.0  # how long a leader is waited for; with a store that several may use
+
+    @property
+    def api_address(self) -> ApiAddress | None:
+        """Where pods find the API. Raises ValueError for `api_endpoints` that cannot be."""
+        return address_of(self.service_cidr, self.api_endpoints)
 
     @property
     def state(self) -> Path:

@@ -21,6 +21,7 @@ from tsujiban.controller.loop import Call, Change, Loop
 from tsujiban.controller.reconcile import (
     accounts,
     aggregation,
+    apiservice,
     csrs,
     deployments,
     endpoints,
@@ -97,7 +98,8 @@ class Plane:
         self.sign_request: csrs.Sign = _no_signer
         self._configs: dict[str, NodeConfig] = {}  # what each connected node was last sent
         self._later: set[asyncio.Task[None]] = set()
-        reserved = frozenset({config.dns_address})
+        api = self._api = config.api_address
+        reserved = frozenset({config.dns_address} | ({api.service} if api else set()))
         self.loop = Loop(
             store,
             {(kind.group, kind.plural) for kind in KINDS},
@@ -110,6 +112,7 @@ class Plane:
                 "endpoints": endpoints.plan,
                 "account": accounts.plan,
                 "aggregate": aggregation.plan,
+                "api-service": lambda w, _: apiservice.plan(w, api),
                 "auto-host-endpoint": hostendpoints.plan,
                 "csr": lambda w, r: csrs.plan(w, r, self.sign_request),
                 "old-csr": lambda w, r: csrs.expired(w, r, time.time()),
@@ -267,6 +270,10 @@ class Plane:
                 service_cidrs=(self._config.service_cidr,),
                 dns_address=self._config.dns_address,
                 cluster_domain=self._config.cluster_domain,
+                api_address=self._api.service if self._api else "",
+                api_endpoints=tuple((one, self._api.port) for one in self._api.endpoints)
+                if self._api
+                else (),
                 bgp_peers=tuple(sorted((n, a) for n, a in addresses.items() if n != node)),
                 as_number=self._config.as_number,
                 **felix.told(self.loop.world, node),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tsujiban.controller.loop import Change, Work
-from tsujiban.controller.reconcile import aggregation
+from tsujiban.controller.reconcile import aggregation, apiservice
 from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
 from tsujiban.controller.reconcile.garbage import alive, owner_refs
 from tsujiban.controller.reconcile.hostendpoints import SUFFIX as AUTO
@@ -31,12 +31,16 @@ from tsujiban.controller.world import (
     selects,
 )
 
+_API_NAMESPACE = Ref(*NAMESPACES, "", apiservice.NAMESPACE)
+
 
 def route(world: World, change: Change) -> Iterator[Work]:
     """The work that one change makes."""
     ref = change.ref
     kind = ref[:2]
     yield from _garbage(world, change)
+    if ref in (apiservice.SERVICE, apiservice.SLICE, _API_NAMESPACE):
+        yield "api-service", apiservice.SERVICE
     if change.new is None:
         if kind == NAMESPACES:
             yield "empty-namespace", ref

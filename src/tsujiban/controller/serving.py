@@ -8,10 +8,18 @@ from pathlib import Path
 
 from cryptography import x509
 
+from tsujiban.controller.config import ControllerConfig
+from tsujiban.controller.reconcile import apiservice
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.files import write_private
 from tsujiban.identity.keys import create_csr, key_to_pem, new_key
 from tsujiban.wire.messages import CONTROLLER_NAME
+
+
+def names(config: ControllerConfig) -> tuple[str, ...]:
+    """DNS names and addresses by which clients, pods among them, reach the API."""
+    api = config.api_address
+    return (*config.api_names, *(apiservice.names_of(api, config.cluster_domain) if api else ()))
 
 
 def make_certificate(ca: CertificateAuthority, directory: Path, names: Sequence[str]) -> Path:

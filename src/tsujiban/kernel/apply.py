@@ -65,7 +65,7 @@ class KernelPost:
         own = self.own = self._interfaces.addresses() if hosts else {}
         generation = self._generation()
         rendered = render(state, self.settings, self._memory, own)
-        addresses = services.render(state, self.settings.dns_addresses)
+        addresses = services.render(state, self.settings.dns_addresses, self.settings.api_endpoints)
         before = self._sources()
         policy = self._policy.apply(rendered.table)
         self.rendered = rendered

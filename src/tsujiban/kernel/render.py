@@ -66,6 +66,8 @@ class Settings:
     """What the kernel post has to know beside the program."""
 
     dns_addresses: tuple[str, ...] = ()  # of the node: all that a pod may reach there, port 53
+    # (address, port) of the cluster's API outside the pods' networks: pods go there under the node's address
+    api_endpoints: tuple[tuple[str, int], ...] = ()
     logging: Logging = field(default_factory=Logging)
     failsafes: Failsafes = field(default_factory=Failsafes)  # of host endpoints
     reject: bool = False  # denied packets are answered (RST, ICMP), not just dropped

@@ -9,8 +9,9 @@ crosses three lookups however many services there are. Only a connection's first
 
 It happens before policy: the forward hook sees the backend's own address. A service without
 ready backends, and a port that a virtual address does not have, are refused. A pod that is led
-back to itself is masqueraded, since it would answer itself without passing the node; no other
-connection is, so policy and backends see true sources.
+back to itself is masqueraded, since it would answer itself without passing the node, and so is one
+that goes to the cluster's API, which has no routes to pods; no other connection is, so policy and
+backends see true sources.
 
 Pods with a sidecar never come here with TCP: their proxy picks the backend.
 """
@@ -31,9 +32,10 @@ _REFUSE = "refuse"
 Elements = dict[str, str]
 
 
-def render(state: NodeState, local: tuple[str, ...] = ()) -> Table:
+def render(state: NodeState, local: tuple[str, ...] = (), api: tuple[tuple[str, int], ...] = ()) -> Table:
     """The table of service addresses. Pure. Virtual addresses in `local` are the node's own and
-    left alone. Raises ValueError for an address that is none."""
+    left alone; `api` are (address, port) of the cluster's API. Raises ValueError for an address
+    that is none."""
     table = Table(TABLE)
     kept = frozenset(map(canonical, local))
     most = 0
@@ -51,6 +53,9 @@ def render(state: NodeState, local: tuple[str, ...] = ()) -> Table:
             table.add(Set(f"slot{slot}-{version}", key, elements, data=f"{ADDRESS[version]} . inet_service"))
         pair = f"{ADDRESS[version]} . {ADDRESS[version]}"
         table.add(Set(f"hairpin{version}", pair, _hairpins(state, version)))
+        table.add(Set(f"inhabitants{version}", ADDRESS[version], _inhabitants(state, version)))
+        ends = {f"{canonical(one)} . {port:d}": "" for one, port in api if _is(one, version)}
+        table.add(Set(f"api{version}", f"{ADDRESS[version]} . inet_service", ends))
     for slot in range(most):
         _slot(table, slot)
     table.add(
@@ -73,7 +78,11 @@ def render(state: NodeState, local: tuple[str, ...] = ()) -> Table:
         f"ct status & dnat == dnat {ip} saddr . {ip} daddr @hairpin{version} masquerade"
         for version, ip in _IP.items()
     )
-    table.add(Chain("postrouting", hairpins, Hook("nat", "postrouting", _SRCNAT)))
+    to_api = tuple(
+        f"meta l4proto 6 {ip} saddr @inhabitants{version} {ip} daddr . th dport @api{version} masquerade"
+        for version, ip in _IP.items()
+    )
+    table.add(Chain("postrouting", (*hairpins, *to_api), Hook("nat", "postrouting", _SRCNAT)))
     return table
 
 
@@ -127,5 +136,12 @@ def _hairpins(state: NodeState, version: int) -> Elements:
         for port in service.ports
         for backend in port.backends
     }
-    here = {canonical(address) for endpoint in state.endpoints.values() for address in endpoint.addresses}
-    return {f"{address} . {address}": "" for address in sorted(backends & here) if _is(address, version)}
+    here = _inhabitants(state, version).keys()
+    return {f"{address} . {address}": "" for address in sorted(backends & here)}
+
+
+def _inhabitants(state: NodeState, version: int) -> Elements:
+    """Addresses of the node's own pods."""
+    pods = (endpoint for endpoint in state.endpoints.values() if not endpoint.host)
+    every = {canonical(address) for endpoint in pods for address in endpoint.addresses}
+    return {address: "" for address in sorted(every) if _is(address, version)}

@@ -23,7 +23,7 @@ from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import LocalCluster, Record, open_cluster
 from tsujiban.local.down import down
 from tsujiban.local.fabric import Fabric
-from tsujiban.local.layout import CONTROLLER_ADDRESS, NODE_STREAM_PORT, Layout, node_names
+from tsujiban.local.layout import API_PORT, CONTROLLER_ADDRESS, NODE_STREAM_PORT, Layout, node_names
 from tsujiban.local.unreachable import Unreachable
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
@@ -112,6 +112,7 @@ def _configure(
         state_dir=str(layout.controller_state),
         trust_domain=trust_domain,
         api_names=("127.0.0.1", "localhost", CONTROLLER_ADDRESS),
+        api_endpoints=(f"{CONTROLLER_ADDRESS}:{API_PORT}",),
         api_sockets=2,
         svid_lifetime=svid_lifetime,
         store=store,

@@ -50,6 +50,8 @@ class NodeConfig(Message, frozen=True):
     service_cidrs: tuple[str, ...]
     dns_address: str
     cluster_domain: str
+    api_address: str = ""  # service address of the API, port 443; "": pods do not reach it
+    api_endpoints: tuple[tuple[str, int], ...] = ()  # (address, port) of the sockets behind it
     bgp_peers: tuple[tuple[str, str], ...] = ()  # (node name, address)
     as_number: int = 64512
     # ports of the node that no policy closes, as (protocol, port, network or ""); None: the defaults

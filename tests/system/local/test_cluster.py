@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.clusterapps import (
+    CREDENTIALS,
     POLICY,
     READY,
     SECONDS,
@@ -20,6 +21,7 @@ from tests.support.clusterapps import (
     WEB,
     account,
     answers,
+    ask_api,
     cluster_with,
     deployment,
     flows,
@@ -34,7 +36,7 @@ from tsujiban.local import kubeconfig, leftovers
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.down import down
 from tsujiban.local.enforced import wait_for
-from tsujiban.local.layout import Layout
+from tsujiban.local.layout import CONTROLLER_ADDRESS, NODE_STREAM_PORT, Layout
 from tsujiban.local.preflight import PreflightError
 from tsujiban.local.up import up
 from tsujiban.local.waiting import until
@@ -201,10 +203,9 @@ def test_the_api_refuses_who_has_no_certificate(cluster: LocalCluster) -> None:
 
 
 def test_a_pod_holds_a_token_that_ends_with_it(cluster: LocalCluster) -> None:
-    place = "/var/run/secrets/kubernetes.io/serviceaccount"
     pod = pods(cluster, "stranger")[0]["metadata"]["name"]
-    token = run(cluster, "stranger", "cat", f"{place}/token").stdout
-    assert run(cluster, "stranger", "cat", f"{place}/namespace").stdout == "default"
+    token = run(cluster, "stranger", "cat", f"{CREDENTIALS}/token").stdout
+    assert run(cluster, "stranger", "cat", f"{CREDENTIALS}/namespace").stdout == "default"
     answer = as_token(cluster, token, "/version")
     assert answer.status_code == 200
     assert as_token(cluster, token, "/api/v1/namespaces/default/pods").status_code == 403
@@ -219,6 +220,78 @@ def as_token(cluster: LocalCluster, token: str, path: str) -> httpx.Response:
     verify = ssl.create_default_context(cafile=str(access.ca_file))
     with httpx.Client(base_url=access.server, verify=verify, trust_env=False) as client:
         return client.get(path, headers={"authorization": f"Bearer {token}"})
+
+
+READERS = [
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "readers", "namespace": "default"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [
+            {"kind": "ServiceAccount", "name": name, "namespace": "default"} for name in ("friend", "default")
+        ],
+    }
+]
+CLOSED = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "closed", "namespace": "default"},
+    "spec": {
+        "selector": "app in {'friend', 'outsider'}",
+        "types": ["Egress"],
+        "egress": [{"action": "Allow", "protocol": "UDP", "destination": {"ports": [53]}}],
+    },
+}
+OPENED = {
+    **CLOSED,
+    "spec": {
+        **CLOSED["spec"],  # type: ignore[dict-item]  # it is a dictionary
+        "egress": [
+            *CLOSED["spec"]["egress"],  # type: ignore[index]
+            {
+                "action": "Allow",
+                "destination": {"services": {"name": "kubernetes", "namespace": "default"}},
+            },
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("app", ["friend", "outsider"])
+def test_a_pod_reaches_the_api_with_its_own_token(cluster: LocalCluster, app: str) -> None:
+    assert ask_api(cluster, app) == "401"  # nobody is let in without one
+    refused = run(
+        cluster, app, "kubectl", "get", "pods"
+    )  # as any client in a pod: token, ca.crt, environment
+    assert "cannot list resource" in refused.stderr
+    with cluster.client() as client:
+        client.apply(READERS)
+    try:
+        assert until(
+            lambda: "pod/web-" in run(cluster, app, "kubectl", "get", "pods", "-o=name").stdout, SECONDS
+        )
+    finally:
+        with cluster.client() as client:
+            client.delete(resolve("rolebindings"), "default", "readers")
+
+
+def test_egress_policy_is_about_the_api_as_about_anything_else(cluster: LocalCluster) -> None:
+    try:
+        for policy, expected in ((CLOSED, "curl"), (OPENED, "401")):
+            with cluster.client() as client:
+                client.apply([policy])
+                wait_for(client, [policy], SECONDS)
+            for app in ("friend", "outsider"):  # by both posts, and by the kernel alone
+                assert ask_api(cluster, app).startswith(expected)
+    finally:
+        with cluster.client() as client:
+            client.delete(resolve("networkpolicies.projectcalico.org"), "default", "closed")
+
+
+def test_of_the_controller_pods_reach_the_api_alone(cluster: LocalCluster) -> None:
+    nodes_stream = f"https://{CONTROLLER_ADDRESS}:{NODE_STREAM_PORT}/"
+    assert run(cluster, "outsider", "curl", "-sS", "-m", "1", nodes_stream).returncode == 28  # no answer
 
 
 def test_up_refuses_a_name_that_is_taken_and_changes_nothing(cluster: LocalCluster) -> None:

@@ -26,6 +26,7 @@ from tests.support.clusterapps import (
     WEB,
     account,
     answers,
+    ask_api,
     cluster_with,
     deployment,
     flows,
@@ -153,6 +154,10 @@ def test_both_ways_speak_with_each_other_under_the_same_policy(cluster: LocalClu
         with cluster.client() as client:
             client.delete(resolve("networkpolicies.projectcalico.org"), "default", "web")
     assert until(lambda: get(cluster, "stranger") == "200", SECONDS)
+
+
+def test_a_pod_of_the_nodes_envoy_reaches_the_api(cluster: LocalCluster) -> None:
+    assert ask_api(cluster, "friend") == "401"
 
 
 def test_it_has_two_capabilities_and_nothing_to_use_them_on(cluster: LocalCluster) -> None:

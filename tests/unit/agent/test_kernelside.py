@@ -172,6 +172,7 @@ def test_configuration_is_taken_over_and_enforced_and_the_controller_stays_reach
         service_cidrs=(),
         dns_address="10.96.0.10",
         cluster_domain="cluster.local",
+        api_endpoints=(("172.31.255.1", 6443),),
         failsafe_inbound=(),
         failsafe_outbound=((17, 53, ""),),
         reject=True,
@@ -180,6 +181,7 @@ def test_configuration_is_taken_over_and_enforced_and_the_controller_stays_reach
         scene.side.configure(network, 7443)
     settings = scene.post.settings
     assert (settings.reject, settings.dns_addresses) == (True, ("10.96.0.10",))
+    assert settings.api_endpoints == (("172.31.255.1", 6443),)
     assert settings.failsafes == Failsafes((), (Failsafe(17, 53), Failsafe(6, 7443)))
     assert calls == [1]
 

@@ -75,3 +75,20 @@ def test_command_and_arguments() -> None:
     assert podenv.command(container, {"A": "1"}) == ("sh", "-c", "echo 1", "$(A)")
     with pytest.raises(podenv.ConfigError, match="command"):
         podenv.command(Container(args=("x",)), {})
+
+
+def test_a_container_is_told_where_the_api_is_unless_it_says_so_itself() -> None:
+    given = podenv.of_api("10.96.0.1")
+    assert given["KUBERNETES_SERVICE_HOST"] == "10.96.0.1"
+    assert given["KUBERNETES_SERVICE_PORT"] == given["KUBERNETES_SERVICE_PORT_HTTPS"] == "443"
+    assert given["KUBERNETES_PORT"] == "tcp://10.96.0.1:443"
+    assert podenv.of_api("") == {}
+    own = Container(
+        env=(
+            EnvVar(name="URL", value="https://$(KUBERNETES_SERVICE_HOST)"),
+            EnvVar(name="KUBERNETES_SERVICE_HOST", value="elsewhere"),
+        )
+    )
+    made = podenv.environment(POD, own, {}, given)
+    assert made["URL"] == "https://10.96.0.1"
+    assert made["KUBERNETES_SERVICE_HOST"] == "elsewhere"

@@ -151,3 +151,15 @@ def test_an_end_that_waits_is_looked_at_when_what_it_waits_for_changes() -> None
     ended = obj("p", status={"phase": "Failed"}, spec={})
     ended["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert ("terminated", pod) in list(route(view, Change(pod, None, ended, 3)))
+
+
+def test_the_service_of_the_api_is_looked_after_whatever_happens_to_it() -> None:
+    view = world()
+    api = ("api-service", "kubernetes")
+    service, slices = Ref(*SERVICES, "default", "kubernetes"), Ref(*ENDPOINT_SLICES, "default", "kubernetes")
+    held = obj("kubernetes", spec={"clusterIP": "10.96.0.1"})
+    assert api in work(view, Ref(*NAMESPACES, "", "default"), None, obj("default"))
+    assert api in work(view, service, None, held)
+    assert api in work(view, service, held, None)
+    assert api in work(view, slices, obj("kubernetes"), None)
+    assert api not in work(view, SERVICE, None, obj("s", spec={}))

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tsujiban.controller import serving
+from tsujiban.controller.config import ControllerConfig
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.wire.messages import CONTROLLER_NAME
 
@@ -35,3 +36,12 @@ def test_each_start_makes_a_new_key(tmp_path: Path) -> None:
     ca = CertificateAuthority.open(tmp_path / "ca", "cluster.local")
     first = serving.make_certificate(ca, tmp_path, ("localhost",)).read_bytes()
     assert serving.make_certificate(ca, tmp_path, ("localhost",)).read_bytes() != first
+
+
+def test_pods_names_of_the_api_are_in_it_when_pods_reach_it() -> None:
+    alone = ControllerConfig(cluster="c", state_dir="/nowhere", api_names=("localhost",))
+    assert serving.names(alone) == ("localhost",)
+    reached = ControllerConfig(
+        cluster="c", state_dir="/nowhere", api_names=("localhost",), api_endpoints=("172.31.255.1:6443",)
+    )
+    assert {"localhost", "kubernetes.default.svc", "10.96.0.1"} <= set(serving.names(reached))

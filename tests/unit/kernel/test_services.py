@@ -59,3 +59,21 @@ def test_only_local_backends_are_led_back_to_themselves() -> None:
             id=f"default/{number}", node="n", addresses=(f"10.0.0.{number}",)
         )
     assert render(world).sets["hairpin4"].elements == {"10.0.0.1 . 10.0.0.1": ""}
+
+
+def test_the_nodes_own_pods_go_to_the_api_under_the_nodes_address() -> None:
+    world = state()
+    world.endpoints["default/1"] = EndpointProgram(
+        id="default/1", node="n", addresses=("10.0.0.1", "fd00::1")
+    )
+    world.endpoints["host/n"] = EndpointProgram(
+        id="host/n", node="n", host=True, addresses=("172.31.255.11",)
+    )
+    table = render(world, api=(("172.31.255.1", 6443),))
+    assert table.sets["inhabitants4"].elements == {"10.0.0.1": ""}
+    assert table.sets["api4"].elements == {"172.31.255.1 . 6443": ""}
+    assert table.sets["api6"].elements == {}
+    assert (
+        "meta l4proto 6 ip saddr @inhabitants4 ip daddr . th dport @api4 masquerade"
+        in table.chains["postrouting"].rules
+    )
