@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,12 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
-@click.option("--nodes", type=click.IntRange(1, 200), default=2, show_default=True, help="How many nodes.")
-@click.option("--trust-domain", default="cluster.local", show_default=True, help="SPIFFE trust domain.")
+@click.option("--nodes", type=click.IntRange(1, 200), help="How many nodes: as before, or 2.")
+@click.option("--trust-domain", metavar="NAME", help="SPIFFE trust domain: as before, or cluster.local.")
 @click.option(
     "--store",
     type=click.Choice(["sqlite", "etcd"]),
-    default="sqlite",
-    show_default=True,
-    help="Where its objects live: in a file of this machine, or in etcd.",
+    help="Where its objects live: in a file of this machine, or in etcd. As before, or sqlite.",
 )
 @click.option("--etcd-servers", metavar="URLS", help="Members of the etcd cluster, with commas between.")
 @click.option("--etcd-cafile", type=_FILE, help="Who signs the members' certificates (PEM).")
@@ -32,20 +31,23 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--etcd-keyfile", type=_FILE, help="Its key (PEM), mode 0600.")
 @cluster_option
 def up(
-    nodes: int,
-    trust_domain: str,
-    store: str,
+    nodes: int | None,
+    trust_domain: str | None,
+    store: str | None,
     etcd_servers: str | None,
     etcd_cafile: Path | None,
     etcd_certfile: Path | None,
     etcd_keyfile: Path | None,
     cluster: str,
 ) -> None:
-    """Start a cluster whose nodes and pods are network namespaces of this machine. Needs root."""
+    """Start a cluster whose nodes and pods are network namespaces of this machine. Needs root.
+
+    After `tsujiban down --keep-state`, or when the machine was started anew, it goes on with what it had.
+    """
     from tsujiban.local.preflight import PreflightError
     from tsujiban.local.up import UpError
     from tsujiban.local.up import up as start
-    from tsujiban.store.protocol import StoreUnavailable
+    from tsujiban.store.protocol import StoreError
 
     def say(text: str) -> None:
         click.echo(f"... {text}", err=True)
@@ -53,8 +55,9 @@ def up(
     try:
         where = _store(store, etcd_servers, etcd_cafile, etcd_certfile, etcd_keyfile)
         started = start(cluster, nodes, say, trust_domain, store=where)
-    except StoreUnavailable as error:
-        raise Failure(str(error), code=Exit.USAGE) from error
+    except StoreError as error:
+        hint = "Nothing was started. Look at etcd (`etcdctl endpoint health`) and at the --etcd-... options."
+        raise Failure(str(error), hint=hint, code=Exit.USAGE) from error
     except PreflightError as error:
         raise Failure(str(error), code=Exit.USAGE) from error
     except ValueError as error:
@@ -67,15 +70,15 @@ def up(
 
 
 def _store(
-    kind: str, servers: str | None, ca: Path | None, certificate: Path | None, key: Path | None
-) -> StoreConfig:
+    kind: str | None, servers: str | None, ca: Path | None, certificate: Path | None, key: Path | None
+) -> StoreConfig | None:
     """The configuration that the options ask for; wrong files are found now, not by the controller."""
     from tsujiban.store.config import EtcdConfig, SqliteConfig, checked
 
-    if kind == "sqlite":
+    if kind != "etcd":
         if servers or ca or certificate or key:
             raise click.UsageError("--etcd-... options need --store etcd")
-        return SqliteConfig()
+        return SqliteConfig() if kind else None
     if not servers:
         raise click.UsageError("--store etcd needs --etcd-servers")
     ca_file, cert_file, key_file = (str(path.absolute()) if path else "" for path in (ca, certificate, key))
@@ -92,14 +95,28 @@ def _store(
 def down(if_exists: bool, keep_state: bool, cluster: str) -> None:
     """Stop a cluster and remove its namespaces, processes and files."""
     from tsujiban.local.down import down as stop
+    from tsujiban.local.layout import Layout
+    from tsujiban.local.remembered import RememberedError, in_etcd
 
+    etcd = None
     try:
+        with contextlib.suppress(RememberedError):  # then it is nothing that could be said
+            etcd = in_etcd(Layout(cluster))
         existed = stop(cluster, keep_state=keep_state)
     except ValueError as error:
         raise Failure(str(error), code=Exit.USAGE) from error
     except PermissionError as error:
         raise Failure(f"{error}", hint="Run as root, or with sudo.", code=Exit.UNREACHABLE) from error
-    if existed:
+    if existed and keep_state:
+        click.echo(f"cluster {cluster} is down; its store and its CA are kept for the next `tsujiban up`")
+    elif existed:
         click.echo(f"cluster {cluster} is down; nothing of it is left")
+        if etcd is not None:
+            prefix = f"/tsujiban/{cluster}/"
+            click.echo(
+                f"but its objects in etcd ({', '.join(etcd.endpoints)}), which others may share: "
+                f"`etcdctl del --prefix {prefix}` deletes them",
+                err=True,
+            )
     elif not if_exists:
         raise Failure(f"there is no cluster {cluster!r} on this machine", code=Exit.NO)

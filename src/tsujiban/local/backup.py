@@ -23,6 +23,7 @@ from tsujiban import __version__
 from tsujiban.identity.files import make_private_directory, read_private, sync_directory, write_private
 from tsujiban.local import leftovers
 from tsujiban.local.layout import Layout
+from tsujiban.local.remembered import RememberedError, in_etcd, named
 from tsujiban.store import backup as stores
 from tsujiban.store.protocol import StoreError
 
@@ -69,12 +70,10 @@ def back_up(cluster: str, target: Path, progress: Progress, *, keys: bool = Fals
     Raises:
         BackupError, ValueError (a bad name).
     """
+    _refuse_etcd(cluster, "`etcdctl snapshot save` saves them")
     state = Layout(cluster).controller_state
     if not (state / STORE).exists():
-        raise BackupError(
-            f"cluster {cluster!r} has no embedded store on this machine (looked for {state / STORE}); "
-            "one in etcd is saved with `etcdctl snapshot save`"
-        )
+        raise BackupError(f"cluster {cluster!r} has no store on this machine (looked for {state / STORE})")
     try:
         with _beside(target) as directory:
             progress("copying the store")
@@ -101,6 +100,15 @@ def back_up(cluster: str, target: Path, progress: Progress, *, keys: bool = Fals
         raise BackupError(f"no backup was made: {error}") from error
 
 
+def _refuse_etcd(cluster: str, remedy: str) -> None:
+    try:
+        found = in_etcd(Layout(cluster))
+    except RememberedError as error:
+        raise BackupError(str(error)) from error
+    if found is not None:
+        raise BackupError(f"the objects of cluster {cluster!r} are in {named(found)}: {remedy}")
+
+
 def restore(cluster: str, source: Path, progress: Progress) -> Restored:
     """Make a cluster's store from a backup; the cluster must be down. Keys in the backup are put in place
     only where there are none: a cluster's own keys are never replaced.
@@ -109,6 +117,7 @@ def restore(cluster: str, source: Path, progress: Progress) -> Restored:
         BackupError, ValueError (a bad name).
     """
     layout = Layout(cluster)
+    _refuse_etcd(cluster, "`etcdctl snapshot restore` puts them back")
     if leftovers.is_live(cluster):
         raise BackupError(f"cluster {cluster!r} runs: `tsujiban down --keep-state --cluster {cluster}` first")
     try:

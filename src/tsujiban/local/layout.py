@@ -44,6 +44,11 @@ class Layout:
         return self.state / "admin" / "kubeconfig"
 
     @property
+    def remembered(self) -> Path:
+        """What `up` was told: kept with the state, for the next `up`."""
+        return self.state / "up.json"
+
+    @property
     def controller_state(self) -> Path:
         """The controller's store and CA."""
         return self.state / "controller"

@@ -18,16 +18,17 @@ import msgspec
 from tsujiban.agent.config import AgentConfig
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.identity.files import make_private_directory, write_private
-from tsujiban.local import credentials, preflight, specs
+from tsujiban.local import credentials, preflight, remembered, specs
 from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import LocalCluster, Record, open_cluster
 from tsujiban.local.down import down
 from tsujiban.local.fabric import Fabric
 from tsujiban.local.layout import API_PORT, CONTROLLER_ADDRESS, NODE_STREAM_PORT, Layout, node_names
+from tsujiban.local.remembered import Remembered
 from tsujiban.local.unreachable import Unreachable
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
-from tsujiban.store.config import SqliteConfig, StoreConfig
+from tsujiban.store.config import EtcdConfig, StoreConfig, open_store
 from tsujiban.supervise.client import SupervisorClient
 
 READY_SECONDS = 60.0
@@ -40,52 +41,60 @@ class UpError(Exception):
 
 def up(
     name: str,
-    nodes: int,
+    nodes: int | None,
     progress: Progress,
-    trust_domain: str = "cluster.local",
+    trust_domain: str | None = None,
     *,
     svid_lifetime: int = 3600,
     store: StoreConfig | None = None,
 ) -> LocalCluster:
     """Start a cluster and wait until its nodes are ready. `svid_lifetime` in seconds; `store` is where its
-    objects live, the embedded store by default.
+    objects live. What is None is as it was before, see `local.remembered`.
 
-    Raises UpError, ValueError (a bad name or number), PreflightError (missing tool or right).
+    Raises UpError, ValueError (a bad name or number; something that cannot be changed), PreflightError
+    (missing tool or right), StoreError (etcd cannot be used).
     """
     layout = Layout(name)
-    members = node_names(nodes)
+    before = remembered.recall(layout)
+    chosen = remembered.choose(layout, nodes, trust_domain, store)
+    members = node_names(chosen.nodes)
     progress("checking this machine")
     preflight.check()
     preflight.check_free(name)
+    if isinstance(chosen.store, EtcdConfig):
+        progress("asking etcd")
+        asyncio.run(_reach(layout, chosen.store))
     had_state = any((layout.controller_state / part).exists() for part in ("store.db", "ca"))  # not ours
     try:
-        return _start(layout, members, trust_domain, svid_lifetime, store or SqliteConfig(), progress)
+        return _start(layout, members, chosen, svid_lifetime, progress)
     except BaseException:
         progress("taking down what was made")
         down(name, keep_state=had_state)
+        if had_state and before is not None:
+            remembered.remember(layout, before)  # what did not work is nothing to go on with
         raise
 
 
 def _start(
     layout: Layout,
     nodes: list[str],
-    trust_domain: str,
+    chosen: Remembered,
     svid_lifetime: int,
-    store: StoreConfig,
     progress: Progress,
 ) -> LocalCluster:
     for root in (layout.run.parent, layout.state.parent):
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
     make_private_directory(layout.run)
     make_private_directory(layout.state)
+    remembered.remember(layout, chosen)
     port = _free_port()
     progress(f"laying the fabric: {len(nodes)} nodes")
     fabric = Fabric(layout.cluster)
     fabric.create()
     addresses = {node: fabric.add_node(node, number).address for number, node in enumerate(nodes, 1)}
     progress("making the certification authority and the nodes' tokens")
-    credentials.make(layout, trust_domain, nodes, port)
-    _configure(layout, addresses, trust_domain, svid_lifetime, store)
+    credentials.make(layout, chosen.trust_domain, nodes, port)
+    _configure(layout, addresses, chosen, svid_lifetime)
     record = Record(cluster=layout.cluster, nodes=tuple(nodes), api_port=port)
     write_private(layout.record, msgspec.json.encode(record))
     progress("starting the supervisor, the controller and the agents")
@@ -97,6 +106,12 @@ def _start(
     return cluster
 
 
+async def _reach(layout: Layout, store: EtcdConfig) -> None:
+    """Find out now, and not by a controller that does not start, that etcd cannot be used."""
+    opened = await open_store(store, layout.controller_state, layout.cluster)
+    await opened.close()
+
+
 def _free_port() -> int:
     """A port of the loopback that nobody listens on now."""
     with socket.socket() as probe:
@@ -104,18 +119,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _configure(
-    layout: Layout, addresses: dict[str, str], trust_domain: str, svid_lifetime: int, store: StoreConfig
-) -> None:
+def _configure(layout: Layout, addresses: dict[str, str], chosen: Remembered, svid_lifetime: int) -> None:
     controller = ControllerConfig(
         cluster=layout.cluster,
         state_dir=str(layout.controller_state),
-        trust_domain=trust_domain,
+        trust_domain=chosen.trust_domain,
         api_names=("127.0.0.1", "localhost", CONTROLLER_ADDRESS),
         api_endpoints=(f"{CONTROLLER_ADDRESS}:{API_PORT}",),
         api_sockets=2,
         svid_lifetime=svid_lifetime,
-        store=store,
+        store=chosen.store,
     )
     write_private(layout.controller_config, msgspec.json.encode(controller))
     for node, address in addresses.items():

@@ -14,6 +14,8 @@ from tsujiban.local import layout as layouts
 from tsujiban.local import leftovers
 from tsujiban.local.backup import ABOUT, STORE, BackupError, back_up, restore
 from tsujiban.local.layout import Layout
+from tsujiban.local.remembered import Remembered, remember
+from tsujiban.store.config import EtcdConfig
 from tsujiban.store.protocol import Key
 from tsujiban.store.sqlite import SqliteStore
 
@@ -114,10 +116,23 @@ def test_a_running_cluster_is_not_touched(layout: Layout, tmp_path: Path) -> Non
 
 
 def test_without_an_embedded_store_it_says_where_to_go(layout: Layout, tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match="etcdctl snapshot save"):
+    with pytest.raises(BackupError, match="has no store on this machine"):
         back_up("elsewhere", tmp_path / "x", silent)
     with pytest.raises(ValueError, match="cluster"):
         back_up("../x", tmp_path / "x", silent)
+
+
+def test_objects_in_etcd_are_saved_and_put_back_by_etcd(layout: Layout, tmp_path: Path) -> None:
+    source = tmp_path / "b.tar"
+    back_up("t", source, silent)
+    remember(layout, Remembered(store=EtcdConfig(endpoints=("https://h:2379",))))
+    with pytest.raises(BackupError, match=r"are in etcd \(https://h:2379\): `etcdctl snapshot save`"):
+        back_up("t", tmp_path / "x", silent)
+    with pytest.raises(BackupError, match="`etcdctl snapshot restore` puts them back"):
+        restore("t", source, silent)
+    layout.remembered.write_text("{")
+    with pytest.raises(BackupError, match=r"up\.json"):
+        back_up("t", tmp_path / "x", silent)
 
 
 def test_an_old_backup_stays_when_a_new_one_fails(layout: Layout, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from tsujiban.local import layout as layouts
 from tsujiban.local import preflight, up
 from tsujiban.local.layout import Layout
 from tsujiban.local.preflight import PreflightError
+from tsujiban.local.remembered import Remembered, recall, remember
 from tsujiban.local.up import UpError
-from tsujiban.store.config import SqliteConfig
+from tsujiban.store.config import EtcdConfig
+from tsujiban.store.protocol import StoreUnavailable
 
 
 class Scene:
@@ -75,10 +77,33 @@ def test_what_is_not_possible_here_takes_nothing_down(scene: Scene, monkeypatch:
     assert scene.taken_down == []
 
 
+def test_what_did_not_work_is_not_what_the_next_start_does(scene: Scene) -> None:
+    layout = Layout("t")
+    scene.store.parent.mkdir(parents=True)
+    scene.store.touch()
+    remember(layout, Remembered(nodes=3))
+    with pytest.raises(UpError):
+        up.up("t", 5, scene.said.append)
+    assert recall(layout) == Remembered(nodes=3)
+
+
+def test_an_etcd_that_cannot_be_reached_is_found_before_anything_is_made(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def closed(*_arguments: object) -> None:
+        raise StoreUnavailable("no member answers")
+
+    monkeypatch.setattr(up, "open_store", closed)
+    with pytest.raises(StoreUnavailable):
+        up.up("t", 1, scene.said.append, store=EtcdConfig(endpoints=("http://127.0.0.1:1",)))
+    assert scene.taken_down == []
+    assert recall(Layout("t")) is None
+
+
 def test_the_configuration_files_are_what_the_daemons_read(scene: Scene) -> None:
     layout = Layout("t")
     layout.run.mkdir(parents=True)
-    up._configure(layout, {"node-1": "172.31.255.11"}, "bank.local", 600, SqliteConfig())
+    up._configure(layout, {"node-1": "172.31.255.11"}, Remembered(trust_domain="bank.local"), 600)
     controller = msgspec.json.decode(layout.controller_config.read_bytes(), type=ControllerConfig)
     assert (controller.trust_domain, controller.svid_lifetime, controller.api_sockets) == (
         "bank.local",

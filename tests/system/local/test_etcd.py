@@ -1,0 +1,51 @@
+"""A cluster whose objects are in a real etcd, over TLS, as a person starts it; and what remembers that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support import etcdbed
+from tests.support.etcdbed import EtcdBed
+from tests.support.machine import unique_cluster
+
+from tsujiban.local.down import down
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kept}\ndata: {a: b}\n"
+
+
+@pytest.fixture
+def etcd() -> Iterator[EtcdBed]:
+    with etcdbed.single() as bed:
+        yield bed
+
+
+def test_up_with_etcd_is_remembered_until_the_cluster_is_taken_away(etcd: EtcdBed, tmp_path: Path) -> None:
+    name = unique_cluster()
+
+    def tsujiban(*words: str, code: int = 0, stdin: str = "") -> str:
+        argv = [sys.executable, "-m", "tsujiban", words[0], "--cluster", name, *words[1:]]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False, input=stdin)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    files = etcd.certificates
+    where = ["--store=etcd", f"--etcd-servers={etcd.config.endpoints[0]}", f"--etcd-cafile={files.ca}"]
+    where += [f"--etcd-certfile={files.cert}", f"--etcd-keyfile={files.key}"]
+    try:
+        tsujiban("up", "--nodes=1", *where)
+        tsujiban("apply", "-f", "-", stdin=CONFIG_MAP)
+        assert "etcd" in tsujiban("status")
+        assert "`etcdctl snapshot save` saves them" in tsujiban("backup", str(tmp_path / "b.tar"), code=4)
+        assert "are kept" in tsujiban("down", "--keep-state")
+        assert "leave --store out" in tsujiban("up", "--store=sqlite", code=2)
+        assert "1 nodes" in tsujiban("up")
+        assert "kept" in tsujiban("get", "configmap", "kept")
+        assert f"etcdctl del --prefix /tsujiban/{name}/" in tsujiban("down")
+    finally:
+        down(name)
