@@ -6,6 +6,7 @@ import re
 
 import click
 
+from tsujiban.cli.complete import accounts
 from tsujiban.cli.errors import Exit, Failure
 from tsujiban.cli.session import cluster_option, connect, namespace_option
 
@@ -20,7 +21,7 @@ def create() -> None:
 
 
 @create.command()
-@click.argument("account")
+@click.argument("account", shell_complete=accounts)
 @namespace_option
 @click.option("--audience", "audiences", multiple=True, help="Whom it is for; by default the cluster's API.")
 @click.option("--duration", default="", help="How long it is good, e.g. 30m or 12h; 10m to 90 days.")

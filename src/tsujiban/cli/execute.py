@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tsujiban.cli.complete import pods
+from tsujiban.cli.complete import containers, pods
 from tsujiban.cli.errors import Exit, Failure
 from tsujiban.cli.logs import choose_container
 from tsujiban.cli.session import cluster_option, connect, find_pod, namespace_option
@@ -18,11 +18,27 @@ if TYPE_CHECKING:
     from tsujiban.local.kubeconfig import Access
 
 
+class Exec(click.Command):
+    """Options may also follow the pod, as kubectl's, when `--` says where the command begins."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click."""
+        if "--" in args or ctx.resilient_parsing:
+            ctx.allow_interspersed_args, ctx.ignore_unknown_options = True, False
+        return super().parse_args(ctx, args)
+
+
 @click.command(
-    name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+    name="exec", cls=Exec, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
 @namespace_option
-@click.option("-c", "--container", default="", help="Which container; the first when not given.")
+@click.option(
+    "-c",
+    "--container",
+    default="",
+    help="Which container; the first when not given.",
+    shell_complete=containers,
+)
 @click.option("-i", "--stdin", is_flag=True, help="Pass standard input on.")
 @click.option("-t", "--tty", is_flag=True, help="Give the command a terminal; with -i, of this terminal.")
 @cluster_option

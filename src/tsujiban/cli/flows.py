@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tsujiban.cli import columns
+from tsujiban.cli.complete import endpoints
 from tsujiban.cli.session import cluster_option, connect
 
 TITLES = ["TIME", "POST", "VERDICT", "FROM", "TO", "REQUEST", "PEER", "RULE"]
@@ -19,7 +20,12 @@ WIDTHS = (12, 6, 7, 21, 21, 28, 44)
 @click.option("-f", "--follow", is_flag=True, help="Go on with new ones, until interrupted.")
 @click.option("--verdict", type=click.Choice(["allow", "deny"]), help="Only these.")
 @click.option("--post", type=click.Choice(["kernel", "proxy"]), help="Only this post's.")
-@click.option("--endpoint", default="", help="Only decisions of this endpoint's rules, e.g. default/web-1.")
+@click.option(
+    "--endpoint",
+    default="",
+    help="Only decisions of this endpoint's rules, e.g. default/web-1.",
+    shell_complete=endpoints,
+)
 @click.option(
     "--rule", default="", help="Only this rule's decisions, or those of all below it, e.g. default/web."
 )

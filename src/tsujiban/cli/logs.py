@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tsujiban.cli.complete import pods
+from tsujiban.cli.complete import containers, pods
 from tsujiban.cli.errors import Exit, Failure
 from tsujiban.cli.session import cluster_option, connect, find_pod, namespace_option
 from tsujiban.wire.sessions import SIDECAR
@@ -18,7 +18,13 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 @click.command()
 @click.argument("pod", shell_complete=pods)
 @namespace_option
-@click.option("-c", "--container", default="", help="Which container; `sidecar` is the pod's Envoy.")
+@click.option(
+    "-c",
+    "--container",
+    default="",
+    help="Which container; `sidecar` is the pod's Envoy.",
+    shell_complete=containers,
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until the container ends.")
 @click.option("-p", "--previous", is_flag=True, help="Of the container before it was last restarted.")
 @click.option("--since", default="", help="Only what is newer, e.g. 5s, 2m, 3h.")

@@ -7,8 +7,13 @@ imports nothing heavy; a subcommand's module does.
 from __future__ import annotations
 
 import importlib
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # name -> ("module:attribute", one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -44,6 +49,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+COMPLETE = "_TSUJIBAN_COMPLETE"  # in the environment when a shell asks for words
+
 # what people's hands try here and kubectl does, against our API too
 KUBECTLS = frozenset(
     {
@@ -61,6 +68,16 @@ KUBECTLS = frozenset(
 )
 
 
+def _with_examples(name: str, command: click.Command) -> None:
+    """Have `--help` end with them, also that of a command's commands."""
+    from tsujiban.cli.examples import epilog
+
+    command.epilog = epilog(name)
+    if isinstance(command, click.Group):
+        for inner, found in command.commands.items():
+            _with_examples(f"{name} {inner}", found)
+
+
 class LazyGroup(click.Group):
     """A group whose commands are looked up in `COMMANDS` and imported on use."""
 
@@ -76,7 +93,14 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}:{attribute} is not a command")
+        _with_examples(cmd_name, command)
         return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click; when a shell asks, by the words of `completion` too."""
+        if COMPLETE in os.environ:
+            importlib.import_module("tsujiban.cli.completion")
+        return super().main(*args, **kwargs)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -105,6 +129,13 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
 
 
+def _contexts(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """As `complete.contexts`, which is imported only when it is asked."""
+    from tsujiban.cli.complete import contexts
+
+    return contexts(context, parameter, incomplete)
+
+
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tsujiban")
 @click.option(
@@ -113,6 +144,8 @@ class LazyGroup(click.Group):
     type=click.Path(dir_okay=False),
     help="Reach the API as this file says, e.g. from another machine; not the cluster of this one.",
 )
-@click.option("--context", help="Which context of that file; its current one by default.")
+@click.option(
+    "--context", help="Which context of that file; its current one by default.", shell_complete=_contexts
+)
 def main(kubeconfig: str | None, context: str | None) -> None:
     """One policy, one identity, enforced in the kernel and in Envoy."""

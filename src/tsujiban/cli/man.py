@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
+from tsujiban.cli import examples
 from tsujiban.cli.errors import Exit, Failure
 
 CODES = {
@@ -51,35 +52,57 @@ def all_pages() -> Iterator[tuple[str, str]]:
     """Name and text of every page: the program's, and one for each command."""
     from tsujiban.cli.main import COMMANDS, main
 
-    context = click.Context(main, info_name="tsujiban")
+    context = click.Context(main, info_name="tsujiban", **main.context_settings)
     listed = [(f"tsujiban-{name}(1)", COMMANDS[name][1]) for name in sorted(COMMANDS)]
     yield "tsujiban", page("tsujiban", main, context, listed)
     for name in sorted(COMMANDS):
         found = main.get_command(context, name)
         if found is not None:
-            inner = click.Context(found, info_name=name, parent=context)
-            yield f"tsujiban-{name}", page(f"tsujiban-{name}", found, inner, [])
+            yield from _pages(name, found, context, COMMANDS[name][1])
 
 
-def page(name: str, command: click.Command, context: click.Context, listed: list[tuple[str, str]]) -> str:
+def _pages(
+    name: str, command: click.Command, parent: click.Context, summary: str = ""
+) -> Iterator[tuple[str, str]]:
+    """The page of a command, and those of the commands below it."""
+    context = click.Context(command, info_name=name.rpartition(" ")[2], parent=parent)
+    title = f"tsujiban-{name.replace(' ', '-')}"
+    below = command.commands if isinstance(command, click.Group) else {}
+    listed = [(f"{title}-{inner}(1)", found.get_short_help_str(120)) for inner, found in below.items()]
+    yield title, page(title, command, context, listed, examples.lines(name), summary)
+    for inner, found in below.items():
+        yield from _pages(f"{name} {inner}", found, context)
+
+
+def page(
+    name: str,
+    command: click.Command,
+    context: click.Context,
+    listed: list[tuple[str, str]],
+    shown: Sequence[str] = (),
+    summary: str = "",
+) -> str:
     """One page, in the macros of man(7)."""
-    short = command.get_short_help_str(120).rstrip(".")
+    short = summary or command.get_short_help_str(120).partition(", e.g")[0]
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     lines = [
         f'.TH {name.upper()} 1 "" "Tsujiban" "Tsujiban"',
         ".SH NAME",
-        f"{escaped(name)} \\- {escaped(short)}",
+        f"{escaped(name)} \\- {escaped(short.rstrip('.'))}",
         ".SH SYNOPSIS",
         escaped(usage),
         ".SH DESCRIPTION",
         *paragraphs(command.help or ""),
     ]
-    options = [record for option in command.params if (record := option.get_help_record(context))]
+    found = (one for one in command.params if isinstance(one, click.Option))
+    options = [record for option in found if (record := option.get_help_record(context))]
     help_option = command.get_help_option(context)
     if help_option is not None and (record := help_option.get_help_record(context)):
         options.append(record)
     lines += section("OPTIONS", options)
     lines += section("COMMANDS", listed)
+    if shown:
+        lines += [".SH EXAMPLES", ".nf", *(escaped(line) for line in shown), ".fi"]
     lines += section("EXIT STATUS", [(str(int(code)), text) for code, text in CODES.items()])
     lines += section(
         "ENVIRONMENT",
@@ -89,6 +112,8 @@ def page(name: str, command: click.Command, context: click.Context, listed: list
             ("NO_COLOR", "No colours."),
         ],
     )
+    others = [other for other in ("tsujiban(1)", *(term for term, _ in listed)) if other != f"{name}(1)"]
+    lines += [".SH SEE ALSO", escaped(", ".join((*others, "kubectl(1)")))]
     return "\n".join(lines) + "\n"
 
 

@@ -26,12 +26,15 @@ DEFAULT_NAMESPACE = "default"
 
 def cluster_option(command: F) -> F:
     """`--cluster NAME`, or the environment's TSUJIBAN_CLUSTER."""
+    from tsujiban.cli.complete import clusters
+
     return click.option(
         "--cluster",
         envvar="TSUJIBAN_CLUSTER",
         default=DEFAULT_CLUSTER,
         show_default=True,
         help="Which cluster of this machine.",
+        shell_complete=clusters,
     )(command)
 
 

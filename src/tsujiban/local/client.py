@@ -67,6 +67,10 @@ class Client:
     def __exit__(self, *_exception: object) -> None:
         self._http.close()
 
+    def hurry(self, seconds: float) -> None:
+        """Give up what is not answered within `seconds`, from now on."""
+        self._http.timeout = httpx.Timeout(seconds)
+
     # ------------------------------------------------------------------ objects
 
     def list(self, kind: Kind, namespace: str | None = None, *, labels: str = "") -> Json:

@@ -156,6 +156,14 @@ def parse(path: Path) -> Any:
         raise KubeconfigError(f"{path}: not YAML: {error}") from error
 
 
+def contexts_of(path: Path) -> list[str]:
+    """Names of the file's contexts. Raises KubeconfigError."""
+    try:
+        return [str(entry["name"]) for entry in parse(path)["contexts"]]
+    except (KeyError, TypeError) as error:
+        raise KubeconfigError(f"{path}: it is no kubeconfig") from error
+
+
 def read(path: Path, context: str = "") -> Access:
     """A context of a kubeconfig file, the current one by default. Raises KubeconfigError."""
     found = parse(path)

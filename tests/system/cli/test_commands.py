@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -184,10 +185,30 @@ def test_an_unchanged_apply_says_so_and_waits_for_nothing(shell: Shell) -> None:
     assert time.monotonic() - started < 5
 
 
+COMPLETE = r"""
+tsujiban() { "$PYTHON" -m tsujiban "$@"; }
+source <(tsujiban completion bash)
+compopt() { :; }  # there is no line to change
+for COMP_LINE in "$@"; do
+    COMP_POINT=${#COMP_LINE}
+    _tsujiban_completion tsujiban
+    echo "${COMPREPLY[*]}"
+done
+"""
+
+
 def test_names_complete_from_the_running_cluster(shell: Shell) -> None:
-    env = {"_TSUJIBAN_COMPLETE": "bash_complete", "TSUJIBAN_CLUSTER": shell.cluster, "COMP_CWORD": "3"}
-    env["COMP_WORDS"] = "tsujiban get service sum"
+    lines = {
+        "tsujiban get service sum": ["summary"],
+        "tsujiban logs deployment/database -c tel": ["teller"],
+        "tsujiban exec deployment/summary -n def": ["default"],
+        "tsujiban describe clusterrole system:disc": ["discovery"],  # bash has kept `system:`
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "tsujiban"], env=env, capture_output=True, text=True, timeout=20
+        ["bash", "-c", COMPLETE, "bash", *lines],
+        env={**os.environ, "PYTHON": sys.executable, "TSUJIBAN_CLUSTER": shell.cluster},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    assert done.stdout.split() == ["plain,summary"]
+    assert [line.split() for line in done.stdout.splitlines()] == list(lines.values()), done.stderr

@@ -34,6 +34,17 @@ def test_what_is_asked_of_the_server(words: tuple[str, ...], ran: list[Any]) -> 
     assert ran == [(f"{PATH}/exec", parameters, {"stdin": False, "tty": False})]
 
 
+def test_options_may_follow_the_pod_when_it_is_said_where_the_command_begins(ran: list[Any]) -> None:
+    CliRunner().invoke(main, ["exec", "web-1", "-c", "other", "-i", "--", "sh", "-c", "id", "--", "-x"])
+    ((_, parameters, flags),) = ran
+    words = [value for name, value in parameters if name == "command"]
+    assert words == ["sh", "-c", "id", "--", "-x"]
+    assert ("container", "other") in parameters
+    assert flags["stdin"]
+    wrong = CliRunner().invoke(main, ["exec", "web-1", "--nothing", "--", "id"])
+    assert (wrong.exit_code, len(ran)) == (2, 1)
+
+
 def test_a_terminal_has_no_stderr_of_its_own(ran: list[Any]) -> None:
     CliRunner().invoke(main, ["exec", "-it", "-c", "other", "web-1", "--", "bash"])
     ((_, parameters, flags),) = ran

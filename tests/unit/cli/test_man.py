@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,11 @@ def test_every_command_has_a_page_with_its_options(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["man", "-d", str(tmp_path)])
     assert result.exit_code == 0, result.output
     names = {path.name for path in (tmp_path / "man1").iterdir()}
-    assert names == {"tsujiban.1", *(f"tsujiban-{name}.1" for name in COMMANDS)}
+    below = {"tsujiban-create-token.1", "tsujiban-demo-bank.1"}
+    assert names == {"tsujiban.1", *(f"tsujiban-{name}.1" for name in COMMANDS), *below}
     text = (tmp_path / "man1" / "tsujiban-exec.1").read_text()
-    assert ".SH NAME\ntsujiban\\-exec \\- Run a command inside a pod" in text
+    assert ".SH NAME\ntsujiban\\-exec \\- Run a command inside a pod\n" in text
+    assert ".SH EXAMPLES\n.nf\n" in text
     assert "\\fB\\-t, \\-\\-tty\\fR" in text
     assert "\\fBtsujiban exec \\-it web\\-1 \\-\\- bash\\fR" in text
 
@@ -50,4 +54,16 @@ def test_paragraphs() -> None:
 @pytest.mark.parametrize("page", [text for _, text in all_pages()])
 def test_lines_begin_with_requests_of_man_only(page: str) -> None:
     requests = {line.split()[0] for line in page.splitlines() if line.startswith((".", "'"))}
-    assert requests <= {".TH", ".SH", ".PP", ".TP"}
+    assert requests <= {".TH", ".SH", ".PP", ".TP", ".nf", ".fi"}
+    assert "" not in page.splitlines()  # an empty line is a paragraph by accident
+
+
+@pytest.mark.parametrize("tool", [tool for tool in ("groff", "mandoc") if shutil.which(tool)])
+def test_those_who_read_such_pages_find_nothing_odd(tool: str) -> None:
+    argv = {
+        "groff": ["groff", "-man", "-ww", "-z", "-Tutf8", "-"],
+        "mandoc": ["mandoc", "-Tlint", "-Wwarning"],
+    }
+    for name, text in all_pages():
+        done = subprocess.run(argv[tool], input=text, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.stdout, done.stderr) == ("", ""), name
