@@ -43,7 +43,8 @@ bench-policy: setup
 	$(BIN)/python bench/connectivity.py
 
 bench-api: setup
-	$(BIN)/python bench/store.py $(ARGS)
+	$(BIN)/python bench/store.py
+	$(BIN)/python bench/api.py $(ARGS)
 
 bench-dataplane: setup root
 	$(AS_ROOT) $(BIN)/python bench/dataplane.py $(ARGS)

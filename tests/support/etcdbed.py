@@ -131,6 +131,9 @@ class EtcdBed:
                         raise TimeoutError((self.directory / f"m{member}.log").read_text()[-2000:]) from None
                     time.sleep(0.05)
 
+    def pid(self, member: int) -> int:
+        return self._processes[member].pid
+
     def kill(self, member: int) -> None:
         """kill -9."""
         process = self._processes.pop(member)

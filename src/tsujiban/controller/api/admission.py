@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tsujiban.controller.api.errors import ApiError, forbidden, invalid, not_found
+from tsujiban.controller.api.errors import ApiError, forbidden, invalid
 from tsujiban.resources import load
 from tsujiban.resources.crosscheck import crosscheck
 from tsujiban.resources.defaults import BUILT_IN_TIERS
@@ -61,11 +61,12 @@ def tier_of(kind: Kind, document: Json) -> str:
 async def admit(
     store: Store, kind: Kind, document: Json, warn: Callable[[str], None] = lambda _text: None
 ) -> list[Check]:
-    """Judge an object, alone and against the store; the checks belong into the transaction that writes it.
-    What is odd but no error goes to `warn`.
+    """Judge an object, alone and against the store; the checks (that its namespace exists) belong into the
+    transaction that writes it, or, when nothing is written, to `demand`. What is odd but no error goes to
+    `warn`.
 
     Raises:
-        ApiError: 422 with every cause, or 404 for a namespace that does not exist.
+        ApiError: 422 with every cause.
     """
     loaded = load.check(document)
     findings = errors(loaded.findings)
@@ -75,11 +76,13 @@ async def admit(
         raise invalid(kind.kind, kind.group, str(document["metadata"].get("name", "")), findings)
     for finding in loaded.findings:
         warn(f"{finding.field}: {finding.message}" if finding.field else finding.message)
-    keys = leans_on(kind, document)
-    for key in keys:
-        if await find(store, key) is None:
-            raise not_found(key)
-    return [Check(key) for key in keys]
+    return [Check(key) for key in leans_on(kind, document)]
+
+
+async def demand(store: Store, checks: Sequence[Check]) -> None:
+    """For a dry run, what the transaction would find out. Raises NotFound."""
+    for check in checks:
+        await store.get(check.key)
 
 
 async def find(store: Store, key: Key) -> Stored | None:

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 import tsujiban
 from tsujiban.controller.api import (
@@ -32,6 +33,7 @@ from tsujiban.controller.api import (
     scale,
     selection,
     target,
+    tlsbuffers,
     validation,
     writes,
 )
@@ -110,6 +112,8 @@ def create_app(
         return await extras.apply_set(view(user, wanted), request, user)
 
     routes = [
+        Route("/api/{path:path}", _Plainly(api.resource)),  # first: nearly all requests are these
+        Route("/apis/{path:path}", _Plainly(api.resource)),
         *(Route(path, api.health, methods=["GET"]) for path in _HEALTH),
         Route(JOIN_PATH, joining, methods=["POST"]),
         Route(BUNDLE_PATH, bundle, methods=["GET"]),
@@ -148,6 +152,7 @@ async def serve(app: Starlette, context: ssl.SSLContext, sockets: Sequence[socke
         if listener.family in (socket.AF_INET, socket.AF_INET6):
             # accepted connections inherit it; asyncio sets it only on sockets whose `proto` says TCP
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    tlsbuffers.bound()
     server = _Server(config)
     serving = asyncio.create_task(server.serve(list(sockets)))
     try:
@@ -175,6 +180,18 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Plainly:
+    """A handler without what a Route puts around it a second time: errors are the application's to answer."""
+
+    def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer (ASGI)."""
+        response = await self._handler(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 class _Api:

@@ -6,6 +6,8 @@ they go is `auditfile.py`'s. Everything a client wrote is bounded.
 
 from __future__ import annotations
 
+import os
+import random
 import time
 import uuid
 from collections.abc import Callable
@@ -29,13 +31,14 @@ REQUEST_RECEIVED, RESPONSE_STARTED, RESPONSE_COMPLETE = (
 )
 LONG_RUNNING = frozenset({"watch", "exec", "attach", "portforward"})  # verbs and subresources
 ID_HEADER = "Audit-ID"
+_ids = random.Random(os.urandom(32))  # noqa: S311 - an id is to be unique, it is no secret
 
 
 class Trail:
     """What is known of one request so far; `told` writes it down."""
 
     def __init__(self, request: HTTPConnection, sink: Sink) -> None:
-        self.id = str(uuid.uuid4())
+        self.id = str(uuid.UUID(int=_ids.getrandbits(128), version=4))
         self.user: User | None = None
         self.impersonated: User | None = None
         self.wanted: Attributes | None = None

@@ -101,17 +101,19 @@ class Lines(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it (ASGI)."""
-        sending = asyncio.ensure_future(self._send(send))
         leaving = asyncio.ensure_future(_gone(receive))
-        try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-        finally:
-            leaving.cancel()
-            sending.cancel()
-            with suppress(asyncio.CancelledError, TimeoutError):
-                await sending
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as present:
+
+                def left(_leaving: asyncio.Future[None]) -> None:
+                    present.reschedule(0)  # which is over
+
+                leaving.add_done_callback(left)
+                try:
+                    await self._send(send)
+                finally:
+                    leaving.remove_done_callback(left)
+                    leaving.cancel()
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

@@ -7,6 +7,7 @@ refusals read the same to the client; why is in the controller's log.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 import msgspec
 from starlette.requests import HTTPConnection
@@ -25,6 +26,7 @@ ACCOUNT_PREFIX = "system:serviceaccount:"
 ACCOUNTS = "system:serviceaccounts"
 
 MAX_TOKEN_BYTES = 8 * 1024
+KNOWN_CERTIFICATES = 1024  # of which the user is remembered; a connection brings the same in every request
 
 
 class User(msgspec.Struct, frozen=True):
@@ -78,6 +80,7 @@ class Authenticator:
     def __init__(self, trust_domain: str, review: TokenReview = no_tokens) -> None:
         self._trust_domain = trust_domain
         self._review = review
+        self._user_of = lru_cache(KNOWN_CERTIFICATES)(self._of_certificate)
 
     async def user(self, request: HTTPConnection) -> User:
         """The user.
@@ -87,7 +90,7 @@ class Authenticator:
         """
         certificate = request.scope.get("extensions", {}).get(PEER_CERTIFICATE)
         if certificate is not None:
-            return authenticated(self._of_certificate(certificate["der"]))
+            return self._user_of(certificate["der"])
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
@@ -103,6 +106,7 @@ class Authenticator:
         return authenticated(found)
 
     def _of_certificate(self, der: bytes) -> User:
+        """Says nothing about time: that the certificate is good now, TLS has seen."""
         try:
             subject = subject_of_der(der)
         except VerificationError as not_a_user:
@@ -113,7 +117,7 @@ class Authenticator:
         for group in subject.groups:
             if group in (NODES, ACCOUNTS, UNAUTHENTICATED) or group.startswith(ACCOUNTS + ":"):
                 raise NotAuthenticated(f"group {group[:200]!a} cannot be claimed by a user's certificate")
-        return User(subject.user, subject.groups)
+        return authenticated(User(subject.user, subject.groups))
 
     def _node(self, der: bytes, otherwise: VerificationError) -> User:
         try:
@@ -122,4 +126,4 @@ class Authenticator:
             raise NotAuthenticated(f"the client certificate: {otherwise}") from None
         if not path.startswith("/node/"):
             raise NotAuthenticated(f"the client certificate: {otherwise}")
-        return User(NODE_PREFIX + path.removeprefix("/node/"), (NODES,))
+        return authenticated(User(NODE_PREFIX + path.removeprefix("/node/"), (NODES,)))

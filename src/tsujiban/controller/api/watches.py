@@ -1,6 +1,7 @@
 """Watch requests: the store's changes as Kubernetes watch events, one JSON line each.
 
-Without selectors and conversions an event is the stored bytes with a few around them.
+Without selectors and conversions an event is the stored bytes with a few around them. However many clients
+watch, a change is decoded and encoded once for all who want it in the same form (`encodings`).
 Source: Kubernetes API concepts, "Efficient detection of changes", "Watch bookmarks", "Streaming lists".
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tsujiban.controller.api import tables
+from tsujiban.controller.api.encodings import Encodings
 from tsujiban.controller.api.errors import from_store
 from tsujiban.controller.api.selection import Predicate
 from tsujiban.controller.api.tables import Representation
@@ -21,6 +23,7 @@ from tsujiban.store.protocol import Event, EventType, Store, Stored, StoreError,
 Json = dict[str, Any]
 
 BOOKMARK_SECONDS = 30.0
+SHARED = Encodings()  # by all watches of this process
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,19 +40,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Encoder:
     """Turns changes into lines for one client."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, shared: Encodings = SHARED) -> None:
         self._options = options
+        self._shared = shared
         self._target = options.target
-        self._as_stored = (
-            options.predicate is None
-            and options.representation.plain
-            and options.target.api_version == options.target.kind.api_version
-        )
         self._titled = False
 
     def initial(self, items: Sequence[Stored]) -> bytes:
         """What is there already, as ADDED."""
-        return b"".join(self._line("ADDED", item.value) for item in items if self._visible(item.value))
+        predicate = self._options.predicate
+        chosen = (i.value for i in items if predicate is None or predicate(msgspec.json.decode(i.value)))
+        return b"".join(self._line("ADDED", value) for value in chosen)
 
     def changes(self, events: Sequence[Event]) -> bytes:
         """The lines for some changes; empty when none concerns the client."""
@@ -71,22 +72,33 @@ class Encoder:
         namespace = self._target.namespace
         if namespace and event.stored.key.namespace != namespace:
             return b""
-        value = event.stored.value
-        if self._as_stored:
-            return b'{"type":"%s","object":%s}\n' % (event.type.encode(), value)
-        before = event.previous is not None and self._visible(event.previous)
-        after = event.type is not EventType.DELETED and self._visible(value)
-        if not before and not after:
+        kind = (
+            event.type.value
+            if self._options.predicate is None
+            else self._kind(event, self._options.predicate)
+        )
+        if not kind:
             return b""
-        kind = "MODIFIED" if before and after else "ADDED" if after else "DELETED"
-        return self._line(kind, value)
+        form = (kind, self._target.api_version, self._options.representation, self._titled)
+        line = self._shared.of(event, form, lambda: self._line(kind, event.stored.value))
+        self._titled = True
+        return line
 
-    def _visible(self, value: bytes) -> bool:
-        predicate = self._options.predicate
-        return predicate is None or predicate(msgspec.json.decode(value))
+    def _kind(self, event: Event, predicate: Predicate) -> str:
+        """What a change is to who sees some objects only; "" for nothing."""
+        value, previous = event.stored.value, event.previous
+        before = previous is not None and predicate(
+            self._shared.of(event, "previous", lambda: msgspec.json.decode(previous))
+        )
+        after = event.type is not EventType.DELETED and predicate(
+            self._shared.of(event, "document", lambda: msgspec.json.decode(value))
+        )
+        if before:
+            return "MODIFIED" if after else "DELETED"
+        return "ADDED" if after else ""
 
     def _line(self, event_type: str, value: bytes) -> bytes:
-        if self._as_stored or self._options.representation.plain:
+        if self._options.representation.plain:
             return b'{"type":"%s","object":%s}\n' % (event_type.encode(), converted(value, self._target))
         document = msgspec.json.decode(converted(value, self._target))
         metadata = {"resourceVersion": document["metadata"]["resourceVersion"]}

@@ -77,6 +77,7 @@ async def _store_new(
     checks = await _admitted(store, target, request, document)
     value = metadata.encode(document)
     if dry_run:
+        await admission.demand(store, checks)
         if await admission.find(store, target.key) is not None:
             raise AlreadyExists(target.key)
         await judge(store, Create(target.key, value))
@@ -181,6 +182,7 @@ async def change(
         checks = await _admit_change(store, target, request, document, present)
         value = metadata.encode(document)
         if dry_run:
+            await admission.demand(store, checks)
             await judge(store, Update(target.key, value, current.revision))
             result = metadata.updated(current.value, value, current.revision) or current.value
             return show(Stored(target.key, result, current.revision), target, request)

@@ -11,7 +11,7 @@ from tsujiban.controller.api import admission
 from tsujiban.controller.api.errors import ApiError
 from tsujiban.resources.registry import resolve
 from tsujiban.store import metadata
-from tsujiban.store.protocol import Check, Key
+from tsujiban.store.protocol import Check, Key, NotFound
 from tsujiban.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +57,12 @@ async def test_what_an_object_leans_on_is_checked_in_its_transaction(store: Sqli
     await store.create(TIER, metadata.encode(tier))
     checks = await admission.admit(store, CALICO, policy("security.p", "security"))
     assert checks == [Check(NAMESPACE), Check(TIER)]
+
+
+async def test_a_dry_run_demands_what_a_write_would(store: SqliteStore) -> None:
+    await admission.demand(store, [Check(NAMESPACE)])
+    with pytest.raises(NotFound):
+        await admission.demand(store, [Check(NAMESPACE), Check(TIER)])
 
 
 async def test_a_tier_that_does_not_exist(store: SqliteStore) -> None:

@@ -8,11 +8,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.requests import HTTPConnection
 
+from tsujiban.controller.api import users
 from tsujiban.controller.api.errors import ApiError
 from tsujiban.controller.api.peer import PEER_CERTIFICATE
 from tsujiban.controller.api.users import Authenticator, NotAuthenticated, TokenRefused, User
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.keys import create_csr, create_spiffe_csr, new_key
+from tsujiban.identity.verify import Subject, subject_of_der
 
 pytestmark = pytest.mark.anyio
 
@@ -48,6 +50,21 @@ async def test_users_have_name_and_groups(ca: CertificateAuthority) -> None:
     user = await Authenticator(DOMAIN).user(connection(chain))
     assert user == User("ann", ("a", "b", "system:authenticated"))
     assert user.node == ""
+
+
+async def test_a_certificate_is_read_once(ca: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    def counted(der: bytes) -> Subject:
+        read.append(der)
+        return subject_of_der(der)
+
+    monkeypatch.setattr(users, "subject_of_der", counted)
+    chains = [ca.sign_admin(create_csr(new_key(), []), name, ("g",)) for name in ("ann", "bob")]
+    authenticator = Authenticator(DOMAIN)
+    found = [(await authenticator.user(connection(chain))).name for chain in (*chains, *chains)]
+    assert found == ["ann", "bob", "ann", "bob"]
+    assert len(read) == 2
 
 
 async def test_nodes_are_known_by_their_identity(ca: CertificateAuthority) -> None:

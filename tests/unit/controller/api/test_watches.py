@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tsujiban.controller.api import watches
+from tsujiban.controller.api.encodings import Encodings
 from tsujiban.controller.api.tables import Representation
 from tsujiban.controller.api.target import Target
 from tsujiban.resources.registry import resolve
@@ -43,6 +44,36 @@ def test_another_version_is_converted() -> None:
     line = encoder.changes([Event(EventType.DELETED, stored(), stored().value)])
     assert json.loads(line)["object"]["apiVersion"] == "crd.projectcalico.org/v1"
     assert json.loads(line)["type"] == "DELETED"
+
+
+@pytest.mark.parametrize(
+    ("form", "made"),
+    [
+        ({}, 1),
+        ({"version": "crd.projectcalico.org/v1"}, 1),
+        ({"representation": Representation(metadata=True)}, 1),
+        ({"representation": Representation(table=True)}, 1),
+        ({"predicate": lambda document: document["metadata"]["name"] == "t"}, 2),  # decoded, and encoded
+    ],
+)
+def test_a_change_is_encoded_once_for_all_who_watch(form: dict[str, Any], made: int) -> None:
+    shared = Encodings()
+    event = Event(EventType.ADDED, stored())
+    lines = [watches.Encoder(options(**form), shared).changes([event]) for _ in range(1000)]
+    assert shared.made == made
+    assert len(set(lines)) == 1
+    assert json.loads(lines[0])["type"] == "ADDED"
+
+
+def test_the_columns_of_a_table_come_once() -> None:
+    shared, table = Encodings(), Representation(table=True)
+    events = [Event(EventType.ADDED, stored(number)) for number in (1, 2)]
+    early, late = (watches.Encoder(options(representation=table), shared) for _ in range(2))
+    titles = [
+        bool(json.loads(line)["object"]["columnDefinitions"])
+        for line in (early.changes(events[:1]), early.changes(events[1:]), late.changes(events[1:]))
+    ]
+    assert titles == [True, False, True]
 
 
 class Script:

@@ -131,9 +131,10 @@ async def test_a_policy_needs_its_tier(admin: httpx.AsyncClient) -> None:
 
 
 async def test_an_object_needs_its_namespace(admin: httpx.AsyncClient) -> None:
-    answer = await admin.post("/api/v1/namespaces/nowhere/configmaps", json=config())
-    assert answer.status_code == 404
-    assert "nowhere" in answer.json()["message"]
+    for query in ("", "?dryRun=All"):
+        answer = await admin.post(f"/api/v1/namespaces/nowhere/configmaps{query}", json=config())
+        assert answer.status_code == 404
+        assert "nowhere" in answer.json()["message"]
     assert (await admin.post("/api/v1/configmaps", json=config())).status_code == 400
 
 
