@@ -29,7 +29,8 @@ def load(
         places = manifests.contents(manifests.expand(endpoints))
         given = read(places.items(), offline=True)
         objects = [one for one in objects if one.kind.kind not in PLACES] + given.objects
-        said, sources = said + given.findings, {**sources, **places}
+        about_policies = [finding for finding in said if finding.object.partition(" ")[0] not in PLACES]
+        said, sources = about_policies + given.findings, {**sources, **places}
     wrong = errors(said)
     wrong = wrong or errors(crosscheck(objects))
     if wrong:

@@ -18,7 +18,7 @@ from tsujiban.resources import json_reader, positions
 from tsujiban.resources.findings import Finding, Severity, errors
 from tsujiban.resources.kinds.meta import Object
 from tsujiban.resources.positions import NOWHERE, Path, Position
-from tsujiban.resources.registry import Kind, UnknownKind, kind_for
+from tsujiban.resources.registry import Kind, UnknownKind, is_bystander, kind_for
 from tsujiban.resources.shape import MAX_DEPTH, Problem, TooDeep, convert, describe, holds_null
 from tsujiban.resources.validate import validate
 
@@ -28,10 +28,24 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_FINDINGS = 100
 """Most findings about one source; reading it ends there."""
 
-EVALUATED_ONLY = frozenset(("http-not-in-allow", "selector-omitted", "empty-list", "no-named-ports"))
+EVALUATED_ONLY = frozenset(
+    (
+        "http-not-in-allow",
+        "selector-omitted",
+        "empty-list",
+        "no-named-ports",
+        "odd-name",
+        "odd-port-name",
+        "same-port-name",
+        "mixed-versions",
+        "global-joined",
+    )
+)
 """Codes of what `policy.evaluate` understands and we do not enforce: HTTP clauses that the
 kernel cannot be told, for it would see the rule without them; required selectors left out, which
-select all; empty lists of Istio's, which restrict nothing; named ports of networks, which are none."""
+select all; empty lists of Istio's, which restrict nothing; named ports of networks, which are none;
+names that only the API would not store, and ports of one container that share one; IPv4 and IPv6
+networks in one rule, of which either matches; `global()` joined with other clauses."""
 
 ORIGIN = "tsujiban.io/origin"
 """Annotation of a stored object: the file and lines that it came from, in JSON."""
@@ -130,7 +144,8 @@ def read(sources: Iterable[tuple[str, bytes]], *, offline: bool = False) -> Load
 
     An object with an error is left out of `objects` and told of in `findings`. With `offline`,
     what can be evaluated but not enforced (EVALUATED_ONLY) is a warning: for commands that
-    answer questions about files.
+    answer questions about files. Objects that are neither policies nor what policies are about
+    are passed over then.
     """
     loaded = Loaded()
     for name, data in sources:
@@ -270,7 +285,7 @@ class _Source:
         api_version, kind_name = raw.get("apiVersion"), raw.get("kind")
         if isinstance(kind_name, str) and kind_name.endswith("List") and isinstance(raw.get("items"), list):
             for index, item in enumerate(raw["items"]):
-                self._object(item, find, (*path, "items", index), nulls=nulls)
+                self._object(_item_of(raw, item), find, (*path, "items", index), nulls=nulls)
             return
         kind = self._kind(api_version, kind_name, find, path)
         if kind is None:
@@ -281,7 +296,7 @@ class _Source:
             problems += _beside(problems, validate(kind, obj, raw))
         if self.offline:
             problems = [
-                structs.replace(problem, warning=True) if problem.code in EVALUATED_ONLY else problem
+                structs.replace(problem, warning=True) if _is_clear(problem, kind) else problem
                 for problem in problems
             ]
         where = partial(_inside, find, path) if path else find
@@ -302,10 +317,32 @@ class _Source:
         try:
             return kind_for(api_version, kind)
         except UnknownKind as error:
+            if self.offline and is_bystander(api_version, kind):
+                return None
             place = find().find((*path, "kind"))
             hint = "did you mean " + " or ".join(error.suggestions) + "?" if error.suggestions else ""
             self._tell("unknown-kind", str(error), place.line, place.column, hint)
             return None
+
+
+def _item_of(around: dict[str, Any], item: Any) -> Any:
+    """An item of a list of one kind, as the API returns it, need not say which; a `List`'s must."""
+    kind = around["kind"].removesuffix("List")
+    if not kind or not isinstance(item, dict) or "kind" in item or "apiVersion" in item:
+        return item
+    return {"apiVersion": around.get("apiVersion"), "kind": kind, **item}
+
+
+def _is_clear(problem: Problem, kind: Kind) -> bool:
+    """Whether what is refused can be evaluated all the same. A profile has both directions, whatever
+    `types` it gives itself; a label that the API could not store is a label nevertheless."""
+    match problem.code:
+        case "unknown-field":
+            return kind.kind == "Profile" and problem.path == ("spec", "types")
+        case "bad-label":
+            return problem.path[:2] == ("metadata", "labels")
+        case code:
+            return code in EVALUATED_ONLY
 
 
 def _same(position: Position) -> Position:

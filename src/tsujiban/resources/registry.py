@@ -193,6 +193,46 @@ def kind_for(api_version: str, kind: str) -> Kind:
     raise UnknownKind(f"no kind {kind!r} in apiVersion {api_version!r}", others)
 
 
+_OTHER_GROUPS = frozenset(
+    (
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "apps.openshift.io",
+        "autoscaling",
+        "cert-manager.io",
+        "extensions.istio.io",
+        "gateway.networking.k8s.io",
+        "monitoring.coreos.com",
+        "networking.istio.io",
+        "policy",
+        "project.openshift.io",
+        "route.openshift.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+        "telemetry.istio.io",
+    )
+)
+_OTHER_KINDS = frozenset(
+    (
+        ("", "Endpoints"),
+        ("", "LimitRange"),
+        ("", "PersistentVolume"),
+        ("", "PersistentVolumeClaim"),
+        ("", "ResourceQuota"),
+        ("extensions", "Ingress"),
+        ("networking.k8s.io", "Ingress"),
+        ("networking.k8s.io", "IngressClass"),
+    )
+)
+
+
+def is_bystander(api_version: str, kind: str) -> bool:
+    """Whether objects of this kind are known to be no policy and no endpoint, though we do not have it."""
+    group = api_version.rpartition("/")[0]
+    return group in _OTHER_GROUPS or (group, kind) in _OTHER_KINDS
+
+
 def by_plural(group: str, version: str, plural: str) -> Kind:
     """The kind behind an API path; `group` is empty for the core group.
 

@@ -200,9 +200,7 @@ class _Parser:
             self._deeper()
         node = self._operand()
         self.depth -= negations
-        for _ in range(negations):
-            node = Not(node)
-        return node
+        return Not(node) if negations % 2 else node  # as in Calico, so that ids and normal forms agree
 
     def _operand(self) -> Node:
         match = _OPERAND.match(self.text, self.at)

@@ -34,10 +34,17 @@ LEAVES: st.SearchStrategy[Node] = st.one_of(
     *(st.builds(kind, LABELS, VALUES) for kind in (Equals, NotEquals, Contains, StartsWith, EndsWith)),
     *(st.builds(kind, LABELS, st.frozensets(VALUES, max_size=3)) for kind in (In, NotIn)),
 )
+
+
+def _negated(node: Node) -> Node:
+    """As the parser has it: two negations are none."""
+    return node.node if isinstance(node, Not) else Not(node)
+
+
 NODES: st.SearchStrategy[Node] = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
-        st.builds(Not, inner),
+        inner.map(_negated),
         *(st.builds(kind, st.lists(inner, min_size=2, max_size=3).map(tuple)) for kind in (And, Or)),
     ),
     max_leaves=12,

@@ -93,7 +93,7 @@ def test_errors_of_shape_and_of_value_come_together() -> None:
     assert loaded.objects == []
     assert [(f.line, f.column, f.field, f.code) for f in loaded.findings] == [
         (10, 7, "spec.ingress[0].protocl", "unknown-field"),
-        (4, 3, "metadata.name", "bad-name"),
+        (4, 3, "metadata.name", "odd-name"),
         (9, 7, "spec.ingress[0].protocol", "bad-value"),
         (12, 7, "spec.ingress[1].action", "bad-value"),
     ]
@@ -128,6 +128,79 @@ def test_what_only_evaluation_understands_is_a_warning_offline() -> None:
     assert [finding.code for finding in read([("a", text)]).findings] == ["http-not-in-allow"]
     assert not read([("a", text)]).ok
     assert read([("a", text)], offline=True).ok
+
+
+RULE = "    - action: Deny"
+NETS = f"{RULE}\n      source: {{nets: [10.0.0.0/8, '::/1']}}"
+EVERYWHERE = f"{RULE}\n      source: {{namespaceSelector: global() || a == 'b'}}"
+PROFILE = "apiVersion: projectcalico.org/v3\nkind: Profile\nmetadata: {name: p}\nspec: {types: [Ingress]}\n"
+LABELLED = "apiVersion: v1\nkind: Namespace\nmetadata: {name: n, labels: {a: b/c}}\n"
+
+
+def _ports(*names: str) -> str:
+    ports = ", ".join(f"{{containerPort: 80, name: {name}}}" for name in names)
+    spec = f"spec: {{containers: [{{name: c, image: host, ports: [{ports}]}}]}}\n"
+    return f"apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\n{spec}"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (POLICY.replace("name: web", "name: Web_1.x.y"), "odd-name"),
+        (POLICY.replace(RULE, NETS), "mixed-versions"),
+        (POLICY.replace(RULE, EVERYWHERE), "global-joined"),
+        (PROFILE, "unknown-field"),
+        (LABELLED, "bad-label"),
+        (_ports("my_watcher_port_name"), "odd-port-name"),
+        (_ports("a", "a"), "same-port-name"),
+    ],
+)
+def test_what_is_clear_and_refused_is_taken_offline(text: str, code: str) -> None:
+    strict, offline = (read([("a", text.encode())], offline=yes) for yes in (False, True))
+    assert [finding.code for finding in strict.findings] == [code]
+    assert (strict.objects, len(strict.broken)) == ([], 1)
+    assert [(finding.code, finding.severity) for finding in offline.findings] == [(code, "warning")]
+    assert len(offline.objects) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (POLICY.replace("name: web", "name: a:b"), "bad-name"),
+        (POLICY.replace("selector:", "types: [Ingress]\n  slector:"), "unknown-field"),
+        (POLICY.replace("kind: NetworkPolicy", "kind: NetworkPolicyy"), "unknown-kind"),
+        ("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: a}\n", "unknown-kind"),
+        ("apiVersion: v1\nkind: Namespce\nmetadata: {name: a}\n", "unknown-kind"),
+    ],
+)
+def test_what_may_hide_a_policy_is_refused_offline_too(text: str, code: str) -> None:
+    offline = read([("a", text.encode())], offline=True)
+    assert code in {finding.code for finding in offline.findings if finding.severity == "error"}
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("networking.k8s.io/v1", "Ingress"),
+        ("networking.istio.io/v1", "VirtualService"),
+        ("v1", "PersistentVolumeClaim"),
+    ],
+)
+def test_bystanders_are_passed_over_offline_alone(version: str, kind: str) -> None:
+    text = f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n".encode()
+    offline = read([("a", text)], offline=True)
+    assert (offline.objects, offline.findings) == ([], [])
+    assert [finding.code for finding in read([("a", text)]).findings] == ["unknown-kind"]
+
+
+def test_items_of_a_list_of_one_kind_need_not_say_which() -> None:
+    item = {"metadata": {"name": "a"}, "spec": {"podSelector": {}}}
+    items = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "items": [item]}
+    assert [found.title for found in read([("a", json.dumps(items).encode())]).objects] == [
+        "NetworkPolicy default/a"
+    ]
+    items["kind"] = "List"
+    assert [found.code for found in read([("a", json.dumps(items).encode())]).findings] == ["missing-kind"]
 
 
 def test_findings_are_bounded() -> None:

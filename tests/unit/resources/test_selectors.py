@@ -49,6 +49,9 @@ def test_words_of_the_grammar_can_be_labels() -> None:
 def test_a_trailing_comma_and_an_empty_set_are_taken_as_calico_takes_them() -> None:
     assert parse("a in {'x',}").canonical == 'a in {"x"}'
     assert parse("a in {}").canonical == "a in {}"
+    assert parse("! !has(a)").canonical == "has(a)"
+    assert parse("!!!has(a)").canonical == "!has(a)"
+    assert parse("!(!has(a))").canonical == "!!has(a)"
 
 
 def test_and_binds_closer_than_or() -> None:

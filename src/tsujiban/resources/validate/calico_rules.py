@@ -171,7 +171,7 @@ class RuleCheck:
                 )
         if len(seen) == 2 and rule.ip_version is None:
             message = "IPv4 and IPv6 networks in one rule: no packet matches both"
-            self.report.error(list(seen.values())[1], "conflict", message, "write two rules")
+            self.report.error(list(seen.values())[1], "mixed-versions", message, "write two rules")
 
     def _http(self, http: HTTPMatch, rule: Rule, path: Path) -> None:
         report, here = self.report, (*path, "http")
@@ -227,7 +227,7 @@ def check_selector(text: str, path: Path, report: Report, *, or_global: bool = F
         report.error(path, "bad-selector", "global() is allowed in the namespaceSelector of a rule only")
     elif not isinstance(found.node, Global):
         report.error(
-            path, "bad-selector", "global() stands alone", "write another rule for what is in a namespace"
+            path, "global-joined", "global() stands alone", "write another rule for what is in a namespace"
         )
 
 

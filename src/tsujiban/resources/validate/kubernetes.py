@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from tsujiban.resources.validate import names
 from tsujiban.resources.validate.report import Report
 
 TYPES = ("Ingress", "Egress")
+ODD_PORT_NAME = re.compile(r"(?=.*[a-zA-Z])[a-zA-Z0-9_.-]{1,128}")
+"""A port's name to Calico, not to Kubernetes."""
 
 
 def check_network_policy(policy: NetworkPolicy, raw: Mapping[str, Any], report: Report) -> None:
@@ -114,7 +117,8 @@ def check_port_name(name: str, path: Path, report: Report) -> None:
     hint = (
         "leave the quotes out" if name.isdecimal() else "at most 15 of a-z, 0-9 and single '-', with a letter"
     )
-    report.error(path, "bad-port", f"{name[:64]!r} cannot be the name of a port", hint)
+    code = "odd-port-name" if ODD_PORT_NAME.fullmatch(name) else "bad-port"
+    report.error(path, code, f"{name[:64]!r} cannot be the name of a port", hint)
 
 
 CHECKS = {"NetworkPolicy": check_network_policy}

@@ -33,7 +33,8 @@ def check_metadata(kind: Kind, obj: Object, report: Report) -> None:
     else:
         problem = _name_problem(kind, meta.name)
         if problem:
-            report.error((*path, "name"), "bad-name", f"{meta.name[:64]!r} cannot be a name: {problem}")
+            code = "odd-name" if not names.value_problem(meta.name) else "bad-name"
+            report.error((*path, "name"), code, f"{meta.name[:64]!r} cannot be a name: {problem}")
     if meta.namespace:
         if not kind.namespaced:
             report.error(

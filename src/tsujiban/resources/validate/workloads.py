@@ -77,7 +77,7 @@ def _container(container: core.Container, path: Path, report: Report) -> None:
         if port.name:
             check_port_name(port.name, (*here, "name"), report)
             if port.name in port_names:
-                report.error((*here, "name"), "duplicate", f"two ports are called {port.name!r}")
+                report.error((*here, "name"), "same-port-name", f"two ports are called {port.name!r}")
             port_names.add(port.name)
     for index, variable in enumerate(container.env):
         here = (*path, "env", index)

@@ -17,7 +17,7 @@ V3 = "projectcalico.org/v3"
         ({"protocol": 256}, ".protocol", "bad-value"),
         ({"notProtocol": "ICMPv6", "ipVersion": 4}, ".notProtocol", "conflict"),
         ({"protocol": "TCP", "source": {"ports": ["a b"]}}, ".source.ports[0]", "bad-port"),
-        ({"source": {"nets": ["10.0.0.0/8", "::/1"]}}, ".source.nets[1]", "conflict"),
+        ({"source": {"nets": ["10.0.0.0/8", "::/1"]}}, ".source.nets[1]", "mixed-versions"),
         ({"source": {"nets": ["x"]}}, ".source.nets[0]", "bad-cidr"),
         ({"source": {"serviceAccounts": {"names": ["A"]}}}, ".source.serviceAccounts.names[0]", "bad-name"),
         (

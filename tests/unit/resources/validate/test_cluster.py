@@ -57,7 +57,7 @@ def test_what_is_required(judge: Any) -> None:
             ".protocols[0].sctp.destinationPort.range.end",
             "bad-port",
         ),
-        ({"protocols": [{"destinationNamedPort": "A"}]}, ".protocols[0].destinationNamedPort", "bad-port"),
+        ({"protocols": [{"destinationNamedPort": "+"}]}, ".protocols[0].destinationNamedPort", "bad-port"),
     ],
 )
 def test_cluster_rules(judge: Any, rule: dict[str, Any], field: str, code: str) -> None:

@@ -21,11 +21,11 @@ TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": POD}
         ({"ports": [{"containerPort": 1, "protocol": "tcp"}]}, ".ports[0].protocol", "bad-value"),
         ({"ports": [{"containerPort": 1, "hostPort": 65536}]}, ".ports[0].hostPort", "bad-port"),
         ({"ports": [{"containerPort": 1, "hostIP": "x"}]}, ".ports[0].hostIP", "bad-address"),
-        ({"ports": [{"containerPort": 1, "name": "A"}]}, ".ports[0].name", "bad-port"),
+        ({"ports": [{"containerPort": 1, "name": "A"}]}, ".ports[0].name", "odd-port-name"),
         (
             {"ports": [{"containerPort": 1, "name": "a"}, {"containerPort": 2, "name": "a"}]},
             ".ports[1].name",
-            "duplicate",
+            "same-port-name",
         ),
         ({"env": [{"name": "A=B"}]}, ".env[0].name", "bad-name"),
         (
@@ -35,7 +35,7 @@ TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": POD}
         ),
         ({"readinessProbe": {}}, ".readinessProbe", "conflict"),
         ({"readinessProbe": {"httpGet": {"port": 0}}}, ".readinessProbe.httpGet.port", "bad-port"),
-        ({"livenessProbe": {"tcpSocket": {"port": "A"}}}, ".livenessProbe.tcpSocket.port", "bad-port"),
+        ({"livenessProbe": {"tcpSocket": {"port": "A"}}}, ".livenessProbe.tcpSocket.port", "odd-port-name"),
     ],
 )
 def test_container(judge: Any, container: dict[str, Any], field: str, code: str) -> None:
@@ -105,7 +105,7 @@ def test_jobs_do_not_restart_for_ever(judge: Any) -> None:
         ({"ports": [{"port": 80}], "type": "x"}, "type", "bad-value"),
         ({"type": "ExternalName"}, "externalName", "missing-field"),
         ({"ports": [{"port": 0}]}, "ports[0].port", "bad-port"),
-        ({"ports": [{"port": 1, "targetPort": "A"}]}, "ports[0].targetPort", "bad-port"),
+        ({"ports": [{"port": 1, "targetPort": "A"}]}, "ports[0].targetPort", "odd-port-name"),
         ({"ports": [{"port": 1, "name": "a"}, {"port": 2}]}, "ports[1].name", "missing-field"),
         ({"ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "a"}]}, "ports[1].name", "duplicate"),
         ({"ports": [{"port": 1, "name": "a"}, {"port": 1, "name": "b"}]}, "ports[1].port", "duplicate"),
