@@ -115,8 +115,11 @@ def allow(*clients: Pod, ports: tuple[int, ...] = (80,), http: Http | None = Non
 READS = Http(methods=("GET",), paths=(PathMatch(prefix="/v1"),))
 
 
-def tls_socket(bed: Bed, pod: Pod, svid: Svid | None, address: str, port: int) -> ssl.SSLSocket:
-    """TLS 1.3 from a pod's own program, with any certificate or none. Raises OSError."""
+def tls_socket(
+    bed: Bed, pod: Pod, svid: Svid | None, address: str, port: int, name: str | None = None
+) -> ssl.SSLSocket:
+    """TLS 1.3 from a pod's own program, with any certificate or none, asking for the server `name`.
+    Raises OSError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the thief does not care who answers
@@ -126,7 +129,7 @@ def tls_socket(bed: Bed, pod: Pod, svid: Svid | None, address: str, port: int) -
             file.write(svid.key_pem + svid.chain_pem)
             file.flush()
             context.load_cert_chain(Path(file.name))
-    return context.wrap_socket(pod.connect(address, port))
+    return context.wrap_socket(pod.connect(address, port), server_hostname=name)
 
 
 def tunnel_status(secure: ssl.SSLSocket, authority: str) -> int:

@@ -146,12 +146,22 @@ def _request(
     if method is None and path is None and host is None and not headers:
         return None
     given: dict[str, str] = {}
+    repeated: set[str] = set()
     for header in headers:
         name, colon, value = header.partition(":")
         if not colon or not name.strip():
             raise Failure(f"--header {header!r}: write NAME:VALUE", code=Exit.USAGE)
-        given[name.strip().lower()] = value.strip()
-    return Request(method=method or "GET", path=path or "/", host=host or "", headers=given)
+        key = name.strip().lower()
+        if key in given:
+            repeated.add(key)
+        given[key] = f"{given[key]},{value.strip()}" if key in given else value.strip()
+    return Request(
+        method=method or "GET",
+        path=path or "/",
+        host=host or "",
+        headers=given,
+        repeated=frozenset(repeated),
+    )
 
 
 # ---------------------------------------------------------------------- readable form

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
+from collections import Counter
 from typing import NamedTuple
 
 from envoy.service.auth.v3 import attribute_context_pb2
@@ -116,8 +117,14 @@ def _request(attributes: attribute_context_pb2.AttributeContext) -> Request | No
         return None
     http = attributes.request.http
     headers = {name: value for name, value in _headers(http).items() if not name.startswith(":")}
+    names = [one.key.lower() for one in http.header_map.headers]
     return Request(
-        method=http.method, path=http.path, host=http.host, headers=headers, claims=_claims(attributes)
+        method=http.method,
+        path=http.path,
+        host=http.host,
+        headers=headers,
+        repeated=frozenset(name for name, count in Counter(names).items() if count > 1),
+        claims=_claims(attributes),
     )
 
 

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from tsujiban.policy import tokens
 from tsujiban.policy.addresses import contains
-from tsujiban.policy.flow import Flow, Layer, Post
+from tsujiban.policy.flow import Flow, Layer, Post, Request
 from tsujiban.policy.program import (
     Action,
     AuthzAction,
@@ -100,8 +100,8 @@ def authorize(world: World, endpoint: EndpointProgram, flow: Flow, peer: str) ->
             return result(Action.DENY, endpoint.no_allow_id)
         if not program.dry_run:
             programs.append(program)
-    if flow.http is not None and programs and request_path(flow.http.path) is None:
-        return result(Action.DENY, endpoint.no_allow_id)  # ambiguous path: no rule can be trusted
+    if flow.http is not None and ambiguous(flow.http, programs, endpoint):
+        return result(Action.DENY, endpoint.no_allow_id)  # no rule can be trusted
     subject = Subject(endpoint, flow, peer)
     for action in (AuthzAction.CUSTOM, AuthzAction.DENY):
         matched = _first(programs, action, subject)
@@ -113,6 +113,22 @@ def authorize(world: World, endpoint: EndpointProgram, flow: Flow, peer: str) ->
     if matched is None:
         return result(Action.DENY, endpoint.no_allow_id)
     return result(Action.ALLOW, matched.id)
+
+
+def ambiguous(request: Request, programs: Sequence[AuthzProgram], endpoint: EndpointProgram) -> bool:
+    """Whether a request can be read in two ways where rules look: its path, or a header that a rule
+    names, or that a token is looked for in, and that is given more than once."""
+    if programs and request_path(request.path) is None:
+        return True
+    return bool(request.repeated) and not request.repeated.isdisjoint(named_headers(programs, endpoint))
+
+
+def named_headers(programs: Iterable[AuthzProgram], endpoint: EndpointProgram) -> frozenset[str]:
+    """The headers that rules look at, in lower case."""
+    keys = (condition.key for program in programs for rule in program.rules for condition in rule.conditions)
+    start = "request.headers["
+    found = {key.removeprefix(start)[:-1].lower() for key in keys if key.startswith(start)}
+    return frozenset(found | tokens.headers(endpoint.jwt))
 
 
 def refused_token(endpoint: EndpointProgram, flow: Flow) -> str:

@@ -29,6 +29,7 @@ class Request(Frozen, frozen=True):
     path: str = "/"
     host: str = ""
     headers: dict[str, str] = msgspec.field(default_factory=dict)  # names in lower case
+    repeated: frozenset[str] = frozenset()  # names of headers that it gives more than once
     claims: dict[str, object] | None = None  # of a token that verified; None is: no token
 
 

@@ -47,6 +47,13 @@ def _suits(rule: JwtRule, claims: Claims) -> bool:
     return not rule.audiences or not set(rule.audiences).isdisjoint(strings(claims.get("aud")))
 
 
+def headers(rules: Sequence[JwtRule]) -> set[str]:
+    """The headers that tokens are looked for in, in lower case."""
+    found = {name.lower() for rule in rules for name, _ in rule.from_headers}
+    by_default = any(not (rule.from_headers or rule.from_params or rule.from_cookies) for rule in rules)
+    return found | {"authorization"} if by_default else found
+
+
 def word_lists(rules: Sequence[JwtRule], claims: Claims) -> frozenset[str]:
     """The claims of a token whose words are a list."""
     return WORDS.union(*(rule.space_delimited for rule in rules_for(rules, claims)))

@@ -28,6 +28,7 @@ from tsujiban.proxy.decisions import (
     Leaf,
     Settled,
     Text,
+    Unreadable,
     all_of,
     any_of,
     branch,
@@ -119,6 +120,10 @@ class Authorization:
         self._missing = None in found
         known = [one for one in found if one is not None]
         self.programs: list[AuthzProgram] = [one for one in known if staged or not one.dry_run]
+        rules = (rule for program in self.programs for rule in program.rules)
+        named = (_header_name(condition.key) for rule in rules for condition in rule.conditions)
+        # Every header that a rule asks for, in lower case, and those that hold tokens.
+        self.headers = frozenset({*filter(None, named), *tokens.headers(self._jwt)})
 
     def nets(self) -> Iterator[str]:
         """Every network that a rule asks for."""
@@ -151,6 +156,8 @@ class Authorization:
         decision = self._refused if self._missing else self._policies(flow, allowed)
         if self.programs and not self._missing:
             decision = branch(paths.AMBIGUOUS, self._refused, decision, hardening=True)
+        if self.headers:
+            decision = branch(Unreadable(), self._refused, decision, hardening=True)
         if self._jwt:
             refused = Leaf(allow=False, rules=(self._jwt[0].id,))
             decision = branch(tokens.unverified(self._jwt), refused, decision)
@@ -249,6 +256,12 @@ def _identity(
     if not value:
         return closing and not wanted
     return (not wanted or fixed(wanted, value)) and not fixed(unwanted, value)
+
+
+def _header_name(key: str) -> str:
+    """The header that a condition's key is about, in lower case; "" for none."""
+    name, bracket, rest = key.partition("[")
+    return rest[:-1].lower() if name == "request.headers" and bracket and rest.endswith("]") else ""
 
 
 def _mixed(rule: AuthzRule) -> bool:

@@ -41,6 +41,10 @@ class Claim(Predicate, frozen=True):
     words: bool = False  # of a claim that is a string, any word counts
 
 
+class Unreadable(Predicate, frozen=True):
+    """A header that rules name can be read in two ways: it is given twice, or has white space around."""
+
+
 class SourcePort(Predicate, frozen=True):
     """Source port in a range, both ends included."""
 
@@ -169,7 +173,7 @@ def leaves(decision: Decision) -> Iterator[Leaf]:
 
 def looks_at_request(test: Predicate) -> bool:
     """Whether any part of it needs an HTTP request."""
-    if isinstance(test, Text | Claim):
+    if isinstance(test, Text | Claim | Unreadable):
         return True
     if isinstance(test, Not):
         return looks_at_request(test.term)

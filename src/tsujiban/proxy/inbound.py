@@ -9,7 +9,7 @@ denied any more, else as HTTP and nothing but HTTP, each request judged again.
 from __future__ import annotations
 
 from tsujiban.policy.program import Authentication, EndpointProgram, MtlsMode
-from tsujiban.proxy import filters, matchers, names, rbac, tls, tokens
+from tsujiban.proxy import filters, headers, matchers, names, rbac, tls, tokens
 from tsujiban.proxy.clusters import PRESERVE_CASE
 from tsujiban.proxy.decisions import Admission, Class, decision_name
 from tsujiban.proxy.matchers import Json, typed
@@ -240,6 +240,7 @@ def _http_filter(site: Site) -> Json:
             ],
         },
         http_filters=[
+            filters.discovered(site, names.HEADERS, headers.MESSAGE),
             filters.discovered(site, names.JWT, _JWT),
             filters.discovered(site, names.RBAC_HTTP, _HTTP_RBAC),
             filters.ROUTER,
@@ -260,14 +261,23 @@ def _denial(status: int) -> Json:
 
 
 def authorization(
-    site: Site, endpoint: EndpointProgram, table: Table, staged: Table | None = None
+    site: Site,
+    endpoint: EndpointProgram,
+    table: Table,
+    staged: Table | None = None,
+    named: frozenset[str] = frozenset(),
 ) -> list[Resource]:
-    """The configurations of the two RBAC filters and of the one that verifies tokens, which change
-    without touching a listener."""
+    """The configurations of the two RBAC filters and of those that read headers and tokens for them,
+    which change without touching a listener. `named` are the headers that rules ask for."""
     pairs = (
         (names.RBAC_CONNECT, rbac.connect_rbac(table, staged)),
         (names.RBAC_HTTP, rbac.http_rbac(table, staged)),
     )
-    named = ((site.name(base), config) for base, config in pairs)
-    out = [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in named]
-    return [*out, tokens.resource(site, endpoint.jwt), *tokens.key_clusters(site, endpoint.jwt)]
+    filled = ((site.name(base), config) for base, config in pairs)
+    out = [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in filled]
+    return [
+        headers.resource(site, named),
+        *out,
+        tokens.resource(site, endpoint.jwt),
+        *tokens.key_clusters(site, endpoint.jwt),
+    ]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tsujiban.proxy import names
-from tsujiban.proxy.decisions import AllOf, AnyOf, Claim, Not, Predicate, SourcePort, Text
+from tsujiban.proxy.decisions import AllOf, AnyOf, Claim, Not, Predicate, SourcePort, Text, Unreadable
 
 Json = dict[str, Any]
 
@@ -125,6 +125,9 @@ def predicate(test: Predicate) -> Json:
         return value(header(test.header), **_string(test))
     if isinstance(test, Claim):
         return _claim(test)
+    if isinstance(test, Unreadable):
+        marked = {"string_match": {"safe_regex": regex(".+")}}
+        return _metadata(names.HEADERS, (names.UNREADABLE,), marked)
     if isinstance(test, SourcePort):
         return value(SOURCE_PORT, safe_regex=regex(range_regex(test.first, test.last)))
     if isinstance(test, Not):
@@ -136,18 +139,20 @@ def predicate(test: Predicate) -> Json:
     raise TypeError(f"no such predicate: {test!r}")
 
 
+def _metadata(owner: str, path: Iterable[str], expected: Json) -> Json:
+    """A predicate: what the filter `owner` has noted of the request."""
+    found = _input("DynamicMetadataInput", filter=owner, path=[{"key": part} for part in path])
+    custom = typed("envoy.extensions.matching.input_matchers.metadata.v3.Metadata", value=expected)
+    return {"single_predicate": {"input": found, "custom_match": {"name": "noted", "typed_config": custom}}}
+
+
 def _claim(test: Claim) -> Json:
-    path = [{"key": names.CLAIMS}, *({"key": part} for part in test.path)]
-    found = _input("DynamicMetadataInput", filter=names.JWT_FILTER, path=path)
     text: Json = {"string_match": _string(test)}
     forms = [text, {"list_match": {"one_of": text}}] if test.listed else [text]
     if test.words:
         forms[0] = {"string_match": {"safe_regex": regex(_word(test))}}
-    custom = typed(
-        "envoy.extensions.matching.input_matchers.metadata.v3.Metadata",
-        value={"or_match": {"value_matchers": forms}} if len(forms) > 1 else text,
-    )
-    return {"single_predicate": {"input": found, "custom_match": {"name": "claim", "typed_config": custom}}}
+    expected = {"or_match": {"value_matchers": forms}} if len(forms) > 1 else text
+    return _metadata(names.JWT_FILTER, (names.CLAIMS, *test.path), expected)
 
 
 def _word(test: Claim) -> str:

@@ -18,6 +18,7 @@ PASSTHROUGH = "passthrough"  # cluster: the original destination, in the clear
 
 RBAC_CONNECT = "rbac-connect"  # ECDS: may this peer open a tunnel to this port
 RBAC_HTTP = "rbac-http"  # ECDS: may this request pass
+HEADERS = "headers"  # ECDS: which headers must be given once; its mark is metadata of the same name
 JWT = "jwt"  # ECDS: which tokens are verified
 RBAC_EGRESS = "rbac-egress"  # ECDS: names the rule that let a connection out
 
@@ -27,6 +28,7 @@ NO_SECRET = "none"  # noqa: S105 - of no secret
 TRUST_SECRET = "trust"  # noqa: S105
 
 JWT_FILTER = "envoy.filters.http.jwt_authn"  # under this name are its dynamic metadata
+UNREADABLE = "unreadable"  # the header that can be read in two ways; "" is none
 CLAIMS = "claims"  # the payload of a verified token
 FAILED_TOKEN = "failed "  # noqa: S105 - why a rule did not verify a token, by its index and id
 

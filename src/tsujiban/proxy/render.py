@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tsujiban.policy.program import NodeState
 from tsujiban.proxy import clusters, inbound, names, outbound, table
+from tsujiban.proxy.authorization import Authorization
 from tsujiban.proxy.resource import Resources, collect
 from tsujiban.proxy.site import SIDECAR, Site
 
@@ -27,13 +28,15 @@ def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str], site: S
     endpoint = state.endpoints[endpoint_id]
     networks = tuple(pod_cidrs)
     incoming = table.ingress(state, endpoint)
+    staged = table.staged_ingress(state, endpoint)
+    named = Authorization(state, endpoint).headers
     outgoing = table.egress(state, endpoint, networks)
     resources = collect(
         [
             clusters.app(site),
             clusters.passthrough(site),
             clusters.internal(site.name(names.INBOUND_INNER)),
-            *inbound.authorization(site, endpoint, incoming, table.staged_ingress(state, endpoint)),
+            *inbound.authorization(site, endpoint, incoming, staged, named),
             inbound.listener(site, endpoint, incoming),
             inbound.inner_listener(site, endpoint),
             *outbound.resources(site, state, endpoint, outgoing, networks),

@@ -17,6 +17,7 @@ from envoy.config.listener.v3 import listener_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt_authn_pb2
+from envoy.extensions.filters.http.lua.v3 import lua_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.http.set_filter_state.v3 import (
@@ -68,6 +69,7 @@ EXTENSIONS = (
     internal_upstream_pb2,
     ip_pb2,
     jwt_authn_pb2,
+    lua_pb2,
     metadata_pb2,
     local_address_pb2,
     network_inputs_pb2,

@@ -118,6 +118,13 @@ def _places(rule: JwtRule) -> Iterator[str]:
         yield from ("header authorization", "parameter access_token")
 
 
+def headers(rules: tuple[JwtRule, ...]) -> Iterator[str]:
+    """Every header that a token is looked for in, in lower case. Envoy puts a request's cookies together."""
+    for rule in rules:
+        found = (place.partition(" ") for place in _places(rule))
+        yield from (name for kind, _, name in found if kind == "header")
+
+
 def _by_default(rule: JwtRule) -> bool:
     return not (rule.from_headers or rule.from_params or rule.from_cookies)
 

@@ -104,6 +104,18 @@ def test_a_good_token_and_none_pass(world: World) -> None:
     assert world.get(**{"x-other": "T " + world.other.token()}) == 200
 
 
+def test_a_good_token_hides_no_second_one(world: World) -> None:
+    """The proxy verifies a token; the application might read the other."""
+    good, forged = (f"Bearer {one.token(aud='bank')}" for one in (world.idp, Issuer(world.idp.name)))
+    for both in ((good, forged), (forged, good), (good, good), ("Basic YTpi", forged)):
+        client = web_client(world.bed.pods["customer"], world.bed.pods["web"].address, 80)
+        client.putrequest("GET", "/")
+        for one in both:
+            client.putheader("Authorization", one)
+        client.endheaders()
+        assert client.getresponse().status in {401, 403}
+
+
 UNVERIFIED = [
     ({"aud": "shop"}, 403),
     ({"aud": "bank", "exp": 1000}, 401),

@@ -78,6 +78,7 @@ def test_headers_come_in_either_form_and_several_are_one() -> None:
     found = question.flow_of(request.attributes, WORLD, DOMAIN)
     assert found.http is not None
     assert found.http.headers == {"x-a": "1,2"}
+    assert found.http.repeated == {"x-a"}
 
 
 def test_claims_are_those_of_the_token_filter_only() -> None:

@@ -44,6 +44,22 @@ def test_custom_cannot_be_judged_here_so_it_denies_what_it_matches() -> None:
     assert judge(where, "x/b", "x/a", port=81) == (False, ("x/authz:c/0",))
 
 
+def test_a_header_that_a_rule_names_is_given_once_or_denied() -> None:
+    rule = "[{when: [{key: 'request.headers[X-Role]', values: [guest]}]}]"
+    where = world(policy(rule, "DENY"))
+    once = Request(headers={"x-role": "admin", "x-b": "1,2"}, repeated=frozenset({"x-b"}))
+    assert judge(where, "x/b", "x/a", port=80, http=once)[0]
+    twice = Request(headers={"x-role": "guest,admin"}, repeated=frozenset({"x-role"}))
+    assert judge(where, "x/b", "x/a", port=80, http=twice) == (False, ("_authz/no-allow",))
+
+
+def test_a_header_that_holds_tokens_is_given_once_or_denied() -> None:
+    where = world(TOKENS)
+    twice = Request(headers={"authorization": "a,b"}, repeated=frozenset({"authorization"}))
+    assert judge(where, "x/b", "x/a", port=80, http=twice) == (False, ("_authz/no-allow",))
+    assert judge(where, "x/b", "y/c", port=80, http=twice)[0]
+
+
 def test_the_root_namespace_speaks_for_the_mesh() -> None:
     where = world(policy("[{from: [{source: {namespaces: [x]}}]}]", namespace="istio-system"))
     assert judge(where, "x/b", "y/c", port=80)[0]

@@ -10,11 +10,12 @@ from tsujiban.policy.program import (
     AuthzProgram,
     AuthzRule,
     AuthzSource,
+    JwtRule,
     StringMatch,
 )
 from tsujiban.proxy import paths
 from tsujiban.proxy.authorization import Authorization, fixed
-from tsujiban.proxy.decisions import Branch, Decision, Leaf, Text
+from tsujiban.proxy.decisions import Branch, Decision, Leaf, Text, Unreadable
 
 ALLOWED = ("net/0",)
 REFUSED = Leaf(allow=False, rules=("_authz/no-allow",))
@@ -144,10 +145,22 @@ def test_conditions_on_the_connection_are_settled_at_once(condition: AuthzCondit
     assert decide(one(conditions=(condition,))) == expected
 
 
-def test_a_condition_on_a_header_reads_the_header() -> None:
-    decision = decide(one(conditions=(AuthzCondition(key="request.headers[X-A]", values=exact("v")),)))
+def test_a_condition_on_a_header_reads_the_header_if_it_can_be_read_in_one_way() -> None:
+    rule = one(conditions=(AuthzCondition(key="request.headers[X-A]", values=exact("v")),))
+    guarded = authorization(rule)
+    assert guarded.headers == {"x-a"}
+    whole = guarded.decide(flow(80, identity=identity("customer")), ALLOWED)
+    assert isinstance(whole, Branch)
+    assert (whole.test, whole.then, whole.hardening) == (Unreadable(), REFUSED, True)
+    decision = readable(whole.otherwise)
     assert isinstance(decision, Branch)
     assert decision.test == Text(header="x-a", exact="v")
+
+
+def test_headers_that_hold_tokens_must_be_readable_too() -> None:
+    rules = (JwtRule(issuer="i"), JwtRule(issuer="j", from_headers=(("X-T", ""),), from_cookies=("c",)))
+    world = state(jwt=rules)
+    assert Authorization(world, world.endpoints["default/server"]).headers == {"authorization", "x-t"}
 
 
 def test_value_forms() -> None:

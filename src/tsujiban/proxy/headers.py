@@ -1,0 +1,52 @@
+"""Headers that rules name must be readable in one way: given once, without white space around the value.
+
+Envoy's matchers see one text for a header that is given twice, its values joined by commas, and
+an application may well read the first or the last one alone; HTTP/2 lets white space through that
+applications cut off. A clause on the exact value would not see through either. So a script of a few
+lines marks such a request, where rules name headers, and authorization refuses what is marked.
+It marks first and clears the mark last, so that a script that fails refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tsujiban.proxy import names
+from tsujiban.proxy.matchers import typed
+from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.site import Site
+
+MESSAGE = "envoy.extensions.filters.http.lua.v3.Lua"
+_TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+_SCRIPT = """\
+local named = {{{names}}}
+function envoy_on_request(handle)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  metadata:set("{where}", "{key}", "not read yet")
+  local headers = handle:headers()
+  for _, name in ipairs(named) do
+    local value = headers:get(name)
+    if value ~= nil and (headers:getNumValues(name) > 1 or value:find("^%s") or value:find("%s$")) then
+      metadata:set("{where}", "{key}", name)
+      return
+    end
+  end
+  metadata:set("{where}", "{key}", "")
+end
+"""
+
+
+def resource(site: Site, named: Iterable[str]) -> Resource:
+    """The filter's configuration; `named` are in lower case. Without any it does nothing."""
+    name = site.name(names.HEADERS)
+    listed = sorted({one for one in named if _TOKEN.fullmatch(one)})  # no request has others
+    config = typed(MESSAGE)
+    if listed:
+        config["default_source_code"] = {"inline_string": _script(listed)}
+    return Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config})
+
+
+def _script(listed: list[str]) -> str:
+    quoted = ", ".join(f'"{one}"' for one in listed)
+    return _SCRIPT.format(names=quoted, where=names.HEADERS, key=names.UNREADABLE)
