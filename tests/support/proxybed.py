@@ -8,6 +8,7 @@ catches them by namespace and user, as it would catch any process.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import itertools
 import json
 import os
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from tests.support.pki import Pki
 
 from tsujiban.identity.keys import create_csr, key_to_pem, new_key
@@ -71,6 +73,13 @@ def until(what: str, condition: Callable[[], T], timeout: float = 10.0) -> T:
         time.sleep(0.01)
 
 
+def twin(net: str) -> str:
+    """The IPv6 address or network that stands for an IPv4 one: its numbers are the last 32 bits."""
+    address, slash, length = net.partition("/")
+    made = ipaddress.IPv6Address((0xFD44 << 112) | int(ipaddress.IPv4Address(address)))
+    return f"{made}{slash}{int(length) + 96 if slash else ''}"
+
+
 def tier(*policies: str, direction: str = "ingress") -> Tier:
     """The default tier with these policies."""
     return Tier(
@@ -103,6 +112,14 @@ class Envoy:
         with self.log.open("ab") as log:
             command = [*self._command, *argv(binary.locate(), config, log_level=level)]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def trouble(self) -> str:
+        """How it ended, and its last words; "" while it runs."""
+        code = "it was not started" if self._process is None else self._process.poll()
+        if code is None:
+            return ""
+        words = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+        return f"Envoy {self._name} has ended ({code}):\n{words}"
 
     def stop(self) -> None:
         """Kill it."""
@@ -156,6 +173,15 @@ class Pod:
                 threading.Thread(target=_quietly, args=(serve, connection), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
+
+    def add_ipv6(self) -> str:
+        """Give it an IPv6 address as well, which is its twin (see `twin`); the address."""
+        bed, address = self.bed, twin(self.address)
+        run("ip", "-n", self.namespace, "-6", "addr", "add", f"{address}/64", "dev", "eth0", "nodad")
+        endpoint = bed.state.endpoints[self.id]
+        bed.state.endpoints[self.id] = msgspec.structs.replace(endpoint, addresses=(self.address, address))
+        bed.state.peers[address] = msgspec.structs.replace(bed.state.peers[self.address], address=address)
+        return address
 
     def start_envoy(self) -> None:
         """Start the pod's Envoy: the node's, when it has none of its own."""
@@ -385,6 +411,11 @@ class Bed:
         self.agent(remove())
         run("ip", "netns", "del", pod.namespace)
         self._namespaces.remove(pod.namespace)
+
+    def trouble(self) -> str:
+        """Which Envoys have ended, and how; "" when none has."""
+        envoys = {id(pod.envoy): pod.envoy for pod in self.pods.values() if pod.envoy is not None}
+        return "\n".join(filter(None, (envoy.trouble() for envoy in envoys.values())))
 
     def settle(self) -> None:
         """Everything known everywhere, all proxies listening."""

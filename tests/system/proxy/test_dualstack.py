@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from tests.support.meshapps import READS, allow, ask, echo_http, reads, web_client
-from tests.support.proxybed import Bed, Pod, run, tier
+from tests.support.proxybed import Bed, Pod, tier
 
 from tsujiban.policy.program import AddressSet, Member, Mesh
 
 pytestmark = pytest.mark.system
-
-
-def dual(pod: Pod) -> str:
-    """Give a pod an IPv6 address as well."""
-    bed = pod.bed
-    address = f"fd44::{pod.address.rpartition('.')[2]}"
-    run("ip", "-n", pod.namespace, "-6", "addr", "add", f"{address}/64", "dev", "eth0", "nodad")
-    endpoint = bed.state.endpoints[pod.id]
-    bed.state.endpoints[pod.id] = msgspec.structs.replace(endpoint, addresses=(pod.address, address))
-    peer = bed.state.peers[pod.address]
-    bed.state.peers[address] = msgspec.structs.replace(peer, address=address)
-    return address
 
 
 @pytest.fixture
@@ -31,10 +18,10 @@ def web(bed: Bed) -> tuple[Pod, str]:
     customer = bed.pod("customer")
     stranger = bed.pod("stranger")
     bed.pod("plain", mesh=Mesh.NONE)
-    address = dual(server)
-    theirs = {dual(customer), customer.address}
-    dual(stranger)
-    dual(bed.pods["plain"])
+    address = server.add_ipv6()
+    theirs = {customer.add_ipv6(), customer.address}
+    stranger.add_ipv6()
+    bed.pods["plain"].add_ipv6()
     server.listen(80, echo_http, dual=True)
     members = frozenset(Member(net=one, identity=customer.identity) for one in theirs)
     changes = allow(customer, http=READS)

@@ -1,21 +1,24 @@
 """Random worlds in real Envoys, asked over HTTP/1.1, HTTP/2 and with plain bytes, against `policy.evaluate`.
 
-Every verdict and every deciding rule id is compared. A connection that is not HTTP may be refused where
-the definition allows it, and only there where requests have to be read. TSUJIBAN_SOAK is how many worlds
-to try; the seed is hypothesis's, which shrinks what differs to the smallest world.
+IPv4 and IPv6: each address of a world has a twin. The Envoys live through all worlds, so each world is
+a change of the one before. Every verdict and every deciding rule id is compared. A connection that is
+not HTTP may be refused where the definition allows it, and only there where requests have to be read.
+TSUJIBAN_SOAK is how many worlds to try; the seed is hypothesis's, which shrinks what differs to the
+smallest world.
 """
 
 from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h2.config
 import h2.connection
@@ -26,7 +29,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.property.proxy.test_table import MESH, PLAIN, SERVER, requests, worlds
 from tests.support.jwts import Issuer
-from tests.support.proxybed import Bed, Pod, until
+from tests.support.proxybed import Bed, Pod, twin, until
 
 from tsujiban.policy.authorize import request_path
 from tsujiban.policy.evaluate import evaluate
@@ -36,10 +39,12 @@ from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.decisions import Admission, Class, admit
 from tsujiban.proxy.table import ingress
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]  # a soak takes as long as was asked for
 WORLDS = int(os.environ.get("TSUJIBAN_SOAK", "12"))
 REPORT = os.environ.get("TSUJIBAN_SOAK_REPORT", "")
+FLOWS = 40 if REPORT else 10  # of one world at least: a soak is about flows, a test about worlds
 PORTS = (79, 80, 81, 443)
+IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+(/\d+)?")
 OPEN = 50000  # any source port that a client's kernel may choose lies where this one does
 KEYS = Issuer("i")
 NAMES = {SERVER: "server", **{one: f"m{one[-1]}" for one in MESH}, PLAIN[0]: f"m{PLAIN[0][-1]}"}
@@ -60,7 +65,23 @@ class EqualityBed(Bed):
         domain = self.pki.trust_domain.encode()
         for old, new in ((b"10.0.0.", b"10.244.0."), (b"10.0.1.", b"10.244.1."), (b"t.example", domain)):
             text = text.replace(old, new)
-        return msgspec.json.decode(text, type=NodeState)
+        return msgspec.convert(doubled(msgspec.json.decode(text)), NodeState)
+
+
+def doubled(value: Any) -> Any:
+    """JSON with the IPv6 twin of every IPv4 address and network that is in a list."""
+    if isinstance(value, dict):
+        return {key: doubled(inner) for key, inner in value.items()}
+    if not isinstance(value, list):
+        return value
+    found = [doubled(inner) for inner in value]
+    for inner in value:
+        if isinstance(inner, str) and IPV4.fullmatch(inner):
+            found.append(twin(inner))
+        for field in ("net", "address") if isinstance(inner, dict) else ():
+            if field in inner:
+                found.append({**inner, field: twin(inner[field])})
+    return found
 
 
 def serve(connection: socket.socket) -> None:
@@ -95,6 +116,11 @@ class Asked(NamedTuple):
     port: int
     request: Request | None  # None: plain bytes
     http2: bool
+    version: int  # of IP
+
+    def address(self, pod: Pod) -> str:
+        """Where a pod is, in this version."""
+        return pod.address if self.version == 4 else twin(pod.address)
 
 
 @pytest.fixture(scope="module", params=[Mesh.SIDECAR, Mesh.NODE], ids=str)
@@ -106,8 +132,9 @@ def equal(request: pytest.FixtureRequest) -> Iterator[EqualityBed]:
         for address, name in sorted(NAMES.items()):
             pod = bed.pod(name, mesh=Mesh.NONE if address in PLAIN else None)
             assert pod.address == address.replace("10.0.0.", "10.244.0.")
+            pod.add_ipv6()
         for port in PORTS:
-            bed.pods["server"].listen(port, serve)
+            bed.pods["server"].listen(port, serve, dual=True)
         bed.settle()
         yield bed
     finally:
@@ -129,8 +156,9 @@ def marked(path: str, mark: str) -> str:
     return f"{path}{'&' if '?' in path else '?'}mark={mark}"
 
 
-def ask(pod: Pod, address: str, asked: Asked, mark: str) -> bool:
+def ask(pod: Pod, server: Pod, asked: Asked, mark: str) -> bool:
     """Whether it passed."""
+    address = asked.address(server)
     try:
         with pod.connect(address, asked.port) as connection:
             if asked.request is None:
@@ -173,8 +201,8 @@ def judged(bed: EqualityBed, asked: Asked, mark: str) -> tuple[Flow, Verdict]:
         known = {"x-mark": mark, **request.headers}
         request = msgspec.structs.replace(request, path=marked(request.path, mark), headers=known)
     flow = Flow(
-        source=pod.address,
-        destination=bed.pods["server"].address,
+        source=asked.address(pod),
+        destination=asked.address(bed.pods["server"]),
         port=asked.port,
         source_port=OPEN,
         destination_endpoint="default/server",
@@ -203,9 +231,20 @@ def record(bed: EqualityBed, asked: Asked, mark: str, since_ns: int) -> ProxyEve
         if event.endpoint == "default/server" and event.destination_port == asked.port:
             if event.log == "http" and event.path.endswith(f"mark={mark}"):
                 return event
-            if event.log in {"tunnel", "connection"} and event.source == pod.address:
+            if event.log in {"tunnel", "connection"} and event.source == asked.address(pod):
                 return event
     return None
+
+
+def recorded(bed: EqualityBed, asked: Asked, mark: str, since_ns: int) -> ProxyEvent:
+    """Wait for the record; when there is none, say what there was and whether an Envoy has ended."""
+    try:
+        event = until(f"a record of {asked} ({mark})", partial(record, bed, asked, mark, since_ns))
+    except AssertionError as error:
+        listing = "\n".join(map(str, bed.events))
+        raise AssertionError(f"{error}\n{bed.trouble()}\nthere were:\n{listing}") from None
+    assert event is not None
+    return event
 
 
 def take(bed: EqualityBed, drawn: NodeState) -> None:
@@ -234,6 +273,7 @@ flows = st.builds(
     st.sampled_from(PORTS),
     st.none() | requests | requests,
     st.booleans(),
+    st.sampled_from((4, 6)),
 )
 
 
@@ -243,7 +283,7 @@ flows = st.builds(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(drawn=worlds(authorization=True), listed=st.lists(flows, min_size=10, max_size=60))
+@given(drawn=worlds(authorization=True), listed=st.lists(flows, min_size=FLOWS, max_size=60))
 def test_envoy_says_what_the_definition_says(
     equal: EqualityBed, drawn: NodeState, listed: list[Asked]
 ) -> None:
@@ -251,12 +291,13 @@ def test_envoy_says_what_the_definition_says(
     take(bed, drawn)
     bed.events.clear()
     begun = time.time_ns()
-    server = bed.pods["server"].address
+    server = bed.pods["server"]
     expected_records: list[tuple[Asked, str, Flow, Verdict]] = []
     for number, asked in enumerate(listed):
         mark = f"{bed.state.revision}-{number}"
         flow, expected = judged(bed, asked, mark)
         passed = ask(bed.pods[asked.source], server, asked, mark)
+        assert bed.trouble() == ""
         allowed = expected.verdict is Action.ALLOW
         look = first_look(bed, flow)
         if asked.request is None and allowed and not passed:
@@ -271,8 +312,7 @@ def test_envoy_says_what_the_definition_says(
             if asked.request is not None and look is not Class.TCP:
                 expected_records.append((asked, mark, flow, expected))
     for asked, mark, flow, expected in expected_records:
-        event = until(f"a record of {flow}", partial(record, bed, asked, mark, begun))
-        assert event is not None
+        event = recorded(bed, asked, mark, begun)
         if expected.verdict is Action.ALLOW:
             assert event.rules == expected.decided_by, (flow, event)
         else:
