@@ -104,9 +104,9 @@ class Bed:
         for index, name in enumerate(pods, start=2):
             self.add(name, (f"10.244.0.{index}", f"fd44::{index}"))
 
-    def add(self, name: str, addresses: tuple[str, str]) -> Pod:
+    def add(self, name: str, addresses: tuple[str, str], uid: str = "") -> Pod:
         """A pod more."""
-        pod = Pod(name, f"{self._prefix}{name}", f"{self._prefix}p-{name}", addresses)
+        pod = Pod(name, uid or f"{self._prefix}{name}", f"{self._prefix}p-{name}", addresses)
         namespaces.create(pod.namespace)
         link = links.PodLink(uid=pod.uid, namespace=pod.namespace, addresses=addresses)
         self.in_node(lambda: links.add(link))

@@ -7,7 +7,7 @@ must meet each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -22,6 +22,7 @@ ACCOUNTS = ("default", "s1", "s2")
 PORTS = (80, 81, 443, 5000)
 PORT_NAMES = ("web", "dns")
 PROTOCOLS = ("TCP", "UDP", "SCTP")
+ICMPS = {"ICMP": (0, 8), "ICMPv6": (128, 129)}  # types of echo
 CIDRS = (
     "10.0.0.0/8",
     "10.1.0.0/16",
@@ -41,6 +42,12 @@ TIERS = ("t1", "t2")
 
 class WorldMaker:
     """Makes objects and flows out of one source of randomness."""
+
+    node_addresses: Mapping[str, tuple[str, ...]] = {"n1": ("172.16.0.1",), "n2": ("172.16.0.2",)}
+    dual_stack = 0.2  # the share of pods that have IPv6 too
+    wide = (
+        False  # also host endpoints, ICMP, services and IP versions in rules, and what is staged by namespace
+    )
 
     def __init__(self, random: Random, *, size: int = 3) -> None:
         self.random = random
@@ -69,9 +76,10 @@ class WorldMaker:
     def places(self) -> list[Json]:
         made: list[Json] = []
         for index, node in enumerate(NODES):
+            addresses = [{"type": "InternalIP", "address": one} for one in self.node_addresses[node]]
             made.append(
                 self.object("v1", "Node", node, labels={"zone": f"z{index}"})
-                | {"status": {"addresses": [{"type": "InternalIP", "address": f"172.16.0.{index + 1}"}]}}
+                | {"status": {"addresses": addresses}}
             )
         for namespace in NAMESPACES:
             if self.chance(0.9):
@@ -131,17 +139,21 @@ class WorldMaker:
         made = self.object("v1", "Pod", name, namespace, labels=labels)
         made["metadata"]["uid"] = f"{namespace}-{name}"
         made["spec"] = {
-            "nodeName": self.name(NODES),
+            "nodeName": self.node(namespace, name),
             "serviceAccountName": self.name(ACCOUNTS),
             "containers": [{"name": "main", "image": "host", "ports": ports}],
         }
         if self.chance(0.05):
             made["spec"]["hostNetwork"] = True
-        ips = [{"ip": address}] + ([{"ip": second}] if self.chance(0.2) else [])
+        ips = [{"ip": address}] + ([{"ip": second}] if self.chance(self.dual_stack) else [])
         status: Json = {"phase": "Running"}
         if self.chance(0.95):
             status |= {"podIP": address, "podIPs": ips}
         return made | {"status": status}
+
+    def node(self, namespace: str, name: str) -> str:
+        """Where a pod runs."""
+        return self.name(NODES)
 
     def service(self, places: list[Json]) -> list[Json]:
         namespace = self.name(NAMESPACES)
@@ -164,7 +176,7 @@ class WorldMaker:
     # ------------------------------------------------------------------ what is allowed
 
     def policies(self) -> list[Json]:
-        makers = (
+        makers: tuple[Callable[[int], Json], ...] = (
             self.kubernetes,
             self.kubernetes,
             self.calico,
@@ -177,6 +189,8 @@ class WorldMaker:
             self.peer_authentication,
             self.request_authentication,
         )
+        if self.wide:
+            makers += (self.calico_for_hosts, self.staged_namespaced, self.staged_kubernetes)
         made = [
             self.object(
                 "projectcalico.org/v3",
@@ -191,6 +205,9 @@ class WorldMaker:
             made.append(self.random.choice(makers)(index))
         if self.chance(0.3):
             made.append(self.network_set())
+        if self.wide:
+            made.append(self.network_set(self.name(NAMESPACES)))
+            made += [self.host_endpoint(node) for node in NODES if self.chance(0.4)]
         if self.chance(0.2):
             made.append(self.baseline())
         if self.chance(0.2):
@@ -297,11 +314,47 @@ class WorldMaker:
             "projectcalico.org/v3", "GlobalNetworkPolicy", f"{spec['tier']}.gnp{index}", spec=spec
         )
 
+    def calico_for_hosts(self, index: int) -> Json:
+        """A policy about what a node forwards, or of what comes before everything else there."""
+        made = self.calico_global(index)
+        spec = made["spec"]
+        spec["applyOnForward"] = True
+        early = self.random.choice((None, "preDNAT", "doNotTrack"))
+        if early:
+            spec[early] = True
+        if early == "preDNAT":
+            spec["types"] = ["Ingress"]
+            spec.pop("egress", None)
+        for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
+            rule.pop("http", None)
+        return made
+
+    def host_endpoint(self, node: str) -> Json:
+        spec = {
+            "node": node,
+            "interfaceName": self.name(("*", "eth0", "")),
+            "expectedIPs": list(self.node_addresses[node]),
+            "profiles": self.random.choice(([], ["projectcalico-default-allow"], ["kns.x"])),
+        }
+        if not spec["interfaceName"]:
+            del spec["interfaceName"]
+        return self.object(
+            "projectcalico.org/v3", "HostEndpoint", f"{node}-hep", labels=self.labels(LABELS), spec=spec
+        )
+
     def staged(self, index: int) -> Json:
         spec = self.calico_spec()
         return self.object(
             "projectcalico.org/v3", "StagedGlobalNetworkPolicy", f"{spec['tier']}.sgnp{index}", spec=spec
         )
+
+    def staged_namespaced(self, index: int) -> Json:
+        made = self.calico(index)
+        return made | {"kind": "StagedNetworkPolicy"}
+
+    def staged_kubernetes(self, index: int) -> Json:
+        made = self.kubernetes(index)
+        return made | {"apiVersion": "projectcalico.org/v3", "kind": "StagedKubernetesNetworkPolicy"}
 
     def calico_spec(self) -> Json:
         spec: Json = {"tier": self.name((*TIERS, "default")), "selector": self.selector()}
@@ -318,14 +371,27 @@ class WorldMaker:
     def calico_rule(self, direction: str) -> Json:
         rule: Json = {"action": self.random.choice(("Allow", "Allow", "Deny", "Pass", "Log"))}
         protocol = self.random.choice((None, None, *PROTOCOLS))
+        if self.wide and self.chance(0.2):
+            protocol = self.name(("UDPLite", *ICMPS))
         if protocol:
             rule["protocol"] = protocol
         elif self.chance(0.1):
             rule["notProtocol"] = "UDP"
+        if protocol in ICMPS:
+            clause = self.random.choice((None, "icmp", "notICMP"))
+            if clause:
+                fields = {"type": self.random.choice(ICMPS[protocol])}
+                rule[clause] = fields | ({"code": self.random.choice((0, 1))} if self.chance(0.5) else {})
+        elif self.wide and self.chance(0.1):
+            rule["ipVersion"] = self.random.choice((4, 6))
+        if protocol not in PROTOCOLS:
+            protocol = None  # it has no ports
         if self.chance(0.7):
             rule["source"] = self.entity(protocol, direction == "Egress")
         if self.chance(0.7):
             rule["destination"] = self.entity(protocol, direction == "Ingress")
+        if any("ets" in word for end in ("source", "destination") for word in rule.get(end, ())):
+            rule.pop("ipVersion", None)  # which the networks say themselves
         if direction == "Ingress" and rule["action"] == "Allow" and protocol == "TCP" and self.chance(0.5):
             rule["http"] = {"methods": self.some(METHODS)} | (
                 {"paths": [{self.name(("exact", "prefix")): self.name(PATHS[:5])}]}
@@ -352,6 +418,9 @@ class WorldMaker:
                 )
             elif form == 4:
                 entity["notSelector"] = self.selector()
+            elif self.wide and self.chance(0.3):
+                entity["services"] = {"name": "svc", "namespace": self.name(NAMESPACES)}
+                return entity
             if self.chance(0.1):
                 entity["notNets"] = ["10.1.0.0/30"]
         if protocol and self.chance(0.4):
@@ -359,11 +428,12 @@ class WorldMaker:
             entity[word] = [self.random.choice((*PORTS, "80:100", *PORT_NAMES))]
         return entity
 
-    def network_set(self) -> Json:
+    def network_set(self, namespace: str = "") -> Json:
         return self.object(
             "projectcalico.org/v3",
-            "GlobalNetworkSet",
+            "NetworkSet" if namespace else "GlobalNetworkSet",
             "nets",
+            namespace,
             labels=self.labels(LABELS),
             spec={"nets": self.some(CIDRS[:5])},
         )
@@ -385,6 +455,11 @@ class WorldMaker:
         if form == 2:
             return {"networks": self.some(CIDRS)}
         return {"nodes": {"matchLabels": {"zone": self.name(("z0", "z1"))}}}
+
+    def unless_networks(self, rule: Json, port: Json) -> list[Json]:
+        """A named port, unless the peers of the rule are such as have none."""
+        peers = [*rule.get("to", ()), *rule.get("from", ())]
+        return [] if any("networks" in peer or "nodes" in peer for peer in peers) else [port]
 
     def pods(self) -> Json:
         return {
@@ -411,8 +486,8 @@ class WorldMaker:
                         (
                             {"tcp": {"destinationPort": {"number": self.random.choice(PORTS)}}},
                             {"udp": {"destinationPort": {"range": {"start": 80, "end": 100}}}},
-                            {"sctp": {}},
-                            {"destinationNamedPort": self.name(PORT_NAMES)},
+                            {"sctp": {"destinationPort": {"number": 5000}}},
+                            *self.unless_networks(made, {"destinationNamedPort": self.name(PORT_NAMES)}),
                         )
                     )
                 ]
@@ -450,7 +525,7 @@ class WorldMaker:
                                 }
                             },
                             {"portRange": {"protocol": "TCP", "start": 80, "end": 100}},
-                            {"namedPort": self.name(PORT_NAMES)},
+                            *self.unless_networks(rule, {"namedPort": self.name(PORT_NAMES)}),
                         )
                     )
                 ]

@@ -256,12 +256,12 @@ class PolicyChains:
                 kept = _Kept(
                     policy, chains, tuple(recorder.asked), tuple(made.used), tuple(looked_up), usable
                 )
-                self._memory.kept[policy.id, *key] = kept
+                self._memory.kept[policy.id, *key, walk.ending] = kept
         return chain
 
     def _again(self, policy: PolicyProgram, walk: Pass, key: tuple[str, ...]) -> bool:
         """Take the policy's chains from the last rendering, when they are right for this one."""
-        kept = self._memory.kept.get((policy.id, *key))
+        kept = self._memory.kept.get((policy.id, *key, walk.ending))
         if kept is None or kept.policy is not policy:
             return False
         if tuple(one is not None for one in self._simple(policy, walk)) != kept.usable:
@@ -306,8 +306,7 @@ class PolicyChains:
             held = self._sets.hosts(one.peers) if isinstance(one.peers, str) else None
             peers = {v: one.addresses(v, held.elements(v) if held else None) for v in VERSIONS}
             entries.append(Entry(one, peers, verdict))
-        ids = (f"{one.rule.action} {one.rule.id}" for one in run)
-        called = name("run", where, ending, str(run[0].ported), *ids)
+        called = name("run", where, ending, *(part for one in run for part in one.words))
         elements = self._memory.runs.setdefault(called, RunElements())
         elements.update(entries)
         peer = "saddr" if walk.direction is Direction.INGRESS else "daddr"

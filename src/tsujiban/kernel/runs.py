@@ -49,6 +49,13 @@ class Simple:
         """Whether its keys name ports: only rules of one kind share a map."""
         return self.suffixes != ("",)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What tells it from others: rules of one id may stand in several runs of one policy."""
+        peers = (self.peers,) if isinstance(self.peers, str) else ("of", *self.peers)
+        version = str(self.rule.ip_version or "")
+        return (self.rule.action, self.rule.id, version, *peers, *self.suffixes)
+
     def fits(self, addresses: int) -> bool:
         """Whether its elements are few enough to be written out, with so many peers."""
         return addresses * len(self.suffixes) <= _MOST_ELEMENTS

@@ -7,12 +7,11 @@ from random import Random
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from tests.support.worlds import NODES, Json, WorldMaker, worlds
+from tests.support.wandering import changes_of, wandering
+from tests.support.worlds import NODES, WorldMaker, worlds
 
-from tsujiban.policy.graph import Change, PolicyGraph, key_of
+from tsujiban.policy.graph import PolicyGraph
 from tsujiban.policy.program import NodeState
-from tsujiban.resources.load import LoadedObject, decode
-from tsujiban.resources.registry import kind_for
 
 QUICK = settings(
     max_examples=60,
@@ -23,39 +22,6 @@ QUICK = settings(
 
 LONG = int(os.environ.get("TSUJIBAN_WORLDS", "0"))
 """How many worlds the long run judges, e.g. 20000."""
-
-
-def changes_of(objects: list[Json]) -> list[Change]:
-    found: list[Change] = []
-    for raw in objects:
-        kind = kind_for(raw["apiVersion"], raw["kind"])
-        loaded = LoadedObject(kind, decode(raw), raw)
-        found.append((key_of(loaded.object), loaded))
-    return found
-
-
-def wandering(random: Random, final: list[Change], detour: list[Change]) -> list[list[Change]]:
-    """Batches that end in `final`: objects come late, change on the way, go and come again."""
-    keys = {key for key, _ in final}
-    steps: list[Change] = []
-    for key, value in detour:
-        steps.append((key, value))
-        if key not in keys:
-            steps.append((key, None))
-    settled = [*final]
-    random.shuffle(settled)
-    early = random.sample(final, len(final) // 2)
-    steps = early + [step for step in steps if random.random() < 0.8]
-    gone = {key for key, value in steps if value is not None and key not in keys}
-    steps += [(key, None) for key in sorted(gone)]
-    steps += [change for change in early if random.random() < 0.3]
-    steps += settled
-    batches: list[list[Change]] = []
-    while steps:
-        size = random.randint(1, 6)
-        batches.append(steps[:size])
-        steps = steps[size:]
-    return batches
 
 
 def check_world(maker: WorldMaker, *, offline: bool) -> None:

@@ -1,35 +1,24 @@
-"""The heart: random worlds in the real kernel, real packets, compared with the evaluator.
+"""The heart: random programs in the real kernel, real packets, compared with the evaluator.
 
-Every decision is compared by direction, verdict and rule id, Log rules included. What the kernel
-decided is read from its own log. TSUJIBAN_SOAK is how many worlds to try (default 60).
+Every clause and every order that a program can have; `test_equality_manifests.py` begins with manifests.
+TSUJIBAN_SOAK is how many worlds to try (default 60).
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import os
-import socket
-import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from tests.support.kernelbed import NODE4, NODE6, OUTSIDE4, OUTSIDE6, Bed, checksum, sctp_init, udplite, until
+from tests.support.kernelbed import NODE4, NODE6, OUTSIDE4, OUTSIDE6, Bed
+from tests.support.kernelflows import Attempt, Judge
 
 from tsujiban.kernel import runs
-from tsujiban.kernel.apply import KernelPost
-from tsujiban.kernel.conntrack import Conntrack
-from tsujiban.kernel.hosts import Failsafe, Failsafes
-from tsujiban.kernel.nflog import KernelEvent, KernelLog
-from tsujiban.kernel.nft import Nft
-from tsujiban.kernel.render import Settings, render
-from tsujiban.kernel.verdicts import Logging
 from tsujiban.policy.evaluate import evaluate
-from tsujiban.policy.flow import Flow, Layer, Post
+from tsujiban.policy.flow import Post
 from tsujiban.policy.program import (
     Action,
     AddressSet,
@@ -54,9 +43,9 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
 WORLDS = int(os.environ.get("TSUJIBAN_SOAK", "60"))
 REPORT = os.environ.get("TSUJIBAN_SOAK_REPORT", "")  # a line for each world: how many flows
 FLOWS = 50 if REPORT else 8  # of one world at least: a soak is about flows, a test about worlds
-GROUP = 17
 PODS = ("a", "b")
 A4, B4, A6, B6 = "10.244.0.2", "10.244.0.3", "fd44::2", "fd44::3"
+ADDRESSES = {"a": (A4, A6), "b": (B4, B6), "outside": (OUTSIDE4, OUTSIDE6), "node": (NODE4, NODE6)}
 NETS = (
     A4,
     B4 + "/32",
@@ -82,21 +71,6 @@ SERVICES = {
     "n-53": ((B4, 17, 53), (B6, 17, 53), (OUTSIDE6, 17, 53), (B4, 6, 53)),
     "n-none": (),
 }
-
-_numbers = itertools.count(2000)  # source ports and ICMP ids: none is used twice in a row
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One packet to be sent."""
-
-    who: str
-    to: str
-    version: int
-    protocol: int
-    port: int = 0
-    kind: int = 0  # of ICMP
-    code: int = 0
 
 
 def some(values: tuple[str, ...], most: int = 2) -> SearchStrategy[tuple[str, ...]]:
@@ -160,8 +134,7 @@ many = st.lists(rules, max_size=4) | st.lists(rules | plain, max_size=6) | st.li
 POLICIES = ("p0", "p1", "p2", "p3")
 PROFILE = "p3"  # profiles are never staged
 # what a policy may be about beside the usual; of meaning at host endpoints only
-EARLY = ("pre_dnat", "do_not_track")
-KINDS = ("", "", "", "apply_on_forward", *EARLY)
+KINDS = ("", "", "", "apply_on_forward", "pre_dnat", "do_not_track")
 HOST = "host/node-1"
 
 
@@ -212,21 +185,29 @@ def tiers(draw: st.DrawFn, direction: str) -> tuple[Tier, ...]:
     )
 
 
-attempts = st.builds(
-    lambda ends, version, protocol, port, kind, code: Attempt(
+def attempt_of(
+    ends: tuple[str, str], version: int, protocol: int, port: int, kind: int, code: int
+) -> Attempt:
+    """A packet between two of `ADDRESSES`."""
+    icmp = protocol == 1
+    return Attempt(
         ends[0],
-        ends[1],
-        version,
-        protocol if protocol != 1 or version == 4 else 58,
-        0 if protocol == 1 else port,
-        (kind if version == 4 else {8: 128, 13: 139}[kind]) if protocol == 1 else 0,
-        code if protocol == 1 else 0,
-    ),
+        ADDRESSES[ends[0]][version == 6],
+        ADDRESSES[ends[1]][version == 6],
+        58 if icmp and version == 6 else protocol,
+        0 if icmp else port,
+        (kind if version == 4 else {8: 128, 13: 139}[kind]) if icmp else 0,
+        code if icmp else 0,
+    )
+
+
+attempts = st.builds(
+    attempt_of,
     st.sampled_from(
         [
             (who, to)
-            for who in ("a", "b", "outside", "node")
-            for to in ("a", "b", "outside", "node")
+            for who in ADDRESSES
+            for to in ADDRESSES
             if who != to and not (who in PODS and to == "node")
         ]
     ),
@@ -239,106 +220,10 @@ attempts = st.builds(
 
 
 @pytest.fixture(scope="module")
-def rig(bed: Bed) -> Iterator[tuple[KernelPost, KernelLog, Conntrack]]:
-    logging = Logging(group=GROUP, rate=1_000_000, burst=1_000_000)
-    lifeline = (Failsafe(6, 22),)  # no attempt is about it: what the evaluator does not know of
-    chosen = Settings(logging=logging, failsafes=Failsafes(lifeline, lifeline))
-    post = bed.in_node(lambda: KernelPost(chosen, Nft()))
-    log = bed.in_node(lambda: KernelLog(GROUP, post.owners, post.long_ids))
-    conntrack = bed.in_node(Conntrack)
-    yield post, log, conntrack
-    log.close()
-    conntrack.close()
-    post.close()
-
-
-def send(bed: Bed, attempt: Attempt, number: int) -> None:
-    """One packet; whatever comes back is nobody's business. What the node drops of itself is EPERM."""
-    source, to = bed.address(attempt.who, attempt.version), bed.address(attempt.to, attempt.version)
-    if attempt.protocol in (1, 58):
-        with bed.make(attempt.who, attempt.version, socket.SOCK_RAW, attempt.protocol) as made:
-            header = struct.pack("!BBHHH", attempt.kind, attempt.code, 0, number, 1)
-            if attempt.version == 4:
-                header = struct.pack("!BBHHH", attempt.kind, attempt.code, checksum(header), number, 1)
-            with contextlib.suppress(PermissionError):
-                made.sendto(header, (to, 0))
-        return
-    if attempt.protocol in (132, 136):  # a kernel without them still tracks them
-        packet = (
-            sctp_init(number, attempt.port)
-            if attempt.protocol == 132
-            else udplite(source, to, number, attempt.port)
-        )
-        with (
-            bed.make(attempt.who, attempt.version, socket.SOCK_RAW, attempt.protocol) as made,
-            contextlib.suppress(PermissionError),
-        ):
-            made.sendto(packet, (to, 0))
-        return
-    kind = socket.SOCK_STREAM if attempt.protocol == 6 else socket.SOCK_DGRAM
-    with bed.make(attempt.who, attempt.version, kind) as made:
-        made.setblocking(False)
-        made.bind((source, number))
-        with contextlib.suppress(BlockingIOError, ConnectionRefusedError, PermissionError):
-            made.connect((to, attempt.port))
-            made.send(b"?")
-
-
-Key = tuple[str, str, int, int, int]
-Decision = tuple[str, Action, str]
-
-
-def in_order(state: NodeState, layers: Sequence[Layer]) -> list[Decision]:
-    """The decisions as a packet meets them: early policies of host endpoints come first of all."""
-    early: list[Decision] = []
-    late: list[Decision] = []
-    for layer in layers:
-        way = layer.layer.removeprefix("forward-")
-        first = way == "ingress" and layer.endpoint == HOST
-        for rule in layer.logged:
-            (early if first and is_early(state, rule) else late).append((way, Action.LOG, rule))
-        decided = early if first and is_early(state, layer.rule) else late
-        decided.append((way, layer.verdict, layer.rule))
-    return early + late
-
-
-def is_early(state: NodeState, rule: str) -> bool:
-    """Whether an early policy of the host endpoint said so; a tier that lacks a policy says no at once."""
-    policy = state.policies.get(rule.split("/")[0])
-    if policy is not None:
-        return any(getattr(policy, kind) for kind in EARLY)
-    return any(
-        tier.default_id == rule and not state.policies.keys() >= set(tier.policies)
-        for tier in state.endpoints[HOST].ingress
-    )
-
-
-def key_of(event: KernelEvent) -> Key:
-    packet = event.packet
-    if packet.icmp_type is not None:
-        return (packet.source, packet.destination, packet.protocol, packet.icmp_type, packet.icmp_code or 0)
-    return (packet.source, packet.destination, packet.protocol, packet.source_port, packet.destination_port)
-
-
-def expected(bed: Bed, state: NodeState, attempt: Attempt, number: int) -> tuple[Key, set[Decision]]:
-    icmp = attempt.protocol in (1, 58)
-    flow = Flow(
-        source=bed.address(attempt.who, attempt.version),
-        destination=bed.address(attempt.to, attempt.version),
-        protocol=attempt.protocol,
-        port=attempt.port,
-        source_port=None if icmp else number,
-        icmp_type=attempt.kind if icmp else None,
-        icmp_code=attempt.code if icmp else None,
-    )
-    found: set[Decision] = set()
-    for way, verdict, rule in in_order(state, evaluate(state, flow, Post.KERNEL).layers):
-        if rule:
-            found.add((way, verdict, rule))
-        if verdict is Action.DENY:
-            break  # the packet is gone
-    details = (attempt.kind, attempt.code) if icmp else (number, attempt.port)
-    return (flow.source, flow.destination, flow.protocol, *details), found
+def judge(bed: Bed) -> Iterator[Judge]:
+    made = Judge(bed)
+    yield made
+    made.close()
 
 
 @settings(
@@ -358,8 +243,7 @@ def expected(bed: Bed, state: NodeState, attempt: Attempt, number: int) -> tuple
     tried=st.lists(attempts, min_size=FLOWS, max_size=max(40, 2 * FLOWS), unique=True),
 )
 def test_the_kernel_says_what_the_evaluator_says(
-    bed: Bed,
-    rig: tuple[KernelPost, KernelLog, Conntrack],
+    judge: Judge,
     state: NodeState,
     programs: tuple[tuple[Tier, ...], ...],
     profiles: tuple[tuple[str, ...], tuple[str, ...]],
@@ -370,7 +254,6 @@ def test_the_kernel_says_what_the_evaluator_says(
     monkeypatch: pytest.MonkeyPatch,
     tried: list[Attempt],
 ) -> None:
-    post, log, conntrack = rig
     if host is not None:
         state.endpoints[HOST] = EndpointProgram(
             id=HOST,
@@ -383,7 +266,7 @@ def test_the_kernel_says_what_the_evaluator_says(
             profiles=profiles[0],
         )
     for index, pod in enumerate(PODS):
-        program = bed.pods[pod].program(
+        program = judge.bed.pods[pod].program(
             ingress=programs[2 * index],
             egress=programs[2 * index + 1],
             profiles=profiles[index],
@@ -392,36 +275,8 @@ def test_the_kernel_says_what_the_evaluator_says(
         state.endpoints[program.id] = program
     monkeypatch.setattr(runs, "LEAST_RULES", least)
     monkeypatch.setattr(runs, "LEAST_POLICIES", least)
-    post.settings = replace(post.settings, reject=reject)
-    post.sync(state, 1)
-    assert (
-        post.verify(thorough=True) == ()
-    )  # the difference from the world before has led to exactly this one
-    assert post.rendered is not None
-    assert post.rendered.table == render(state, post.settings, own=post.own).table
-    for connection in conntrack.connections():
-        conntrack.end(connection)
-    while log.read():
-        pass
-    wanted: dict[Key, set[Decision]] = {}
-    for attempt in tried:
-        number = 2000 + (next(_numbers) % 50000)
-        key, decisions = expected(bed, state, attempt, number)
-        wanted[key] = decisions
-        note(f"{attempt} {key}")
-        send(bed, attempt, number)
-    seen: dict[Key, set[Decision]] = {key: set() for key in wanted}
-
-    def all_decided() -> bool:
-        for event in log.read():
-            if not event.staged and key_of(event) in seen:
-                seen[key_of(event)].add((str(event.direction), event.verdict, event.rule))
-        return all(len(seen[key]) >= len(wanted[key]) for key in wanted)
-
-    with contextlib.suppress(AssertionError):
-        until(all_decided, 0.3)
-    assert seen == wanted
-    assert log.lost == 0
+    judge.settle(state, reject=reject)
+    assert judge.differences(state, tried, lambda flow: evaluate(state, flow, Post.KERNEL).layers) == []
     if REPORT:
         with open(REPORT, "a") as report:
-            report.write(f"kernel {len(wanted)}\n")
+            report.write(f"kernel {len(tried)}\n")

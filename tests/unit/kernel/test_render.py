@@ -8,10 +8,14 @@ from tsujiban.policy.program import (
     Member,
     NodeState,
     PolicyProgram,
+    PortRange,
+    Ports,
     Rule,
     Side,
     Tier,
 )
+
+WEB = Side(ports=Ports(ranges=(PortRange(first=80, last=80),)))
 
 
 def endpoint(name: str = "default/a", **fields: object) -> EndpointProgram:
@@ -130,3 +134,36 @@ def test_a_policy_is_rendered_again_when_a_set_changes_its_kind() -> None:
             world.sets["x"] = AddressSet(id="x", members=frozenset({Member(net=net)}))
         made = render(world, Settings(), memory)
         assert made == render(world, Settings())
+
+
+def simple_rule(peer: str) -> Rule:
+    return Rule(id="p/ingress/0", action=Action.ALLOW, protocols=(6,), src=Side(sets=(peer,)), dst=WEB)
+
+
+def judged(*rules: Rule) -> NodeState:
+    """One pod with one policy, and sets of one member each that its rules may ask for."""
+    tier = Tier(name="t", default_action=Action.DENY, default_id="_tier/t", policies=("p",))
+    made = state(endpoint(ingress=(tier,)))
+    made.policies["p"] = PolicyProgram(id="p", ingress=rules)
+    for number in range(20):
+        members = frozenset({Member(net=f"10.0.1.{number}")})
+        made.sets[f"s{number}"] = AddressSet(id=f"s{number}", members=members)
+    return made
+
+
+def test_the_way_of_denials_may_change_while_policies_stay() -> None:
+    memory = Memory()
+    world = judged(*(simple_rule(f"s{number}") for number in range(10)))
+    for reject in (False, True, False):
+        settings = Settings(reject=reject)
+        assert render(world, settings, memory).table == render(world, settings).table
+
+
+def test_two_runs_of_one_policy_may_have_the_same_rule_ids() -> None:
+    """One rule of a user's: eight peers, a network, and eight peers more."""
+    network = Rule(id="p/ingress/0", action=Action.ALLOW, protocols=(6,), src=Side(nets=("10.0.2.0/24",)))
+    rules = [simple_rule(f"s{number}") for number in range(16)]
+    made = render(judged(*rules[:8], network, *rules[8:]), Settings()).table
+    runs = [made.sets[name].elements for name in made.sets if name.startswith("run-") and name.endswith("-4")]
+    assert sorted(len(elements) for elements in runs) == [8, 8]
+    assert runs[0].keys() != runs[1].keys()
