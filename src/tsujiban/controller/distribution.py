@@ -17,6 +17,7 @@ from tsujiban.controller.loop import Change
 from tsujiban.controller.world import NODES, PODS, Json, Ref, World
 from tsujiban.policy.graph import Change as GraphChange
 from tsujiban.policy.graph import PolicyGraph
+from tsujiban.policy.population import Key as GraphKey
 from tsujiban.resources.load import decode
 from tsujiban.resources.registry import KINDS
 from tsujiban.wire.messages import Enforced, PodsDelta, Policy, ToNode
@@ -53,6 +54,7 @@ class Distributor:
         self.written: dict[Ref, int] = {}
         # policies whose status may not say what is true now
         self.unsettled: set[Ref] = set()
+        self.moved = False  # what policies select may have changed since this was last put down
         self._send = send
         self._pods: dict[str, dict[str, Json]] = {}  # node -> namespace/name -> pod
 
@@ -109,6 +111,15 @@ class Distributor:
         """(nodes on which `revision` is in force, nodes there are)."""
         return sum(node.has(revision) for node in self.nodes.values()), len(self.nodes)
 
+    def selected(self, ref: Ref) -> int:
+        """How many endpoints a policy selects."""
+        return self.graph.selected(_key(ref))
+
+    def recount(self) -> None:
+        """Have every policy's status looked at: what it selects may have changed."""
+        self.moved = False
+        self.unsettled.update(self.written)
+
     def _register(self, changes: Iterable[Change]) -> None:
         for change in changes:
             if change.ref[:2] == NODES:
@@ -127,15 +138,16 @@ class Distributor:
                 continue
             if change.old is not None and change.new is not None and _same(change.old, change.new):
                 continue
-            if change.new is None:
+            if change.new is None and kind.kind in POLICY_KINDS:
                 self.written.pop(change.ref, None)
                 self.unsettled.discard(change.ref)
             elif kind.kind in POLICY_KINDS:
                 self.written[change.ref] = self.revision
                 self.unsettled.add(change.ref)
+            else:
+                self.moved = True
             obj = None if change.new is None else decode(change.new)
-            name = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
-            found.append(((name, change.ref.namespace, change.ref.name), obj))
+            found.append((_key(change.ref), obj))
         return found
 
     async def _send_policy(self, name: str, node: Progress) -> None:
@@ -225,6 +237,12 @@ def _same(old: Json, new: Json) -> bool:
         for field in old.keys() | new.keys()
         if field not in ("metadata", "status")
     ) and all(old["metadata"].get(f) == new["metadata"].get(f) for f in ("labels", "annotations", "uid"))
+
+
+def _key(ref: Ref) -> GraphKey:
+    """How the policy graph calls an object."""
+    kind = _GRAPH_KINDS[ref[:2]]
+    return f"{kind.kind}.{kind.group}" if kind.group else kind.kind, ref.namespace, ref.name
 
 
 _HEAD_OF_PODS = ("labels", "deletionTimestamp", "deletionGracePeriodSeconds")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 import msgspec
 import structlog
@@ -18,6 +18,7 @@ from tsujiban.controller.addresses import Addresses
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.distribution import Distributor
 from tsujiban.controller.loop import Call, Change, Loop
+from tsujiban.controller.pace import Pace
 from tsujiban.controller.reconcile import (
     accounts,
     aggregation,
@@ -68,6 +69,7 @@ Deliver = Callable[[str, ToNode], Awaitable[bool]]
 Disconnect = Callable[[str, str], None]  # a node's stream, and why
 
 CLEAN_SECONDS = 60.0
+RECOUNT_SECONDS = 3.0  # from a change of a pod until what policies select is counted again
 NODE_GRACE = 5.0  # seconds a node may be away before it is called not ready
 
 
@@ -98,6 +100,8 @@ class Plane:
         self.sign_request: csrs.Sign = _no_signer
         self._configs: dict[str, NodeConfig] = {}  # what each connected node was last sent
         self._later: set[asyncio.Task[None]] = set()
+        self._pace = Pace()
+        self._reviewing = self._recounting = False  # it is arranged for later
         api = self._api = config.api_address
         reserved = frozenset({config.dns_address} | ({api.service} if api else set()))
         self.loop = Loop(
@@ -159,9 +163,7 @@ class Plane:
     async def gone(self, node: str) -> None:
         """A node's stream has ended."""
         await self.loop.submit(lambda: self._lost(node))
-        task = asyncio.create_task(self._after_grace(node))
-        self._later.add(task)
-        task.add_done_callback(self._later.discard)
+        self._in_background(self._after_grace(node))
 
     def pod_identity(self, node: str, pod: str) -> str | None:
         """The SPIFFE ID of a pod, if the store says that it runs on `node`."""
@@ -207,14 +209,40 @@ class Plane:
                     self.loop.enqueue("node-blocks", Ref(*NODES, "", node))
         if any(change.ref[:2] in (NODES, IP_POOLS, FELIX_CONFIGURATIONS) for change in changes):
             await self._send_config()
-        self._review_policies(world)
+        if self.distributor.moved and not self._recounting:
+            self._recounting = True
+            self._in_background(self._after(RECOUNT_SECONDS, self._recount))
+        self._review_policies()
+
+    async def _recount(self) -> None:
+        self._recounting = False
+        self.distributor.recount()
+        self._review_policies()
 
     def _schedule(self, world: World, ref: Ref) -> list[Action]:
         return scheduler.plan(world, ref, lambda node, pod: self._addresses.allocate(world, node, pod))
 
-    def _review_policies(self, world: World) -> None:
-        for ref in enforcement.waiting(world, self.distributor):
+    def _review_policies(self) -> None:
+        due, again = self._pace.due(enforcement.waiting(self.loop.world, self.distributor))
+        for ref in due:
             self.loop.enqueue("policy-status", ref)
+        if again and not self._reviewing:
+            self._reviewing = True
+            self._in_background(self._after(again, self._review_again))
+
+    async def _review_again(self) -> None:
+        self._reviewing = False
+        self._review_policies()
+
+    async def _after(self, seconds: float, call: Call) -> None:
+        """Have the loop do something in a while."""
+        await asyncio.sleep(seconds)
+        await self.loop.submit(call)
+
+    def _in_background(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
 
     async def _send(self, node: str, message: ToNode) -> None:
         await self.send(node, message)
@@ -284,7 +312,7 @@ class Plane:
 
     async def _enforced(self, node: str, message: Enforced) -> None:
         self.distributor.enforced(node, message)
-        self._review_policies(self.loop.world)
+        self._review_policies()
 
     async def _pod_status(self, node: str, message: PodStatus) -> None:
         namespace, _, name = message.pod.partition("/")
@@ -307,7 +335,7 @@ class Plane:
 
     async def _lost(self, node: str) -> None:
         self.distributor.disconnected(node)
-        self._review_policies(self.loop.world)
+        self._review_policies()
 
     async def _clean(self) -> None:
         """What goes by the clock: nothing changes in the world, so nothing else would look at it."""

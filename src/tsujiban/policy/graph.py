@@ -13,6 +13,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from enum import StrEnum
 from typing import TypeVar
 
+from pyroaring import BitMap
+
 from tsujiban.policy import mesh, order, services
 from tsujiban.policy.attachments import Attachments
 from tsujiban.policy.compile import Form, compile_object
@@ -131,6 +133,7 @@ class PolicyGraph:
         self._claims: dict[str, set[str]] = defaultdict(set)  # endpoints by address
         self._by_node: dict[str, set[str]] = defaultdict(set)
         self._views: dict[str, NodeView] = {}
+        self._endpoint_items = BitMap()
         self._dirty_endpoints: set[str] = set()
         self._dirty_services: set[str] = set()
         self._noted: set[tuple[Table, str]] = set()
@@ -225,6 +228,21 @@ class PolicyGraph:
     def form(self, policy: str) -> NetworkPolicyForm | None:
         """The normal form of a network policy, by policy id."""
         return self._policies.get(policy)
+
+    def selected(self, key: Key) -> int:
+        """How many endpoints a policy selects by its selector; 0 for what is no policy."""
+        match self._forms.get(key):
+            case NetworkPolicyForm() as form:
+                name = (Selecting.POLICY, form.program.id)
+            case AuthorizationForm() as form:
+                name = (Selecting.AUTHORIZATION, form.program.id)
+            case PeerAuthenticationForm() as form:
+                name = (Selecting.PEER_AUTHENTICATION, form.id)
+            case RequestAuthenticationForm() as form:
+                name = (Selecting.REQUEST_AUTHENTICATION, form.id)
+            case _:
+                return 0
+        return self._index.matched(name).intersection_cardinality(self._endpoint_items)
 
     def labels(self, endpoint: str) -> dict[str, str]:
         """Effective labels of an endpoint; empty for one that does not exist."""
@@ -469,6 +487,10 @@ class PolicyGraph:
         for item in (old, new):
             if item is not None and item.endpoint:
                 self._dirty_endpoints.add(item.endpoint)
+        if new is not None and new.endpoint:
+            self._endpoint_items.add(number)
+        else:
+            self._endpoint_items.discard(number)
         index = self._node_index if number in self._population.nodes else self._index
         if new is None:
             self._move(index.remove_item(number), old, None)

@@ -67,7 +67,7 @@ class Scene:
         if not actions:
             return None
         assert isinstance(actions[0], Update)
-        condition: Json = actions[0].obj["status"]["conditions"][0]
+        condition: Json = actions[0].obj["status"]["conditions"][1]
         return condition
 
 
@@ -204,14 +204,29 @@ def test_settled_policies_are_not_looked_at_again() -> None:
         await scene.put(POLICY, deny())
         for name in ("n1", "n2"):
             scene.distributor.enforced(name, Enforced(revision=scene.revision, took_us=1))
-        assert enforcement.waiting(scene.world, scene.distributor) == [POLICY]
+        assert [one.ref for one in enforcement.waiting(scene.world, scene.distributor)] == [POLICY]
         (update,) = enforcement.plan(scene.world, POLICY, scene.distributor)
         assert isinstance(update, Update)
         await scene.put(POLICY, update.obj)
         assert enforcement.waiting(scene.world, scene.distributor) == []
         assert scene.distributor.unsettled == set()
         scene.distributor.disconnected("n1")
-        assert enforcement.waiting(scene.world, scene.distributor) == [POLICY]
+        assert [one.ref for one in enforcement.waiting(scene.world, scene.distributor)] == [POLICY]
+
+    story(run())
+
+
+def test_what_a_policy_selects_is_counted_again_when_pods_come_and_go() -> None:
+    async def run() -> None:
+        scene = Scene()
+        await scene.basics()
+        await scene.put(POLICY, deny())
+        assert scene.distributor.selected(POLICY) == 2
+        scene.distributor.recount()
+        assert not scene.distributor.moved
+        await scene.put(*pod("c", "n2", "10.0.0.3"))
+        assert scene.distributor.moved
+        assert scene.distributor.selected(POLICY) == 3
 
     story(run())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tsujiban.controller import enforcement
 from tsujiban.controller.distribution import Distributor, Progress
+from tsujiban.controller.pace import Waiting
 from tsujiban.controller.reconcile.actions import Update
 from tsujiban.controller.world import Json, Ref, World
 from tsujiban.policy.graph import PolicyGraph
@@ -30,7 +31,9 @@ def condition(world: World, distributor: Distributor) -> Json:
     (action,) = enforcement.plan(world, POLICY, distributor)
     assert isinstance(action, Update)
     assert action.obj["status"]["other"] == 1
-    found: Json = action.obj["status"]["conditions"][0]
+    conditions: list[Json] = action.obj["status"]["conditions"]
+    accepted, found = conditions
+    assert (accepted["type"], accepted["status"], accepted["observedGeneration"]) == ("Accepted", "True", 3)
     return found
 
 
@@ -58,13 +61,43 @@ def test_without_nodes_nothing_is_enforced() -> None:
 
 def test_what_says_the_truth_is_left_alone_and_forgotten_once_it_is_settled() -> None:
     world, distributor = scene(Progress(connected=True))
-    assert enforcement.waiting(world, distributor) == [POLICY]
+    assert enforcement.waiting(world, distributor) == [Waiting(POLICY, urgent=True)]
     (action,) = enforcement.plan(world, POLICY, distributor)
     assert isinstance(action, Update)
     world.put(POLICY, action.obj)
     assert enforcement.plan(world, POLICY, distributor) == []
     assert enforcement.waiting(world, distributor) == []
     assert distributor.unsettled == set()
+
+
+def test_progress_is_not_urgent_and_the_end_is() -> None:
+    slow = Progress(connected=True, outstanding=(10,))
+    world, distributor = scene(Progress(connected=True), slow, Progress())
+    (action,) = enforcement.plan(world, POLICY, distributor)
+    assert isinstance(action, Update)
+    world.put(POLICY, action.obj)
+    assert enforcement.waiting(world, distributor) == []
+    slow.outstanding = ()
+    assert enforcement.waiting(world, distributor) == [Waiting(POLICY, urgent=False)]
+    distributor.nodes["n2"].connected = True
+    assert enforcement.waiting(world, distributor) == [Waiting(POLICY, urgent=True)]
+
+
+def test_a_condition_says_since_when() -> None:
+    world, distributor = scene(Progress(connected=True), Progress())
+
+    def written(now: float) -> tuple[str, str, str]:
+        (action,) = enforcement.plan(world, POLICY, distributor, lambda: now)
+        assert isinstance(action, Update)
+        world.put(POLICY, action.obj)
+        enforced = action.obj["status"]["conditions"][1]
+        return enforced["status"], enforced["message"], enforced["lastTransitionTime"]
+
+    assert written(0) == ("False", "1/2 nodes", "1970-01-01T00:00:00Z")
+    distributor.nodes["n2"] = Progress(connected=True)
+    assert written(60) == ("False", "2/3 nodes", "1970-01-01T00:00:00Z")
+    distributor.nodes["n1"].connected = True
+    assert written(120) == ("True", "3/3 nodes", "1970-01-01T00:02:00Z")
 
 
 def test_a_policy_that_is_gone_needs_nothing() -> None:

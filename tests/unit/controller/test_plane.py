@@ -271,3 +271,28 @@ def test_a_node_that_outgrows_its_block_announces_the_next_one_too(tmp_path: Pat
         assert last.pod_blocks == ("10.244.0.0/26", "10.244.0.64/26")
 
     play(tmp_path, story)
+
+
+def test_a_policys_status_follows_the_pods_it_selects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECOUNT_SECONDS", 0.05)
+    ref = Ref("networking.k8s.io", "networkpolicies", "default", "all")
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "all", "namespace": "default"},
+        "spec": {"podSelector": {}},
+    }
+
+    async def story(made: Scene) -> None:
+        def selected() -> object:
+            return (made.get(ref).get("status") or {}).get("selectedEndpoints")
+
+        await made.hello("n1", "192.0.2.1")
+        await made.store.create(Key(*ref), msgspec.json.encode(policy))
+        await made.until(lambda: selected() == 0)
+        await made.pod()
+        await made.until(lambda: selected() == 1)
+
+    play(tmp_path, story)

@@ -215,3 +215,51 @@ def test_services_lead_to_ready_endpoints() -> None:
     assert service.addresses == ("10.96.0.9",)
     assert [(b.address, b.port) for b in service.ports[0].backends] == [("10.0.0.1", 8080)]
     assert service.endpoint_addresses == ("10.0.0.1",)
+
+
+SELECTING = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: selecting, namespace: x}
+spec: {podSelector: {matchLabels: {app: a}}}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: everything}
+spec: {selector: all()}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: selecting, namespace: x}
+spec: {selector: {matchLabels: {app: a}}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: selecting, namespace: x}
+spec: {selector: {matchLabels: {app: a}}}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: selecting, namespace: x}
+spec: {selector: {matchLabels: {app: a}}}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkSet
+metadata: {name: no-endpoint, labels: {app: a}}
+spec: {nets: [192.0.2.0/24]}
+"""
+
+
+def test_every_policy_knows_how_many_endpoints_it_selects() -> None:
+    graph = PolicyGraph()
+    keys = [key for key, _ in changes(SELECTING)]
+    graph.apply(changes(PODS, SELECTING))
+    everything = len(graph.endpoints)
+    assert [graph.selected(key) for key in keys] == [1, everything, 1, 1, 1, 0]
+    running = "{phase: Running, podIP: 10.0.0.9, podIPs: [{ip: 10.0.0.9}]}"
+    graph.apply(changes(POD.format(name="more", app="a", status=running)))
+    assert [graph.selected(key) for key in keys] == [2, everything + 1, 2, 2, 2, 0]
+    graph.apply([(("Pod", "x", "more"), None)])
+    assert [graph.selected(key) for key in keys] == [1, everything, 1, 1, 1, 0]
+    graph.apply([(key, None) for key in keys])
+    assert [graph.selected(key) for key in keys] == [0] * 6

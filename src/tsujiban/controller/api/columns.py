@@ -169,17 +169,25 @@ def _enforced(document: Json) -> str:
     return "Unknown"
 
 
+def _selects(document: Json) -> str:
+    found = dig(document, "status.selectedEndpoints")
+    return "" if found is None else f"{found} endpoint{'' if found == 1 else 's'}"
+
+
 NAME = Column("Name", "metadata.name", format="name", description="Name of the object")
 AGE = Column("Age", age, description="Time since its creation")
-_ENFORCED = Column("Enforced", _enforced, description="Whether every node enforces it as it is now")
+_ENFORCED = (
+    Column("Enforced", _enforced, description="On how many nodes it is in force as it is now"),
+    Column("Selects", _selects, priority=1, description="How many endpoints it selects"),
+)
 _CALICO = (
     Column("Tier", lambda d: dig(d, "spec.tier") or "default"),
     Column("Order", lambda d: "" if dig(d, "spec.order") is None else dig(d, "spec.order")),
-    _ENFORCED,
+    *_ENFORCED,
     Column("Selector", lambda d: dig(d, "spec.selector") or "all()", priority=1),
 )
-_ADMIN = (Column("Priority", "spec.priority", "integer"), _ENFORCED)
-_ISTIO = (Column("Selector", _selector("spec.selector")), _ENFORCED)
+_ADMIN = (Column("Priority", "spec.priority", "integer"), *_ENFORCED)
+_ISTIO = (Column("Selector", _selector("spec.selector")), *_ENFORCED)
 _WORKLOAD = (
     Column("Containers", _containers("name"), priority=1),
     Column("Images", _containers("image"), priority=1),
@@ -242,15 +250,19 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("apps", "statefulsets"): (Column("Ready", _ratio("status.readyReplicas", "spec.replicas")), *_WORKLOAD),
     ("networking.k8s.io", "networkpolicies"): (
         Column("Pod-Selector", _selector("spec.podSelector")),
-        _ENFORCED,
+        *_ENFORCED,
     ),
     ("policy.networking.k8s.io", "clusternetworkpolicies"): (Column("Tier", "spec.tier"), *_ADMIN),
     ("policy.networking.k8s.io", "adminnetworkpolicies"): _ADMIN,
-    ("policy.networking.k8s.io", "baselineadminnetworkpolicies"): (_ENFORCED,),
+    ("policy.networking.k8s.io", "baselineadminnetworkpolicies"): (*_ENFORCED,),
     ("projectcalico.org", "networkpolicies"): _CALICO,
     ("projectcalico.org", "globalnetworkpolicies"): _CALICO,
     ("projectcalico.org", "stagednetworkpolicies"): _CALICO,
     ("projectcalico.org", "stagedglobalnetworkpolicies"): _CALICO,
+    ("projectcalico.org", "stagedkubernetesnetworkpolicies"): (
+        Column("Pod-Selector", _selector("spec.podSelector")),
+        *_ENFORCED,
+    ),
     ("projectcalico.org", "tiers"): (
         Column("Order", lambda d: "" if dig(d, "spec.order") is None else dig(d, "spec.order")),
         Column("Default-Action", lambda d: dig(d, "spec.defaultAction") or "Deny"),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tsujiban.controller.api import columns
+from tsujiban.controller.distribution import POLICY_KINDS
 from tsujiban.resources.registry import KINDS, resolve
 
 
@@ -75,3 +76,18 @@ def test_selector() -> None:
         "matchExpressions": [{"key": "c", "operator": "In", "values": ["d"]}],
     }
     assert cells("netpol", {"spec": {"podSelector": selector}})["Pod-Selector"] == "a=b,c in (d)"
+
+
+@pytest.mark.parametrize(("count", "shown"), [(None, "<none>"), (0, "0 endpoints"), (1, "1 endpoint")])
+def test_every_kind_of_policy_tells_what_it_selects_and_where_it_is_in_force(
+    count: int | None, shown: str
+) -> None:
+    enforced = {"type": "Enforced", "status": "False", "message": "1/2 nodes"}
+    status = {"conditions": [{"type": "Accepted"}, enforced], "selectedEndpoints": count}
+    policies = [kind for kind in KINDS if kind.kind in POLICY_KINDS]
+    assert len(policies) == len(POLICY_KINDS) + 1  # two are called NetworkPolicy
+    for kind in policies:
+        found = {column.title: column for column in columns.of(kind.group, kind.plural)}
+        assert found["Selects"].cell({"status": status}) == shown
+        assert found["Selects"].priority == 1
+        assert found["Enforced"].cell({"status": status}) == "1/2 nodes"

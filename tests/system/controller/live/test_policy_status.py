@@ -1,0 +1,126 @@
+"""What a policy's status tells, with kubectl 1.35: conditions to wait for, and columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.system.controller.live.conftest import Kubectl
+
+from tsujiban.local.waiting import until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+POLICIES = """
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: status-calico}
+spec: {order: 7, selector: status == "judged", types: [Ingress], ingress: [{action: Allow}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: status-kubernetes, namespace: default}
+spec: {podSelector: {matchLabels: {status: judged}}, ingress: [{}]}
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: AdminNetworkPolicy
+metadata: {name: status-admin}
+spec: {priority: 7, subject: {pods: {namespaceSelector: {}, podSelector: {matchLabels: {status: judged}}}}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: status-istio, namespace: default}
+spec: {selector: {matchLabels: {status: judged}}, rules: [{}]}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: status-peer, namespace: default}
+spec: {selector: {matchLabels: {status: judged}}, mtls: {mode: STRICT}}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: status-request, namespace: default}
+spec: {selector: {matchLabels: {status: judged}}}
+"""
+NAMES = (
+    "gnp/status-calico",
+    "networkpolicies.networking.k8s.io/status-kubernetes",
+    "anp/status-admin",
+    "authorizationpolicy/status-istio",
+    "peerauthentication/status-peer",
+    "requestauthentication/status-request",
+)
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: judged, namespace: default, labels: {status: judged}}
+spec:
+  containers: [{name: main, image: host, command: [sleep, infinity]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def policies(kubectl: Kubectl) -> Iterator[Kubectl]:
+    kubectl("apply", "-f", "-", stdin=POLICIES)
+    yield kubectl
+    kubectl("delete", "--ignore-not-found", "-f", "-", stdin=f"{POLICIES}---{POD}")
+
+
+def status(kubectl: Kubectl, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(kubectl("get", name, "-o", "json"))["status"]
+    return found
+
+
+def wide(kubectl: Kubectl, name: str) -> dict[str, str]:
+    """The row of `get -o wide`, by title."""
+    titles, row = kubectl("get", name, "-o", "wide").splitlines()
+    starts = [titles.index(title) for title in titles.split()]
+    ends = [*starts[1:], None]
+    return {titles[a:b].strip(): row[a:b].strip() for a, b in zip(starts, ends, strict=True)}
+
+
+def test_wait_for_conditions(policies: Kubectl) -> None:
+    for condition in ("Accepted", "Enforced"):
+        policies("wait", f"--for=condition={condition}", "--timeout=60s", *NAMES)
+    for name in NAMES:
+        found = status(policies, name)
+        assert [one["type"] for one in found["conditions"]] == ["Accepted", "Enforced"]
+        assert {one["observedGeneration"] for one in found["conditions"]} == {1}
+        assert found["conditions"][1]["message"] == "2/2 nodes"
+    described = policies("describe", "gnp", "status-calico")
+    assert "2/2 nodes" in described
+    assert "Last Transition Time" in described
+
+
+def test_a_changed_policy_is_waited_for_anew(policies: Kubectl) -> None:
+    policies("patch", "gnp", "status-calico", "--type=merge", "-p", '{"spec":{"order":8}}')
+
+    policies("wait", "--for=condition=Enforced", "--timeout=60s", "gnp/status-calico")
+    conditions = status(policies, "gnp/status-calico")["conditions"]
+    assert {(one["status"], one["observedGeneration"]) for one in conditions} == {("True", 2)}
+    row = wide(policies, "gnp/status-calico")
+    assert (row["TIER"], row["ORDER"], row["ENFORCED"]) == ("default", "8", "2/2 nodes")
+
+
+def test_columns_tell_what_a_policy_selects(policies: Kubectl) -> None:
+    assert {wide(policies, name)["SELECTS"] for name in NAMES} == {"0 endpoints"}
+    assert "SELECTS" not in policies("get", "gnp")
+    policies("apply", "-f", "-", stdin=POD)
+
+    def counted() -> bool:
+        return {wide(policies, name)["SELECTS"] for name in NAMES} == {"1 endpoint"}
+
+    assert until(counted, 60)
+
+
+def test_what_is_true_is_not_written_again(policies: Kubectl) -> None:
+    policies("wait", "--for=condition=Enforced", "--timeout=60s", *NAMES)
+    before = [policies("get", name, "-o", "jsonpath={.metadata.resourceVersion}") for name in NAMES]
+    policies(
+        "annotate", "node", "--all", "--overwrite", "tsujiban.io/test=status"
+    )  # an event for all to hear
+    policies("create", "configmap", "status-noise")
+    policies("delete", "configmap", "status-noise")
+    assert before == [policies("get", name, "-o", "jsonpath={.metadata.resourceVersion}") for name in NAMES]
