@@ -110,6 +110,59 @@ class _Peer:
         self.namespace = workload.namespace if workload is not None else ""
 
 
+_UNPROVEN = frozenset({-1})
+# what a condition's key asks of an identity
+_IDENTITY_KEYS = {
+    "source.principal": "principal",
+    "source.serviceAccount": "principal",
+    "source.trustDomain": "trust_domain",
+    "source.namespace": "namespace",
+}
+
+
+class _Questions:
+    """All that policies ask about an identity, so that those with equal answers are judged once."""
+
+    def __init__(self, programs: list[AuthzProgram]) -> None:
+        asked: dict[tuple[str, StringMatch], None] = {}
+        for program in programs:
+            for rule in program.rules:
+                for part, values in _asked(rule):
+                    asked.update(dict.fromkeys((part, one) for one in values))
+        self._exact: dict[tuple[str, str], int] = {}
+        self._others: list[tuple[int, str, StringMatch]] = []
+        for number, (part, one) in enumerate(asked):
+            if one.exact is not None:
+                self._exact[part, one.exact] = number
+            else:
+                self._others.append((number, part, one))
+
+    def answers(self, peer: _Peer) -> frozenset[int]:
+        """The questions to which the answer is yes, and below zero which parts the identity has."""
+        parts = {
+            "principal": peer.principal,
+            "trust_domain": peer.trust_domain,
+            "namespace": peer.namespace,
+        }
+        found = {-2 - index for index, value in enumerate(parts.values()) if value}
+        for part in parts.items():
+            if part in self._exact:
+                found.add(self._exact[part])
+        found.update(number for number, part, one in self._others if fixed((one,), parts[part]))
+        return frozenset(found)
+
+
+def _asked(rule: AuthzRule) -> Iterator[tuple[str, tuple[StringMatch, ...]]]:
+    for source in rule.sources:
+        yield "principal", (*source.principals, *source.not_principals)
+        yield "trust_domain", (*source.trust_domains, *source.not_trust_domains)
+        yield "namespace", (*source.namespaces, *source.not_namespaces)
+    for condition in rule.conditions:
+        part = _IDENTITY_KEYS.get(condition.key)
+        if part is not None:
+            yield part, (*condition.values, *condition.not_values)
+
+
 class Authorization:
     """The AuthorizationPolicies of one endpoint."""
 
@@ -124,6 +177,23 @@ class Authorization:
         named = (_header_name(condition.key) for rule in rules for condition in rule.conditions)
         # Every header that a rule asks for, in lower case, and those that hold tokens.
         self.headers = frozenset({*filter(None, named), *tokens.headers(self._jwt)})
+        self._questions = _Questions(self.programs)
+        self._alike: dict[frozenset[int], str] = {}  # the first identity of which each set of answers is true
+        self._known: dict[str, str] = {}
+
+    @property
+    def blind(self) -> bool:
+        """Whether no policy can tell any two identities apart."""
+        return not self.programs
+
+    def alike(self, identity: str) -> str:
+        """An identity that no policy can tell from this one; "" for none."""
+        if self.blind:
+            return ""
+        if identity not in self._known:
+            answers = self._questions.answers(_Peer(identity)) if identity else _UNPROVEN
+            self._known[identity] = self._alike.setdefault(answers, identity)
+        return self._known[identity]
 
     def nets(self) -> Iterator[str]:
         """Every network that a rule asks for."""
@@ -219,12 +289,8 @@ class Authorization:
             return (not wanted or fixed(wanted, port)) and not fixed(unwanted, port)
         if key == "connection.sni":
             return not wanted  # the application's own TLS is not looked into
-        if key in {"source.principal", "source.serviceAccount"}:
-            return _identity(wanted, unwanted, peer.principal, closing)
-        if key == "source.trustDomain":
-            return _identity(wanted, unwanted, peer.trust_domain, closing)
-        if key == "source.namespace":
-            return _identity(wanted, unwanted, peer.namespace, closing)
+        if key in _IDENTITY_KEYS:
+            return _identity(wanted, unwanted, getattr(peer, _IDENTITY_KEYS[key]), closing)
         matcher = self._request_value(key)
         return closing if matcher is None else all_of(_pair(wanted, unwanted, matcher))
 

@@ -68,13 +68,23 @@ class Connections:
 
 def refusal(table: Table, connection: Connection) -> tuple[str, ...] | None:
     """The rules by which a connection may not pass uninspected; None if it may."""
-    decision = table.find(connection.peer, connection.source, connection.destination_port)
-    if decision is None:
+    seen = first_look(
+        table, connection.peer, connection.source, connection.destination_port, connection.source_port
+    )
+    if seen is None:
         return (names.IDENTITY_RULE,)
-    while not isinstance(seen := admit(decision), Admission):
-        held = holds_for_port(seen.test, connection.source_port)
-        decision = seen.then if held else seen.otherwise
     return None if seen.kind is Class.TCP else seen.rules
+
+
+def first_look(table: Table, identity: str, address: str, port: int, source_port: int) -> Admission | None:
+    """What a connection's first look settles; None when the table knows no such owner of the address."""
+    decision = table.find(identity, address, port)
+    while decision is not None:
+        seen = admit(decision)
+        if isinstance(seen, Admission):
+            return seen
+        decision = seen.then if holds_for_port(seen.test, source_port) else seen.otherwise
+    return None
 
 
 def ended(endpoint: str, connection: Connection, rules: tuple[str, ...]) -> ProxyEvent:

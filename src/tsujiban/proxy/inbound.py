@@ -76,7 +76,7 @@ def _plaintext(site: Site, authentication: Authentication, table: Table, chains:
         if one is MtlsMode.STRICT:
             return refuse(rule)
         rows = table.rows.get("", ())
-        return rbac.by_address(matchers.SOURCE_IP, rows, rbac.admission(admitted), None, table.rest)
+        return rbac.by_network(matchers.SOURCE_IP, rows, rbac.admission(admitted), table.rest)
 
     ports = {
         str(port): mode(one, authentication.port_ids.get(port, authentication.id))

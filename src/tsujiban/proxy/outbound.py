@@ -3,8 +3,8 @@
 A service's address leads to one of its ready endpoints and from there into the inner listener;
 any other address is taken as it is. Then, in both: the egress program (deny: closed before
 anything is sent), and by whom the destination belongs to: a tunnel that expects the identity that
-owns the address, or the clear for plain pods and for the world outside, or refusal for an address
-of the pods' networks that nobody is known to own.
+owns the address, or the clear for plain pods and for the world outside, or refusal for all other
+addresses of the pods' networks: nobody's, or those of pods that the egress program denies whatever is asked.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from tsujiban.policy.program import EndpointProgram, NodeState
+from tsujiban.policy.program import EndpointProgram
 from tsujiban.proxy import filters, matchers, names, rbac
-from tsujiban.proxy.clusters import endpoints, mesh, service
+from tsujiban.proxy.clusters import mesh
 from tsujiban.proxy.decisions import Admission, Class, decision_name
 from tsujiban.proxy.matchers import Json
 from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.services import Services
+from tsujiban.proxy.signature import minimal
 from tsujiban.proxy.site import Site
-from tsujiban.proxy.table import Table
+from tsujiban.proxy.table import Intervals, Table
 
 _NETWORK_RBAC = "envoy.extensions.filters.network.rbac.v3.RBAC"
-_UNKNOWN = decision_name(Class.DENY, (names.UNKNOWN_RULE,))
 _SELF = "self"
 
 
@@ -44,31 +45,21 @@ class _Chains:
 
 
 def resources(
-    site: Site, state: NodeState, endpoint: EndpointProgram, table: Table, pod_cidrs: Iterable[str]
+    site: Site, endpoint: EndpointProgram, table: Table, services: Services, pod_cidrs: Iterable[str]
 ) -> list[Resource]:
-    """Everything outbound: listeners, the egress filter, tunnels by identity, services."""
-    out: list[Resource] = []
+    """Everything outbound but services' own resources: listeners, the egress filter, tunnels by identity."""
     inner = _Chains()
     inner_choice = _destination(site, endpoint, table, pod_cidrs, inner)
     outer = _Chains()
     choice = _destination(site, endpoint, table, pod_cidrs, outer)
-    virtual = _services(site, state, outer, out)
-    choice = matchers.exact(matchers.DESTINATION_IP, virtual, choice)
-    out.append(
-        _listener(
-            site,
-            names.OUTBOUND,
-            choice,
-            outer,
-            **site.listens(endpoint, names.OUTBOUND_PORT),
-        )
-    )
-    out.append(_listener(site, names.OUTBOUND_INNER, inner_choice, inner, internal_listener={}))
-    out += [mesh(site, identity) for identity in sorted(table.rows) if identity]
+    choice = _services(site, services, outer, choice)
     name = site.name(names.RBAC_EGRESS)
-    egress = {"name": name, "typed_config": rbac.egress_rbac(table)}
-    out.append(Resource(Kind.EXTENSION, name, egress))
-    return out
+    return [
+        _listener(site, names.OUTBOUND, choice, outer, **site.listens(endpoint, names.OUTBOUND_PORT)),
+        _listener(site, names.OUTBOUND_INNER, inner_choice, inner, internal_listener={}),
+        *(mesh(site, identity) for identity in sorted(table.rows) if identity),
+        Resource(Kind.EXTENSION, name, {"name": name, "typed_config": rbac.egress_rbac(table)}),
+    ]
 
 
 def _listener(site: Site, base: str, choice: Json, chains: _Chains, **where: object) -> Resource:
@@ -84,41 +75,59 @@ def _listener(site: Site, base: str, choice: Json, chains: _Chains, **where: obj
     return Resource(Kind.LISTENER, site.name(base), body)
 
 
-def _services(site: Site, state: NodeState, chains: _Chains, out: list[Resource]) -> dict[str, Json]:
+def _services(site: Site, services: Services, chains: _Chains, otherwise: Json) -> Json:
+    """On match: the addresses of services; of those that lead nowhere, all in one."""
     virtual: dict[str, Json] = {}
-    for identifier, program in sorted(state.services.items()):
+    for identifier, program in services.listed.items():
         ports: dict[str, Json] = {}
         for port in program.ports:
-            if port.protocol != 6 or not program.addresses:
-                continue
             name = site.name(names.service_cluster(identifier, port.port))
             chain = {"name": name, "filters": [filters.tcp_proxy(name, "service")]}
             ports[str(port.port)] = chains.to(name, chain)
-            out += (service(site, identifier, port.port), endpoints(site, identifier, port))
         for one in program.addresses:
-            refuse = chains.refuse(_UNKNOWN)
-            virtual[one] = matchers.exact(matchers.DESTINATION_PORT, ports, refuse)
-    return virtual
+            virtual[one] = matchers.exact(matchers.DESTINATION_PORT, ports, chains.refuse(rbac.UNLISTED))
+    closed = services.closed
+    if closed:
+        refuse = chains.refuse(rbac.UNLISTED)
+        otherwise = matchers.longest_prefix(matchers.DESTINATION_IP, [(closed, refuse)], otherwise)
+    return matchers.exact(matchers.DESTINATION_IP, virtual, otherwise)
 
 
 def _destination(
     site: Site, endpoint: EndpointProgram, table: Table, pod_cidrs: Iterable[str], chains: _Chains
 ) -> Json:
-    ranges: list[tuple[Iterable[str], Json]] = []
-    for identity, rows in sorted(table.rows.items()):
-        render = rbac.admission(partial(_admitted, site, chains, identity))
-        ranges += [(row.cell.prefixes, rbac.by_port(row.intervals, render)) for row in rows]
-    listed = {net for nets, _ in ranges for net in nets}
-    ranges.append((sorted(set(pod_cidrs) - listed), chains.refuse(_UNKNOWN)))
-    outside = rbac.admission(partial(_admitted, site, chains, ""))
-    for net, version in (("0.0.0.0/0", 4), ("::/0", 6)):
-        if net not in listed:
-            ranges.append(((net,), rbac.by_port(table.rest[version], outside)))
+    ranges = [
+        (prefixes, chains.refuse(rbac.UNLISTED) if where is None else _leads(site, chains, *where))
+        for prefixes, where in _grouped(table, pod_cidrs)
+    ]
     trie = matchers.longest_prefix(matchers.DESTINATION_IP, ranges, None)
     # A pod may always reach itself, and its own address never comes back to the proxy.
     own = {"name": _SELF, "filters": [*site.leaves(), filters.tcp_proxy(names.PASSTHROUGH, _SELF)]}
     itself = {one: chains.to(_SELF, own) for one in endpoint.addresses}
     return matchers.exact(matchers.DESTINATION_IP, itself, trie)
+
+
+# the identity that must be proven there ("" is none) and what is decided; None: refused
+_Where = tuple[str, Intervals] | None
+
+
+def _grouped(table: Table, pod_cidrs: Iterable[str]) -> list[tuple[list[str], _Where]]:
+    """Prefixes by where they lead."""
+    said: dict[str, _Where] = dict.fromkeys(pod_cidrs)
+    for identity, rows in table.rows.items():
+        for row in rows:
+            said.update(dict.fromkeys(row.prefixes, (identity, row.intervals)))
+    default: dict[int, _Where] = {version: ("", intervals) for version, intervals in table.rest.items()}
+    said = {rbac.ANYWHERE[version]: where for version, where in default.items()} | minimal(said, default)
+    groups: dict[tuple[str, int] | None, list[str]] = {}
+    for prefix in sorted(said):
+        where = said[prefix]
+        groups.setdefault(None if where is None else (where[0], id(where[1])), []).append(prefix)
+    return [(prefixes, said[prefixes[0]]) for prefixes in groups.values()]
+
+
+def _leads(site: Site, chains: _Chains, identity: str, intervals: Intervals) -> Json:
+    return rbac.by_port(intervals, rbac.admission(partial(_admitted, site, chains, identity)))
 
 
 def _admitted(site: Site, chains: _Chains, identity: str, seen: Admission) -> Json:

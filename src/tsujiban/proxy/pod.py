@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from tsujiban.policy.program import NodeState
+from tsujiban.policy.program import NodeState, ServiceProgram
 from tsujiban.proxy import sockdiag
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.connections import Connections, ended, refusal
-from tsujiban.proxy.render import render
+from tsujiban.proxy.peers import Peers
+from tsujiban.proxy.render import Renderer
 from tsujiban.proxy.resource import Kind, Resource, Resources
 from tsujiban.proxy.site import NodeSite, Site
-from tsujiban.proxy.table import Table
+from tsujiban.proxy.unlisted import Tables, explained
 
 
 class ServedPod:
@@ -33,8 +34,12 @@ class ServedPod:
         self.secrets: dict[str, Resource] = {}
         self._namespace = namespace
         self._events = events
+        self.renderer = Renderer(endpoint, site)
         self._rendered: Resources = {}
-        self._table: Table | None = None
+        self._peers = Peers()
+        self._moved: set[str] = set()  # addresses that have other owners since it was rendered
+        self._services: Mapping[str, ServiceProgram] = {}
+        self._tables: list[Tables] = []  # the newest, and those before it
         self._addresses: tuple[str, ...] = ()
         self._connections = Connections()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -47,31 +52,46 @@ class ServedPod:
             return {}
         return {**self._rendered, Kind.SECRET: self.secrets}
 
-    def render(self, state: NodeState, pod_cidrs: Iterable[str]) -> None:
-        """Take a new state. What has not changed keeps its encoded form."""
-        fresh: Resources = {}
-        if self.endpoint in state.endpoints:
-            fresh, self._table = render(state, self.endpoint, pod_cidrs, self.site)
+    def moved(self, addresses: Iterable[str]) -> None:
+        """These addresses have other owners than before: `render` is to look at them."""
+        self._moved.update(addresses)
+
+    def render(self, state: NodeState, pod_cidrs: Iterable[str], peers: Peers) -> None:
+        """Take a new state, and `peers` of it. What has not changed keeps its encoded form."""
+        self._peers, self._services = peers, state.services
+        before = self.renderer.tables
+        self.renderer.take(state, peers, self._moved, pod_cidrs)
+        self._moved.clear()
+        newest = self.renderer.tables
+        if newest is not before:
+            self._tables = [one for one in (newest, before) if one is not None]
+        fresh = self.renderer.resources
         for kind, resources in fresh.items():
             old = self._rendered.get(kind, {})
             for name, one in resources.items():
                 if name in old and old[name].version == one.version:
                     resources[name] = old[name]
+                else:
+                    one.encoded()  # now, while it is this pod's turn
         self._rendered = fresh
         program = state.endpoints.get(self.endpoint)
         self._addresses = program.addresses if program is not None else ()
 
     def event(self, event: ProxyEvent) -> None:
         """Take a record of its proxy's."""
+        table = self.renderer.tables.ingress if self.renderer.tables is not None else None
         if event.log == "tcp":
             connection = self._connections.note(event)
             # One that opened just before a change, or that an agent before this one let be.
-            if connection and self._table and refusal(self._table, connection) is not None:
+            if connection and table and refusal(table, connection) is not None:
                 task = asyncio.create_task(self.end_denied())
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         if not event.periodic:
-            self._events(self._with_source(event))
+            event = self._with_source(event)
+            if self._tables:
+                event = explained(event, self._tables, self._peers, self._services)
+            self._events(event)
 
     def _with_source(self, event: ProxyEvent) -> ProxyEvent:
         """What came through a service's address came from the pod, though from inside the proxy."""
@@ -82,10 +102,10 @@ class ServedPod:
     async def end_denied(self) -> None:
         """End the uninspected connections that policy does not allow any more."""
         namespace = self._namespace()
-        if self._table is None or not namespace:
+        if self.renderer.tables is None or not namespace:
             return
         self.failure = ""
-        for one, rules in self._connections.denied(self._table).items():
+        for one, rules in self._connections.denied(self.renderer.tables.ingress).items():
             try:
                 await asyncio.to_thread(sockdiag.destroy, namespace, one.near, one.far)
             except OSError as error:

@@ -18,6 +18,7 @@ from tsujiban.proxy import tls
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.channel import Channel
 from tsujiban.proxy.guard import Authorize
+from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.site import SIDECAR, NodeSite
 
@@ -33,6 +34,9 @@ class ProxyPost:
         self._pod_cidrs = tuple(pod_cidrs)
         self._events = events or (lambda _: None)
         self._state = NodeState()
+        self._peers = Peers()
+        self._dirty: dict[str, None] = {}  # endpoints that are to be rendered, in order
+        self._rendering: asyncio.Task[None] | None = None
         self._pods: dict[str, tuple[ServedPod, Channel]] = {}
         self._shared: Channel | None = None  # the node's own Envoy
         self._svids: dict[str, Svid] = {}
@@ -49,7 +53,7 @@ class ProxyPost:
         Raises OSError when the socket cannot be made, ValueError when the pod is served already.
         """
         self._refuse_known(endpoint_id)
-        channel = Channel(socket_path, uid, authorize, self._move)
+        channel = Channel(socket_path, uid, authorize, self._move, lambda: endpoint_id not in self._dirty)
         await channel.open()
 
         def namespace() -> str:
@@ -61,10 +65,13 @@ class ProxyPost:
         """Serve the node's Envoy on `socket_path`; otherwise as `add`."""
         if self._shared is not None:
             raise ValueError("the node's proxy is served already")
-        channel = Channel(socket_path, uid, authorize, self._move, lambda: self.remove_from_shared)
+        channel = Channel(socket_path, uid, authorize, self._move, self._remove_from_shared)
         await channel.open()
         self._shared = channel
         channel.push(self._state.revision)
+
+    def _remove_from_shared(self) -> bool:
+        return self.remove_from_shared and not self._dirty
 
     def push_shared(self) -> None:
         """Send the node's Envoy, if there is one, what it should hold."""
@@ -92,8 +99,7 @@ class ProxyPost:
         self._pods[pod.endpoint] = (pod, channel)
         channel.join(pod)
         self._give_secrets(pod)
-        pod.render(self._state, self._pod_cidrs)
-        channel.push(self._state.revision)
+        self._render([pod.endpoint])
 
     async def remove(self, endpoint_id: str) -> None:
         """Stop serving a pod, forget its key, remove its socket. Unknown pods are no error."""
@@ -101,6 +107,7 @@ class ProxyPost:
         if endpoint_id not in self._pods:
             return
         pod, channel = self._pods.pop(endpoint_id)
+        self._dirty.pop(endpoint_id, None)
         channel.leave(pod)
         if channel is self._shared:
             self.push_shared()
@@ -119,6 +126,8 @@ class ProxyPost:
     async def close(self) -> None:
         """Stop serving. Proxies go on with what they hold."""
         channels = self._channels()
+        if self._rendering is not None:
+            self._rendering.cancel()
         self._pods.clear()
         self._shared = None
         for channel in channels:
@@ -149,13 +158,41 @@ class ProxyPost:
             self.update(self._state)
 
     def update(self, state: NodeState, touched: Iterable[str] | None = None) -> None:
-        """Take a new state. `touched` are the endpoints it means anything for; None is all."""
+        """Take a new state. `touched` are the endpoints it means anything for; None is all. They are
+        rendered one by one, and others have their turn in between."""
         self._state = state
-        for endpoint_id in self._pods.keys() if touched is None else set(touched) & self._pods.keys():
-            self._pods[endpoint_id][0].render(state, self._pod_cidrs)
+        moved = self._peers.take(state.peers)
+        for pod, _ in self._pods.values():
+            pod.moved(moved)
+        concerned = self._pods.keys() if touched is None or moved else set(touched) & self._pods.keys()
+        self._render(name for name in self._pods if name in concerned)
+
+    def _render(self, endpoints: Iterable[str]) -> None:
+        self._dirty.update(dict.fromkeys(endpoints))
+        if self._rendering is None:
+            self._rendering = asyncio.create_task(self._render_all(), name="render")
+            self._rendering.add_done_callback(lambda _: self._move())  # also when it has failed
+
+    async def _render_all(self) -> None:
+        """Render what is to be rendered, and tell the Envoys; the one of the node, of all at once."""
+        while self._dirty:
+            endpoint_id = next(iter(self._dirty))
+            pod, channel = self._pods[endpoint_id]
+            pod.render(self._state, self._pod_cidrs, self._peers)
+            del self._dirty[endpoint_id]
+            if channel is not self._shared:
+                channel.push(self._state.revision)
+            await asyncio.sleep(0)
         for channel in self._channels():
-            channel.push(state.revision)
-        self._move()
+            channel.push(self._state.revision)
+        self._rendering = None
+
+    @property
+    def _rendered(self) -> bool:
+        """Whether everything is rendered. Raises what rendering has failed with."""
+        if self._rendering is not None and self._rendering.done():
+            self._rendering.result()
+        return self._rendering is None
 
     def connected(self) -> frozenset[str]:
         """Endpoints whose proxy has a stream open."""
@@ -175,6 +212,8 @@ class ProxyPost:
     def ready(self, endpoint_id: str) -> bool:
         """Whether a pod's proxy is connected and has accepted all that it was sent for the pod."""
         if endpoint_id not in self._pods or endpoint_id not in self._state.endpoints:
+            return False
+        if endpoint_id in self._dirty:
             return False
         pod, channel = self._pods[endpoint_id]
         return channel.ready(pod)
@@ -205,8 +244,10 @@ class ProxyPost:
         )
 
     def _settled(self, revision: int) -> bool:
-        return self._state.revision >= revision and all(
-            session.settled(revision) for channel in self._channels() for session in channel.sessions
+        return (
+            self._state.revision >= revision
+            and self._rendered
+            and all(session.settled(revision) for channel in self._channels() for session in channel.sessions)
         )
 
     def _move(self) -> None:

@@ -8,7 +8,7 @@ cost of a request does not grow with the number of policies.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tsujiban.proxy import matchers, names
 from tsujiban.proxy.decisions import (
@@ -20,12 +20,14 @@ from tsujiban.proxy.decisions import (
     decision_name,
 )
 from tsujiban.proxy.matchers import Json
-from tsujiban.proxy.table import Interval, Row, Table
+from tsujiban.proxy.signature import minimal
+from tsujiban.proxy.table import Intervals, Row, Table
 
 Render = Callable[[Decision], Json]
 
 _NARROW = 16  # ports of an interval that are listed one by one, rather than as an expression
-_ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+UNLISTED = decision_name(Class.DENY, (names.UNLISTED_RULE,))
 
 
 def admission(render: Callable[[Admission], Json]) -> Render:
@@ -62,7 +64,7 @@ def request(decision: Decision) -> Json:
     return matchers.ordered(steps, verdict)
 
 
-def by_port(intervals: tuple[Interval, ...], render: Render) -> Json:
+def by_port(intervals: Intervals, render: Render) -> Json:
     """Look the destination port up."""
     width: Counter[Decision] = Counter()
     for one in intervals:
@@ -84,35 +86,45 @@ def by_port(intervals: tuple[Interval, ...], render: Render) -> Json:
     return matchers.exact(matchers.DESTINATION_PORT, listed, otherwise)
 
 
-def by_address(
-    source: Json,
-    rows: tuple[Row, ...],
-    render: Render,
-    otherwise: Json | None = None,
-    rest: Mapping[int, tuple[Interval, ...]] | None = None,
-) -> Json:
-    """Look an address up. `rest` decides for what no row holds, of its IP version."""
-    ranges = [(row.cell.prefixes, by_port(row.intervals, render)) for row in rows]
-    listed = {prefix for row in rows for prefix in row.cell.prefixes}
-    for version, intervals in (rest or {}).items():
-        if _ANYWHERE[version] not in listed:
-            ranges.append(((_ANYWHERE[version],), by_port(intervals, render)))
+def by_address(source: Json, rows: Iterable[Row], render: Render, otherwise: Json) -> Json:
+    """Look an address up among those of one identity."""
+    ranges = [(row.prefixes, by_port(row.intervals, render)) for row in rows]
     return matchers.longest_prefix(source, ranges, otherwise)
+
+
+def by_network(
+    source: Json,
+    rows: Iterable[Row],
+    render: Render,
+    rest: Mapping[int, Intervals],
+    closed: Iterable[str] = (),
+) -> Json:
+    """Look any address up: rows, and `rest` for what none of them holds. `closed` are networks in which only
+    rows are open. What says no more than the network around it is left out."""
+    listed: dict[str, Intervals | None] = dict.fromkeys(closed)
+    listed |= {prefix: row.intervals for row in rows for prefix in row.prefixes}
+    said = {ANYWHERE[version]: intervals for version, intervals in rest.items()} | minimal(listed, rest)
+    groups: dict[int, list[str]] = {}
+    for prefix in sorted(said):
+        groups.setdefault(id(said[prefix]), []).append(prefix)
+    ranges = []
+    for nets in groups.values():
+        intervals = said[nets[0]]
+        refuse = matchers.rbac_action(UNLISTED, allow=False)
+        ranges.append((nets, refuse if intervals is None else by_port(intervals, render)))
+    return matchers.longest_prefix(source, ranges, None)
 
 
 def by_identity(source: Json, table: Table, render: Render, plaintext: bool) -> Json:
     """Look the authenticated identity up, then the source address among those that it owns."""
-    foreign = decision_name(Class.DENY, (names.IDENTITY_RULE,))
-    refuse = matchers.rbac_action(foreign, allow=False)
+    refuse = matchers.rbac_action(UNLISTED, allow=False)
     known = {
         identity: by_address(matchers.SOURCE_IP, rows, render, refuse)
         for identity, rows in table.rows.items()
         if identity
     }
     if plaintext:
-        known[names.PLAINTEXT] = by_address(
-            matchers.SOURCE_IP, table.rows.get("", ()), render, None, table.rest
-        )
+        known[names.PLAINTEXT] = by_network(matchers.SOURCE_IP, table.rows.get("", ()), render, table.rest)
     return matchers.exact(source, known, refuse)
 
 
@@ -137,8 +149,9 @@ def http_rbac(table: Table, staged: Table | None = None) -> Json:
 def egress_rbac(table: Table) -> Json:
     """The network RBAC filter of outgoing connections. The same tree in the shadow, for only
     that one leaves the deciding rule's name for the access log."""
-    rows = tuple(row for _, rows in sorted(table.rows.items()) for row in rows)
-    tree = by_address(matchers.DESTINATION_IP, rows, admission(bytes_verdict), None, table.rest)["matcher"]
+    rows = (row for rows in table.rows.values() for row in rows)
+    render = admission(bytes_verdict)
+    tree = by_network(matchers.DESTINATION_IP, rows, render, table.rest, table.closed)["matcher"]
     return matchers.typed(
         "envoy.extensions.filters.network.rbac.v3.RBAC",
         stat_prefix="egress",

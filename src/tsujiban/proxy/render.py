@@ -1,45 +1,128 @@
-"""One endpoint's share of a node's state, as the resources that its sidecar is given. Pure."""
+"""One endpoint's share of a node's state, as the resources that its proxy is given. Pure.
+
+A `Renderer` stays with its endpoint. What it makes is made of pieces, each of which is made again only
+when something that goes into it has changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable
 
-from tsujiban.policy.program import NodeState
-from tsujiban.proxy import clusters, inbound, names, outbound, table
-from tsujiban.proxy.authorization import Authorization
-from tsujiban.proxy.resource import Resources, collect
+from tsujiban.policy.program import Direction, EndpointProgram, NodeState
+from tsujiban.proxy import clusters, inbound, names, outbound
+from tsujiban.proxy.peers import Peers
+from tsujiban.proxy.reach import Reach, has_staged
+from tsujiban.proxy.resource import Resource, Resources, collect
+from tsujiban.proxy.services import Services
 from tsujiban.proxy.site import SIDECAR, Site
+from tsujiban.proxy.table import Table
+from tsujiban.proxy.unlisted import Tables
 
 
-class Rendered(NamedTuple):
-    """What one sidecar is given, and the table of who may come in, for what is open already."""
+class Renderer:
+    """One endpoint's resources, but its secrets, for where its proxy is."""
 
-    resources: Resources
-    ingress: table.Table
+    def __init__(self, endpoint_id: str, site: Site = SIDECAR) -> None:
+        self.resources: Resources = {}
+        self.tables: Tables | None = None
+        self.work: Counter[str] = Counter()  # how often each piece has been made
+        self._endpoint_id = endpoint_id
+        self._site = site
+        self._forget()
 
+    def _forget(self) -> None:
+        self.tables = None
+        self.resources = {}
+        self._reach: dict[str, Reach] = {}
+        self._services = Services(self._site)
+        self._pieces: dict[str, tuple[tuple[object, ...], list[Resource]]] = {}
+        self._pod_cidrs: tuple[str, ...] = ()
 
-def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str], site: Site = SIDECAR) -> Rendered:
-    """All resources of an endpoint, but its secrets, for where its proxy is.
+    def take(self, state: NodeState, peers: Peers, changed: Iterable[str], pod_cidrs: Iterable[str]) -> None:
+        """Take a new state. `changed` are the addresses whose owners, in `peers`, are others than when it was
+        called last. Without the endpoint there is nothing to enforce, and the proxy must stay without
+        configuration, which is to say closed."""
+        endpoint = state.endpoints.get(self._endpoint_id)
+        if endpoint is None:
+            self._forget()
+            return
+        networks = tuple(pod_cidrs)
+        if networks != self._pod_cidrs:
+            self._reach.clear()
+            self._pod_cidrs = networks
+        changed = list(changed)
+        incoming = self._table("ingress", state, endpoint, peers, changed)
+        outgoing = self._table("egress", state, endpoint, peers, changed)
+        staged = None
+        if has_staged(state, endpoint):
+            staged = self._table("staged", state, endpoint, peers, changed)
+        else:
+            self._reach.pop("staged", None)
+        tables = Tables(incoming, outgoing, staged)
+        self.tables = self.tables if self.tables == tables else tables
+        self._services.follow(state.services, outgoing, peers, endpoint.addresses)
+        self.resources = collect(self._made(endpoint, tables, networks))
 
-    Raises KeyError when the state holds no such endpoint: there is nothing to enforce then, and
-    the sidecar must stay without configuration, which is to say closed.
-    """
-    endpoint = state.endpoints[endpoint_id]
-    networks = tuple(pod_cidrs)
-    incoming = table.ingress(state, endpoint)
-    staged = table.staged_ingress(state, endpoint)
-    named = Authorization(state, endpoint).headers
-    outgoing = table.egress(state, endpoint, networks)
-    resources = collect(
-        [
-            clusters.app(site),
-            clusters.passthrough(site),
-            clusters.internal(site.name(names.INBOUND_INNER)),
-            *inbound.authorization(site, endpoint, incoming, staged, named),
-            inbound.listener(site, endpoint, incoming),
-            inbound.inner_listener(site, endpoint),
-            *outbound.resources(site, state, endpoint, outgoing, networks),
+    def _table(
+        self, name: str, state: NodeState, endpoint: EndpointProgram, peers: Peers, changed: list[str]
+    ) -> Table:
+        reach = self._reach.get(name)
+        if reach is not None and reach.is_of(state, endpoint):
+            reach.follow(changed)
+        else:
+            self.work[f"{name} table"] += 1
+            direction = Direction.EGRESS if name == "egress" else Direction.INGRESS
+            networks = self._pod_cidrs if name == "egress" else ()
+            reach = Reach(state, endpoint, direction, peers, networks, staged=name == "staged")
+            self._reach[name] = reach
+        return reach.table
+
+    def _made(self, endpoint: EndpointProgram, tables: Tables, networks: tuple[str, ...]) -> list[Resource]:
+        site, services = self._site, self._services
+        incoming, outgoing, staged = tables
+        named = self._reach["ingress"].headers
+
+        def constant() -> list[Resource]:
+            inner = clusters.internal(site.name(names.INBOUND_INNER))
+            return [clusters.app(site), clusters.passthrough(site), inner]
+
+        return [
+            *self._piece("constant", (), constant),
+            *self._piece(
+                "authorization",
+                (endpoint, incoming, staged),
+                lambda: inbound.authorization(site, endpoint, incoming, staged, named),
+            ),
+            *self._piece(
+                "inbound",
+                (endpoint, incoming),
+                lambda: [inbound.listener(site, endpoint, incoming), inbound.inner_listener(site, endpoint)],
+            ),
+            *self._piece(
+                "outbound",
+                (endpoint.addresses, outgoing, networks, services.listed, services.closed),
+                lambda: outbound.resources(site, endpoint, outgoing, services, networks),
+            ),
+            *services.resources(),
         ]
-    )
-    return Rendered(resources, incoming)
+
+    def _piece(
+        self, name: str, made_of: tuple[object, ...], make: Callable[[], list[Resource]]
+    ) -> list[Resource]:
+        known = self._pieces.get(name)
+        if known is not None and known[0] == made_of:
+            return known[1]
+        self.work[name] += 1
+        made = make()
+        self._pieces[name] = (made_of, made)
+        return made
+
+
+def render(state: NodeState, endpoint_id: str, pod_cidrs: Iterable[str], site: Site = SIDECAR) -> Renderer:
+    """All of an endpoint at once. Raises KeyError when the state holds no such endpoint."""
+    if endpoint_id not in state.endpoints:
+        raise KeyError(endpoint_id)
+    renderer = Renderer(endpoint_id, site)
+    renderer.take(state, Peers(state.peers), (), pod_cidrs)
+    return renderer

@@ -2,23 +2,26 @@
 
 Policies select thousands of addresses, but most addresses are alike: they are members of the
 same sets and lie in the same networks. The signature of an address is all that a rule can ask
-of it; addresses of one signature (a cell) get one decision, made once, when configuration is
-rendered. What is left for Envoy to look at is the cell, the port and the request.
+of it; addresses of one signature get one decision, made once, when configuration is rendered.
+What is left for Envoy to look at is the address, the port and the request.
 
-A network without listed parts inside it is one cell as well: all its addresses have the same
-signature. So the cells of a longest-prefix trie cover the whole address space exactly.
+The networks that a program names cut the address space into regions, in each of which all addresses
+lie in the same networks. So an address is placed by one search, whatever else the cluster holds.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from tsujiban.policy.addresses import Span, canonical, span
 from tsujiban.policy.program import AddressSet, Frozen, ServiceSet
 
 TCP = 6
+T = TypeVar("T")
 
 
 class Signature(Frozen, frozen=True):
@@ -33,11 +36,15 @@ class Signature(Frozen, frozen=True):
     services: frozenset[tuple[str, int]] = frozenset()  # (service set, TCP port)
 
 
-class Cell(Frozen, frozen=True):
-    """Addresses of one signature, as prefixes of a longest-prefix match."""
+class Region(NamedTuple):
+    """Addresses that lie in the same networks."""
 
-    signature: Signature
-    prefixes: tuple[str, ...]  # canonical; () is: everything that no other cell holds
+    span: Span
+    signature: Signature  # of those that prove nothing, and have no services
+    owners: bool  # whether members of sets are only those with a certain identity
+
+
+_LAST = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 
 
 class Vocabulary:
@@ -61,64 +68,120 @@ class Vocabulary:
             for triple in service.members:
                 if triple.protocol == TCP:
                     self._services[canonical(triple.address)].add((name, triple.port))
+        self._starts, self._around = _regions(self._nets.keys() | self._members.keys())
 
     def prefixes(self) -> set[str]:
         """Every network and member, canonical."""
         spans = self._nets.keys() | self._members.keys()
-        return {_text(one) for one in spans if one[0]} | set(self._services)
+        return {text(one) for one in spans if one[0]} | set(self._services)
 
-    def cells(self, points: Iterable[tuple[str, str]]) -> tuple[Cell, ...]:
-        """Cells of the given (prefix, identity) points, grouped by signature, in stable order."""
-        groups: defaultdict[Signature, list[str]] = defaultdict(list)
-        for prefix, signature in self._signatures(points):
-            groups[signature].append(prefix)
-        cells = (Cell(signature=one, prefixes=tuple(sorted(nets))) for one, nets in groups.items())
-        return tuple(sorted(cells, key=lambda cell: cell.prefixes))
+    def signature(self, prefix: str, identity: str, *, stands_for: str | None = None) -> Signature:
+        """Signature of one address or network. `stands_for` goes into it as identity, when many are
+        alike to who asks."""
+        here = span(prefix)
+        version, first, last = here
+        region = bisect_right(self._starts, (version, first)) - 1
+        around = self._around[region] if region >= 0 else ()
+        around = tuple(one for one in around if one[2] >= last)  # of a network, what holds the whole of it
+        services = self._services.get(text(here), _NOTHING) if self._services and first == last else _NOTHING
+        return self._sign(version, around, identity, services, stands_for)
 
-    def signature(self, address: str, identity: str) -> Signature:
-        """Signature of one address or prefix."""
-        return next(self._signatures([(address, identity)]))[1]
-
-    def _signatures(self, points: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Signature]]:
-        # Sorted by start, longest first, so that the networks around a point are on a stack.
-        known = self._nets.keys() | self._members.keys()
-        work = [(one[0], one[1], -one[2], 0, "") for one in known]
-        for prefix, identity in points:
-            version, first, last = span(prefix)
-            work.append((version, first, -last, 1, identity))
-        stack: list[Span] = []
-        for version, first, minus_last, is_point, identity in sorted(work):
-            here = (version, first, -minus_last)
-            while stack and not (stack[-1][0] == version and stack[-1][2] >= -minus_last):
-                stack.pop()
-            if is_point:
-                yield _text(here), self._sign(stack, here, identity)
-            else:
-                stack.append(here)
-
-    def _sign(self, around: list[Span], here: Span, identity: str) -> Signature:
+    def _sign(
+        self,
+        version: int,
+        around: Iterable[Span],
+        identity: str,
+        services: Iterable[tuple[str, int]] = (),
+        stands_for: str | None = None,
+    ) -> Signature:
         nets: set[str] = set()
         owned: set[str] = set()
         seen: set[str] = set()
         for one in around:
-            nets |= self._nets.get(one, set())
+            nets |= self._nets.get(one, _NOTHING)
             for name, owner in self._members.get(one, ()):
                 seen.add(name)
                 if owner in {"", identity}:
                     owned.add(name)
-        services = self._services.get(_text(here), set()) if here[1] == here[2] else set()
         return Signature(
-            version=here[0],
-            identity=identity,
+            version=version,
+            identity=identity if stands_for is None else stands_for,
             nets=frozenset(nets),
             owned=frozenset(owned),
             seen=frozenset(seen),
             services=frozenset(services),
         )
 
+    def regions(self) -> Iterator[Region]:
+        """All regions, in order: together they are the whole address space."""
+        starts = [(4, 0), *self._starts, (6, 0)]
+        arounds: list[tuple[Span, ...]] = [(), *self._around, ()]
+        order = sorted(range(len(starts)), key=starts.__getitem__)
+        for index, following in zip(order, [*order[1:], None], strict=True):
+            version, first = starts[index]
+            if version not in _LAST or (following is not None and starts[following] == starts[index]):
+                continue
+            last = _LAST[version]
+            if following is not None and starts[following][0] == version:
+                last = starts[following][1] - 1
+            if first <= last:
+                around = arounds[index]
+                owners = any(owner for one in around for _, owner in self._members.get(one, ()))
+                yield Region((version, first, last), self._sign(version, around, ""), owners)
 
-def _text(one: Span) -> str:
+    def addresses_of_services(self) -> Iterable[str]:
+        """Addresses that have a signature of their own, for the services there."""
+        return self._services.keys()
+
+
+_NOTHING: frozenset[Any] = frozenset()
+
+
+def _regions(spans: Iterable[Span]) -> tuple[list[tuple[int, int]], list[tuple[Span, ...]]]:
+    """Where each region begins (IP version, address), ascending, and the networks around it."""
+    starts: list[tuple[int, int]] = []
+    around: list[tuple[Span, ...]] = []
+    stack: list[Span] = []
+
+    def begin(version: int, first: int) -> None:
+        starts.append((version, first))
+        around.append(tuple(stack))
+
+    for one in sorted(spans, key=_outer_first):
+        while stack and not (stack[-1][0] == one[0] and stack[-1][2] >= one[2]):
+            ended = stack.pop()
+            begin(ended[0], ended[2] + 1)
+        stack.append(one)
+        begin(one[0], one[1])
+    while stack:
+        ended = stack.pop()
+        begin(ended[0], ended[2] + 1)
+    return starts, around
+
+
+def text(one: Span) -> str:
+    """A span as an address, or as a network."""
     version, first, last = one
     kind = ipaddress.IPv4Network if version == 4 else ipaddress.IPv6Network
     bits = 32 if version == 4 else 128
     return canonical(str(kind((first, bits - (last - first).bit_length()))))
+
+
+def minimal(ranges: Mapping[str, T], default: Mapping[int, T]) -> dict[str, T]:
+    """Of prefixes with values, those that say something else than the next prefix around them; outside
+    of all is `default`, by IP version. Longest-prefix matches in both are the same."""
+    found: dict[str, T] = {}
+    stack: list[tuple[Span, T]] = []
+    for here, prefix in sorted(((span(one), one) for one in ranges), key=lambda item: _outer_first(item[0])):
+        while stack and not (stack[-1][0][0] == here[0] and stack[-1][0][2] >= here[2]):
+            stack.pop()
+        value = ranges[prefix]
+        around = stack[-1][1] if stack else default.get(here[0])
+        stack.append((here, value))
+        if value != around:
+            found[prefix] = value
+    return found
+
+
+def _outer_first(one: Span) -> tuple[int, int, int]:
+    return (one[0], one[1], -one[2])

@@ -55,7 +55,8 @@ from tsujiban.proxy.decisions import (
     Unreadable,
     admit,
 )
-from tsujiban.proxy.table import Table, ingress
+from tsujiban.proxy.reach import ingress
+from tsujiban.proxy.table import Table
 
 DOMAIN = "t.example"
 SERVER = "10.0.0.1"

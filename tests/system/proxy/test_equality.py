@@ -37,7 +37,7 @@ from tsujiban.policy.flow import Flow, Post, Request, Verdict
 from tsujiban.policy.program import Action, AuthzProgram, Mesh, NodeState, PolicyProgram
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.decisions import Admission, Class, admit
-from tsujiban.proxy.table import ingress
+from tsujiban.proxy.reach import ingress
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]  # a soak takes as long as was asked for
 WORLDS = int(os.environ.get("TSUJIBAN_SOAK", "12"))

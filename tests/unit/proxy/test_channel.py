@@ -8,6 +8,7 @@ from tests.support.proxystate import POD_CIDRS, state
 
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.channel import Channel
+from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.site import NodeSite
 
@@ -45,7 +46,7 @@ def test_without_a_stream_nobody_is_ready(tmp_path: Path) -> None:
         pod = ServedPod("default/server", NodeSite(namespace="/run/netns/n-a"), lambda: "", lambda _: None)
         channel.join(pod)
         assert channel.serves(pod)
-        pod.render(state(), POD_CIDRS)
+        pod.render(state(), POD_CIDRS, Peers(state().peers))
         channel.push(1)
         assert not channel.ready(pod)
         assert channel.problems(pod) == ()

@@ -8,7 +8,8 @@ from tsujiban.policy.program import NodeState
 from tsujiban.proxy import names
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.connections import Connection, Connections, ended, refusal
-from tsujiban.proxy.table import Table, ingress
+from tsujiban.proxy.reach import ingress
+from tsujiban.proxy.table import Table
 
 
 def event(**changes: Any) -> ProxyEvent:

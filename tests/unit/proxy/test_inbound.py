@@ -6,8 +6,8 @@ from tests.support.proxystate import READS, rule, state
 
 from tsujiban.policy.program import Authentication, MtlsMode
 from tsujiban.proxy import inbound, names
+from tsujiban.proxy.reach import ingress
 from tsujiban.proxy.site import SIDECAR
-from tsujiban.proxy.table import ingress
 
 
 def listener(**program: Any) -> Any:

@@ -2,19 +2,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.proxystate import POD_CIDRS, READS, identity, port, rule, state
+import msgspec
+from tests.support.proxystate import CUSTOMER, POD_CIDRS, READS, SERVER, identity, port, rule, state
 
-from tsujiban.policy.program import NodeState
-from tsujiban.proxy import names, outbound
+from tsujiban.policy.program import (
+    Backend,
+    NodeState,
+    Peer,
+    PortRange,
+    Ports,
+    ServicePort,
+    ServiceProgram,
+    Side,
+)
+from tsujiban.proxy import names, rbac
+from tsujiban.proxy.render import render
 from tsujiban.proxy.resource import Kind, Resource
-from tsujiban.proxy.site import SIDECAR
-from tsujiban.proxy.table import egress
+
+HTTP = PortRange(first=80, last=80)
 
 
 def resources(world: NodeState) -> dict[str, Resource]:
-    endpoint = world.endpoints["default/server"]
-    found = outbound.resources(SIDECAR, world, endpoint, egress(world, endpoint, POD_CIDRS), POD_CIDRS)
-    return {f"{one.kind.name} {one.name}": one for one in found}
+    found = render(world, "default/server", POD_CIDRS).resources
+    return {f"{kind.name} {name}": one for kind in Kind for name, one in found[kind].items()}
 
 
 def chains(world: NodeState, listener: str) -> set[str]:
@@ -26,7 +36,7 @@ def test_every_kind_of_destination_has_its_chain() -> None:
     inner = {
         "self",
         names.PASSTHROUGH,
-        f"deny:{names.UNKNOWN_RULE}",
+        f"deny:{names.UNLISTED_RULE}",
         *(names.mesh_cluster(identity(name)) for name in ("server", "customer", "stranger")),
     }
     assert chains(state(), names.OUTBOUND_INNER) == inner
@@ -40,7 +50,40 @@ def test_a_denied_destination_is_closed_before_anything_is_sent() -> None:
 
 def test_what_only_an_http_clause_allows_is_refused_at_the_client() -> None:
     found = chains(state(egress=(rule("e", http=READS),)), names.OUTBOUND_INNER)
-    assert found == {"self", "deny:_tier/default", f"deny:{names.UNKNOWN_RULE}"}
+    assert found == {"self", "deny:_tier/default", f"deny:{names.UNLISTED_RULE}"}
+
+
+def test_a_proxy_is_told_of_nobody_whom_policy_denies() -> None:
+    world = state(egress=(rule("e", dst=Side(sets=("clients",), ports=Ports(ranges=(HTTP,)))),))
+    found = resources(world)
+    assert {name for name in found if name.startswith("CLUSTER mesh|")} == {
+        f"CLUSTER {names.mesh_cluster(identity('customer'))}"
+    }
+    more = msgspec.json.decode(msgspec.json.encode(world), type=NodeState)
+    for number in range(50):
+        address = f"10.244.9.{number}"
+        more.peers[address] = Peer(address=address, endpoint=address, identity=identity(address))
+    assert {name: one.version for name, one in resources(more).items()} == {
+        name: one.version for name, one in found.items()
+    }
+
+
+def test_a_service_none_of_whose_backends_may_be_reached_is_refused_with_all_others() -> None:
+    world = state(egress=(rule("e", dst=Side(nets=("192.0.2.0/24",))),))
+    world.services.clear()
+    for name, backend in (("a", CUSTOMER), ("b", "192.0.2.1"), ("c", "10.244.77.7"), ("e", SERVER)):
+        port = ServicePort(protocol=6, port=80, backends=(Backend(address=backend, port=80),))
+        world.services[name] = ServiceProgram(id=name, addresses=(f"10.96.1.{ord(name)}",), ports=(port,))
+    empty = ServicePort(protocol=6, port=80)
+    world.services["d"] = ServiceProgram(id="d", addresses=("10.96.1.4",), ports=(empty,))
+    found = chains(world, names.OUTBOUND)
+    assert {name for name in found if name.startswith(names.SERVICE_CLUSTER)} == {
+        names.service_cluster(name, 80) for name in "bde"
+    }
+    listed = rbac.UNLISTED in chains(world, names.OUTBOUND)
+    text = str(resources(world)[f"LISTENER {names.OUTBOUND}"].message())
+    assert listed
+    assert f"10.96.1.{ord('a')}" in text
 
 
 def test_each_identity_has_a_cluster_and_each_service_port_its_endpoints() -> None:

@@ -5,8 +5,10 @@ from tests.support.proxystate import POD_CIDRS, SERVER, rule, state
 from tests.unit.proxy.test_channel import event
 
 from tsujiban.identity.svid import Svid
+from tsujiban.policy.program import NodeState
 from tsujiban.proxy import tls
 from tsujiban.proxy.accesslog import ProxyEvent
+from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.resource import Kind
 from tsujiban.proxy.site import SIDECAR, NodeSite
@@ -15,12 +17,18 @@ SVID = Svid(
     spiffe_id="spiffe://t.example/ns/a/sa/b", chain_pem="C", key_pem="K", bundle_pem="B",
     not_before=0, not_after=1,
 )  # fmt: skip
+
+
+def take(pod: ServedPod, world: NodeState) -> None:
+    pod.render(world, POD_CIDRS, Peers(world.peers))
+
+
 HERE = NodeSite(namespace="/run/netns/n-a")
 
 
 def test_in_a_nodes_envoy_a_pod_has_nothing_before_it_has_a_key() -> None:
     pod = ServedPod("default/server", HERE, lambda: "", lambda _: None)
-    pod.render(state(rule("r")), POD_CIDRS)
+    take(pod, state(rule("r")))
     assert pod.resources == {}
     pod.secrets = {one.name: one for one in tls.secrets(SVID, HERE)}
     assert pod.resources[Kind.LISTENER]
@@ -29,22 +37,22 @@ def test_in_a_nodes_envoy_a_pod_has_nothing_before_it_has_a_key() -> None:
 
 def test_in_a_sidecar_it_waits_for_the_key_alone() -> None:
     pod = ServedPod("default/server", SIDECAR, lambda: "", lambda _: None)
-    pod.render(state(rule("r")), POD_CIDRS)
+    take(pod, state(rule("r")))
     assert pod.resources[Kind.LISTENER]
 
 
 def test_what_stays_the_same_is_the_same_object() -> None:
     pod = ServedPod("default/server", SIDECAR, lambda: "", lambda _: None)
-    pod.render(state(rule("r")), POD_CIDRS)
+    take(pod, state(rule("r")))
     before = pod.resources[Kind.LISTENER]
-    pod.render(state(rule("s")), POD_CIDRS)
+    take(pod, state(rule("s")))
     assert all(pod.resources[Kind.LISTENER][name] is one for name, one in before.items())
 
 
 def test_what_came_through_a_service_came_from_the_pod() -> None:
     seen: list[ProxyEvent] = []
     pod = ServedPod("default/server", SIDECAR, lambda: "", seen.append)
-    pod.render(state(rule("r")), POD_CIDRS)
+    take(pod, state(rule("r")))
     pod.event(msgspec.structs.replace(event("egress"), direction="egress"))
     pod.event(msgspec.structs.replace(event("egress"), periodic=True))
     assert [one.source for one in seen] == [SERVER]

@@ -5,10 +5,15 @@ import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
-from tests.support.proxystate import POD_CIDRS, rule, state
+from msgspec import structs
+from tests.support.proxystate import CUSTOMER, POD_CIDRS, rule, state
 
+from tsujiban.proxy import post as post_module
+from tsujiban.proxy.channel import Channel
+from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.post import ProxyPost
 
 
@@ -78,6 +83,84 @@ def test_pods_of_the_nodes_own_proxy_come_and_go_on_one_socket(tmp_path: Path) -
         await post.remove("default/server")
         assert path.is_socket()
         post.add_shared("default/server", "/run/netns/b")
+        await post.close()
+
+    run(main())
+
+
+def test_between_two_pods_others_have_their_turn(tmp_path: Path) -> None:
+    async def main() -> None:
+        post = ProxyPost(POD_CIDRS)
+        world = state(rule("r"))
+        for number in range(3):
+            endpoint = structs.replace(world.endpoints["default/server"], id=f"default/{number}")
+            world.endpoints[endpoint.id] = endpoint
+            await post.add(endpoint.id, tmp_path / str(number), os.getuid())
+        assert await post.enforced(0) == ()
+        rendered: list[str] = []
+        with mock.patch.object(ServedPod, "render", lambda pod, *_: rendered.append(pod.endpoint)):
+            post.update(world)
+            assert rendered == []
+            waiting = asyncio.create_task(post.enforced(world.revision))
+            for number in range(3):
+                await asyncio.sleep(0)
+                assert len(rendered) == number + 1
+            assert await waiting == ()
+            post.update(world, {"default/1", "default/nobody"})
+            assert await post.enforced(world.revision) == ()
+        assert rendered == ["default/0", "default/1", "default/2", "default/1"]
+        await post.close()
+
+    run(main())
+
+
+def test_a_peer_that_moved_concerns_every_pod(tmp_path: Path) -> None:
+    async def main() -> None:
+        post = ProxyPost(POD_CIDRS)
+        world = state(rule("r"))
+        await post.add("default/server", tmp_path / "s", os.getuid())
+        post.update(world)
+        assert await post.enforced(world.revision) == ()
+        rendered: list[str] = []
+        with mock.patch.object(ServedPod, "render", lambda pod, *_: rendered.append(pod.endpoint)):
+            post.update(world, set())
+            assert await post.enforced(world.revision) == ()
+            assert rendered == []
+            del world.peers[CUSTOMER]
+            post.update(world, set())
+            assert await post.enforced(world.revision) == ()
+        assert rendered == ["default/server"]
+        await post.close()
+
+    run(main())
+
+
+def test_rendering_that_fails_is_told_to_who_waits_for_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        post = ProxyPost(POD_CIDRS)
+        await post.add("default/server", tmp_path / "s", os.getuid())
+        assert await post.enforced(0) == ()
+        with mock.patch.object(ServedPod, "render", side_effect=LookupError("no")):
+            post.update(state())
+            with pytest.raises(LookupError, match="no"):
+                await post.enforced(7)
+        assert not post.ready("default/server")
+        await post.close()
+
+    run(main())
+
+
+def test_a_proxy_from_before_loses_nothing_before_its_pod_is_rendered(tmp_path: Path) -> None:
+    async def main() -> None:
+        post = ProxyPost(POD_CIDRS)
+        world = state(rule("r"))
+        post.update(world)
+        with mock.patch.object(post_module, "Channel", wraps=Channel) as made:
+            await post.add("default/server", tmp_path / "s", os.getuid())
+        removes = made.call_args.args[4]
+        assert not removes()
+        assert await post.enforced(world.revision) == ()
+        assert removes()
         await post.close()
 
     run(main())

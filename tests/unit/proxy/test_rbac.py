@@ -7,7 +7,8 @@ from tests.support.proxystate import CUSTOMER, POD_CIDRS, READS, identity, port,
 from tsujiban.policy.program import NodeState, Rule, Side
 from tsujiban.proxy import names, rbac
 from tsujiban.proxy.matchers import Json
-from tsujiban.proxy.table import Interval, Table, egress, ingress
+from tsujiban.proxy.reach import egress, ingress
+from tsujiban.proxy.table import Interval, Table
 
 
 def table(*rules: Rule) -> Table:
@@ -43,7 +44,7 @@ def test_a_tunnel_is_admitted_by_identity_address_and_port() -> None:
     assert tree["matcher_tree"]["input"]["name"] == "UriSanInput"
     assert verdict(walk(tree, identity("customer"), "80")) == ("ALLOW", "http:_tier/default")
     assert verdict(walk(tree, identity("customer"), "81")) == ("DENY", "deny:_tier/default")
-    assert verdict(walk(tree, identity("nobody"), "80")) == ("DENY", f"deny:{names.IDENTITY_RULE}")
+    assert verdict(walk(tree, identity("nobody"), "80")) == ("DENY", f"deny:{names.UNLISTED_RULE}")
     assert names.PLAINTEXT not in tree["matcher_tree"]["exact_match_map"]["map"]
 
 
@@ -52,7 +53,7 @@ def test_an_identity_from_a_foreign_address_is_refused() -> None:
     by_address = tree["matcher_tree"]["exact_match_map"]["map"][identity("customer")]["matcher"]
     ranges = by_address["matcher_tree"]["custom_match"]["typed_config"]["range_matchers"]
     assert [one["address_prefix"] for one in ranges[0]["ranges"]] == [CUSTOMER]
-    assert verdict(by_address["on_no_match"]) == ("DENY", f"deny:{names.IDENTITY_RULE}")
+    assert verdict(by_address["on_no_match"]) == ("DENY", f"deny:{names.UNLISTED_RULE}")
 
 
 def test_requests_are_asked_in_order_and_default_to_the_last_word() -> None:

@@ -1,79 +1,61 @@
 from __future__ import annotations
 
-from tests.support.proxystate import CUSTOMER, PLAIN, POD_CIDRS, SERVER, STRANGER, identity, port, rule, state
-
-from tsujiban.policy.program import Action, AuthzAction, AuthzProgram, AuthzRule, PolicyProgram, Side
-from tsujiban.proxy.decisions import Branch, Leaf
-from tsujiban.proxy.table import egress, ingress, staged_ingress
-
-DENIED = Leaf(allow=False, rules=("_tier/default",))
+from tsujiban.proxy.decisions import Leaf
+from tsujiban.proxy.table import LAST_PORT, Interval, Intervals, Row, Table
 
 
-def test_every_identity_has_rows_of_the_addresses_that_it_owns() -> None:
-    world = state(rule("r", src=Side(sets=("clients",)), dst=port(80)))
-    table = ingress(world, world.endpoints["default/server"])
-    yes = Leaf(allow=True, rules=("r",))
-    assert table.find(identity("customer"), CUSTOMER, 80) == yes
-    assert table.find(identity("customer"), CUSTOMER, 81) == DENIED
-    assert table.find(identity("stranger"), STRANGER, 80) == DENIED
-    assert table.find(identity("customer"), STRANGER, 80) is None
-    assert table.find(identity("nobody"), "10.244.0.9", 80) is None
+def every(rule: str) -> Intervals:
+    return (Interval(first=0, last=LAST_PORT, decision=Leaf(allow=True, rules=(rule,))),)
 
 
-def test_plaintext_proves_no_identity() -> None:
-    world = state(rule("r", src=Side(sets=("clients",))), rule("n", src=Side(nets=("192.0.2.0/24",))))
-    table = ingress(world, world.endpoints["default/server"])
-    assert table.find("", CUSTOMER, 80) == DENIED
-    assert table.find("", "192.0.2.7", 80) == Leaf(allow=True, rules=("n",))
-    assert table.find("", "fd00::1", 80) == DENIED
+REST = {4: every("rest"), 6: every("rest6")}
+ROWS = {
+    "id:a": (Row(prefixes=("10.0.0.1",), intervals=every("a")),),
+    "": (
+        Row(prefixes=("10.1.0.0/16",), intervals=every("wide")),
+        Row(prefixes=("10.1.1.0/24", "10.1.2.1"), intervals=every("narrow")),
+    ),
+}
 
 
-def test_ports_of_equal_decision_are_one_interval() -> None:
-    world = state(rule("r", dst=port(80, 90)), rule("s", dst=port(85)))
-    table = ingress(world, world.endpoints["default/server"])
-    intervals = table.rows[identity("customer")][0].intervals
-    assert [(one.first, one.last) for one in intervals] == [(0, 79), (80, 90), (91, 65535)]
+def table() -> Table:
+    def unlisted(identity: str, address: str) -> Intervals | None:
+        return every("unlisted") if (identity, address) in {("id:b", "10.0.0.2"), ("", "10.1.3.1")} else None
+
+    return Table(ROWS, REST, unlisted, owned=("10.9.0.0/16",))
 
 
-def test_authorization_follows_what_network_policy_allows() -> None:
-    world = state(rule("r", dst=port(80)), authorization=("z",))
-    world.authorizations["z"] = AuthzProgram(id="z", action=AuthzAction.ALLOW, rules=(AuthzRule(id="z/0"),))
-    table = ingress(world, world.endpoints["default/server"])
-    decision = table.find(identity("customer"), CUSTOMER, 80)
-    assert isinstance(decision, Branch)
-    assert decision.hardening
-    assert decision.otherwise == Leaf(allow=True, rules=("r", "z/0"))
-    assert table.find(identity("customer"), CUSTOMER, 81) == DENIED
+def found(identity: str, address: str) -> str:
+    decision = table().find(identity, address, 80)
+    assert decision is None or isinstance(decision, Leaf)
+    return "" if decision is None else decision.rules[0]
 
 
-def test_egress_rows_are_by_the_identity_that_the_destination_must_prove() -> None:
-    world = state(egress=(rule("e", dst=Side(nets=("10.244.0.0/24", "192.0.2.0/24"))),))
-    table = egress(world, world.endpoints["default/server"], POD_CIDRS)
-    yes = Leaf(allow=True, rules=("e",))
-    assert table.find(identity("customer"), CUSTOMER, 80) == yes
-    assert table.find("", PLAIN, 80) == yes
-    assert table.find("", "192.0.2.1", 80) == yes
-    assert table.find("", "203.0.113.1", 80) == DENIED
-    listed = {prefix for row in table.rows[""] for prefix in row.cell.prefixes}
-    assert listed == {PLAIN, "192.0.2.0/24"}  # no network inside the pods' own
-    assert SERVER in {prefix for row in table.rows[identity("server")] for prefix in row.cell.prefixes}
+def test_an_identity_is_looked_up_by_the_very_address() -> None:
+    assert found("id:a", "10.0.0.1") == "a"
+    assert found("id:a", "10.1.2.1") == ""
+    assert found("id:b", "10.0.0.2") == "unlisted"
+    assert found("id:b", "10.0.0.1") == ""
 
 
-def test_staged_policies_have_a_table_of_their_own() -> None:
-    world = state(rule("r", dst=port(80)))
-    endpoint = world.endpoints["default/server"]
-    assert staged_ingress(world, endpoint) is None
-    denial = PolicyProgram(id="p", staged=True, ingress=(rule("no", Action.DENY),))
-    world.policies["p"] = denial
-    table = staged_ingress(world, endpoint)
-    assert table is not None
-    assert table.find(identity("customer"), CUSTOMER, 80) == Leaf(allow=False, rules=("no",))
-    assert ingress(world, endpoint).find(identity("customer"), CUSTOMER, 80) == Leaf(
-        allow=True, rules=("all/in",)
+def test_without_an_identity_the_smallest_network_counts() -> None:
+    assert found("", "10.1.5.5") == "wide"
+    assert found("", "10.1.1.5") == "narrow"
+    assert found("", "10.1.2.1") == "narrow"
+    assert found("", "10.1.3.1") == "unlisted"
+    assert found("", "192.0.2.1") == "rest"
+    assert found("", "fd00::1") == "rest6"
+
+
+def test_an_address_in_an_owned_network_that_is_not_known_is_nobodys() -> None:
+    assert found("", "10.9.1.1") == ""
+
+
+def test_each_port_has_its_interval() -> None:
+    low, high = every("low")[0].decision, every("high")[0].decision
+    intervals = (
+        Interval(first=0, last=79, decision=low),
+        Interval(first=80, last=LAST_PORT, decision=high),
     )
-
-
-def test_dry_runs_count_as_staged() -> None:
-    world = state(rule("r", dst=port(80)), authorization=("z",))
-    world.authorizations["z"] = AuthzProgram(id="z", action=AuthzAction.DENY, dry_run=True)
-    assert staged_ingress(world, world.endpoints["default/server"]) is not None
+    made = Table({}, {4: intervals}, lambda _identity, _address: None)
+    assert [made.find("", "10.0.0.1", port) for port in (0, 79, 80, LAST_PORT)] == [low, low, high, high]

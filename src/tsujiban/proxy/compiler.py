@@ -1,0 +1,166 @@
+"""Policy of one endpoint and direction, ready to be asked about any address.
+
+Ports are cut into intervals at every port that a rule of the endpoint names; each interval gets
+one decision, and neighbours with equal decisions are joined again. What was decided for one address
+is remembered for all that no rule can tell from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from tsujiban.policy.program import (
+    AddressSet,
+    Direction,
+    EndpointProgram,
+    NodeState,
+    Ports,
+    Rule,
+    ServiceSet,
+)
+from tsujiban.proxy.authorization import Authorization
+from tsujiban.proxy.decisions import Admission, Branch, Class, Decision, admit, branch, leaves
+from tsujiban.proxy.netpolicy import Flow, NetworkPolicy, side_sets
+from tsujiban.proxy.peers import Peers
+from tsujiban.proxy.signature import Signature, Vocabulary
+from tsujiban.proxy.table import LAST_PORT, Interval, Intervals
+
+
+class Judgement(NamedTuple):
+    """What becomes of connections with one address."""
+
+    intervals: Intervals
+    opens: bool  # whether any of them can be allowed at all
+
+
+class Compiler:
+    """The policy of one endpoint in one direction."""
+
+    def __init__(
+        self, state: NodeState, endpoint: EndpointProgram, direction: Direction, *, staged: bool = False
+    ) -> None:
+        self.endpoint = endpoint
+        self.ingress = direction is Direction.INGRESS
+        self.policy = NetworkPolicy(state, endpoint, direction, staged=staged)
+        self.authorization = Authorization(state, endpoint, staged=staged) if self.ingress else None
+        #: Ids of all sets that it asks for, whether they are there or not.
+        self.names = frozenset(name for rule in self.policy.rules() for name in _sets(rule))
+        names = self.names
+        sets: dict[str, AddressSet] = {name: state.sets[name] for name in names & state.sets.keys()}
+        services: dict[str, ServiceSet] = {
+            name: state.service_sets[name] for name in names & state.service_sets.keys()
+        }
+        nets = {net for rule in self.policy.rules() for net in _nets(rule)}
+        if self.authorization is not None:
+            nets.update(self.authorization.nets())
+        self.vocabulary = Vocabulary(nets, sets, services)
+        self.own = {
+            one.version: one
+            for one in (
+                self.vocabulary.signature(address, endpoint.identity)
+                for address in reversed(endpoint.addresses)
+            )
+        }
+        self.cuts = {0} | {cut for rule in self.policy.rules() for cut in _cuts(rule)}
+        if self.authorization is not None:
+            self.cuts |= {cut for port in self.authorization.ports() for cut in (port, port + 1)}
+        self._judged: dict[Signature, Judgement] = {}
+        self._distinct: dict[Intervals, Intervals] = {}
+
+    def judge(self, prefix: str, identity: str) -> Judgement:
+        """What the policy makes of an address or network whose owner has proven `identity` ("" is none)."""
+        alike = self.authorization.alike(identity) if self.authorization is not None else ""
+        return self._of(self.vocabulary.signature(prefix, identity, stands_for=alike))
+
+    def candidates(self, peers: Peers) -> Iterator[str]:
+        """Addresses of all peers for whom anything may be open, and perhaps of others: where nobody can be
+        let in, whoever he is, nobody is looked at."""
+        if self.authorization is not None and not self.authorization.blind:
+            yield from (address for address, _ in peers.items())
+            return
+        for region in self.vocabulary.regions():
+            if region.owners or self._of(region.signature).opens:
+                yield from peers.inside(region.span)
+        yield from (one for one in self.vocabulary.addresses_of_services() if one in peers)
+
+    def _of(self, other: Signature) -> Judgement:
+        known = self._judged.get(other)
+        if known is None:
+            intervals = self._same(self._intervals(other))
+            opens = admits_bytes if self.authorization is None else _allows
+            known = Judgement(intervals, any(opens(one.decision) for one in intervals))
+            self._judged[other] = known
+        return known
+
+    def rest(self) -> dict[int, Intervals]:
+        """The same for addresses of which nothing is known, by IP version."""
+        return {version: self._same(self._intervals(Signature(version=version))) for version in (4, 6)}
+
+    def _same(self, intervals: Intervals) -> Intervals:
+        """Equal decisions are one object: what is grouped by them is grouped the same every time."""
+        return self._distinct.setdefault(intervals, intervals)
+
+    def _intervals(self, other: Signature) -> Intervals:
+        own = self.own.get(other.version, Signature(version=other.version))
+        services = other.services | own.services
+        cuts = self.cuts | {cut for _, port in services for cut in (port, port + 1)}
+        starts = sorted(cut for cut in cuts if cut <= LAST_PORT)
+        out: list[Interval] = []
+        for first, following in zip(starts, [*starts[1:], LAST_PORT + 1], strict=True):
+            decision = self._decide(other, own, first)
+            if out and out[-1].decision == decision:
+                first = out.pop().first
+            out.append(Interval(first=first, last=following - 1, decision=decision))
+        return tuple(out)
+
+    def _decide(self, other: Signature, own: Signature, port: int) -> Decision:
+        if self.authorization is None:
+            return self.policy.decide(Flow(own, other, port))
+        flow = Flow(other, own, port)
+        return _graft(self.policy.decide(flow), flow, self.authorization)
+
+
+def _allows(decision: Decision) -> bool:
+    return any(leaf.allow for leaf in leaves(decision))
+
+
+def admits_bytes(decision: Decision) -> bool:
+    """The client's side reads no HTTP: what only HTTP clauses would allow is refused there."""
+    seen = admit(decision)
+    if isinstance(seen, Admission):
+        return seen.kind is Class.TCP
+    return admits_bytes(seen.then) or admits_bytes(seen.otherwise)
+
+
+def _graft(decision: Decision, flow: Flow, authorization: Authorization) -> Decision:
+    """What network policy allows, authorization decides next."""
+    if isinstance(decision, Branch):
+        return branch(
+            decision.test,
+            _graft(decision.then, flow, authorization),
+            _graft(decision.otherwise, flow, authorization),
+        )
+    return authorization.decide(flow, decision.rules) if decision.allow else decision
+
+
+def _sets(rule: Rule) -> Iterable[str]:
+    yield from side_sets(rule.src)
+    yield from side_sets(rule.dst)
+
+
+def _nets(rule: Rule) -> Iterable[str]:
+    for side in (rule.src, rule.dst):
+        yield from side.nets or ()
+        yield from side.not_nets
+
+
+def _cuts(rule: Rule) -> Iterable[int]:
+    for ports in (rule.dst.ports, rule.dst.not_ports):
+        yield from _ends(ports)
+
+
+def _ends(ports: Ports | None) -> Iterable[int]:
+    for one in ports.ranges if ports is not None else ():
+        yield one.first
+        yield one.last + 1

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from tests.support.proxystate import CUSTOMER, POD_CIDRS, SERVER, STRANGER, rule, state
+
+from tsujiban.policy.program import Backend, NodeState, ServicePort, ServiceProgram, Side
+from tsujiban.proxy.peers import Peers
+from tsujiban.proxy.reach import egress
+from tsujiban.proxy.services import Services
+from tsujiban.proxy.site import SIDECAR
+
+ONLY_CLIENTS = rule("e", dst=Side(sets=("clients",)))
+
+
+def service(name: str, *backends: str, protocol: int = 6) -> ServiceProgram:
+    listed = tuple(Backend(address=one, port=8080) for one in backends)
+    ports = (ServicePort(protocol=protocol, port=80, backends=listed),)
+    return ServiceProgram(id=name, addresses=(f"10.96.0.{len(name)}",), ports=ports)
+
+
+def follow(world: NodeState, services: Services | None = None) -> Services:
+    made = services or Services(SIDECAR)
+    table = egress(world, world.endpoints["default/server"], POD_CIDRS)
+    made.follow(world.services, table, Peers(world.peers), (SERVER,))
+    return made
+
+
+def world_of(*services: ServiceProgram) -> NodeState:
+    world = state(egress=(ONLY_CLIENTS,))
+    world.services = {one.id: one for one in services}
+    return world
+
+
+def test_a_service_is_listed_when_any_backend_may_be_reached() -> None:
+    made = follow(world_of(service("a", CUSTOMER, STRANGER), service("bb", STRANGER), service("ccc", SERVER)))
+    assert list(made.listed) == ["a", "ccc"]
+    assert made.closed == ("10.96.0.2",)
+    assert len(made.resources()) == 4
+
+
+def test_one_without_backends_is_listed_and_one_without_tcp_is_not() -> None:
+    made = follow(world_of(service("a"), service("bb", CUSTOMER, protocol=17)))
+    assert list(made.listed) == ["a"]
+    assert made.closed == ("10.96.0.2",)
+
+
+def test_a_headless_service_needs_nothing() -> None:
+    world = world_of(ServiceProgram(id="a", endpoint_addresses=(CUSTOMER,)))
+    made = follow(world)
+    assert (made.listed, made.closed, made.resources()) == ({}, (), [])
+
+
+def test_only_what_has_changed_is_rendered() -> None:
+    world = world_of(service("a", CUSTOMER), service("bb", CUSTOMER))
+    table, peers = egress(world, world.endpoints["default/server"], POD_CIDRS), Peers(world.peers)
+    made = Services(SIDECAR)
+    made.follow(world.services, table, peers, (SERVER,))
+    before = made.resources()
+    made.follow({**world.services, "bb": service("bb", CUSTOMER, SERVER)}, table, peers, (SERVER,))
+    after = made.resources()
+    assert [one is two for one, two in zip(before, after, strict=True)] == [True, True, False, False]
+    made.follow({"a": service("a", CUSTOMER)}, table, peers, (SERVER,))
+    assert made.resources() == before[:2]
+    assert list(made.listed) == ["a"]
+
+
+def test_another_policy_is_another_choice() -> None:
+    made = follow(world_of(service("a", STRANGER)))
+    assert list(made.listed) == []
+    opened = state(egress=(rule("all"),))
+    opened.services = {"a": service("a", STRANGER)}
+    follow(opened, made)
+    assert list(made.listed) == ["a"]
+    assert not made.closed
