@@ -76,7 +76,7 @@ def _roles() -> Iterable[Json]:
     yield _role("system:discovery", [_urls(("get",), *_DISCOVERY)])
     yield _role("system:public-info-viewer", [_urls(("get",), *_PUBLIC)])
     yield _role("system:basic-user", _basic())
-    yield _role("system:monitoring", [_urls(("get",), "/healthz", "/livez", "/readyz", "/metrics")])
+    yield _role("system:monitoring", [_urls(("get",), *_HEALTH, "/metrics")])
     yield _role(
         "system:auth-delegator",
         [
@@ -99,6 +99,7 @@ def _roles() -> Iterable[Json]:
     yield _role("tsujiban:network-admin", _network_admin())
 
 
+_HEALTH = tuple(f"/{path}{checks}" for path in ("healthz", "livez", "readyz") for checks in ("", "/*"))
 _PUBLIC = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _DISCOVERY = (
     *("/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*"),

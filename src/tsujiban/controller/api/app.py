@@ -18,7 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -29,6 +29,7 @@ from tsujiban.controller.api import (
     deletion,
     discovery,
     extras,
+    health,
     openapi,
     scale,
     selection,
@@ -64,7 +65,6 @@ log = structlog.get_logger(__name__)
 MAX_CONNECTIONS = 2048
 KEEP_ALIVE_SECONDS = 75
 SHUTDOWN_SECONDS = 2
-_HEALTH = ("/healthz", "/livez", "/readyz")
 
 Handler = Callable[[Request, User], Awaitable[Response]]
 View = Callable[[User, Attributes], Store]  # the store as a request may use it
@@ -93,7 +93,7 @@ def create_app(
     def view(user: User, wanted: Attributes) -> Store:
         return store if access is None else access.view(user, wanted)
 
-    api = _Api(store, gate, view, table)
+    api = _Api(gate, view, table)
 
     async def joining(request: Request) -> Response:
         return await extras.join(join, request)
@@ -114,7 +114,7 @@ def create_app(
     routes = [
         Route("/api/{path:path}", _Plainly(api.resource)),  # first: nearly all requests are these
         Route("/apis/{path:path}", _Plainly(api.resource)),
-        *(Route(path, api.health, methods=["GET"]) for path in _HEALTH),
+        *_health(api, health.checks(store, lambda: access is None or access.mirror.ready.is_set())),
         Route(JOIN_PATH, joining, methods=["POST"]),
         Route(BUNDLE_PATH, bundle, methods=["GET"]),
         *(Route(path, api.guarded(_version), methods=["GET"]) for path in ("/version", "/version/")),
@@ -197,16 +197,10 @@ class _Plainly:
 class _Api:
     """What each path asks for, and what is done when it may be."""
 
-    def __init__(self, store: Store, gate: Gate, view: View, table: Table) -> None:
-        self._store = store
+    def __init__(self, gate: Gate, view: View, table: Table) -> None:
         self._gate = gate
         self._view = view
         self._table = table
-
-    async def health(self, _request: Request) -> Response:
-        """Ready when the store answers."""
-        await self._store.revision()
-        return PlainTextResponse("ok")
 
     def guarded(self, handler: Handler, verb: str = "get") -> Callable[[Request], Awaitable[Response]]:
         """A plain path, behind authentication and authorization."""
@@ -335,6 +329,17 @@ def _openapi(table: Table) -> dict[str, Handler]:
         return documents.v3(request)
 
     return {"/openapi/v2": v2, "/openapi/v3": index, "/openapi/v3/{version:path}": v3}
+
+
+def _health(api: _Api, paths: Sequence[health.Checks]) -> Iterator[Route]:
+    """A path that anybody may ask, and one for each of its checks, which takes a right."""
+    for found in paths:
+
+        async def one(request: Request, _user: User, found: health.Checks = found) -> Response:
+            return await found.one(request)
+
+        yield Route(found.path, found.answer, methods=["GET"])
+        yield Route(f"{found.path}/{{check}}", api.guarded(one), methods=["GET"])
 
 
 async def _version(_request: Request, _user: User) -> Response:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_health_needs_no_credentials(bed: ApiBed) -> None:
+    await bed.caught_up()
     async with bed.client() as nobody:
         for path in ("/healthz", "/livez", "/readyz"):
             assert (await nobody.get(path)).text == "ok"
