@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+from tsujiban.store.batches import Batches
 from tsujiban.store.protocol import Event, StoreUnavailable
 
 Kind = tuple[str, str]  # group, resource
@@ -106,7 +107,7 @@ class Feed:
         del self._ring[:drop]
 
 
-class FeedWatch:
+class FeedWatch(Batches):
     """A cursor in a Feed; the `Watch` of the engines that use one."""
 
     def __init__(self, feed: Feed, after: int, kind: Kind | None) -> None:
@@ -134,18 +135,6 @@ class FeedWatch:
                 return batch
             if self._cursor >= self._feed.revision and not await self._sleep(deadline):
                 return ()
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        """One change at a time, until the watch is closed."""
-        while not self._closed:
-            try:
-                batch = await self.next()
-            except StoreUnavailable:
-                if self._closed:
-                    return
-                raise
-            for event in batch:
-                yield event
 
     def close(self) -> None:
         """End it."""

@@ -18,8 +18,6 @@ from tsujiban.store import schema, sql
 from tsujiban.store.feed import Feed, FeedWatch, Kind
 from tsujiban.store.protocol import (
     Compacted,
-    Create,
-    Delete,
     Event,
     Features,
     Health,
@@ -29,8 +27,8 @@ from tsujiban.store.protocol import (
     Operation,
     Stored,
     StoreUnavailable,
-    Update,
 )
+from tsujiban.store.single import SingleWrites
 from tsujiban.store.writer import Results, Writer
 
 T = TypeVar("T")
@@ -39,7 +37,7 @@ KEPT_REVISIONS = 10_000
 _READERS = 3
 
 
-class SqliteStore:
+class SqliteStore(SingleWrites):
     """A `Store` in one file. Make it with `open`."""
 
     def __init__(self, path: Path, lock: int, kept_revisions: int) -> None:
@@ -138,18 +136,6 @@ class SqliteStore:
 
     # ------------------------------------------------------------ writing
 
-    async def create(self, key: Key, value: bytes) -> Stored:
-        """See `Store.create`."""
-        return await self._single(Create(key, value))
-
-    async def update(self, key: Key, value: bytes, expected: int | None) -> Stored:
-        """See `Store.update`."""
-        return await self._single(Update(key, value, expected))
-
-    async def delete(self, key: Key, expected: int | None = None, uid: str = "") -> Stored:
-        """See `Store.delete`."""
-        return await self._single(Delete(key, expected, uid))
-
     async def transaction(self, operations: Sequence[Operation]) -> Results:
         """See `Store.transaction`."""
         return await self._open_writer().write(tuple(operations))
@@ -180,12 +166,6 @@ class SqliteStore:
         for connection in self._connections:
             connection.close()
         os.close(self._lock)
-
-    async def _single(self, operation: Operation) -> Stored:
-        (stored,) = await self.transaction((operation,))
-        if stored is None:
-            raise TypeError(f"{operation} wrote nothing")
-        return stored
 
     def _open_writer(self) -> Writer:
         if self._closed:

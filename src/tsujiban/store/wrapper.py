@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tsujiban.store.protocol import (
-    Create,
-    Delete,
     Features,
     Health,
     Key,
@@ -14,12 +12,12 @@ from tsujiban.store.protocol import (
     Operation,
     Store,
     Stored,
-    Update,
     Watch,
 )
+from tsujiban.store.single import SingleWrites
 
 
-class StoreWrapper:
+class StoreWrapper(SingleWrites):
     """A `Store` on another; a subclass says what becomes of a transaction."""
 
     def __init__(self, store: Store) -> None:
@@ -33,18 +31,6 @@ class StoreWrapper:
     async def transaction(self, operations: Sequence[Operation]) -> tuple[Stored | None, ...]:
         """See `Store.transaction`."""
         return await self._store.transaction(operations)
-
-    async def create(self, key: Key, value: bytes) -> Stored:
-        """See `Store.create`."""
-        return _written(await self.transaction([Create(key, value)]))
-
-    async def update(self, key: Key, value: bytes, expected: int | None) -> Stored:
-        """See `Store.update`."""
-        return _written(await self.transaction([Update(key, value, expected)]))
-
-    async def delete(self, key: Key, expected: int | None = None, uid: str = "") -> Stored:
-        """See `Store.delete`."""
-        return _written(await self.transaction([Delete(key, expected, uid)]))
 
     async def get(self, key: Key) -> Stored:
         """See `Store.get`."""
@@ -82,10 +68,3 @@ class StoreWrapper:
     async def close(self) -> None:
         """Whoever opened the store below closes it."""
         raise NotImplementedError("a view of a store cannot close it")
-
-
-def _written(results: tuple[Stored | None, ...]) -> Stored:
-    (stored,) = results
-    if stored is None:
-        raise TypeError("a write gives what it wrote")
-    return stored

@@ -19,8 +19,6 @@ from tsujiban.store.etcd.plan import Plan, decide, guessed, keys_of
 from tsujiban.store.feed import Feed, FeedWatch, Kind
 from tsujiban.store.protocol import (
     Compacted,
-    Create,
-    Delete,
     Event,
     Features,
     Health,
@@ -32,8 +30,8 @@ from tsujiban.store.protocol import (
     Stored,
     StoreError,
     StoreUnavailable,
-    Update,
 )
+from tsujiban.store.single import SingleWrites
 
 Results = tuple[Stored | None, ...]
 
@@ -45,7 +43,7 @@ _HISTORY = 256
 _MARK = b".mark"  # a key that is no object: written to have an event to wait for
 
 
-class EtcdStore:
+class EtcdStore(SingleWrites):
     """A `Store` in the etcd cluster of `client`, below `prefix`. Make it with `open`."""
 
     features = Features(transactions=True, past=True)
@@ -166,18 +164,6 @@ class EtcdStore:
 
     # ------------------------------------------------------------ writing
 
-    async def create(self, key: Key, value: bytes) -> Stored:
-        """See `Store.create`."""
-        return await self._single(Create(key, value))
-
-    async def update(self, key: Key, value: bytes, expected: int | None) -> Stored:
-        """See `Store.update`."""
-        return await self._single(Update(key, value, expected))
-
-    async def delete(self, key: Key, expected: int | None = None, uid: str = "") -> Stored:
-        """See `Store.delete`."""
-        return await self._single(Delete(key, expected, uid))
-
     async def transaction(self, operations: Sequence[Operation]) -> Results:
         """See `Store.transaction`."""
         self._check_open()
@@ -207,12 +193,6 @@ class EtcdStore:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._feed.close()
         self._client.close()
-
-    async def _single(self, operation: Operation) -> Stored:
-        (stored,) = await self.transaction((operation,))
-        if stored is None:
-            raise TypeError(f"{operation} wrote nothing")
-        return stored
 
     async def _follow(self) -> None:
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from tsujiban.store.batches import Batches
 from tsujiban.store.kubernetes.client import KubernetesClient, Refused, revision_of
 from tsujiban.store.protocol import (
     Compacted,
@@ -29,7 +30,7 @@ class _Line(msgspec.Struct):
     object: msgspec.Raw
 
 
-class KubernetesWatch:
+class KubernetesWatch(Batches):
     """The `Watch` of this engine."""
 
     def __init__(self, client: KubernetesClient, path: str, kind: tuple[str, str], after: int) -> None:
@@ -66,18 +67,6 @@ class KubernetesWatch:
                     await self._news.wait()
             except TimeoutError:
                 return ()
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        """One change at a time, until the watch is closed."""
-        while not self._closed:
-            try:
-                batch = await self.next()
-            except StoreUnavailable:
-                if self._closed:
-                    return
-                raise
-            for event in batch:
-                yield event
 
     def close(self) -> None:
         """See `Watch.close`."""
