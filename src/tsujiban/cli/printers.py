@@ -86,8 +86,9 @@ def labels(obj: Json, path: str = "metadata.labels") -> str:
 
 
 def node_state(node: Json) -> str:
-    """Ready or NotReady."""
-    return "Ready" if condition(node, "Ready").get("status") == "True" else "NotReady"
+    """Ready or NotReady, and whether a person has closed it to new pods."""
+    state = "Ready" if condition(node, "Ready").get("status") == "True" else "NotReady"
+    return f"{state},SchedulingDisabled" if dig(node, "spec.unschedulable", False) else state
 
 
 def enforced(policy: Json) -> str:

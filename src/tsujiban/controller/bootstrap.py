@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tsujiban.controller import roles
+from tsujiban.controller import heartbeats, roles
 from tsujiban.controller.world import IP_POOLS, NAMESPACES, Json, Ref
 from tsujiban.store.protocol import AlreadyExists, Conflict, Key, NotFound, Store
 
@@ -18,7 +18,7 @@ DEFAULT_POOL = "default-pool"
 def initial_objects(pod_cidr: str, block_size: int) -> list[tuple[Ref, Json]]:
     """The objects of an empty cluster, in the order in which they are written."""
     objects: list[tuple[Ref, Json]] = []
-    for name in ("default", "kube-system"):
+    for name in ("default", "kube-system", heartbeats.NAMESPACE):
         metadata = {"name": name, "labels": {"kubernetes.io/metadata.name": name}}
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         objects.append((Ref(*NAMESPACES, "", name), namespace))

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from tsujiban.controller.reconcile.actions import Action, Update
+from tsujiban.controller.reconcile.taints import stamp
 from tsujiban.controller.world import NODES, Json, Ref
 
 
 def registered(
-    old: Json | None, name: str, addresses: tuple[str, ...], blocks: tuple[str, ...], version: str
+    old: Json | None,
+    name: str,
+    addresses: tuple[str, ...],
+    blocks: tuple[str, ...],
+    version: str,
+    now: float,
 ) -> Json:
-    """The Node object of a node that has just connected; `old` is what was stored of it."""
+    """The Node object of a node that has just connected, at `now`; `old` is what was stored of it."""
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
     base: Json = old or {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {}}
     metadata = {**base["metadata"], "labels": {**labels, **base["metadata"].get("labels", {})}}
@@ -26,7 +32,8 @@ def registered(
         ],
         "nodeInfo": {"kubeletVersion": f"tsujiban-{version}"},
     }
-    return ready({**base, "metadata": metadata, "spec": spec, "status": status}, True, "AgentConnected")
+    node = {**base, "metadata": metadata, "spec": spec, "status": status}
+    return ready(node, now)
 
 
 def with_blocks(node: Json | None, blocks: tuple[str, ...]) -> list[Action]:
@@ -37,8 +44,28 @@ def with_blocks(node: Json | None, blocks: tuple[str, ...]) -> list[Action]:
     return [Update(Ref(*NODES, "", node["metadata"]["name"]), {**node, "spec": spec})]
 
 
-def ready(node: Json, is_ready: bool, reason: str) -> Json:
-    """The same node with its Ready condition set."""
-    others = [c for c in (node.get("status") or {}).get("conditions", ()) if c["type"] != "Ready"]
-    condition = {"type": "Ready", "status": "True" if is_ready else "False", "reason": reason}
-    return {**node, "status": {**(node.get("status") or {}), "conditions": [*others, condition]}}
+def ready(node: Json, now: float) -> Json:
+    """The same node, which is heard (`now` in UNIX seconds)."""
+    return _said(node, "True", "AgentReady", "the agent is connected and reports", now)
+
+
+def unheard(node: Json, now: float) -> Json:
+    """The same node, of which nothing is known any more."""
+    return _said(node, "Unknown", "NodeStatusUnknown", "the agent is not connected, or reports nothing", now)
+
+
+def _said(node: Json, status: str, reason: str, message: str, now: float) -> Json:
+    known = (node.get("status") or {}).get("conditions", ())
+    before: Json = next((c for c in known if c["type"] == "Ready"), {})
+    same = before.get("status") == status and before.get("lastTransitionTime")
+    condition = {
+        "type": "Ready",
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastHeartbeatTime": stamp(now) if status == "True" else before.get("lastHeartbeatTime"),
+        "lastTransitionTime": same or stamp(now),
+    }
+    found = {key: value for key, value in condition.items() if value is not None}
+    others = [c for c in known if c["type"] != "Ready"]
+    return {**node, "status": {**(node.get("status") or {}), "conditions": [*others, found]}}

@@ -7,13 +7,14 @@ task; callbacks from streams and the API hand their work over with `Loop.submit`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 import msgspec
 import structlog
 
-from tsujiban.controller import bootstrap, enforcement, felix, members
+from tsujiban.controller import bootstrap, enforcement, felix, heartbeats, members
 from tsujiban.controller.addresses import Addresses
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.distribution import Distributor
@@ -31,6 +32,7 @@ from tsujiban.controller.reconcile import (
     replicasets,
     scheduler,
     services,
+    taints,
 )
 from tsujiban.controller.reconcile.actions import Action
 from tsujiban.controller.routes import route
@@ -43,6 +45,7 @@ from tsujiban.controller.world import (
     Json,
     Ref,
     World,
+    is_ready,
 )
 from tsujiban.flows.ring import FlowRing
 from tsujiban.network.ipam import IpamError
@@ -70,6 +73,7 @@ Disconnect = Callable[[str, str], None]  # a node's stream, and why
 
 CLEAN_SECONDS = 60.0
 RECOUNT_SECONDS = 3.0  # from a change of a pod until what policies select is counted again
+LOOK_SECONDS = 1.0  # how often nodes are looked after
 NODE_GRACE = 5.0  # seconds a node may be away before it is called not ready
 
 
@@ -104,6 +108,7 @@ class Plane:
         self._reviewing = self._recounting = False  # it is arranged for later
         api = self._api = config.api_address
         reserved = frozenset({config.dns_address} | ({api.service} if api else set()))
+        self._pulse = heartbeats.Pulse()
         self.loop = Loop(
             store,
             {(kind.group, kind.plural) for kind in KINDS},
@@ -124,6 +129,8 @@ class Plane:
                 "empty-namespace": lambda w, r: garbage.of_namespace(w, r.name),
                 "terminated": garbage.terminated,
                 "dependents": garbage.dependents,
+                "taints": lambda w, r: taints.plan(w, r, time.time()),
+                "leaving": lambda w, r: taints.leaving(w, r, time.time()),
                 "empty-node": lambda w, r: garbage.of_node(w, r.name),
                 "node-blocks": lambda w, r: members.with_blocks(w.get(r), self._addresses.held(r.name)),
                 "policy-status": lambda w, r: enforcement.plan(w, r, self.distributor),
@@ -139,6 +146,7 @@ class Plane:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.loop.run())
             tasks.create_task(self._clean())
+            tasks.create_task(self._look_after_nodes())
             await self.loop.synced.wait()
             for ref, _ in list(self.loop.world.all(NODES)):  # of before: they come back, or are not ready
                 tasks.create_task(self._after_grace(ref.name))
@@ -159,9 +167,12 @@ class Plane:
             self.flows.extend(message.flows)
         elif isinstance(message, NodeStatus):
             self.components[node] = (time.time(), message)
+            if self._pulse.heard(node, time.monotonic()):
+                await self.loop.submit(lambda: self._beat(node))
 
     async def gone(self, node: str) -> None:
         """A node's stream has ended."""
+        self._pulse.forget(node)
         await self.loop.submit(lambda: self._lost(node))
         self._in_background(self._after_grace(node))
 
@@ -256,7 +267,7 @@ class Plane:
         ref = Ref(*NODES, "", node)
 
         def registered(old: Json | None) -> Json:
-            return members.registered(old, node, hello.addresses, blocks, hello.version)
+            return members.registered(old, node, hello.addresses, blocks, hello.version, time.time())
 
         if self.loop.world.get(ref) is None:
             try:
@@ -265,6 +276,8 @@ class Plane:
                 raise StreamRefused("the node is being registered; connect again") from error
         else:
             await self._modify(ref, registered)
+        self._pulse.heard(node, time.monotonic())
+        await self._beat(node)
         self._configs.pop(node, None)
         self.distributor.expect(node)
         await self._send_config()
@@ -348,6 +361,35 @@ class Plane:
             await asyncio.sleep(CLEAN_SECONDS)
             await self.loop.submit(look)
 
+    async def _beat(self, node: str) -> None:
+        """Renew a node's lease; a node that is heard again is ready again."""
+        ref = heartbeats.lease_of(node)
+        lease = heartbeats.renewed(self.loop.world, node, time.time())
+        if lease is None:
+            return
+        if self.loop.world.get(ref) is None:
+            with contextlib.suppress(AlreadyExists):  # somebody has just written it; its event follows
+                await self.loop.create(ref, lease)
+        else:
+            await self._modify(ref, lambda _: heartbeats.renewed(self.loop.world, node, time.time()))
+        await self._modify(
+            Ref(*NODES, "", node),
+            lambda current: None if is_ready(current) else members.ready(current, time.time()),
+        )
+
+    async def _look_after_nodes(self) -> None:
+        """What goes by the clock of nodes: silence, and the patience of their pods."""
+
+        async def look() -> None:
+            for node in self._pulse.silent(time.monotonic()):
+                await self._call_unheard(node)
+            for ref in taints.tainted(self.loop.world):
+                self.loop.enqueue("leaving", ref)
+
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.loop.submit(look)
+
     async def _after_grace(self, node: str) -> None:
         await asyncio.sleep(NODE_GRACE)
         await self.loop.submit(lambda: self._call_not_ready(node))
@@ -356,9 +398,13 @@ class Plane:
         found = self.loop.world.find(NODES, "", node)
         progress = self.distributor.nodes.get(node)
         if found is not None and progress is not None and not progress.connected:
-            await self._modify(
-                Ref(*NODES, "", node), lambda current: members.ready(current, False, "AgentDisconnected")
-            )
+            await self._call_unheard(node)
+
+    async def _call_unheard(self, node: str) -> None:
+        await self._modify(
+            Ref(*NODES, "", node),
+            lambda current: members.unheard(current, time.time()) if is_ready(current) else None,
+        )
 
     async def _modify(self, ref: Ref, change: Callable[[Json], Json | None]) -> None:
         try:

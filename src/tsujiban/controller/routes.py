@@ -70,6 +70,8 @@ def route(world: World, change: Change) -> Iterator[Work]:
     elif kind == NODES:
         if change.new is None:
             yield "empty-node", ref
+        else:
+            yield "taints", ref
         yield "auto-host-endpoint", ref
         yield from _unplaced(world)
     elif kind == CONTROLLERS_CONFIGURATIONS:

@@ -79,3 +79,13 @@ def test_every_column_can_read_an_empty_object() -> None:
     for found in printers.COLUMNS.values():
         for column in found:
             assert isinstance(column.cell({"metadata": {"name": "x"}}), str)
+
+
+def test_a_node_says_that_it_is_closed_to_new_pods() -> None:
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    assert printers.node_state(ready) == "Ready"
+    assert printers.node_state({**ready, "spec": {"unschedulable": True}}) == "Ready,SchedulingDisabled"
+    assert (
+        printers.node_state({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}})
+        == "NotReady"
+    )

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 from tsujiban.controller import members
 from tsujiban.controller.reconcile.actions import Update
+from tsujiban.controller.reconcile.taints import stamp
 from tsujiban.controller.world import is_ready
+
+NOW = 1_800_000_000.0
 
 
 def test_registers_and_keeps_what_a_person_added() -> None:
-    node = members.registered(None, "n", ("172.31.255.11",), ("10.244.0.0/26",), "0.1.0")
+    node = members.registered(None, "n", ("172.31.255.11",), ("10.244.0.0/26",), "0.1.0", NOW)
     assert node["spec"] == {"podCIDR": "10.244.0.0/26", "podCIDRs": ["10.244.0.0/26"]}
     assert {"type": "InternalIP", "address": "172.31.255.11"} in node["status"]["addresses"]
     assert is_ready(node)
     node["metadata"]["labels"]["disk"] = "fast"
     node["spec"]["unschedulable"] = True
-    again = members.registered(node, "n", ("172.31.255.12",), ("10.244.0.0/26",), "0.2.0")
+    again = members.registered(node, "n", ("172.31.255.12",), ("10.244.0.0/26",), "0.2.0", NOW + 5)
     assert again["metadata"]["labels"]["disk"] == "fast"
     assert again["spec"]["unschedulable"] is True
     assert {"type": "InternalIP", "address": "172.31.255.12"} in again["status"]["addresses"]
 
 
-def test_ready_changes_only_its_own_condition() -> None:
+def test_ready_changes_only_its_own_condition_and_says_since_when() -> None:
     node = {"metadata": {"name": "n"}, "status": {"conditions": [{"type": "Disk", "status": "True"}]}}
-    gone = members.ready(node, False, "AgentDisconnected")
+    heard = members.ready(node, NOW)
+    gone = members.unheard(members.ready(heard, NOW + 10), NOW + 20)
     assert not is_ready(gone)
-    assert {"type": "Disk", "status": "True"} in gone["status"]["conditions"]
-    assert is_ready(members.ready(gone, True, "AgentConnected"))
-    assert len(members.ready(gone, True, "x")["status"]["conditions"]) == 2
+    disk, ready = gone["status"]["conditions"]
+    assert disk == {"type": "Disk", "status": "True"}
+    assert (ready["status"], ready["reason"]) == ("Unknown", "NodeStatusUnknown")
+    assert ready["lastHeartbeatTime"] == stamp(NOW + 10)
+    assert ready["lastTransitionTime"] == stamp(NOW + 20)
+    assert members.unheard(gone, NOW + 30) == gone
+    again = members.ready(gone, NOW + 40)
+    assert is_ready(again)
+    assert again["status"]["conditions"][1]["lastTransitionTime"] == stamp(NOW + 40)
 
 
 def test_another_block_is_written_once() -> None:
-    node = members.registered(None, "n", (), ("10.244.0.0/26",), "0.1.0")
+    node = members.registered(None, "n", (), ("10.244.0.0/26",), "0.1.0", NOW)
     assert members.with_blocks(node, ("10.244.0.0/26",)) == []
     assert members.with_blocks(None, ("10.244.0.0/26",)) == []
     (update,) = members.with_blocks(node, ("10.244.0.0/26", "10.244.0.64/26"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tsujiban.controller import heartbeats
 from tsujiban.controller import plane as module
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.plane import Plane
@@ -294,5 +295,38 @@ def test_a_policys_status_follows_the_pods_it_selects(
         await made.until(lambda: selected() == 0)
         await made.pod()
         await made.until(lambda: selected() == 1)
+
+
+def test_a_node_has_a_lease_and_is_not_ready_while_it_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        await made.hello("n2", "172.16.0.2")
+        lease = made.get(heartbeats.lease_of("n1"))
+        assert lease["spec"]["holderIdentity"] == "n1"
+        monkeypatch.setattr(heartbeats, "SILENT_SECONDS", 0.0)
+        await made.until(lambda: not is_ready(made.get(NODE)))
+        assert made.plane.distributor.is_connected("n1")
+        await made.until(lambda: len(made.get(NODE)["spec"].get("taints", ())) == 2)
+        monkeypatch.setattr(heartbeats, "SILENT_SECONDS", 1000.0)
+        monkeypatch.setattr(heartbeats, "RENEW_SECONDS", 0.0)
+        await made.plane.message("n1", NodeStatus(components=()))
+        await made.until(lambda: is_ready(made.get(NODE)) and "taints" not in made.get(NODE)["spec"])
+        assert made.get(heartbeats.lease_of("n1"))["spec"]["renewTime"] > lease["spec"]["renewTime"]
+
+    play(tmp_path, story)
+
+
+def test_a_lease_goes_with_its_node_and_none_is_kept_without_the_namespace(tmp_path: Path) -> None:
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        await made.store.delete(Key(*NODE))
+        await made.until(lambda: not made.get(heartbeats.lease_of("n1")))
+        await made.plane.message("n1", NodeStatus(components=()))
+        await made.settled()
+        assert not made.get(heartbeats.lease_of("n1"))
 
     play(tmp_path, story)

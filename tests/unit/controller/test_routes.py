@@ -92,6 +92,7 @@ def test_a_node_concerns_the_pods_that_wait() -> None:
     assert work(view, Ref(*NODES, "", "n"), None, obj("n")) == {
         ("schedule", "w"),
         ("schedule", "asked"),
+        ("taints", "n"),
         ("auto-host-endpoint", "n"),
     }
 

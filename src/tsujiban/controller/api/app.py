@@ -28,6 +28,7 @@ from tsujiban.controller.api import (
     collection,
     deletion,
     discovery,
+    eviction,
     extras,
     health,
     openapi,
@@ -88,7 +89,7 @@ def create_app(
     served, `paths` more plain paths to read."""
     gate = Gate(Authenticator(trust_domain, tokens), access or OnlyMasters(), audit_sink)
     table = table or Table()
-    table.add(*scale.entries())
+    table.add(*scale.entries(), *eviction.entries())
 
     def view(user: User, wanted: Attributes) -> Store:
         return store if access is None else access.view(user, wanted)

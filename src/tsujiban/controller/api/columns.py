@@ -114,10 +114,9 @@ def _pod_restarts(document: Json) -> int:
 
 
 def _node_status(document: Json) -> str:
-    for condition in _items(document, "status.conditions"):
-        if condition.get("type") == "Ready":
-            return "Ready" if condition.get("status") == "True" else "NotReady"
-    return "Unknown"
+    said = {c.get("type"): c.get("status") for c in _items(document, "status.conditions")}.get("Ready")
+    state = "Unknown" if said is None else "Ready" if said == "True" else "NotReady"
+    return f"{state},SchedulingDisabled" if dig(document, "spec.unschedulable") is True else state
 
 
 def _node_address(document: Json) -> str:

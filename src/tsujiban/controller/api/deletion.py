@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -48,7 +49,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 async def delete(store: Store, target: Target, request: Request) -> Response:
     """DELETE of one object."""
-    options = await read_options(request)
+    return await delete_with(store, target, request, await read_options(request))
+
+
+async def delete_with(store: Store, target: Target, request: Request, options: Options) -> Response:
+    """The same, with options that the caller has read."""
     await admission.admit_deletion(store, target.kind, target.name)
 
     async def attempt() -> Response:
@@ -118,7 +123,11 @@ async def read_options(request: Request) -> Options:
         written = bodies.parse_yaml(body) if media == bodies.YAML else parse_json(body)
     if not isinstance(written, dict):
         raise bad_request("the body is not a DeleteOptions object")
-    parameters = request.query_params
+    return options_of(written, request.query_params)
+
+
+def options_of(written: Json, parameters: QueryParams) -> Options:
+    """DeleteOptions as they were written; the query says what they do not. Raises ApiError: 400 or 422."""
     preconditions = written.get("preconditions") or {}
     if not isinstance(preconditions, dict):
         raise bad_request("preconditions of DeleteOptions must be an object")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from tsujiban.controller.reconcile import taints
 from tsujiban.controller.reconcile.actions import Action, Update
 from tsujiban.controller.world import (
     NODES,
@@ -64,9 +65,7 @@ def _rank(world: World, pod: Json) -> list[str]:
 
 
 def _fits(node: Json, pod: Json) -> bool:
-    if node.get("spec", {}).get("unschedulable"):
-        return False
-    if not is_ready(node):
+    if not is_ready(node) or not taints.admits(node, pod):
         return False
     labels = {"kubernetes.io/hostname": node["metadata"]["name"], **node["metadata"].get("labels", {})}
     wanted = pod["spec"].get("nodeSelector", {})

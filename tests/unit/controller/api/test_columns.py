@@ -91,3 +91,10 @@ def test_every_kind_of_policy_tells_what_it_selects_and_where_it_is_in_force(
         assert found["Selects"].cell({"status": status}) == shown
         assert found["Selects"].priority == 1
         assert found["Enforced"].cell({"status": status}) == "1/2 nodes"
+
+
+def test_a_node_says_that_it_is_closed_to_new_pods() -> None:
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    assert columns._node_status(ready) == "Ready"
+    assert columns._node_status({**ready, "spec": {"unschedulable": True}}) == "Ready,SchedulingDisabled"
+    assert columns._node_status({}) == "Unknown"
