@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 
 from msgspec import structs
 
@@ -33,6 +34,14 @@ from tsujiban.resources import httppath, pathtemplate, spiffe
 
 LAYER = "authorization"
 _NO_OPERATION = AuthzOperation()
+HOST_HEADERS = frozenset((":authority", "host"))
+"""Names of the header that is a request's host, of which case is ignored."""
+_REQUEST_LINE: dict[str, Callable[[Request], str]] = {
+    ":method": attrgetter("method"),
+    ":path": attrgetter("path"),
+    **dict.fromkeys(HOST_HEADERS, attrgetter("host")),
+}
+"""Headers of HTTP/2, and so of Envoy, for what HTTP/1 says elsewhere."""
 
 
 class Peer:
@@ -224,6 +233,9 @@ def condition_matches(condition: AuthzCondition, subject: Subject, closing: bool
         return _identity(condition.values, condition.not_values, identity, closing)
     if key == "request.auth.principal":
         return _request_principal(condition.values, condition.not_values, subject, closing)
+    name = header_name(key)
+    if name:
+        return _header_clause(condition, name, subject, closing)
     read = _request_value(key)
     if read is None:
         return closing
@@ -279,19 +291,32 @@ def _request_value(key: str) -> Read | None:
     if not bracket or not rest.endswith("]"):
         return None
     parts = tuple(rest[:-1].split("]["))
-    if name == "request.headers" and len(parts) == 1:
-        return lambda subject: _header(subject, parts[0])
     if name == "request.auth.claims":
         return lambda subject: _claim(subject, parts)
     return None
 
 
-def _header(subject: Subject, name: str) -> Sequence[str]:
+def header_name(key: str) -> str:
+    """The header that a condition's key is about, in lower case; "" when it is about none."""
+    name, bracket, rest = key.partition("[")
+    if name != "request.headers" or not bracket or not rest.endswith("]") or "[" in rest:
+        return ""
+    return rest[:-1].lower()
+
+
+def _header_clause(condition: AuthzCondition, name: str, subject: Subject, closing: bool) -> bool:
+    """A condition on a header. One that is there and empty is present."""
     request = subject.flow.http
     if request is None:
-        return ()
-    value = request.headers.get(name.lower())
-    return () if value is None else (value,)
+        return closing
+    of_the_request = _REQUEST_LINE.get(name)
+    value = request.headers.get(name) if of_the_request is None else of_the_request(request)
+    fold = name in HOST_HEADERS
+
+    def holds(matches: Sequence[StringMatch]) -> bool:
+        return value is not None and any(m.present or string_matches(m, value, fold) for m in matches)
+
+    return (not condition.values or holds(condition.values)) and not holds(condition.not_values)
 
 
 def _claim(subject: Subject, path: Sequence[str]) -> Sequence[str]:

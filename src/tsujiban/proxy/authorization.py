@@ -62,7 +62,7 @@ def _header(name: str, values: tuple[StringMatch, ...], *, ignore_case: bool = F
 
 def _text(name: str, one: StringMatch, ignore_case: bool) -> Settled:
     if one.present:
-        return Text(header=name, regex=".+")
+        return Text(header=name, regex=".*")
     if one.template is not None:
         return Text(header=name, regex=paths.template(one.template))
     return Text(header=name, exact=one.exact, prefix=one.prefix, suffix=one.suffix, ignore_case=ignore_case)
@@ -303,7 +303,9 @@ class Authorization:
         name, bracket, rest = key.partition("[")
         parts = tuple(rest[:-1].split("][")) if bracket and rest.endswith("]") else ()
         if name == "request.headers" and len(parts) == 1:
-            return partial(_header, parts[0].lower())
+            header = parts[0].lower()
+            is_host = header in {":authority", "host"}
+            return partial(_header, ":authority" if is_host else header, ignore_case=is_host)
         if name == "request.auth.claims" and parts:
             claim = parts
         if not claim:

@@ -90,6 +90,8 @@ class Rich(WorldMaker):
                     ("request.auth.claims[a][b]", ["x"]),
                     ("request.auth.principal", ["https://issuer.example/m*"]),
                     ("request.headers[x-team]", ["*", "red*"]),
+                    ("request.headers[:method]", ["GET", "P*"]),
+                    ("request.headers[:authority]", ["Web.example", "*"]),
                     ("source.principal", ["*/sa/s1"]),
                     ("request.auth.claims[scope]", ["read", "write all"]),
                     ("source.trustDomain", ["cluster.*"]),

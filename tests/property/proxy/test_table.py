@@ -153,6 +153,8 @@ operations = st.one_of(
 )
 KEYS = (
     "request.headers[x-a]",
+    "request.headers[:method]",
+    "request.headers[Host]",
     "source.namespace",
     "source.principal",
     "destination.port",
@@ -339,7 +341,7 @@ requests = st.builds(
         )
     ),
     host=st.sampled_from(("a", "A:80", "x")),
-    headers=st.sampled_from(({}, {"x-a": "a"}, {"x-a": "bx"})),
+    headers=st.sampled_from(({}, {"x-a": ""}, {"x-a": "a"}, {"x-a": "bx"})),
     repeated=st.sampled_from((frozenset(),) * 4 + (frozenset({"x-a"}),)),
     claims=st.none() | tokens,
 )

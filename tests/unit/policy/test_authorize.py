@@ -143,6 +143,15 @@ def test_an_ambiguous_path_is_denied_even_where_no_rule_asks_for_paths() -> None
         ("{key: request.auth.audiences, values: [me]}", True),
         ("{key: request.auth.principal, values: ['https://i/s']}", True),
         ("{key: 'request.headers[X-Team]', values: [red]}", True),
+        ("{key: 'request.headers[X-Empty]', values: ['*']}", True),
+        ("{key: 'request.headers[X-Empty]', values: ['a*']}", False),
+        ("{key: 'request.headers[X-None]', values: ['*']}", False),
+        ("{key: 'request.headers[X-None]', notValues: ['*']}", True),
+        ("{key: 'request.headers[:method]', values: [PUT]}", True),
+        ("{key: 'request.headers[:method]', notValues: ['P*']}", False),
+        ("{key: 'request.headers[:path]', values: ['/v*']}", True),
+        ("{key: 'request.headers[:authority]', values: [Web.example]}", True),
+        ("{key: 'request.headers[host]', values: ['*.example']}", True),
         ("{key: source.ip, notValues: [10.0.0.2/32]}", False),
         ("{key: destination.ip, values: [10.0.0.1]}", True),
         ("{key: destination.port, values: ['80']}", True),
@@ -159,7 +168,8 @@ def test_conditions(when: str, allowed: bool) -> None:
         "groups": ["dev", "admin"],
         "nested": {"deep": "ok"},
     }
-    request = Request(headers={"x-team": "red"}, claims=claims)
+    headers = {"x-team": "red", "x-empty": ""}
+    request = Request(method="PUT", path="/v", host="web.example", headers=headers, claims=claims)
     assert judge(where, "x/b", "x/a", port=80, http=request)[0] is allowed
 
 

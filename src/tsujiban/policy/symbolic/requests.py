@@ -194,7 +194,7 @@ class _Seen:
             case "connection.sni":
                 _note(self.names, matches)
             case "request.headers":
-                _note(self.headers.setdefault(rest[:-1].lower(), {}), matches)
+                _note(self._header(authorize.header_name(condition.key)), matches)
             case "request.auth.principal":
                 _note(self.principals, matches)
             case "request.auth.audiences":
@@ -203,6 +203,13 @@ class _Seen:
                 _note(self.claims.setdefault(("azp",), {}), matches)
             case "request.auth.claims":
                 _note(self.claims.setdefault(tuple(rest[:-1].split("][")), {}), matches)
+
+    def _header(self, name: str) -> dict[StringMatch, None]:
+        """The patterns of what a header tells; of `:path`, a query is not told apart."""
+        if name in authorize.HOST_HEADERS:
+            return self.hosts
+        own = {":method": self.methods, ":path": self.paths}.get(name)
+        return self.headers.setdefault(name, {}) if own is None else own
 
     @property
     def http(self) -> bool:
