@@ -135,9 +135,7 @@ def ambiguous(request: Request, programs: Sequence[AuthzProgram], endpoint: Endp
 def named_headers(programs: Iterable[AuthzProgram], endpoint: EndpointProgram) -> frozenset[str]:
     """The headers that rules look at, in lower case."""
     keys = (condition.key for program in programs for rule in program.rules for condition in rule.conditions)
-    start = "request.headers["
-    found = {key.removeprefix(start)[:-1].lower() for key in keys if key.startswith(start)}
-    return frozenset(found | tokens.headers(endpoint.jwt))
+    return frozenset({header_name(key) for key in keys} - {""} | tokens.headers(endpoint.jwt))
 
 
 def refused_token(endpoint: EndpointProgram, flow: Flow) -> str:
