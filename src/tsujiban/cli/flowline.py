@@ -1,0 +1,78 @@
+"""The records of a flows file: one JSON object a line, as `tsujiban verdict` reads them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tsujiban.policy.bulk.asked import Parts
+from tsujiban.policy.flow import Flow, Request
+from tsujiban.policy.offline import End, OfflineWorld
+from tsujiban.resources import protocols
+
+
+class FlowLine(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """One line of the flows file."""
+
+    src: str
+    dst: str
+    protocol: str | int = "TCP"
+    port: int = 0
+    source_port: int | None = None
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    method: str | None = None
+    path: str | None = None
+    host: str | None = None
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    claims: dict[str, object] | None = None
+    principal: str | None = None  # authenticated SPIFFE ID; "" is plaintext
+    sni: str = ""
+
+
+def parts_of(asked: FlowLine) -> Parts:
+    """What a line asks apart from its ends and its request. Raises ValueError."""
+    protocol = protocols.number(asked.protocol)
+    if protocol is None:
+        raise ValueError(f"unknown protocol {asked.protocol!r}")
+    if not 0 <= asked.port <= 65535:
+        raise ValueError(f"port {asked.port} is not from 0 to 65535")
+    return (
+        protocol,
+        asked.port,
+        asked.source_port,
+        asked.icmp_type,
+        asked.icmp_code,
+        asked.principal,
+        asked.sni,
+    )
+
+
+def request_of(asked: FlowLine) -> Request | None:
+    """The HTTP request of a line; None when it names nothing of one."""
+    given = (asked.method, asked.path, asked.host, asked.claims)
+    if not asked.headers and all(value is None for value in given):
+        return None
+    return Request(
+        method=asked.method or "GET",
+        path=asked.path or "/",
+        host=asked.host or "",
+        headers={name.lower(): value for name, value in asked.headers.items()},
+        claims=asked.claims,
+    )
+
+
+def flow_of(world: OfflineWorld, asked: FlowLine, source: End, destination: End) -> Flow:
+    """The flow that a line asks about. Raises ValueError."""
+    protocol, port, source_port, icmp_type, icmp_code, peer, sni = parts_of(asked)
+    return world.flow(
+        source,
+        destination,
+        protocol=protocol,
+        port=port,
+        source_port=source_port,
+        icmp_type=icmp_type,
+        icmp_code=icmp_code,
+        peer=peer,
+        sni=sni,
+        http=request_of(asked),
+    )
