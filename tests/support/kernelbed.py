@@ -86,8 +86,10 @@ class Bed:
             raise
 
     def _build(self, pods: tuple[str, ...]) -> None:
-        for namespace in (self.node, self.outside):
-            namespaces.create(namespace)
+        for who in ("node", "outside"):
+            namespaces.create(self.namespace(who))
+            # a link-local address that is still being tried for duplicates (a second) asks for no neighbour
+            self.inside(who, lambda: namespaces.write_sysctl("ipv6/conf/default/accept_dad", "0"))
         ip(f"-n {self.node} link add eth0 type veth peer name eth0 netns {self.outside}")
         for namespace, addresses in ((self.node, (NODE4, NODE6)), (self.outside, (OUTSIDE4, OUTSIDE6))):
             ip(f"-n {namespace} addr add {addresses[0]}/24 dev eth0")
@@ -101,6 +103,8 @@ class Bed:
         ip(f"-n {self.node} route add default via {OUTSIDE6}")
         self.in_node(lambda: namespaces.write_sysctl("ipv6/conf/all/forwarding", "1"))
         self.in_node(lambda: namespaces.write_sysctl("ipv4/ip_forward", "1"))
+        for address in (NODE4, NODE6):
+            assert self.tcp("outside", address, 9) == "refused"
         for index, name in enumerate(pods, start=2):
             self.add(name, (f"10.244.0.{index}", f"fd44::{index}"))
 

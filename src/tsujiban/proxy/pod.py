@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from tsujiban.policy.program import NodeState, ServiceProgram
+from tsujiban.policy.program import JwtRule, NodeState, ServiceProgram
 from tsujiban.proxy import sockdiag
-from tsujiban.proxy.accesslog import ProxyEvent
+from tsujiban.proxy.accesslog import TOKEN_REFUSED, ProxyEvent
 from tsujiban.proxy.connections import Connections, ended, refusal
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.render import Renderer
@@ -41,6 +41,7 @@ class ServedPod:
         self._services: Mapping[str, ServiceProgram] = {}
         self._tables: list[Tables] = []  # the newest, and those before it
         self._addresses: tuple[str, ...] = ()
+        self._tokens: tuple[JwtRule, ...] = ()
         self._connections = Connections()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -76,6 +77,7 @@ class ServedPod:
         self._rendered = fresh
         program = state.endpoints.get(self.endpoint)
         self._addresses = program.addresses if program is not None else ()
+        self._tokens = program.jwt if program is not None else ()
 
     def event(self, event: ProxyEvent) -> None:
         """Take a record of its proxy's."""
@@ -88,7 +90,7 @@ class ServedPod:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         if not event.periodic:
-            event = self._with_source(event)
+            event = self._with_missing_token(self._with_source(event))
             if self._tables:
                 event = explained(event, self._tables, self._peers, self._services)
             self._events(event)
@@ -98,6 +100,13 @@ class ServedPod:
         if event.source or event.direction != "egress" or not self._addresses:
             return event
         return msgspec.structs.replace(event, source=self._addresses[0])
+
+    def _with_missing_token(self, event: ProxyEvent) -> ProxyEvent:
+        """Envoy does not say whose token was missing: that of the first rule that demands one."""
+        required = tuple(rule.id for rule in self._tokens if rule.required)
+        if event.rules or not required or not event.detail.startswith(TOKEN_REFUSED):
+            return event
+        return msgspec.structs.replace(event, rules=required[:1])
 
     async def end_denied(self) -> None:
         """End the uninspected connections that policy does not allow any more."""

@@ -39,7 +39,11 @@ def resource(site: Site, rules: tuple[JwtRule, ...]) -> Resource:
     config = typed(_CONFIG)
     if rules:
         config["providers"] = {
-            _provider(index): _verifier(site, index, rule) for index, rule in enumerate(rules)
+            _provider(index): _verifier(site, index, structs.replace(rule, forward=forward))
+            for index, (rule, forward) in enumerate(zip(rules, _forwards(rules), strict=True))
+        } | {
+            _again(index): _verifier(site, index, structs.replace(rule, forward=forward))
+            for index, rule, forward in _required_again(rules)
         }
         config["rules"] = [{"match": {"prefix": "/"}, "requires": _required(rules)}]
     return Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config})
@@ -47,6 +51,26 @@ def resource(site: Site, rules: tuple[JwtRule, ...]) -> Resource:
 
 def _provider(index: int) -> str:
     return f"r{index}"
+
+
+def _again(index: int) -> str:
+    return f"q{index}"
+
+
+def _required_again(rules: tuple[JwtRule, ...]) -> list[tuple[int, JwtRule, bool]]:
+    """The rules whose token must be there, and whether it must then stay: for the next of them to see."""
+    required = [(index, rule, set(_places(rule))) for index, rule in enumerate(rules) if rule.required]
+    return [
+        (index, rule, rule.forward or any(places & later for _, _, later in required[number:]))
+        for number, (index, rule, places) in enumerate(required, start=1)
+    ]
+
+
+def _forwards(rules: tuple[JwtRule, ...]) -> list[bool]:
+    """Whether a rule leaves the token that it has verified in the request. Envoy looks for each token anew:
+    one that a required rule has to see must be there still."""
+    asked = {place for rule in rules if rule.required for place in _places(rule)}
+    return [rule.forward or not asked.isdisjoint(_places(rule)) for rule in rules]
 
 
 def _verifier(site: Site, index: int, rule: JwtRule) -> Json:
@@ -90,7 +114,7 @@ def _required(rules: tuple[JwtRule, ...]) -> Json:
     for group in _groups(rules):
         ways: list[Json] = [{"provider_name": _provider(index)} for index in group]
         groups.append({"requires_any": {"requirements": [*ways, {"allow_missing": {}}]}})
-    groups += [{"provider_name": _provider(index)} for index, rule in enumerate(rules) if rule.required]
+    groups += [{"provider_name": _again(index)} for index, _, _ in _required_again(rules)]
     return groups[0] if len(groups) == 1 else {"requires_all": {"requirements": groups}}
 
 

@@ -263,3 +263,22 @@ def test_keys_are_fetched_and_until_they_are_there_a_token_is_refused(world: Wor
             server.server_close()
     finally:
         bed.update(endpoints={web.id: web})
+
+
+def test_a_token_that_must_be_there_is_taken_when_it_is(world: World) -> None:
+    """Beside a rule that looks in the same place: Envoy asks for the token twice, and it is there twice."""
+    bed = world.bed
+    web = bed.state.endpoints["default/web"]
+    must = JwtRule(issuer=world.idp.name, id="default/ra:must/0", jwks=world.idp.jwks, required=True)
+    anybody = JwtRule(issuer="", id="default/ra:any/0", jwks=world.idp.jwks)
+    try:
+        for rules in ((must,), (anybody, must)):
+            assert bed.update(endpoints={web.id: msgspec.structs.replace(web, jwt=rules)}) == ()
+            assert world.bearer(sub="alice") == 200
+            assert world.get() == 401
+            assert world.refusal() == (must.id,)
+            other = Issuer("other", like=world.idp).token()  # verified, and of another issuer
+            assert world.get(Authorization=f"Bearer {other}") == 401
+            assert world.refusal() == (must.id,)
+    finally:
+        bed.update(endpoints={web.id: web})

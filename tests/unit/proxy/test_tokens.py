@@ -156,7 +156,22 @@ def test_a_token_that_must_be_there_is_asked_for_by_itself() -> None:
     must = JwtRule(issuer="i", required=True)
     required = config(DEFAULT, must).rules[0].requires.requires_all.requirements
     assert ways(required[0]) == ["r0", "r1"]
-    assert [one.provider_name for one in required[1:]] == ["r1"]
+    assert [one.provider_name for one in required[1:]] == ["q1"]
+
+
+def test_a_token_stays_until_all_that_must_see_it_have_seen_it() -> None:
+    """Envoy takes a verified token out of the request, and looks for it anew for each requirement."""
+    must = JwtRule(issuer="i", required=True)
+    elsewhere = JwtRule(issuer="i", from_headers=(("x", ""),))
+    found = config(DEFAULT, must, must, elsewhere).providers
+    assert {name: found[name].forward for name in found} == {
+        "r0": True,
+        "r1": True,
+        "r2": True,
+        "r3": False,
+        "q1": True,
+        "q2": False,
+    }
 
 
 def test_words_of_a_claim_are_its_values_where_a_rule_of_the_issuer_says_so() -> None:
