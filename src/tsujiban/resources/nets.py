@@ -76,3 +76,8 @@ def contains(outer: Network, inner: Network) -> bool:
     if isinstance(outer, IPv4Network):
         return isinstance(inner, IPv4Network) and inner.subnet_of(outer)
     return isinstance(inner, IPv6Network) and inner.subnet_of(outer)
+
+
+def overlap(one: Network, other: Network) -> bool:
+    """Whether two networks share an address: one of them then holds the other."""
+    return contains(one, other) or contains(other, one)

@@ -65,3 +65,11 @@ def test_contains_never_crosses_versions() -> None:
     assert not nets.contains(nets.network("10.1.0.0/16"), nets.network("10.0.0.0/8"))
     assert not nets.contains(nets.network("::/0"), nets.network("10.0.0.0/8"))
     assert not nets.contains(nets.network("0.0.0.0/0"), nets.network("::1"))
+
+
+def test_overlap_is_either_within_the_other() -> None:
+    wide, part, other = (nets.network(text) for text in ("10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8"))
+    assert nets.overlap(wide, part)
+    assert nets.overlap(part, wide)
+    assert not nets.overlap(wide, other)
+    assert not nets.overlap(wide, nets.network("::/0"))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tsujiban.resources import protocols
+from tsujiban.resources import nets, protocols
 from tsujiban.resources.defaults import BUILT_IN_TIERS
 from tsujiban.resources.kinds import calico
 from tsujiban.resources.positions import Path
@@ -17,6 +17,8 @@ from tsujiban.resources.validate.report import Report
 
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
 _PORT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_CONTAINER = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?")
+_LINK_LOCAL = (nets.network("169.254.0.0/16"), nets.network("fe80::/10"))
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
 _HINTS = ("AssumeNeededOnEveryNode",)
 _STAGED_ACTIONS = ("Set", "Delete", "Learn", "Ignore")
@@ -159,16 +161,18 @@ def _host_endpoint(endpoint: calico.HostEndpoint, raw: Mapping[str, Any], report
 
 def _workload_endpoint(endpoint: calico.WorkloadEndpoint, raw: Mapping[str, Any], report: Report) -> None:
     spec = endpoint.spec
-    if spec.interface_name and not _INTERFACE.fullmatch(spec.interface_name):
-        message = f"{spec.interface_name[:64]!r} cannot be the name of an interface"
+    name = spec.interface_name
+    if report.required(("spec", "interfaceName"), name) and not _INTERFACE.fullmatch(name):
+        message = f"{name[:64]!r} cannot be the name of an interface"
         report.error(("spec", "interfaceName"), "bad-name", message)
     for index, text in enumerate(spec.ip_networks):
         net = report.network(("spec", "ipNetworks", index), text)
         if net is not None and net.num_addresses != 1:
             report.error(("spec", "ipNetworks", index), "bad-cidr", f"{text} is more than one address")
     for index, nat in enumerate(spec.ip_nats):
-        report.address(("spec", "ipNATs", index, "internalIP"), nat.internal_ip)
-        report.address(("spec", "ipNATs", index, "externalIP"), nat.external_ip)
+        _nat(nat, spec.ip_networks, ("spec", "ipNATs", index), report)
+    if spec.container_id and not _CONTAINER.fullmatch(spec.container_id):
+        report.error(("spec", "containerID"), "bad-name", "letters, digits and '-', no '-' at the ends")
     for field, text in (("ipv4Gateway", spec.ipv4_gateway), ("ipv6Gateway", spec.ipv6_gateway)):
         if text:
             report.address(("spec", field), text)
@@ -180,8 +184,22 @@ def _workload_endpoint(endpoint: calico.WorkloadEndpoint, raw: Mapping[str, Any]
     _profiles(spec.profiles, report)
     for index, port in enumerate(spec.ports):
         _port(port, ("spec", "ports", index), report)
+        if port.host_ip:
+            report.address(("spec", "ports", index, "hostIP"), port.host_ip)
     for index, text in enumerate(spec.allow_spoofed_source_prefixes):
         report.network(("spec", "allowSpoofedSourcePrefixes", index), text)
+
+
+def _nat(nat: calico.IPNAT, networks: Sequence[str], path: Path, report: Report) -> None:
+    inside = report.address((*path, "internalIP"), nat.internal_ip)
+    outside = report.address((*path, "externalIP"), nat.external_ip)
+    if inside is None or outside is None:
+        return
+    if inside.version != outside.version:
+        report.error((*path, "externalIP"), "conflict", "both addresses are of one IP version")
+    if nat.internal_ip not in {text.partition("/")[0] for text in networks}:
+        message = f"{nat.internal_ip} is none of the endpoint's addresses"
+        report.error((*path, "internalIP"), "conflict", message, "name it in ipNetworks")
 
 
 def _profiles(profiles: Sequence[str], report: Report) -> None:
@@ -212,9 +230,10 @@ def _pool(pool: calico.IPPool, raw: Mapping[str, Any], report: Report) -> None:
         report.error(("spec", "vxlanMode"), "conflict", "ipipMode and vxlanMode exclude each other")
     for index, use in enumerate(spec.allowed_uses):
         report.one_of(("spec", "allowedUses", index), use, _ALLOWED_USES)
-    if "LoadBalancer" in spec.allowed_uses and len(set(spec.allowed_uses)) > 1:
-        message = "a pool for load balancers has no other use"
-        report.error(("spec", "allowedUses"), "conflict", message)
+    if "LoadBalancer" in spec.allowed_uses:
+        _load_balancer_pool(spec, report)
+    if "Tunnel" in spec.allowed_uses and spec.namespace_selector:
+        report.error(("spec", "namespaceSelector"), "conflict", "a tunnel's address is in no namespace")
     if spec.assignment_mode is not None:
         report.one_of(("spec", "assignmentMode"), spec.assignment_mode, ("Automatic", "Manual"))
     check_selector(spec.node_selector, ("spec", "nodeSelector"), report)
@@ -224,13 +243,31 @@ def _pool(pool: calico.IPPool, raw: Mapping[str, Any], report: Report) -> None:
     net = report.network(("spec", "cidr"), spec.cidr, prefix=True)
     if net is None:
         return
+    if nets.address(spec.cidr.partition("/")[0]) != net.network_address:
+        report.error(("spec", "cidr"), "bad-cidr", f"{spec.cidr} has bits beyond its prefix", f"write {net}")
+    if net.version == 6 and spec.ipip_mode not in ("", "Never"):
+        report.error(("spec", "ipipMode"), "conflict", "IPv6 is not carried in IPIP", "use vxlanMode")
     low, high, usual = (20, 32, 26) if net.version == 4 else (116, 128, 122)
     block = usual if spec.block_size is None else spec.block_size
-    if report.between(("spec", "blockSize"), block, low, high) and net.prefixlen > block:
+    right = report.between(("spec", "blockSize"), block, low, high)
+    if right and net.prefixlen > block and not spec.disabled:
         message = f"{spec.cidr} is smaller than a block of /{block}"
         report.error(("spec", "cidr"), "bad-cidr", message, f"at most /{block}, or set blockSize")
-    if net.is_loopback or net.is_link_local or net.is_multicast:
+    if net.is_loopback or net.is_multicast or any(nets.overlap(net, local) for local in _LINK_LOCAL):
         report.error(("spec", "cidr"), "bad-cidr", f"{spec.cidr} is not for workloads")
+
+
+def _load_balancer_pool(spec: calico.IPPoolSpec, report: Report) -> None:
+    """Addresses for load balancers are on no node, and in no tunnel."""
+    for field, wrong in (
+        ("allowedUses", len(set(spec.allowed_uses)) > 1),
+        ("disableBGPExport", spec.disable_bgp_export),
+        ("ipipMode", spec.ipip_mode not in ("", "Never")),
+        ("vxlanMode", spec.vxlan_mode not in ("", "Never")),
+        ("nodeSelector", spec.node_selector not in ("", "all()")),
+    ):
+        if wrong:
+            report.error(("spec", field), "conflict", f"a pool for load balancers takes no other {field}")
 
 
 def _felix(config: calico.FelixConfiguration, raw: Mapping[str, Any], report: Report) -> None:

@@ -71,7 +71,8 @@ def test_workload_endpoint(judge: Any) -> None:
         "mac": "x",
         "serviceAccountName": "A",
         "profiles": ["A"],
-        "ports": [{"name": "a", "protocol": "ICMP", "port": 1}],
+        "containerID": "-a",
+        "ports": [{"name": "a", "protocol": "ICMP", "port": 1, "hostIP": "x"}],
         "allowSpoofedSourcePrefixes": ["x"],
     }
     assert judge(V3, "WorkloadEndpoint", spec=bad) == {
@@ -82,15 +83,54 @@ def test_workload_endpoint(judge: Any) -> None:
         ("spec.mac", "bad-address"),
         ("spec.serviceAccountName", "bad-name"),
         ("spec.profiles[0]", "bad-name"),
+        ("spec.containerID", "bad-name"),
         ("spec.ports[0].protocol", "conflict"),
+        ("spec.ports[0].hostIP", "bad-address"),
         ("spec.allowSpoofedSourcePrefixes[0]", "bad-cidr"),
     }
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "told"),
+    [
+        ("10.0.0.1", "192.0.2.1", set()),
+        ("fd00::1", "2001:db8::1", set()),
+        ("10.0.0.1", "2001:db8::1", {("spec.ipNATs[0].externalIP", "conflict")}),
+        ("10.0.0.2", "192.0.2.1", {("spec.ipNATs[0].internalIP", "conflict")}),
+    ],
+)
+def test_a_floating_address_is_for_one_of_the_endpoint(
+    judge: Any, inside: str, outside: str, told: set[tuple[str, str]]
+) -> None:
+    nats = [{"internalIP": inside, "externalIP": outside}]
+    spec = {"interfaceName": "eth0", "ipNetworks": ["10.0.0.1/32", "fd00::1"], "ipNATs": nats}
+    assert judge(V3, "WorkloadEndpoint", spec=spec) == told
+
+
+def test_a_workload_endpoint_has_an_interface(judge: Any) -> None:
+    assert judge(V3, "WorkloadEndpoint", spec={}) == {("spec.interfaceName", "missing-field")}
+
+
+FOR_BALANCERS = {"cidr": "10.0.0.0/16", "allowedUses": ["LoadBalancer"]}
 
 
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
         ({"cidr": "10.0.0.0/16"}, set()),
+        ({"cidr": "10.0.0.0/28", "disabled": True}, set()),
+        ({"cidr": "10.0.0.1/16"}, {("spec.cidr", "bad-cidr"), ("spec.cidr", "host-bits")}),
+        ({"cidr": "169.254.0.0/15"}, {("spec.cidr", "bad-cidr")}),
+        ({"cidr": "fe00::/8"}, {("spec.cidr", "bad-cidr")}),
+        ({"cidr": "fd00::/48", "ipipMode": "CrossSubnet"}, {("spec.ipipMode", "conflict")}),
+        (
+            {"cidr": "10.0.0.0/16", "allowedUses": ["Tunnel"], "namespaceSelector": "has(a)"},
+            {("spec.namespaceSelector", "conflict")},
+        ),
+        (FOR_BALANCERS | {"nodeSelector": "all()", "namespaceSelector": "has(a)"}, set()),
+        (FOR_BALANCERS | {"nodeSelector": "has(a)"}, {("spec.nodeSelector", "conflict")}),
+        (FOR_BALANCERS | {"vxlanMode": "Always"}, {("spec.vxlanMode", "conflict")}),
+        (FOR_BALANCERS | {"disableBGPExport": True}, {("spec.disableBGPExport", "conflict")}),
         ({"cidr": "fd00::/48", "blockSize": 120}, set()),
         ({}, {("spec.cidr", "missing-field")}),
         ({"cidr": "10.0.0.1"}, {("spec.cidr", "bad-cidr")}),
