@@ -29,6 +29,26 @@ MEDIA = [
     "application/strategic-merge-patch+json",
     "text/plain",
 ]
+WRITTEN = [
+    *MEDIA,
+    "application/yaml",
+    "application/apply-patch+yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/cbor",
+]
+TEXTS = st.sampled_from(
+    [
+        b"{",
+        b"a: &a [*a]",
+        b"a: &a 1\nb: *a",
+        b"- - - -",
+        b"k8s\x00",
+        b"k8s\x00\x0a\xff\xff\xff",
+        b"\xff\xfe",
+        b"---\n---",
+        b"!!python/x y",
+    ]
+)
 
 
 class NoJoin:
@@ -150,11 +170,12 @@ def check(answer: httpx.Response) -> None:
 @given(
     method=st.sampled_from(["POST", "PUT", "PATCH", "DELETE"]),
     path=PATHS,
-    body=BODIES,
-    media=st.sampled_from(MEDIA),
+    body=BODIES | TEXTS,
+    media=st.sampled_from(WRITTEN),
 )
 def test_any_body_on_any_path(server: Server, method: str, path: str, body: bytes, media: str) -> None:
-    check(server.request(method, path, content=body, headers={"content-type": media}))
+    query = {"fieldManager": "fuzz"} if media == "application/apply-patch+yaml" else {}
+    check(server.request(method, path, content=body, headers={"content-type": media}, params=query))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

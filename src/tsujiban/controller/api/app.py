@@ -63,7 +63,6 @@ from tsujiban.wire.join import BUNDLE_PATH, JOIN_PATH
 
 log = structlog.get_logger(__name__)
 
-MAX_CONNECTIONS = 2048
 KEEP_ALIVE_SECONDS = 75
 SHUTDOWN_SECONDS = 2
 
@@ -144,7 +143,6 @@ async def serve(app: Starlette, context: ssl.SSLContext, sockets: Sequence[socke
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ssl_context_factory=lambda _config, _default: context,

@@ -18,7 +18,7 @@ import tsujiban
 from tsujiban.controller.api import discovery, gnostic
 from tsujiban.controller.api.dispatch import Table
 from tsujiban.controller.api.errors import path_not_found
-from tsujiban.controller.api.paths import paths
+from tsujiban.controller.api.paths import STATUS, STATUS_SCHEMA, paths
 from tsujiban.resources import openapi
 from tsujiban.resources.registry import Kind
 
@@ -100,7 +100,7 @@ class Documents:
                         for kind, version in kinds
                         for path, operations in paths(kind, version, self._table).items()
                     },
-                    "components": {"schemas": schemas},
+                    "components": {"schemas": {**schemas, STATUS: STATUS_SCHEMA}},
                 }
             )
             known = self._v3[group_version] = body, _hash(body)

@@ -6,6 +6,7 @@ behind a path before it explains it.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from tsujiban.resources.openapi import kind_name
@@ -48,6 +49,29 @@ _PATCHES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+
+
+# statuses of refusals, by whether the operation only reads
+_REFUSED_READ = (400, 401, 403, 404, 406, 410, 422, 503, 504)
+_REFUSED_WRITE = (*_REFUSED_READ, 408, 409, 413)
+
+STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
+STATUS_SCHEMA: Json = {
+    "type": "object",
+    "description": "What became of a request: of every refusal, and of some deletions.",
+    "required": ["apiVersion", "kind", "metadata", "status"],
+    "properties": {
+        "apiVersion": {"type": "string", "description": "v1."},
+        "kind": {"type": "string", "description": "Status."},
+        "metadata": {"type": "object", "description": "Of a list that cannot go on: where it can."},
+        "status": {"type": "string", "description": "Success or Failure.", "enum": ["Success", "Failure"]},
+        "code": {"type": "integer", "format": "int32", "description": "The HTTP status."},
+        "reason": {"type": "string", "description": "Why, in one word for programs."},
+        "message": {"type": "string", "description": "Why, for people."},
+        "details": {"type": "object", "description": "The object, and each field that is wrong."},
+    },
+    "x-kubernetes-group-version-kind": [{"group": "", "version": "v1", "kind": "Status"}],
+}
 
 
 def paths(kind: Kind, api_version: str, table: Table) -> dict[str, Json]:
@@ -116,22 +140,28 @@ class _Maker:
         if action.startswith("delete"):
             answer = {"type": "object"}  # the object, or a Status
         content = {"application/json": {"schema": answer}}
+        refused: tuple[int, ...] = _REFUSED_READ if action in ("get", "list") else _REFUSED_WRITE
+        if body or patch:
+            refused = (*refused, 415)
         found: Json = {
             "parameters": [{"name": name, "in": "query", "schema": of} for name, of in parameters.items()],
             "responses": {
                 "200": {"description": "OK", "content": content},
-                "default": {
-                    "description": "A Status",
-                    "content": {"application/json": {"schema": {"type": "object"}}},
-                },
+                **{str(code): _refusal(code) for code in refused},
             },
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": self._head,
         }
         if body:
             found["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
+        if body or patch:
             found["responses"]["201"] = {"description": "Created", "content": content}
         if patch:
             media = {name: {"schema": {"type": "object"}} for name in _PATCHES}
             found["requestBody"] = {"required": True, "content": media}
         return found
+
+
+def _refusal(code: int) -> Json:
+    schema = {"$ref": f"#/components/schemas/{STATUS}"}
+    return {"description": HTTPStatus(code).phrase, "content": {"application/json": {"schema": schema}}}

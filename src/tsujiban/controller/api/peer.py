@@ -11,6 +11,7 @@ import asyncio
 
 import httptools
 import msgspec
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tsujiban.controller.api.errors import ApiError
@@ -21,6 +22,7 @@ UPGRADE = "tsujiban.upgrade"  # in scope["extensions"]: {"take_over": ...}, of r
 
 READ_AHEAD = 64 * 1024  # bytes of an upgraded connection that wait to be read
 MAX_HEADER_BYTES = 64 * 1024
+MAX_CONNECTIONS = 2048
 HEADER_SECONDS = 10.0  # from the first byte of a request, or from the connection, to the end of its headers
 
 _REFUSAL = msgspec.json.encode(ApiError(431, "BadRequest", "the request headers are too long").status())
@@ -29,6 +31,19 @@ _ANSWER = (
     + f"content-length: {len(_REFUSAL)}\r\n\r\n".encode()
     + _REFUSAL
 )
+
+
+async def _crowded(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """The application of a server that has too many clients: as Kubernetes', come back later."""
+    error = ApiError(
+        429, "TooManyRequests", "too many connections; try again later", {"retryAfterSeconds": 1}
+    )
+    body = msgspec.json.encode(error.status())
+    headers = {"content-type": "application/json", "retry-after": "1", "connection": "close"}
+    headers["content-length"] = str(len(body))
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.code, "headers": raw})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 class PeerProtocol(HttpToolsProtocol):
@@ -90,6 +105,7 @@ class PeerProtocol(HttpToolsProtocol):
         """The headers came in time."""
         self._stop_timer()
         self._in_headers = False
+        self.app = _crowded if len(self.connections) > MAX_CONNECTIONS else self.config.loaded_app
         if self.parser.should_upgrade():
             self._upgrading = True
             self.scope.setdefault("extensions", {})[UPGRADE] = {"take_over": self.take_over}

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
 import pytest
 from tests.support.apibed import ISSUER, ApiBed
+
+from tsujiban.controller.api.tokens import Bound, TokenService
+from tsujiban.identity.signingkeys import SigningKeys
 
 pytestmark = pytest.mark.anyio
 
@@ -129,6 +133,37 @@ async def test_garbage_tokens_cost_little_and_give_nothing(bed: ApiBed) -> None:
             answer = await stranger.get("/api/v1/pods", headers={b"authorization": header})
         assert answer.status_code == 401, token
         assert answer.json()["message"] == "Unauthorized"
+
+
+@pytest.mark.usefixtures("account")
+async def test_every_token_that_is_no_longer_good_reads_the_same(
+    bed: ApiBed, admin: httpx.AsyncClient
+) -> None:
+    spec = {"serviceAccountName": "web", "containers": [{"name": "c", "image": "host"}]}
+    pods = "/api/v1/namespaces/default/pods"
+    pod = (await admin.post(pods, json={"metadata": {"name": "p"}, "spec": spec})).json()
+    bound = Bound("Pod", "p", pod["metadata"]["uid"])
+    keys = SigningKeys(bed.directory / "token-keys")
+    long_ago = TokenService(bed.store, keys, ISSUER, lambda: time.time() - 3600)
+    tokens = [
+        (await long_ago.issue("default", "web", seconds=600)).token,
+        (await bed.service.issue("default", "web", audiences=["vault"])).token,
+        (await bed.service.issue("default", "web", bound=bound)).token,
+        "e30.e30.e30",
+    ]
+    assert (await admin.delete(f"{pods}/p?gracePeriodSeconds=0")).status_code == 200
+    for token in tokens:
+        async with bed.client(None, authorization=f"Bearer {token}") as stranger:
+            answer = await stranger.get(pods)
+        assert answer.status_code == 401
+        found = {name: answer.json()[name] for name in ("kind", "status", "reason", "message", "code")}
+        assert found == {
+            "kind": "Status",
+            "status": "Failure",
+            "reason": "Unauthorized",
+            "message": "Unauthorized",
+            "code": 401,
+        }
 
 
 async def test_a_certificate_does_not_make_a_service_account(bed: ApiBed) -> None:
