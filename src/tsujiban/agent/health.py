@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import time
 
@@ -179,4 +180,5 @@ def _version(*command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return " ".join((done.stdout or done.stderr).split()[:3])
+    words = itertools.takewhile(lambda word: word[0] != "(", (done.stdout or done.stderr).split())
+    return " ".join(itertools.islice(words, 3))

@@ -267,7 +267,7 @@ class PodRunner:
     def _view(self, plan: ContainerPlan, processes: dict[str, ProcessStatus]) -> ContainerView:
         process = processes.get(plan.process.name) if plan.process is not None else None
         if process is None or plan.process is None:
-            return ContainerView(plan.name, plan.image, "waiting", reason=plan.reason)
+            return ContainerView(plan.name, plan.image, "waiting", reason=plan.reason, message=plan.message)
         running = process.state == "running"
         probing = self._probe(plan, process) if running else None
         if not running:

@@ -32,6 +32,7 @@ class ContainerView:
     started_at: float = 0.0
     exit_code: int | None = None
     reason: str = ""
+    message: str = ""
 
 
 def pod_status(
@@ -82,7 +83,7 @@ def _container(view: ContainerView) -> Json:
         state = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
     else:
         reason = view.reason or ("CrashLoopBackOff" if view.state == "backoff" else "ContainerCreating")
-        state = {"waiting": {"reason": reason}}
+        state = {"waiting": {"reason": reason} | ({"message": view.message} if view.message else {})}
     result: Json = {
         "name": view.name,
         "image": view.image,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tsujiban.cli.errors import Exit, Failure
-from tsujiban.cli.session import cluster_option
+from tsujiban.cli.session import DEFAULT_CLUSTER, cluster_option
 
 if TYPE_CHECKING:
     from tsujiban.store.config import StoreConfig
@@ -45,7 +45,7 @@ def up(
     After `tsujiban down --keep-state`, or when the machine was started anew, it goes on with what it had.
     """
     from tsujiban.local.preflight import PreflightError
-    from tsujiban.local.up import UpError
+    from tsujiban.local.up import UpError, wait_well
     from tsujiban.local.up import up as start
     from tsujiban.store.protocol import StoreError
 
@@ -64,9 +64,16 @@ def up(
         raise Failure(str(error), code=Exit.USAGE) from error
     except UpError as error:
         raise Failure(str(error), hint="Nothing of it was left behind.", code=Exit.REFUSED) from error
+    say("waiting for every component to be well")
+    ailing = wait_well(started)
     count, port = len(started.record.nodes), started.record.api_port
     click.echo(f"cluster {cluster} is up: {count} nodes; API on 127.0.0.1:{port}")
+    option = "" if cluster == DEFAULT_CLUSTER else f" --cluster {cluster}"
     click.echo(f"kubectl works too: kubectl --kubeconfig {started.layout.kubeconfig} get pods -A")
+    if ailing:
+        raise Failure(
+            f"it is up, but not well: {ailing}", hint=f"Look at `tsujiban status{option}`.", code=Exit.REFUSED
+        )
 
 
 def _store(

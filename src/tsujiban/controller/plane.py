@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 import msgspec
 import structlog
 
-from tsujiban.controller import bootstrap, enforcement, felix, heartbeats, members
+from tsujiban.controller import bootstrap, enforcement, events, felix, heartbeats, members
 from tsujiban.controller.addresses import Addresses
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.distribution import Distributor
@@ -109,6 +109,7 @@ class Plane:
         api = self._api = config.api_address
         reserved = frozenset({config.dns_address} | ({api.service} if api else set()))
         self._pulse = heartbeats.Pulse()
+        self._events = events.Recorder(store)
         self.loop = Loop(
             store,
             {(kind.group, kind.plural) for kind in KINDS},
@@ -125,6 +126,7 @@ class Plane:
                 "auto-host-endpoint": hostendpoints.plan,
                 "csr": lambda w, r: csrs.plan(w, r, self.sign_request),
                 "old-csr": lambda w, r: csrs.expired(w, r, time.time()),
+                "old-event": lambda w, r: events.expired(w, r, time.time()),
                 "garbage": lambda w, r: garbage.orphaned(w, r.name),
                 "empty-namespace": lambda w, r: garbage.of_namespace(w, r.name),
                 "terminated": garbage.terminated,
@@ -147,6 +149,7 @@ class Plane:
             tasks.create_task(self.loop.run())
             tasks.create_task(self._clean())
             tasks.create_task(self._look_after_nodes())
+            tasks.create_task(self._events.run())
             await self.loop.synced.wait()
             for ref, _ in list(self.loop.world.all(NODES)):  # of before: they come back, or are not ready
                 tasks.create_task(self._after_grace(ref.name))
@@ -211,6 +214,8 @@ class Plane:
         self._addresses.observe(world, changes)
         await self.distributor.observe(world, changes)
         for change in changes:
+            if self.loop.synced.is_set():  # what was there before did not happen just now
+                self._events.observe(world, change)
             if change.ref[:2] == NODES and change.new is None:
                 self.components.pop(change.ref.name, None)
                 self.disconnect(change.ref.name, "the node was deleted")
@@ -356,6 +361,8 @@ class Plane:
         async def look() -> None:
             for ref in csrs.all_requests(self.loop.world):
                 self.loop.enqueue("old-csr", ref)
+            for ref, _ in list(self.loop.world.all(events.EVENTS)):
+                self.loop.enqueue("old-event", ref)
 
         while True:
             await asyncio.sleep(CLEAN_SECONDS)

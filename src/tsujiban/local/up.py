@@ -195,6 +195,27 @@ def _wait_ready(cluster: LocalCluster, nodes: list[str]) -> None:
         raise UpError(f"the nodes did not become ready in {READY_SECONDS:.0f} s: {_troubles(cluster)}")
 
 
+def wait_well(cluster: LocalCluster, seconds: float = READY_SECONDS) -> str:
+    """Wait until every component of the cluster says that it is well; what is not, or "".
+
+    BIRD's sessions, for one, are up a moment after the nodes are ready."""
+    ailing = ""
+
+    def well() -> bool:
+        nonlocal ailing
+        try:
+            with cluster.client() as client:
+                found = client.status()
+        except (Unreachable, ApiError) as error:
+            ailing = str(error)
+            return False
+        sick = [one for one in found["components"] if not one["healthy"]]
+        ailing = "; ".join(f"{one['node'] or 'cluster'} {one['name']}: {one['detail']}" for one in sick)
+        return bool(found["healthy"])
+
+    return "" if until(well, seconds) else ailing or "some component"
+
+
 def _troubles(cluster: LocalCluster) -> str:
     """The last line of the log of each process that does not run well, for the error."""
     found = []

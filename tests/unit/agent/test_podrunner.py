@@ -111,7 +111,9 @@ def test_why_a_pod_can_never_run_is_said_though_it_has_no_policy(play: Play) -> 
         bed.pods.take(PodsDelta(pods={"default/web": pod("u1", "10.244.0.1", hostNetwork=True)}))
         await until(lambda: bed.status("u1") != {})
         (container,) = bed.status("u1")["containerStatuses"]
-        assert container["state"] == {"waiting": {"reason": "CreateContainerConfigError"}}
+        waiting = container["state"]["waiting"]
+        assert waiting["reason"] == "CreateContainerConfigError"
+        assert waiting["message"].startswith("hostNetwork, hostPID and hostIPC are not allowed")
         assert bed.journal == []
 
     play(story)

@@ -7,6 +7,8 @@ from click.testing import CliRunner
 
 from tsujiban.cli.errors import Exit
 from tsujiban.cli.main import main
+from tsujiban.local.cluster import LocalCluster, Record
+from tsujiban.local.layout import Layout
 from tsujiban.local.preflight import PreflightError
 from tsujiban.local.up import UpError
 
@@ -73,3 +75,17 @@ def test_etcd_is_checked_before_anything_is_started(tmp_path: Path, monkeypatch:
         code, text = run("up", *words)
         assert (code, told in text) == (Exit.USAGE, True), text
     assert started == []
+
+
+@pytest.mark.parametrize(("ailing", "code"), [("", Exit.OK), ("node-1 bird: no session", Exit.REFUSED)])
+def test_a_cluster_that_is_up_and_not_well_says_so(
+    ailing: str, code: Exit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = LocalCluster(Layout("shop"), Record(cluster="shop", nodes=("node-1",), api_port=6443))
+    monkeypatch.setattr("tsujiban.local.up.up", lambda *_words, **_named: made)
+    monkeypatch.setattr("tsujiban.local.up.wait_well", lambda _cluster: ailing)
+    found, text = run("up", "--cluster", "shop")
+    assert found == code
+    assert "cluster shop is up: 1 nodes; API on 127.0.0.1:6443" in text
+    assert (f"it is up, but not well: {ailing}" in text) is bool(ailing)
+    assert ("`tsujiban status --cluster shop`" in text) is bool(ailing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from tsujiban.local import preflight, up
 from tsujiban.local.layout import Layout
 from tsujiban.local.preflight import PreflightError
 from tsujiban.local.remembered import Remembered, recall, remember
+from tsujiban.local.unreachable import Unreachable
 from tsujiban.local.up import UpError
 from tsujiban.store.config import EtcdConfig
 from tsujiban.store.protocol import StoreUnavailable
@@ -119,3 +121,43 @@ def test_the_configuration_files_are_what_the_daemons_read(scene: Scene) -> None
 def test_a_free_port_can_be_listened_on() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", up._free_port()))
+
+
+class Api:
+    """A cluster whose components get well one look after the other; the last look stays."""
+
+    def __init__(self, *looks: object) -> None:
+        self.looks = list(looks)
+
+    def client(self) -> Api:
+        return self
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        return None
+
+    def status(self) -> object:
+        found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def seen(*sick: tuple[str, str, str]) -> dict[str, object]:
+    components = [{"node": node, "name": name, "detail": why, "healthy": False} for node, name, why in sick]
+    return {"healthy": not sick, "components": [{"node": "", "name": "store", "healthy": True}, *components]}
+
+
+def test_a_cluster_is_waited_for_until_all_of_it_is_well() -> None:
+    api: Any = Api(Unreachable("not yet"), seen(("node-1", "bird", "not started")), seen())
+    assert up.wait_well(api, 10) == ""
+    assert api.looks == [seen()]
+
+
+def test_what_does_not_get_well_is_named() -> None:
+    sick: Any = Api(seen(("node-1", "bird", "no session"), ("", "store", "disk full")))
+    assert up.wait_well(sick, 0) == "node-1 bird: no session; cluster store: disk full"
+    gone: Any = Api(Unreachable("nobody answers"))
+    assert up.wait_well(gone, 0) == "nobody answers"

@@ -36,15 +36,12 @@ def without_mesh(originals: list[Json], namespace: str) -> list[Json]:
     """The same objects in another namespace whose pods have no sidecar; nothing else differs."""
     varied = copy.deepcopy(originals)
     for obj in varied:
-        meta = obj["metadata"]
-        if obj["kind"] == "Namespace":
-            meta["name"] = namespace
-        elif "namespace" in meta:
-            meta["namespace"] = namespace
+        if "namespace" in obj["metadata"]:
+            obj["metadata"]["namespace"] = namespace
         if obj["kind"] == "Deployment":
             labels = obj["spec"]["template"]["metadata"].setdefault("labels", {})
             labels[MESH_LABEL] = "none"
-    return varied
+    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, *varied]
 
 
 def on_node(originals: list[Json], node: str) -> list[Json]:

@@ -216,6 +216,12 @@ def test_run_and_expose(shop: Kubectl) -> None:
     in_story(shop, "run", "once", "--image=host", "--restart=Never", "--command", "--", "echo", "hi")
     in_story(shop, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/once", "--timeout=60s")
     assert in_story(shop, "logs", "once") == "hi\n"
+    told = in_story(shop, "events", "--for", "pod/once")
+    assert "assigned story/once to node-" in told
+    assert "started container once" in told
+    in_story(shop, "run", "never", "--image=elsewhere", "--restart=Never")
+    assert until(lambda: 'only "host"' in in_story(shop, "describe", "pod", "never"), 60)
+    in_story(shop, "delete", "pod/never")
     in_story(shop, "expose", "deployment", "shop", "--name=front", "--port=80")
     in_story(shop, "delete", "pod/once", "service/front")
 
