@@ -21,7 +21,7 @@ def test_every_manifest_is_valid() -> None:
     paths = sorted(p for p in manifests.folder().rglob("*.yaml") if not p.stem.endswith("_test"))
     loaded = read((path.name, path.read_bytes()) for path in paths)
     assert loaded.findings == []
-    assert len(loaded.objects) == 22
+    assert len(loaded.objects) == 21
 
 
 def test_each_service_has_an_account_of_its_own() -> None:
