@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from pathlib import Path
 
@@ -65,7 +64,6 @@ def connectivity(
     if exposure and form in ("dot", "svg"):
         raise Failure(f"--exposure has no picture; leave out -o {form}", code=Exit.USAGE)
     objects = offline.load(files, recursive=recursive)
-    gc.freeze()  # what is loaded stays; collecting it again and again would cost more than the answer
     try:
         told = analyse(objects, focus=focus, exposure=exposure, trust_domain=trust_domain, strict=strict)
     except (UnknownName, ValueError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gc
 import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +84,6 @@ def diff(
 
     before, after = _sides(files, old, new)
     sides = [offline.load(side, recursive=recursive) for side in (before, after)]
-    gc.freeze()  # what is loaded stays; collecting it again and again would cost more than the answer
     try:
         told = compare(*sides, trust_domain=trust_domain, strict=strict)
     except ValueError as error:

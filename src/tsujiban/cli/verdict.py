@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from pathlib import Path
 from typing import IO, cast
@@ -66,12 +65,12 @@ def verdict(
     post: str,
 ) -> None:
     """Say for every flow whether it is allowed, and by which rules."""
-    objects = offline.load(files, endpoints, recursive=recursive)
-    world = OfflineWorld(objects, trust_domain=trust_domain, strict=strict)
+    with offline.uncollected():
+        objects = offline.load(files, endpoints, recursive=recursive)
+        world = OfflineWorld(objects, trust_domain=trust_domain, strict=strict)
     answers = FastAnswers(world.world, world.end) if post == Post.BOTH else PlainAnswers(world, Post(post))
     decode = msgspec.json.Decoder(FlowLine).decode
     out = sys.stdout.buffer
-    gc.freeze()  # what is loaded stays; collecting it again and again would cost more than judging
     number = 0
     for lines in batches(cast("Readable", flows)):
         told: list[bytes] = []

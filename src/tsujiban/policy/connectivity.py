@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -29,8 +29,10 @@ SHOWN = 3
 """Most members that a group's name lists."""
 
 
-OPEN = Vocabulary(Clauses(), Clauses())
-"""The vocabulary of a destination whose policies do not look at requests."""
+@cache
+def _open() -> Vocabulary:
+    """The vocabulary of a destination whose policies do not look at requests."""
+    return Vocabulary(Clauses(), Clauses())
 
 
 class Group(Frozen, frozen=True, rename="camel"):
@@ -123,6 +125,17 @@ class Cells:
         self._known: dict[Cell, Cell] = {}
         self._halves: dict[tuple[int, int, int], Cell] = {}
 
+    def row(self, sources: Sequence[Party], destinations: Iterable[Sequence[Party]]) -> list[Cell]:
+        """What may flow from one entity to each of others."""
+        if len(sources) > 1:
+            return [self.between(sources, others) for others in destinations]
+        (source,) = sources
+        single, between = self._single, self.between
+        return [
+            single(source, others[0]) if len(others) == 1 else between(sources, others)
+            for others in destinations
+        ]
+
     def between(self, sources: Sequence[Party], destinations: Sequence[Party]) -> Cell:
         """One answer for all IP versions when they agree, else one for each."""
         if len(sources) == 1 and len(destinations) == 1:
@@ -157,7 +170,7 @@ class Cells:
 class _Builder:
     def __init__(self, world: OfflineWorld, focus: Sequence[str]) -> None:
         self._analysis = Analysis(world.world, spots_of(world))
-        between = Cells(self._analysis).between
+        row = Cells(self._analysis).row
         self._wording = Wording(self._analysis.axis, self._analysis.source_ports)
         distinctions = self._analysis.distinctions
         self._outside = Outside(self._analysis.parties, distinctions.nets | distinctions.bounds)
@@ -169,7 +182,8 @@ class _Builder:
             key = tuple(p.index for p in entity.parties), entity.name in self._focused
             kinds.setdefault(key, _Kind(entity.parties, [])).entities.append(entity)
         self._kinds = list(kinds.values())
-        self._matrix = [[between(one.parties, other.parties) for other in self._kinds] for one in self._kinds]
+        parties = [kind.parties for kind in self._kinds]
+        self._matrix = [row(own, parties) for own in parties]
 
     def build(self, *, exposure: bool) -> Connectivity:
         merged = self._merged()
@@ -289,7 +303,7 @@ class _Builder:
             common = traffic if common is None else intersect(common, traffic)
         if not common:
             return ""
-        vocabulary = self._analysis.vocabulary(self._kinds[own].parties[0]) if ingress else OPEN
+        vocabulary = self._analysis.vocabulary(self._kinds[own].parties[0]) if ingress else _open()
         return self._wording.text(common, vocabulary)
 
     def _open(self, flowing: Flowing) -> Traffic:
@@ -313,6 +327,8 @@ def _focused(everybody: Iterable[Entity], focus: Sequence[str]) -> frozenset[str
                 found.add(entity.name)
     for name in focus:
         if name not in known:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, known, n=3)
             hint = f": did you mean {' or '.join(near)}?" if near else ""
             raise UnknownName(f"no workload is called {name!r}{hint}")

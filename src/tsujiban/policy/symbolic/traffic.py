@@ -31,14 +31,15 @@ class Axis:
 
     def __init__(self, named: Iterable[int]) -> None:
         self.protocols = (*_ALWAYS, *sorted(set(named) - set(_ALWAYS)), OTHER)
-        self._rows = {protocol: row for row, protocol in enumerate(self.protocols)}
+        self._rows: dict[int, tuple[int, int]] = {}
+        for row, protocol in enumerate(self.protocols):
+            wide = protocol in protocols.WITH_PORTS or protocol in _ICMP
+            self._rows[protocol] = row * PORTS, row * PORTS + PORTS - 1 if wide else row * PORTS
+        self._of: dict[tuple[tuple[int, ...], int], Traffic] = {}
 
     def row(self, protocol: int) -> tuple[int, int]:
         """First and last point of a protocol. Without ports it has one point."""
-        known = protocol if protocol in self._rows else OTHER
-        first = self._rows[known] * PORTS
-        wide = known in protocols.WITH_PORTS or known in _ICMP
-        return first, first + PORTS - 1 if wide else first
+        return self._rows.get(protocol) or self._rows[OTHER]
 
     def point(self, protocol: int, port: int, icmp_type: int | None, icmp_code: int | None) -> int:
         """The point of a flow."""
@@ -53,7 +54,11 @@ class Axis:
 
     def of(self, wanted: Iterable[int], bits: int) -> Traffic:
         """All of some protocols."""
-        return canonical((*self.row(protocol), bits) for protocol in wanted)
+        key = tuple(wanted), bits
+        found = self._of.get(key)
+        if found is None:
+            found = self._of[key] = canonical((*self.row(protocol), bits) for protocol in key[0])
+        return found
 
     def ports(self, ranges: Iterable[tuple[int, int]], bits: int) -> Traffic:
         """Port ranges of every protocol that has ports."""
