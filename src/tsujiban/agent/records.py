@@ -60,7 +60,8 @@ def of_proxy(event: ProxyEvent, node: str) -> Flow:
 
 def _detail(event: ProxyEvent) -> str:
     staged = f"staged policies would say: {event.staged}" if event.staged else ""
-    return "; ".join(part for part in (event.detail, staged) if part)
+    audits = f"audited by: {' '.join(event.audits)}" if event.audits else ""
+    return "; ".join(part for part in (event.detail, audits, staged) if part)
 
 
 def of_ended(ended: Ended, node: str, time_ns: int, endpoint: str) -> Flow:

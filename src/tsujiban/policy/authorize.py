@@ -33,6 +33,7 @@ from tsujiban.policy.world import World
 from tsujiban.resources import httppath, pathtemplate, spiffe
 
 LAYER = "authorization"
+CLOSING = frozenset((AuthzAction.CUSTOM, AuthzAction.DENY))  # what cannot be decided counts as matching
 _NO_OPERATION = AuthzOperation()
 HOST_HEADERS = frozenset((":authority", "host"))
 """Names of the header that is a request's host, of which case is ignored."""
@@ -100,8 +101,15 @@ def request_path(path: str) -> str | None:
 def authorize(world: World, endpoint: EndpointProgram, flow: Flow, peer: str) -> Layer:
     """The verdict of the endpoint's AuthorizationPolicies on one flow."""
 
-    def result(action: Action, rule: str) -> Layer:
-        return Layer(layer=LAYER, endpoint=endpoint.id, verdict=action, rule=rule, post=Post.PROXY)
+    def result(action: Action, rule: str, audits: tuple[str, ...] = ()) -> Layer:
+        return Layer(
+            layer=LAYER,
+            endpoint=endpoint.id,
+            verdict=action,
+            rule=rule,
+            post=Post.PROXY,
+            logged=audits,
+        )
 
     if not endpoint.authorization and not endpoint.jwt:
         return result(Action.ALLOW, "")
@@ -118,16 +126,27 @@ def authorize(world: World, endpoint: EndpointProgram, flow: Flow, peer: str) ->
     if flow.http is not None and ambiguous(flow.http, programs, endpoint):
         return result(Action.DENY, endpoint.no_allow_id)  # no rule can be trusted
     subject = Subject(endpoint, flow, peer)
+    audits = _audits(programs, subject)
     for action in (AuthzAction.CUSTOM, AuthzAction.DENY):
         matched = _first(programs, action, subject)
         if matched is not None:
-            return result(Action.DENY, matched.id)
+            return result(Action.DENY, matched.id, audits)
     if not any(program.action is AuthzAction.ALLOW for program in programs):
-        return result(Action.ALLOW, "")
+        return result(Action.ALLOW, "", audits)
     matched = _first(programs, AuthzAction.ALLOW, subject)
     if matched is None:
-        return result(Action.DENY, endpoint.no_allow_id)
-    return result(Action.ALLOW, matched.id)
+        return result(Action.DENY, endpoint.no_allow_id, audits)
+    return result(Action.ALLOW, matched.id, audits)
+
+
+def _audits(programs: Iterable[AuthzProgram], subject: Subject) -> tuple[str, ...]:
+    """The first rule of each AUDIT policy that matches. They decide nothing."""
+    found: list[str] = []
+    for program in programs:
+        if program.action is AuthzAction.AUDIT:
+            matched = _first((program,), AuthzAction.AUDIT, subject)
+            found += [matched.id] if matched is not None else []
+    return tuple(found)
 
 
 def ambiguous(request: Request, programs: Sequence[AuthzProgram], endpoint: EndpointProgram) -> bool:
@@ -154,7 +173,7 @@ def _first(programs: Iterable[AuthzProgram], action: AuthzAction, subject: Subje
     for program in programs:
         if program.action is action:
             for rule in program.rules:
-                if rule_failure(rule, subject, action is not AuthzAction.ALLOW) is None:
+                if rule_failure(rule, subject, action in CLOSING) is None:
                     return rule
     return None
 

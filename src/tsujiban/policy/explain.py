@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tsujiban.policy.authorize import Subject, refused_token, rule_failure
+from tsujiban.policy.authorize import CLOSING, Subject, refused_token, rule_failure
 from tsujiban.policy.clauses import Clause, View, first_failure
 from tsujiban.policy.describe import wanted_and_got
 from tsujiban.policy.evaluate import (
@@ -330,7 +330,7 @@ class _Teller:
                     continue
                 rules = []
                 for rule in program.rules:
-                    failed = rule_failure(rule, subject, action is not AuthzAction.ALLOW)
+                    failed = rule_failure(rule, subject, action in CLOSING)
                     rules.append(_story(rule.id, str(action), failed or "", "", "", rule.origin))
                     if failed is None and not matched and not program.dry_run:
                         matched = rule.id

@@ -58,7 +58,7 @@ class Layer(Frozen, frozen=True):
     verdict: Action  # ALLOW or DENY
     rule: str  # deciding rule id; "" when no rule was needed (no policy of this kind applies)
     post: Post = Post.BOTH  # which post decided
-    logged: tuple[str, ...] = ()  # ids of matching Log rules
+    logged: tuple[str, ...] = ()  # ids of matching Log and AUDIT rules
 
 
 class Verdict(Frozen, frozen=True):

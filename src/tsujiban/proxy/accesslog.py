@@ -60,6 +60,7 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     duration_ns: int = 0
     final: bool = True
     periodic: bool = False  # says again that a connection is open
+    audits: tuple[str, ...] = ()  # the AUDIT rules that matched
     staged: str = ""  # what staged policies would have said otherwise: `allow` or `deny`, and the rules
     near: tuple[str, int] = ("", 0)  # of a `tcp` connection: the proxy's socket to the application
     far: tuple[str, int] = ("", 0)  # the application's end of it
@@ -101,6 +102,7 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
         direction="ingress",
         verdict="allow" if allowed else "deny",
         rules=decision.rules if decision is not None else rules,
+        audits=decision.audits if decision is not None else (),
         peer=_peer(common),
         tls=_tls(common),
         staged=_staged(_verdict(common, "envoy.filters.http.rbac", "shadow_effective_policy_id"), decision),
@@ -147,6 +149,7 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
         direction="egress" if log == "egress" else "ingress",
         verdict="deny" if denied else "allow",
         rules=(names.IDENTITY_RULE,) if unproven else rules,
+        audits=decision.audits if decision is not None else (),
         peer=_peer(common),
         tls=_tls(common),
         staged=_staged(parse_decision_name(_state(common, names.STAGED_STATE)), decision),

@@ -1,8 +1,8 @@
 """AuthorizationPolicy at one port from one source, as a decision.
 
-CUSTOM, then DENY, then ALLOW; principals, namespaces, addresses and ports are settled here,
-methods, paths, hosts, headers and claims are left to the request. What cannot be decided counts in
-the closing direction.
+CUSTOM, then DENY, then ALLOW; AUDIT decides nothing and leaves its rule's name. Principals, namespaces,
+addresses and ports are settled here; methods, paths, hosts, headers and claims are left to the
+request. What cannot be decided counts in the closing direction.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+
+from msgspec import structs
 
 from tsujiban.policy.program import (
     AuthzAction,
@@ -31,6 +33,7 @@ from tsujiban.proxy.decisions import (
     Unreadable,
     all_of,
     any_of,
+    at_leaves,
     branch,
     negate,
 )
@@ -223,7 +226,7 @@ class Authorization:
 
     def decide(self, flow: Flow, allowed: tuple[str, ...]) -> Decision:
         """What the policies make of a connection that network policy allows by rules `allowed`."""
-        decision = self._refused if self._missing else self._policies(flow, allowed)
+        decision = self._refused if self._missing else self._audited(self._policies(flow, allowed), flow)
         if self.programs and not self._missing:
             decision = branch(paths.AMBIGUOUS, self._refused, decision, hardening=True)
         if self.headers:
@@ -249,6 +252,12 @@ class Authorization:
                     leaf = Leaf(allow=False, rules=(rule.id,))
                     current = branch(self._rule(rule, flow, closing=True), leaf, current)
         return current
+
+    def _audited(self, decision: Decision, flow: Flow) -> Decision:
+        for program in [one for one in self.programs if one.action is AuthzAction.AUDIT]:
+            tests = [(rule.id, self._rule(rule, flow, closing=False)) for rule in program.rules]
+            decision = at_leaves(decision, partial(_noting, tests))
+        return decision
 
     def _rule(self, rule: AuthzRule, flow: Flow, *, closing: bool) -> Settled:
         peer = _Peer(flow.source.identity)
@@ -314,6 +323,14 @@ class Authorization:
 
     def _claim(self, path: tuple[str, ...], values: tuple[StringMatch, ...]) -> Settled:
         return tokens.claim(path, values, self._jwt) if self._jwt else paths.NOTHING
+
+
+def _noting(tests: list[tuple[str, Settled]], leaf: Leaf) -> Decision:
+    """The same verdict, with the id of the first rule whose test holds."""
+    current: Decision = leaf
+    for name, test in reversed(tests):
+        current = branch(test, structs.replace(leaf, audits=(*leaf.audits, name)), current)
+    return current
 
 
 def _identity(

@@ -8,7 +8,7 @@ any byte passes, what each request is told, and what a connection that is not HT
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 from tsujiban.policy.program import Frozen
@@ -98,10 +98,11 @@ def negate(term: Settled) -> Settled:
 
 
 class Leaf(Frozen, frozen=True, tag="leaf"):
-    """A verdict and the rules behind it, one for each layer that had a say."""
+    """A verdict, the rules behind it, one for each layer that had a say, and those that only audit."""
 
     allow: bool
     rules: tuple[str, ...]
+    audits: tuple[str, ...] = ()
 
 
 class Branch(Frozen, frozen=True, tag="branch"):
@@ -125,6 +126,15 @@ def branch(test: Settled, then: Decision, otherwise: Decision, *, hardening: boo
     return Branch(test=test, then=then, otherwise=otherwise, hardening=hardening)
 
 
+def at_leaves(decision: Decision, change: Callable[[Leaf], Decision]) -> Decision:
+    """The decision with every leaf, but those that refuse odd requests, changed."""
+    if isinstance(decision, Leaf):
+        return change(decision)
+    then = decision.then if decision.hardening else at_leaves(decision.then, change)
+    otherwise = at_leaves(decision.otherwise, change)
+    return branch(decision.test, then, otherwise, hardening=decision.hardening)
+
+
 class Class(StrEnum):
     """What a connection's first look settles, before any byte of it passes."""
 
@@ -138,16 +148,21 @@ class Admission(Frozen, frozen=True):
 
     kind: Class
     rules: tuple[str, ...]
+    audits: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """How access logs and filter state carry it."""
-        return decision_name(self.kind, self.rules)
+        return decision_name(self.kind, self.rules, self.audits)
 
 
-def decision_name(kind: Class, rules: tuple[str, ...]) -> str:
-    """`class:rule rule`. Rule ids hold neither spaces nor a class before their first colon."""
-    return f"{kind.value}:{' '.join(rules)}"
+_AUDIT = "audit="
+
+
+def decision_name(kind: Class, rules: tuple[str, ...], audits: tuple[str, ...] = ()) -> str:
+    """`class:rule rule audit=rule`. Rule ids hold neither spaces nor `=`, nor a class before their first
+    colon."""
+    return f"{kind.value}:{' '.join((*rules, *(_AUDIT + one for one in audits)))}"
 
 
 def parse_decision_name(name: str) -> Admission | None:
@@ -155,7 +170,12 @@ def parse_decision_name(name: str) -> Admission | None:
     kind, colon, rules = name.partition(":")
     if not colon or kind not in set(Class):
         return None
-    return Admission(kind=Class(kind), rules=tuple(rules.split()))
+    found = rules.split()
+    return Admission(
+        kind=Class(kind),
+        rules=tuple(one for one in found if not one.startswith(_AUDIT)),
+        audits=tuple(one.removeprefix(_AUDIT) for one in found if one.startswith(_AUDIT)),
+    )
 
 
 def leaves(decision: Decision) -> Iterator[Leaf]:
@@ -215,7 +235,9 @@ def admit(decision: Decision) -> Admission | Branch:
             could_deny |= any(not leaf.allow for leaf in leaves(plain))
         plain = plain.otherwise
     if plain.allow and not could_deny:
-        return Admission(kind=Class.TCP, rules=plain.rules)
-    if any(leaf.allow for leaf in leaves(decision)):
-        return Admission(kind=Class.INSPECT, rules=plain.rules)
-    return Admission(kind=Class.DENY, rules=plain.rules)
+        kind = Class.TCP
+    elif any(leaf.allow for leaf in leaves(decision)):
+        kind = Class.INSPECT
+    else:
+        kind = Class.DENY
+    return Admission(kind=kind, rules=plain.rules, audits=plain.audits)

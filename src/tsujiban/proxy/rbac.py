@@ -60,7 +60,8 @@ def request(decision: Decision) -> Json:
         steps.append((matchers.predicate(decision.test), request(decision.then)))
         decision = decision.otherwise
     kind = Class.INSPECT if decision.allow else Class.DENY
-    verdict = matchers.rbac_action(decision_name(kind, decision.rules), allow=decision.allow)
+    name = decision_name(kind, decision.rules, decision.audits)
+    verdict = matchers.rbac_action(name, allow=decision.allow)
     return matchers.ordered(steps, verdict)
 
 

@@ -375,6 +375,7 @@ def test_every_request_is_decided_as_defined(
         assert leaf.allow is (expected.verdict is Action.ALLOW), (one, decision, expected)
         if leaf.allow:
             assert leaf.rules == expected.decided_by
+            assert leaf.audits == expected.layers[-1].logged
         else:
             assert leaf.rules[0] in expected.decided_by
         first = decision
@@ -401,6 +402,7 @@ def test_no_connection_that_is_not_http_gets_further_than_defined(
         if seen.kind is Class.TCP:
             assert expected.verdict is Action.ALLOW, (one, decision)
             assert seen.rules == expected.decided_by
+            assert seen.audits == expected.layers[-1].logged
 
 
 @settings(deadline=None, max_examples=200)

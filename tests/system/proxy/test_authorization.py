@@ -38,8 +38,8 @@ def authz(name: str, action: AuthzAction, **clauses: Any) -> dict[str, AuthzProg
     return {name: AuthzProgram(id=name, action=action, rules=(rule,))}
 
 
-def test_deny_before_allow_with_every_form_of_value(bed: Bed) -> None:
-    web = bed.pod("web", authorization=("z:deny", "z:allow"))
+def test_deny_before_allow_with_every_form_of_value_and_audit(bed: Bed) -> None:
+    web = bed.pod("web", authorization=("z:deny", "z:allow", "z:audit"))
     customer = bed.pod("customer")
     stranger = bed.pod("stranger")
     web.listen(80, echo_http)
@@ -62,6 +62,7 @@ def test_deny_before_allow_with_every_form_of_value(bed: Bed) -> None:
     programs = {
         **authz("z:allow", AuthzAction.ALLOW, sources=sources, operations=operations),
         **authz("z:deny", AuthzAction.DENY, conditions=headers),
+        **authz("z:audit", AuthzAction.AUDIT, operations=(AuthzOperation(not_paths=exact("/exact")),)),
     }
     assert bed.update(authorizations=programs) == ()
     bed.settle()
@@ -69,10 +70,13 @@ def test_deny_before_allow_with_every_form_of_value(bed: Bed) -> None:
     connection = web_client(customer, web.address, 80)
     for path in ("/exact", "/exact?x", "/pre/x", "/a/b.txt", "/a.txt?q", "/t/one/end"):
         assert ask(connection, "GET", path)[0] == 200, path
-    assert bed.seen(log="http", path="/exact").rules == ("_profile/kns.default/ingress/0", "z:allow/0")
+    unaudited = bed.seen(log="http", path="/exact")
+    assert (unaudited.rules, unaudited.audits) == (("_profile/kns.default/ingress/0", "z:allow/0"), ())
+    assert bed.seen(log="http", path="/pre/x").audits == ("z:audit/0",)
     for path in ("/", "/exact/", "/pre/not", "/pre/not?x", "/a.txt/b", "/t/one/two/end", "/x?.txt"):
         assert ask(connection, "GET", path)[0] == 403, path
-    assert bed.seen(log="http", path="/").rules == ("_authz/no-allow",)
+    denied = bed.seen(log="http", path="/")
+    assert (denied.rules, denied.audits) == (("_authz/no-allow",), ("z:audit/0",))
     assert ask(connection, "DELETE", "/exact")[0] == 403
     assert ask(connection, "GET", "/exact", headers={"Host": "EVIL.example:80"})[0] == 403
     assert ask(connection, "GET", "/exact", headers={"x-bad": "1"})[0] == 403

@@ -315,6 +315,7 @@ def test_envoy_says_what_the_definition_says(
         event = recorded(bed, asked, mark, begun)
         if expected.verdict is Action.ALLOW:
             assert event.rules == expected.decided_by, (flow, event)
+            assert event.audits == expected.layers[-1].logged, (flow, event)
         else:
             rules = expected.decided_by
             if event.log != "http":  # refused before a request was seen, for every request would be

@@ -6,6 +6,7 @@ from tests.support.manifests import judge, world
 from tsujiban.policy.authorize import request_path, string_matches
 from tsujiban.policy.dialects.istio import path_match, value_match
 from tsujiban.policy.flow import Request
+from tsujiban.policy.program import Action
 
 HEAD = """
 apiVersion: security.istio.io/v1
@@ -58,6 +59,17 @@ def test_a_header_that_holds_tokens_is_given_once_or_denied() -> None:
     twice = Request(headers={"authorization": "a,b"}, repeated=frozenset({"authorization"}))
     assert judge(where, "x/b", "x/a", port=80, http=twice) == (False, ("_authz/no-allow",))
     assert judge(where, "x/b", "y/c", port=80, http=twice)[0]
+
+
+def test_audits_decide_nothing_and_are_named() -> None:
+    gets = "[{to: [{operation: {methods: [GET]}}]}, {}]"
+    where = world(
+        policy(gets, "AUDIT", "watch"), policy("[{from: [{source: {namespaces: [none]}}]}]", "AUDIT", "never")
+    )
+    for http, expected in ((Request(), "x/authz:watch/0"), (None, "x/authz:watch/1")):
+        verdict = where.evaluate(where.flow(where.end("x/b"), where.end("x/a"), port=80, http=http))
+        assert verdict.verdict is Action.ALLOW
+        assert verdict.layers[-1].logged == (expected,)
 
 
 def test_the_root_namespace_speaks_for_the_mesh() -> None:

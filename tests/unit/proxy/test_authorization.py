@@ -116,6 +116,19 @@ def test_deny_comes_before_allow_whatever_their_order() -> None:
     assert readable(both.decide(flow(), ALLOWED)) == Leaf(allow=False, rules=("no/0",))
 
 
+def test_an_audit_decides_nothing_and_leaves_the_first_rule_that_matches() -> None:
+    get = AuthzRule(id="z/0", operations=(AuthzOperation(methods=exact("GET")),))
+    rest = AuthzRule(id="z/1")
+    decision = readable(authorization(get, rest, action=AuthzAction.AUDIT).decide(flow(), ALLOWED))
+    assert decision == Branch(
+        test=Text(header=":method", exact="GET"),
+        then=Leaf(allow=True, rules=ALLOWED, audits=("z/0",)),
+        otherwise=Leaf(allow=True, rules=ALLOWED, audits=("z/1",)),
+    )
+    unknown = one(conditions=(AuthzCondition(key="no.such", values=exact("x")),))
+    assert decide(unknown, action=AuthzAction.AUDIT) == Leaf(allow=True, rules=ALLOWED)
+
+
 def test_an_external_authorizer_that_is_not_asked_yet_denies() -> None:
     assert decide(one(), action=AuthzAction.CUSTOM) == Leaf(allow=False, rules=("z/0",))
 

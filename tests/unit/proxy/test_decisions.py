@@ -15,6 +15,7 @@ from tsujiban.proxy.decisions import (
     admit,
     all_of,
     any_of,
+    at_leaves,
     branch,
     decision_name,
     holds_for_port,
@@ -89,6 +90,21 @@ def test_a_request_is_found_inside_any_predicate() -> None:
     assert not looks_at_request(AnyOf(terms=(LOW, Not(term=LOW))))
 
 
+def test_leaves_change_but_for_those_that_refuse_odd_requests() -> None:
+    whole = Branch(test=LOW, then=NO, otherwise=Branch(test=GET, then=YES, otherwise=NO), hardening=True)
+    changed = at_leaves(whole, lambda leaf: Leaf(allow=leaf.allow, rules=("x",)))
+    assert isinstance(changed, Branch)
+    assert (changed.then, changed.hardening) == (NO, True)
+    assert set(leaves(changed)) == {Leaf(allow=True, rules=("x",)), Leaf(allow=False, rules=("x",))}
+
+
+def test_an_audit_alone_is_no_reason_to_read_requests() -> None:
+    audited = Leaf(allow=True, rules=YES.rules, audits=("a",))
+    seen = admit(Branch(test=GET, then=audited, otherwise=YES))
+    assert seen == Admission(kind=Class.TCP, rules=YES.rules)
+    assert admit(audited) == Admission(kind=Class.TCP, rules=YES.rules, audits=("a",))
+
+
 def test_every_leaf_is_found() -> None:
     assert set(leaves(Branch(test=GET, then=YES, otherwise=Branch(test=LOW, then=NO, otherwise=YES)))) == {
         YES,
@@ -102,6 +118,8 @@ def test_names_survive_the_way_through_envoy() -> None:
         assert parse_decision_name(name) == Admission(
             kind=kind, rules=("default/knp:web/ingress/0", "default/authz:a/1")
         )
+        audited = Admission(kind=kind, rules=("a/0",), audits=("default/authz:b/0", "c/1"))
+        assert parse_decision_name(audited.name) == audited
     assert parse_decision_name("") is None
     assert parse_decision_name("-") is None
     assert parse_decision_name("other:x") is None
