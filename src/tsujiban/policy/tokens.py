@@ -33,9 +33,11 @@ def rules_for(rules: Sequence[JwtRule], claims: Claims) -> list[JwtRule]:
 def refused(rules: Sequence[JwtRule], claims: Claims | None) -> str:
     """The id of the rule that refuses a request with this token (None: without one); "" for none.
 
-    A token of an issuer that no rule names, or for an audience that its rule does not name; and a
-    request without a token that a rule requires.
+    A token of an issuer that no rule names, or for an audience that its rule does not name, or that is
+    none by RFC 7519 (a subject that is no string); and a request without a token that a rule requires.
     """
+    if claims is not None and rules and not isinstance(claims.get("sub", ""), str):
+        return rules[0].id
     taken = [] if claims is None else [rule for rule in rules_for(rules, claims) if _suits(rule, claims)]
     if claims is not None and rules and not taken:
         mine = rules_for(rules, claims)

@@ -31,6 +31,7 @@ RULES = (JwtRule(issuer="i", id="0", audiences=("one",)), JwtRule(issuer="j", id
 @pytest.mark.parametrize(
     ("claims", "refused"),
     [
+        ({"iss": "j", "sub": 7}, "0"),
         ({"iss": "j"}, ""),
         ({"iss": "i", "aud": ["one"]}, "1"),  # the required one is missing
         ({"iss": "i", "aud": "two"}, "0"),
