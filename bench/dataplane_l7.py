@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -374,45 +376,73 @@ def architectures(console: Console, rounds: int, seconds: float) -> None:
         show(console, "What each way costs a request (of: HTTP parsed at both ends)", [direct, *variants], 1)
 
 
-def memory(console: Console) -> None:
-    """Private memory, megabytes, of pods that policy lets speak with ten others, as the cluster grows."""
-    grid = Grid(title="Private memory, MB (policy: ten peers each)", title_justify="left")
-    for title in ("", "pods", "cluster of 100", "cluster of 1 000"):
-        grid.add_column(title, justify="left" if not title else "right")
-    for mesh, what, counts in (
-        (Mesh.SIDECAR, "a sidecar", (1,)),
-        (Mesh.NODE, "the node's Envoy", (1, 10, 100)),
+def growth(console: Console, sizes: tuple[int, ...], changes: int) -> None:
+    """Memory of an Envoy, and how long a change takes to be in force, as the cluster around it grows."""
+    grid = Grid(title="As the cluster grows (medians of changes in ms; memory in MB)", title_justify="left")
+    for heading in ("", "pods in the cluster", "MB", "a stranger comes", "a friend comes"):
+        grid.add_column(heading, justify="left" if not heading else "right")
+    for mesh, what, count, scoped in (
+        (Mesh.SIDECAR, "a sidecar, policy: ten friends", 1, True),
+        (Mesh.NODE, "the node's Envoy, 1 pod, the same", 1, True),
+        (Mesh.NODE, "10 pods", 10, True),
+        (Mesh.NODE, "100 pods", 100, True),
+        (Mesh.SIDECAR, "a sidecar without policy", 1, False),
     ):
-        for count in counts:
-            with bed(mesh) as made:
-                # a hundred pods times a thousand peers is more than one process renders in PATIENCE
-                sizes = (100, 1000) if count < 100 else (100,)
-                figures = [grown(made, count, size) for size in sizes]
-            grid.add_row(what, str(count), *(f"{size:.1f}" for size in figures))
+        with bed(mesh) as made:
+            for size in sizes if scoped else sizes[:-1]:
+                grow(made, count, size, scoped=scoped)
+                megabytes = private_megabytes(first_envoy(made))
+                stranger, friend = (came(made, changes, friend=one) for one in (False, True))
+                grid.add_row(what, f"{size:,}", f"{megabytes:.0f}", f"{stranger:.1f}", f"{friend:.1f}")
     console.print(grid)
 
 
-def grown(made: BenchBed, count: int, size: int) -> float:
-    """The memory of the first pod's Envoy once there are that many pods here, and others elsewhere."""
-    peers = strangers(made, size)
-    friends = frozenset(Member(net=one.address, identity=one.identity) for one in [*peers.values()][:10])
+def grow(made: BenchBed, count: int, size: int, *, scoped: bool) -> None:
+    """Have that many pods here, and others elsewhere; policy lets those here speak with ten of them."""
+    made.state.peers.update(strangers(made, size))
+    friends = [*made.state.peers.values()][:10]
+    if "s:few" not in made.state.sets:
+        made.state.sets["s:few"] = set_of(friends)
     rule = Rule(id="default/few/0", action=Action.ALLOW, src=Side(sets=("s:few",)))
     outward = Rule(id="default/few/1", action=Action.ALLOW, dst=Side(sets=("s:few",)))
-    policy = PolicyProgram(id="default/few", ingress=(rule,), egress=(outward,))
+    made.state.policies["default/few"] = PolicyProgram(id="default/few", ingress=(rule,), egress=(outward,))
     both: dict[str, Any] = {
         "ingress": (tier("default/few"),),
         "egress": (tier("default/few", direction="egress"),),
     }
-    made.state.policies["default/few"] = policy
-    made.state.sets["s:few"] = AddressSet(id="s:few", members=friends)
-    made.state.peers.update(peers)
     for number in range(len(made.pods), count):
-        made.pod(f"pod-{number}", **both)
+        made.pod(f"pod-{number}", **(both if scoped else {}))
     made.settle()
+
+
+def set_of(peers: Iterable[Peer]) -> AddressSet:
+    return AddressSet(
+        id="s:few", members=frozenset(Member(net=one.address, identity=one.identity) for one in peers)
+    )
+
+
+def came(made: BenchBed, changes: int, *, friend: bool) -> float:
+    """Milliseconds from a pod's coming, somewhere, until every proxy here has taken what it means."""
+    times = []
+    members = made.state.sets["s:few"].members
+    for number in range(changes):
+        address = f"10.244.140.{number + 1}"
+        name = made.identity(f"new-{number}")
+        peer = Peer(address=address, endpoint=f"default/new-{number}", identity=name, mesh=Mesh.SIDECAR)
+        more = members | ({Member(net=address, identity=name)} if friend else set())
+        begun = time.perf_counter()
+        if made.update(peers={address: peer}, sets={"s:few": AddressSet(id="s:few", members=more)}):
+            raise SystemExit("a proxy has refused its configuration")
+        times.append((time.perf_counter() - begun) * 1e3)
+        made.update(peers={address: None}, sets={"s:few": AddressSet(id="s:few", members=members)})
+    return statistics.median(times)
+
+
+def first_envoy(made: BenchBed) -> Envoy:
     envoy = made.pods["pod-0"].envoy
     if envoy is None:
         raise SystemExit("a pod has no Envoy")
-    return private_megabytes(envoy)
+    return envoy
 
 
 def strangers(made: BenchBed, count: int) -> dict[str, Peer]:
@@ -459,13 +489,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of load, each time")
-    parser.add_argument("--part", choices=("authorization", "architectures", "memory"))
+    parser.add_argument("--part", choices=("authorization", "architectures", "growth"))
+    parser.add_argument("--largest", type=int, default=10_000, help="pods of the cluster, where it grows")
     options, _ = parser.parse_known_args()
     console = Console(width=120)
+    sizes = tuple(one for one in (100, 1000, 10_000) if one <= options.largest)
     parts: dict[str, Callable[[], None]] = {
         "authorization": lambda: authorization(console, options.rounds, options.seconds),
         "architectures": lambda: architectures(console, options.rounds, options.seconds),
-        "memory": lambda: memory(console),
+        "growth": lambda: growth(console, sizes, options.rounds),
     }
     for name, part in parts.items():
         if options.part in (None, name):
