@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from tsujiban.proxy import names
 from tsujiban.proxy.decisions import AllOf, AnyOf, Claim, Not, Predicate, SourcePort, Text, Unreadable
+from tsujiban.proxy.encode import Typed
 
 Json = dict[str, Any]
 
@@ -21,11 +23,11 @@ _NETWORK = _TYPE + "envoy.extensions.matching.common_inputs.network.v3."
 
 def typed(type_name: str, **fields: Any) -> Json:
     """A google.protobuf.Any of a message, in its JSON form."""
-    return {"@type": _TYPE + type_name, **fields}
+    return Typed({"@type": _TYPE + type_name, **fields})
 
 
 def _input(name: str, **fields: Any) -> Json:
-    return {"name": name, "typed_config": {"@type": _NETWORK + name, **fields}}
+    return {"name": name, "typed_config": Typed({"@type": _NETWORK + name, **fields})}
 
 
 DESTINATION_IP = _input("DestinationIPInput")
@@ -53,6 +55,7 @@ def header(name: str) -> Json:
     }
 
 
+@lru_cache(4096)  # the same ones stand in many places
 def rbac_action(name: str, *, allow: bool) -> Json:
     """On match: an RBAC filter's verdict, named."""
     return {
@@ -65,6 +68,7 @@ def rbac_action(name: str, *, allow: bool) -> Json:
     }
 
 
+@lru_cache(4096)
 def chain_action(name: str) -> Json:
     """On match: a listener's filter chain."""
     return {"action": {"name": "chain", "typed_config": typed("google.protobuf.StringValue", value=name)}}

@@ -9,7 +9,7 @@ addresses of the pods' networks: nobody's, or those of pods that the egress prog
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from tsujiban.policy.program import EndpointProgram
@@ -30,8 +30,8 @@ _SELF = "self"
 class _Chains:
     """Filter chains that a matcher leads to, made as they are needed."""
 
-    def __init__(self) -> None:
-        self.made: dict[str, Json] = {}
+    def __init__(self, made: Mapping[str, Json] | None = None) -> None:
+        self.made: dict[str, Json] = dict(made or {})
 
     def to(self, name: str, chain: Json) -> Json:
         self.made.setdefault(name, chain)
@@ -50,9 +50,8 @@ def resources(
     """Everything outbound but services' own resources: listeners, the egress filter, tunnels by identity."""
     inner = _Chains()
     inner_choice = _destination(site, endpoint, table, pod_cidrs, inner)
-    outer = _Chains()
-    choice = _destination(site, endpoint, table, pod_cidrs, outer)
-    choice = _services(site, services, outer, choice)
+    outer = _Chains(inner.made)
+    choice = _services(site, services, outer, inner_choice)
     name = site.name(names.RBAC_EGRESS)
     return [
         _listener(site, names.OUTBOUND, choice, outer, **site.listens(endpoint, names.OUTBOUND_PORT)),

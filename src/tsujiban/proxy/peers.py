@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
-from tsujiban.policy.addresses import Span, canonical, contains, span
+from tsujiban.policy.addresses import Span, canonical, span
 from tsujiban.policy.program import Mesh, Peer
+
+LAST = {4: (1 << 32) - 1, 6: (1 << 128) - 1}  # address, by IP version
 
 
 class Peers:
@@ -18,25 +21,32 @@ class Peers:
     def __init__(self, peers: Mapping[str, Peer] | None = None) -> None:
         self._known: dict[str, Peer] = {}
         self._owners: dict[str, str] = {}
-        self._networks: tuple[str, ...] = ()
-        self._outside: list[str] | None = None  # known only once it is asked for
         self._ordered: list[tuple[int, int, str]] = []  # by IP version and address
         if peers is not None:
             self.take(peers)
 
     def take(self, peers: Mapping[str, Peer]) -> set[str]:
         """Take the newest word; the addresses that mean something else than before."""
-        changed = {
-            canonical(address)
-            for address in peers.keys() | self._known.keys()
-            if (old := self._known.get(address)) is not (new := peers.get(address)) and old != new
-        }
+        moved: list[tuple[str, Peer | None]] = [(one, None) for one in self._known.keys() - peers.keys()]
+        moved += [(one, peer) for one, peer in peers.items() if self._known.get(one) is not peer]
+        changed = set()
+        for address, peer in moved:
+            if self._known.get(address) != peer:
+                self._change(canonical(address), peer)
+                changed.add(canonical(address))
         self._known = dict(peers)
-        if changed:
-            self._owners = {canonical(one): _proves(peer) for one, peer in peers.items()}
-            self._outside = None
-            self._ordered = sorted((*span(one)[:2], one) for one in self._owners)
         return changed
+
+    def _change(self, address: str, peer: Peer | None) -> None:
+        place = (*span(address)[:2], address)
+        index = bisect_left(self._ordered, place)
+        if peer is None:
+            del self._owners[address]
+            del self._ordered[index]
+        else:
+            if address not in self._owners:
+                self._ordered.insert(index, place)
+            self._owners[address] = _proves(peer)
 
     def owner(self, address: str) -> str | None:
         """The identity that the owner of an address proves, "" for one outside the mesh; None for an
@@ -52,14 +62,8 @@ class Peers:
 
     def outside(self, networks: tuple[str, ...]) -> Iterator[str]:
         """All known addresses in none of the networks."""
-        if networks != self._networks:
-            self._networks = networks
-            self._outside = None
-        if self._outside is None:
-            self._outside = [
-                one for one in self._owners if not any(contains(network, one) for network in networks)
-            ]
-        return iter(self._outside)
+        for gap in _gaps(networks):
+            yield from self.inside(gap)
 
     def inside(self, region: Span) -> Iterator[str]:
         """All known addresses of a part of the address space."""
@@ -72,3 +76,19 @@ class Peers:
 
 def _proves(peer: Peer) -> str:
     return peer.identity if peer.mesh is not Mesh.NONE else ""
+
+
+@lru_cache(16)
+def _gaps(networks: tuple[str, ...]) -> tuple[Span, ...]:
+    """The address space without the networks."""
+    found: list[Span] = []
+    for version, last in LAST.items():
+        start = 0
+        for its_version, first, its_last in sorted(map(span, networks)):
+            if its_version == version:
+                if first > start:
+                    found.append((version, start, first - 1))
+                start = max(start, its_last + 1)
+        if start <= last:
+            found.append((version, start, last))
+    return tuple(found)

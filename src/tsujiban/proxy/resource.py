@@ -49,11 +49,12 @@ from envoy.extensions.transport_sockets.tls.v3 import (
 )
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.matcher.v3 import http_inputs_pb2
-from google.protobuf import json_format, wrappers_pb2
+from google.protobuf import wrappers_pb2
 from google.protobuf.message import Message
 from xds.type.matcher.v3 import ip_pb2
 from xds.type.v3 import typed_struct_pb2
 
+from tsujiban.proxy.encode import fill
 from tsujiban.proxy.matchers import Json
 
 # Imported for what they register: messages that appear inside `Any` fields.
@@ -130,7 +131,7 @@ class Resource:
         if self._body is None:
             message.ParseFromString(self._encoded)
         else:
-            json_format.ParseDict(self._body, message)
+            fill(message, self._body)
         return message
 
     def encoded(self) -> bytes:

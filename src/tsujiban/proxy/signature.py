@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from tsujiban.policy.addresses import Span, canonical, span
 from tsujiban.policy.program import AddressSet, Frozen, ServiceSet
+from tsujiban.proxy.peers import LAST
 
 TCP = 6
 T = TypeVar("T")
@@ -42,9 +43,6 @@ class Region(NamedTuple):
     span: Span
     signature: Signature  # of those that prove nothing, and have no services
     owners: bool  # whether members of sets are only those with a certain identity
-
-
-_LAST = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 
 
 class Vocabulary:
@@ -119,9 +117,9 @@ class Vocabulary:
         order = sorted(range(len(starts)), key=starts.__getitem__)
         for index, following in zip(order, [*order[1:], None], strict=True):
             version, first = starts[index]
-            if version not in _LAST or (following is not None and starts[following] == starts[index]):
+            if version not in LAST or (following is not None and starts[following] == starts[index]):
                 continue
-            last = _LAST[version]
+            last = LAST[version]
             if following is not None and starts[following][0] == version:
                 last = starts[following][1] - 1
             if first <= last:

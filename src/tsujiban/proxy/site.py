@@ -14,6 +14,7 @@ with another's rights. `filters.state_value` writes hashable ones only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from tsujiban.policy.program import EndpointProgram
@@ -100,14 +101,7 @@ class NodeSite(Site):
 
     def leaves(self) -> list[Json]:
         """See `Site`: the endpoint's namespace and certificate."""
-        return [
-            filters.network_state(
-                [
-                    filters.state_value(NAMESPACE_STATE, self.namespace),
-                    filters.state_value(CERTIFICATE_STATE, self.name(names.CLIENT_SECRET)),
-                ]
-            )
-        ]
+        return _leaves(self.namespace, self.name(names.CLIENT_SECRET))
 
     def binds(self) -> Json:
         """See `Site`. The same for all endpoints: what is theirs comes as filter state."""
@@ -164,6 +158,18 @@ SIDECAR = Site()
 def _hosts(endpoint: EndpointProgram) -> list[str]:
     dual = any(":" in address for address in endpoint.addresses)
     return ["0.0.0.0", "::"] if dual else ["0.0.0.0"]  # noqa: S104 - the pod's own
+
+
+@lru_cache(1024)  # the same in each chain of an endpoint
+def _leaves(namespace: str, certificate: str) -> list[Json]:
+    return [
+        filters.network_state(
+            [
+                filters.state_value(NAMESPACE_STATE, namespace),
+                filters.state_value(CERTIFICATE_STATE, certificate),
+            ]
+        )
+    ]
 
 
 def _mark(state: str) -> Json:

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tsujiban.policy.addresses import span
 from tsujiban.policy.program import Mesh, Peer
 from tsujiban.proxy.peers import Peers
+
+ADDRESSES = ("10.0.0.1", "10.0.0.2", "192.0.2.1", "fd00::1")
 
 
 def peer(address: str, identity: str = "", mesh: Mesh = Mesh.SIDECAR) -> Peer:
@@ -24,3 +30,28 @@ def test_it_tells_which_addresses_mean_something_else_now() -> None:
     assert peers.take({"10.0.0.1": peer("10.0.0.1", "i"), "fd00:0::1": peer("fd00:0::1", "k")}) == {"fd00::1"}
     assert peers.take({"10.0.0.2": peer("10.0.0.2")}) == {"10.0.0.1", "10.0.0.2", "fd00::1"}
     assert peers.owner("10.0.0.1") is None
+
+
+def test_addresses_are_found_by_where_they_lie() -> None:
+    listed = ("10.0.0.1", "10.0.1.1", "10.0.0.9", "192.0.2.1", "fd00::1", "fe00::1")
+    peers = Peers({one: peer(one) for one in listed})
+    assert list(peers.inside(span("10.0.0.0/24"))) == ["10.0.0.1", "10.0.0.9"]
+    assert list(peers.inside(span("10.0.0.9"))) == ["10.0.0.9"]
+    assert list(peers.inside(span("fd00::/8"))) == ["fd00::1"]
+    assert list(peers.outside(("10.0.0.0/24", "10.0.1.0/24", "fd00::/8"))) == ["192.0.2.1", "fe00::1"]
+    assert list(peers.outside(())) == sorted(listed, key=span)
+    peers.take({"10.0.0.9": peer("10.0.0.9"), "10.0.0.3": peer("10.0.0.3")})
+    assert list(peers.inside(span("10.0.0.0/8"))) == ["10.0.0.3", "10.0.0.9"]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(ADDRESSES), st.sampled_from(("i", "j", ""))), max_size=4))
+def test_after_any_changes_it_is_as_if_it_were_new(words: list[dict[str, str]]) -> None:
+    peers = Peers()
+    for word in words:
+        state = {one: peer(one, identity) for one, identity in word.items()}
+        before = dict(peers.items())
+        changed = peers.take(state)
+        anew = Peers(state)
+        assert dict(peers.items()) == dict(anew.items())
+        assert list(peers.outside(())) == list(anew.outside(()))
+        assert changed >= {one for one in ADDRESSES if before.get(one) != peers.owner(one)}

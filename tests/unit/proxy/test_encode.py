@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import base_pb2, extension_pb2
+from google.protobuf import json_format, wrappers_pb2
+from google.protobuf.message import Message
+from tests.support.proxystate import POD_CIDRS, READS, identity, port, rule, state
+
+from tsujiban.policy.program import Authentication, JwtRule, MtlsMode
+from tsujiban.proxy.encode import Typed, fill
+from tsujiban.proxy.render import render
+from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.site import SIDECAR, NodeSite, Site
+
+WIDE = {
+    "authentication": Authentication(mode=MtlsMode.PERMISSIVE, ports={80: MtlsMode.STRICT}),
+    "jwt": (JwtRule(issuer="i", id="ra/0", jwks_uri="https://keys.example/"),),
+    "named_ports": (("http", 6, 80),),
+}
+
+
+@pytest.mark.parametrize("site", [SIDECAR, NodeSite(namespace="/run/netns/a")])
+def test_all_that_is_rendered_is_what_the_library_makes_of_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies: dict[tuple[Kind, str], Any] = {}
+
+    def kept(self: Resource, kind: Kind, name: str, body: Any, *, on_demand: bool = False) -> None:
+        bodies[kind, name] = msgspec.json.decode(msgspec.json.encode(body))
+        before(self, kind, name, body, on_demand=on_demand)
+
+    before = Resource.__init__
+    monkeypatch.setattr(Resource, "__init__", kept)
+    rules = (rule("r", src=port(1, 1023), http=READS), rule("s", dst=port(80)))
+    world = state(*rules, egress=(rule("e", dst=port(80)),), **WIDE)
+    resources = render(world, "default/server", POD_CIDRS, site).resources
+    seen = [one for listed in resources.values() for one in listed.values()]
+    assert {kind for kind, listed in resources.items() if listed} == set(Kind) - {Kind.SECRET}
+    for one in seen:
+        message = one.message()
+        assert message == json_format.ParseDict(bodies[one.kind, one.name], type(message)())
+    assert any(identity("customer") in one.name for one in seen)
+
+
+def same(message: Message, body: dict[str, Any]) -> None:
+    expected = json_format.ParseDict(body, type(message)())
+    fill(message, body)
+    assert message == expected
+
+
+def test_bytes_enums_maps_and_empty_messages() -> None:
+    same(base_pb2.DataSource(), {"inline_bytes": "AAE="})
+    same(cluster_pb2.Cluster(), {"type": "EDS", "eds_cluster_config": {}, "connect_timeout": "0.5s"})
+    same(base_pb2.Metadata(), {"filter_metadata": {"a": {"b": [1, {"c": True}]}}})
+    assert not cluster_pb2.Cluster().HasField("eds_cluster_config")
+
+
+def test_an_unknown_field_is_an_error_and_so_is_an_unknown_value() -> None:
+    with pytest.raises(ValueError, match="Cluster has no field 'nmae'"):
+        fill(cluster_pb2.Cluster(), {"nmae": "x"})
+    with pytest.raises(KeyError):
+        fill(cluster_pb2.Cluster(), {"type": "NO_SUCH"})
+
+
+def test_what_stands_in_many_places_is_encoded_once() -> None:
+    value = Typed({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "x"})
+    messages = [extension_pb2.TypedExtensionConfig() for _ in range(2)]
+    for one in messages:
+        fill(one, {"name": "n", "typed_config": value})
+    assert messages[0] == messages[1]
+    assert value.packed == wrappers_pb2.StringValue(value="x").SerializeToString()
+    assert messages[0].typed_config.value == value.packed
