@@ -76,9 +76,9 @@ class Memory:
 
 def full_delta(state: NodeState) -> NodeDelta:
     """The delta that makes `state` out of nothing."""
-    sets = {name: SetChange(full=True, added=found.members) for name, found in state.sets.items()}
+    sets = {name: SetChange(full=True, added=frozenset(found.members)) for name, found in state.sets.items()}
     services = {
-        name: SetChange(full=True, service=True, added_services=found.members)
+        name: SetChange(full=True, service=True, added_services=frozenset(found.members))
         for name, found in state.service_sets.items()
     }
     return NodeDelta(

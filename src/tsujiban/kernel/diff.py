@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tsujiban.kernel.elements import difference
 from tsujiban.kernel.elementwriter import Change
 from tsujiban.kernel.held import Held
 from tsujiban.kernel.names import digest
 from tsujiban.kernel.table import FAMILY, Chain, Set, Table
+from tsujiban.policy.versions import difference
 
 _CHUNK = 4096  # elements in one command
 

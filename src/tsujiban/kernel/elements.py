@@ -1,8 +1,8 @@
 """Members of sets as nftables elements, in the canonical form that listings are compared in.
 
 A node holds few sets, but large ones, and a change touches few members: elements of a set that
-did not change are the very same objects as before, and the elements of one that did are derived
-from the difference, not from the whole.
+did not change are the very same objects as before, and the elements of one that did are the next
+version of those before (`policy.versions`), made from the difference, never from the whole.
 """
 
 from __future__ import annotations
@@ -11,41 +11,21 @@ import functools
 import ipaddress
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Generic, TypeVar
 
 from tsujiban.policy.program import AddressSet, Member, ServiceMember, ServiceSet
+from tsujiban.policy.versions import Versioned, set_difference
+
+M = TypeVar("M")
 
 VERSIONS = (4, 6)
 
-Elements = dict[str, str]
+Elements = Mapping[str, str]
+Own = Versioned[str, str]  # elements that are kept up to date
 
 Span = tuple[int, int]  # first and last address, as numbers
-
-
-class Derived(dict[str, str]):
-    """Elements that know by which difference they came from those before them.
-
-    Two large sets that differ by one element are then compared by that element alone.
-    """
-
-    def __init__(self, before: Elements, gone: Iterable[str], come: Iterable[str] | Elements) -> None:
-        super().__init__(before)
-        self.mark = object()  # stands for exactly these elements
-        self.origin = before.mark if isinstance(before, Derived) else None
-        self.gone = {key: self.pop(key) for key in gone}
-        self.come = come if isinstance(come, dict) else dict.fromkeys(come, "")
-        self.update(self.come)
-
-
-def difference(have: Elements, want: Elements) -> tuple[Elements, Elements]:
-    """What has to go from `have`, and what has to come, to make `want`; with other data is both."""
-    if have is want:
-        return {}, {}
-    if isinstance(have, Derived) and isinstance(want, Derived) and want.origin is have.mark:
-        return want.gone, want.come
-    gone = {key: data for key, data in have.items() if want.get(key) != data}
-    come = {key: data for key, data in want.items() if have.get(key) != data}
-    return gone, come
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -59,7 +39,7 @@ def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return result
 
 
-def number_elements(ranges: Iterable[tuple[int, int]]) -> Elements:
+def number_elements(ranges: Iterable[tuple[int, int]]) -> dict[str, str]:
     """Elements of an interval set of numbers (ports)."""
     return {str(a) if a == b else f"{a}-{b}": "" for a, b in merged(ranges)}
 
@@ -86,7 +66,7 @@ class _Spans:
         self._make = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
         self._spans = sorted(spans)
         self._merged = merged(self._spans)
-        self.elements = Derived({}, (), map(self._text, self._merged))
+        self.elements: Own = Versioned(dict.fromkeys(map(self._text, self._merged), ""))
 
     def change(self, gone: Iterable[Span], come: Iterable[Span]) -> None:
         """Take over a difference. What has gone must have been there."""
@@ -112,8 +92,8 @@ class _Spans:
         for span in new - old:
             insort(self._merged, span)
         if old != new:
-            gone_keys, come_keys = map(self._text, old - new), map(self._text, new - old)
-            self.elements = Derived(self.elements, gone_keys, come_keys)
+            come_keys = dict.fromkeys(map(self._text, new - old), "")
+            self.elements = self.elements.changed(map(self._text, old - new), come_keys)
 
     def _overlapping(self, first: int, last: int) -> Iterable[Span]:
         """Merged ranges with a number from `first` to `last`."""
@@ -129,6 +109,29 @@ class _Spans:
         return str(first) if first == last else f"{first}-{last}"
 
 
+class _Counted(Generic[M]):
+    """The keys of a set's members: several members may have one."""
+
+    def __init__(self, key: Callable[[M], str]) -> None:
+        self._key = key
+        self._members: AbstractSet[M] = frozenset()
+        self.keys: Counter[str] = Counter()
+
+    def follow(self, members: AbstractSet[M]) -> tuple[list[str], list[str]]:
+        """Take over the members; the keys that have gone, and those that have come."""
+        less, more = set_difference(self._members, members)
+        changes = Counter(map(self._key, more))
+        changes.subtract(map(self._key, less))
+        self._members = members
+        come = [key for key, change in changes.items() if change > 0 and not self.keys[key]]
+        self.keys.update(changes)
+        gone = [key for key, change in changes.items() if change < 0 and not self.keys[key]]
+        for key in changes:
+            if not self.keys[key]:
+                del self.keys[key]
+        return gone, come
+
+
 class AddressElements:
     """What one AddressSet is in the kernel, kept up to date by differences.
 
@@ -137,10 +140,9 @@ class AddressElements:
     """
 
     def __init__(self) -> None:
-        self._members: frozenset[Member] = frozenset()
-        self._counts: Counter[str] = Counter()  # several members may have one address
+        self._nets: _Counted[Member] = _Counted(lambda member: canonical(member.net))
         self._networks = 0  # how many of them are more than an address
-        self._hosts: dict[int, Derived] = {version: Derived({}, (), ()) for version in VERSIONS}
+        self._hosts: dict[int, Own] = {version: Versioned() for version in VERSIONS}
         self._spans: dict[int, _Spans] = {}  # when there is a network
 
     @property
@@ -150,22 +152,7 @@ class AddressElements:
 
     def update(self, new: AddressSet) -> None:
         """Take over the members of `new`."""
-        if self._members is new.members:
-            return
-        changes: Counter[str] = Counter()
-        come_members = new.members - self._members
-        for member in come_members:
-            changes[canonical(member.net)] += 1
-        if len(self._members) + len(come_members) != len(new.members):
-            for member in self._members - new.members:
-                changes[canonical(member.net)] -= 1
-        self._members = new.members
-        come = [net for net, change in changes.items() if change > 0 and not self._counts[net]]
-        self._counts.update(changes)
-        gone = [net for net, change in changes.items() if change < 0 and not self._counts[net]]
-        for net in changes:
-            if not self._counts[net]:
-                del self._counts[net]
+        gone, come = self._nets.follow(new.members)
         was = self.interval
         self._networks += sum("/" in net for net in come) - sum("/" in net for net in gone)
         for version in VERSIONS:
@@ -174,13 +161,13 @@ class AddressElements:
     def _replace(self, version: int, was: bool, come: list[str], gone: list[str]) -> None:
         """Take over a difference; `was`: ranges were held before it."""
         if self.interval != was:
-            every = _of(version, self._counts)
-            self._hosts[version] = Derived({}, (), () if self.interval else every)
+            every = _of(version, self._nets.keys)
+            self._hosts[version] = Versioned({} if self.interval else dict.fromkeys(every, ""))
             self._spans[version] = _Spans(version, map(_span, every) if self.interval else ())
         elif self.interval:
             self._spans[version].change(map(_span, gone), map(_span, come))
         elif come or gone:
-            self._hosts[version] = Derived(self._hosts[version], gone, come)
+            self._hosts[version] = self._hosts[version].changed(gone, dict.fromkeys(come, ""))
 
     def elements(self, version: int) -> Elements:
         """Elements for one IP version; the same object until they change."""
@@ -197,25 +184,24 @@ def _span(net: str) -> Span:
 
 
 class ServiceElements:
-    """What one ServiceSet is in the kernel; the same objects until it changes."""
+    """What one ServiceSet is in the kernel, kept up to date by differences."""
 
     def __init__(self) -> None:
-        self._members: frozenset[ServiceMember] = frozenset()
-        self._elements: dict[int, Elements] = {4: {}, 6: {}}
+        self._triples: _Counted[ServiceMember] = _Counted(
+            lambda member: triple(canonical(member.address), member.protocol, member.port)
+        )
+        self._elements: dict[int, Own] = {version: Versioned() for version in VERSIONS}
 
     def update(self, new: ServiceSet) -> None:
         """Take over the members of `new`."""
-        if self._members is new.members or self._members == new.members:
-            return
-        found: dict[int, dict[str, str]] = {4: {}, 6: {}}
-        for member in new.members:
-            address = canonical(member.address)
-            found[6 if ":" in address else 4][triple(address, member.protocol, member.port)] = ""
-        self._elements.update(found)
-        self._members = new.members
+        gone, come = self._triples.follow(new.members)
+        for version in VERSIONS:
+            less, more = _of(version, gone), _of(version, come)
+            if less or more:
+                self._elements[version] = self._elements[version].changed(less, dict.fromkeys(more, ""))
 
     def elements(self, version: int) -> Elements:
-        """Elements for one IP version."""
+        """Elements for one IP version; the same object until they change."""
         return self._elements[version]
 
 

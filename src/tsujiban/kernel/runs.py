@@ -22,8 +22,9 @@ from functools import cached_property
 from typing import TypeVar
 
 from tsujiban.kernel.clauses import PORTED
-from tsujiban.kernel.elements import VERSIONS, Derived, Elements, canonical, difference
+from tsujiban.kernel.elements import VERSIONS, Elements, Own, canonical
 from tsujiban.policy.program import Action, Direction, Ports, Rule, Side
+from tsujiban.policy.versions import Versioned, difference
 
 LEAST_RULES = 8  # of one policy: fewer are as fast in a list
 # Policies of one tier. A policy's own chain is shared by all who see it, a tier's run is not: it pays
@@ -132,7 +133,7 @@ class RunElements:
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._rules: dict[int, dict[str, list[int]]] = {}  # numbers of the rules that have a key
-        self._elements: dict[int, Derived] = {}
+        self._elements: dict[int, Own] = {}
 
     def update(self, entries: list[Entry]) -> None:
         """Take over the rules of the run, in order."""
@@ -144,7 +145,7 @@ class RunElements:
         if not same:
             before = []
             self._rules = {version: {} for version in VERSIONS}
-            self._elements = {version: Derived({}, (), ()) for version in VERSIONS}
+            self._elements = {version: Versioned() for version in VERSIONS}
         for version in VERSIONS:
             self._follow(version, before)
 
@@ -168,7 +169,8 @@ class RunElements:
                 insort(rules.setdefault(key, []), number)
                 touched[key] = None
         held = self._elements[version]
-        gone_keys, come_keys = [], {}
+        gone_keys: list[str] = []
+        come_keys: dict[str, str] = {}
         for key in touched:
             found = rules.get(key)
             verdict = self._entries[found[0]].verdict if found else None
@@ -180,7 +182,7 @@ class RunElements:
                 if verdict is not None:
                     come_keys[key] = verdict
         if gone_keys or come_keys:
-            self._elements[version] = Derived(held, gone_keys, come_keys)
+            self._elements[version] = held.changed(gone_keys, come_keys)
 
 
 def _keys(entry: Entry, addresses: Elements) -> Iterator[str]:

@@ -7,6 +7,7 @@ shows whether a chain is still the one that was programmed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -54,7 +55,7 @@ class Set:
 
     name: str
     type: str
-    elements: dict[str, str] = field(default_factory=dict)
+    elements: Mapping[str, str] = field(default_factory=dict)
     data: str = ""
     interval: bool = False
 

@@ -12,9 +12,11 @@ clauses of one struct are a conjunction; the members of one clause are a disjunc
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
+
+from tsujiban.policy.versions import VersionedSet
 
 T = TypeVar("T")
 
@@ -409,12 +411,20 @@ class NodeState(msgspec.Struct):
             self.sets.pop(name, None)
             self.service_sets.pop(name, None)
         elif change.service:
-            old_services = frozenset() if change.full else self.service_sets[name].members
-            members = (old_services - change.removed_services) | change.added_services
-            self.service_sets[name] = ServiceSet(id=name, members=members)
+            triples = None if change.full else self.service_sets[name].members
+            triples = _changed(triples, change.removed_services, change.added_services)
+            self.service_sets[name] = ServiceSet(id=name, members=triples)
         else:
-            old = frozenset() if change.full else self.sets[name].members
-            self.sets[name] = AddressSet(id=name, members=(old - change.removed) | change.added)
+            members = None if change.full else self.sets[name].members
+            self.sets[name] = AddressSet(id=name, members=_changed(members, change.removed, change.added))
+
+
+def _changed(members: frozenset[T] | None, removed: frozenset[T], added: frozenset[T]) -> frozenset[T]:
+    """The members after a change, at the cost of the change: a `VersionedSet`, which is as good as a
+    frozenset to whoever looks at it (encoding it takes a real one)."""
+    if not isinstance(members, VersionedSet):
+        return cast(frozenset[T], VersionedSet(added if members is None else (members - removed) | added))
+    return cast(frozenset[T], members.changed(removed, added))
 
 
 def _fold(table: dict[str, T], changes: dict[str, T | None]) -> None:

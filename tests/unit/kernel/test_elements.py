@@ -1,3 +1,6 @@
+import pytest
+
+from tsujiban.kernel import elements
 from tsujiban.kernel.elements import (
     AddressElements,
     ServiceElements,
@@ -6,7 +9,16 @@ from tsujiban.kernel.elements import (
     network_elements,
     number_elements,
 )
-from tsujiban.policy.program import AddressSet, Member, ServiceMember, ServiceSet
+from tsujiban.policy.program import (
+    AddressSet,
+    Member,
+    NodeDelta,
+    NodeState,
+    ServiceMember,
+    ServiceSet,
+    SetChange,
+)
+from tsujiban.policy.versions import Versioned, difference
 
 
 def addresses(*nets: str) -> AddressSet:
@@ -70,3 +82,30 @@ def test_service_elements() -> None:
     made.update(ServiceSet(id="x", members=frozenset(members)))
     assert made.elements(4) == {"10.0.0.1 . 6 . 80": ""}
     assert made.elements(6) == {"fd00::1 . 17 . 53": ""}
+
+
+@pytest.mark.parametrize("extra", [(), ("11.0.0.0/8",)], ids=["hosts", "networks"])
+def test_a_member_more_in_a_large_set_costs_that_member(
+    monkeypatch: pytest.MonkeyPatch, extra: tuple[str, ...]
+) -> None:
+    """Counted in addresses that are looked at and tables that are read or copied."""
+    state = NodeState()
+    many = [f"10.{number >> 8}.{number & 255}.1" for number in range(2000)]
+    full = SetChange(full=True, added=addresses(*many, *extra).members)
+    state.apply(NodeDelta(revision=1, sets={"x": full}))
+    made = AddressElements()
+    made.update(state.sets["x"])
+    before = made.elements(4)
+    looked_at: list[str] = []
+
+    def noted(net: str) -> str:
+        looked_at.append(net)
+        return canonical(net)
+
+    monkeypatch.setattr(elements, "canonical", noted)
+    monkeypatch.setattr(Versioned, "_content", lambda _version: pytest.fail("a table was read"))
+    change = SetChange(added=addresses("12.0.0.1").members)
+    state.apply(NodeDelta(revision=2, sets={"x": change}))
+    made.update(state.sets["x"])
+    assert difference(before, made.elements(4)) == ({}, {"12.0.0.1": ""})
+    assert looked_at == ["12.0.0.1"]
