@@ -49,6 +49,7 @@ from tsujiban.policy.program import (
 )
 
 _TCP = 6
+_LEAVE = f"{CLEAR} return"  # the tier
 _ENFORCED = {
     Action.ALLOW: Letter.ALLOW,
     Action.DENY: Letter.DENY,
@@ -138,6 +139,7 @@ class PolicyMemory:
         self.kept: dict[tuple[str, ...], _Kept] = {}
         self.runs: dict[str, RunElements] = {}
         self.simple: dict[tuple[str, Direction], tuple[PolicyProgram, tuple[Simple | None, ...]]] = {}
+        self.joints: dict[str, Chain] = {}  # chains of tiers and endpoints
 
     def forget(self, policies: Mapping[str, PolicyProgram]) -> None:
         """Drop what there is no policy for any more."""
@@ -145,9 +147,11 @@ class PolicyMemory:
         self.simple = {key: found for key, found in self.simple.items() if key[0] in policies}
 
     def sweep(self, table: Table) -> None:
-        """Drop the runs that `table` does not hold."""
+        """Drop the runs and chains that `table` does not hold."""
         for run in [run for run in self.runs if f"{run}-4" not in table.sets]:
             del self.runs[run]
+        for chain in self.joints.keys() - table.chains.keys():
+            del self.joints[chain]
 
 
 class PolicyChains:
@@ -162,6 +166,7 @@ class PolicyChains:
         self._sets = sets
         self._verdicts = verdicts
         self.problems: dict[str, None] = {}  # in order of discovery
+        self._steps_of: dict[tuple[Pass, str], dict[str, list[str]]] = {}  # by policy, in this rendering
 
     def endpoint(self, endpoint: EndpointProgram, walk: Pass) -> str:
         """The name of the chain for one walk over `endpoint`'s program.
@@ -182,7 +187,7 @@ class PolicyChains:
                 rules += self._steps(profile, walk, CLEAR)
             rules.append(self._verdicts.goto(Letter.DENY, where, endpoint.no_profile_id, ending))
         stages = () if walk.stages == {Stage.NORMAL} else tuple(sorted(walk.stages))
-        return self._table.add(Chain(name("endpoint", where, endpoint.id, *stages), tuple(rules)))
+        return self._joint(name("endpoint", where, endpoint.id, *stages), rules)
 
     def _tier(self, tier: Tier, walk: Pass) -> str:
         key = (str(walk.proxied), tier.name, tier.default_action, tier.default_id, *tier.policies)
@@ -197,22 +202,22 @@ class PolicyChains:
             policy = self._policies.get(policy_id)
             if policy is None:
                 self._missing(policy_id)
-                return self._table.add(Chain(chain, (self._default(tier, walk),)))
+                return self._joint(chain, [self._default(tier, walk)])
             if walk.counts(policy):
                 asked.append(policy)
                 counts |= not policy.staged and stage_of(policy) is Stage.NORMAL
-        short = len(asked) < runs.LEAST_POLICIES  # nothing to find out
-        items = [(policy, None if short else self._all_simple(policy, walk)) for policy in asked]
-        for group, run in runs.split(items, runs.LEAST_POLICIES):
-            if run:
-                rules += self._run(run, walk)
-            else:
-                rules += self._steps(group[0], walk, f"{CLEAR} return")
+        if len(asked) < runs.LEAST_POLICIES:
+            for policy in asked:
+                rules += self._steps(policy, walk, _LEAVE)
+        else:
+            items = [(policy, self._all_simple(policy, walk)) for policy in asked]
+            for group, run in runs.split(items, runs.LEAST_POLICIES):
+                rules += self._run(run, walk) if run else self._steps(group[0], walk, _LEAVE)
         if counts and tier.default_action is Action.PASS:
             rules.append(self._verdicts.count(RuleKey(Letter.NEXT, walk.where, tier.default_id)))
         elif counts:
             rules.append(self._default(tier, walk))
-        return self._table.add(Chain(chain, tuple(rules)))
+        return self._joint(chain, rules)
 
     def _default(self, tier: Tier, walk: Pass) -> str:
         return self._verdicts.goto(Letter.DENY, walk.where, tier.default_id, walk.ending)
@@ -220,11 +225,23 @@ class PolicyChains:
     def _missing(self, policy_id: str) -> None:
         self.problems[f"policy {policy_id} is missing: what reaches it is denied"] = None
 
+    def _joint(self, chain: str, rules: list[str]) -> str:
+        """Add a chain that joins others; the very one of the last rendering when it is equal."""
+        made = tuple(rules)
+        known = self._memory.joints.get(chain)
+        if known is None or known.rules != made:
+            known = self._memory.joints[chain] = Chain(chain, made)
+        return self._table.add(known)
+
     def _steps(self, policy: PolicyProgram, walk: Pass, passed: str) -> list[str]:
         """Evaluate one policy; `passed` is the statement that follows when a rule of it passed."""
-        steps = [f"jump {self._policy(policy, walk)}"]
-        if not policy.staged and any(rule.action is Action.PASS for rule in rules_of(policy, walk.direction)):
-            steps.append(f"{TEST_PASS} {passed}")
+        known = self._steps_of.setdefault((walk, passed), {})
+        steps = known.get(policy.id)
+        if steps is None:
+            steps = known[policy.id] = [f"jump {self._policy(policy, walk)}"]
+            rules = rules_of(policy, walk.direction)
+            if not policy.staged and any(rule.action is Action.PASS for rule in rules):
+                steps.append(f"{TEST_PASS} {passed}")
         return steps
 
     def _policy(self, policy: PolicyProgram, walk: Pass) -> str:
