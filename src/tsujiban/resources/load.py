@@ -52,6 +52,9 @@ ORIGIN = "tsujiban.io/origin"
 
 _CUSTOM = ("istio", "cnp")  # kinds.* modules of custom resources, whose fields cannot be null
 
+_RUNNING = ("core", "apps")  # kinds.* modules of what runs, and of services
+_UNASKED = ("containers", "initContainers", "ephemeralContainers", "ports")  # whose names no policy asks
+
 _RULE_LISTS = ("ingress", "egress", "rules", "jwtRules", "mtls", "portLevelMtls")
 
 
@@ -335,12 +338,20 @@ def _item_of(around: dict[str, Any], item: Any) -> Any:
 
 def _is_clear(problem: Problem, kind: Kind) -> bool:
     """Whether what is refused can be evaluated all the same. A profile has both directions, whatever
-    `types` it gives itself; a label that the API could not store is a label nevertheless."""
+    `types` it gives itself; a label that the API could not store is a label nevertheless; what
+    containers and a service's ports are called is nothing that policies ask; a workload's pods have
+    the labels of its template."""
+    path = problem.path
     match problem.code:
+        case "missing-field" | "duplicate":
+            named = len(path) > 3 and path[-1] == "name" and path[-3] in _UNASKED
+            return named and kind.module in _RUNNING
+        case "conflict":
+            return kind.module in _RUNNING and path[-3:] == ("template", "metadata", "labels")
         case "unknown-field":
-            return kind.kind == "Profile" and problem.path == ("spec", "types")
+            return kind.kind == "Profile" and path == ("spec", "types")
         case "bad-label":
-            return problem.path[:2] == ("metadata", "labels")
+            return path[:2] == ("metadata", "labels")
         case code:
             return code in EVALUATED_ONLY
 

@@ -137,6 +137,16 @@ PROFILE = "apiVersion: projectcalico.org/v3\nkind: Profile\nmetadata: {name: p}\
 LABELLED = "apiVersion: v1\nkind: Namespace\nmetadata: {name: n, labels: {a: b/c}}\n"
 
 
+SERVICE = (
+    "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 1, name: a}, {port: 2}]}\n"
+)
+DEPLOYMENT = (
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n"
+    "  selector: {matchLabels: {app: x}}\n"
+    "  template: {metadata: {labels: {app: y}}, spec: {containers: [{name: c, image: host}]}}\n"
+)
+
+
 def _ports(*names: str) -> str:
     ports = ", ".join(f"{{containerPort: 80, name: {name}}}" for name in names)
     spec = f"spec: {{containers: [{{name: c, image: host, ports: [{ports}]}}]}}\n"
@@ -153,6 +163,9 @@ def _ports(*names: str) -> str:
         (LABELLED, "bad-label"),
         (_ports("my_watcher_port_name"), "odd-port-name"),
         (_ports("a", "a"), "same-port-name"),
+        (_ports("a").replace("name: c, image", "image"), "missing-field"),
+        (SERVICE, "missing-field"),
+        (DEPLOYMENT, "conflict"),
     ],
 )
 def test_what_is_clear_and_refused_is_taken_offline(text: str, code: str) -> None:
@@ -170,6 +183,7 @@ def test_what_is_clear_and_refused_is_taken_offline(text: str, code: str) -> Non
         (POLICY.replace("selector:", "types: [Ingress]\n  slector:"), "unknown-field"),
         (POLICY.replace("kind: NetworkPolicy", "kind: NetworkPolicyy"), "unknown-kind"),
         ("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: a}\n", "unknown-kind"),
+        (POLICY.replace("name: web", "labels: {}"), "missing-field"),
         ("apiVersion: v1\nkind: Namespce\nmetadata: {name: a}\n", "unknown-kind"),
     ],
 )
