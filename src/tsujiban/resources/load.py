@@ -39,13 +39,15 @@ EVALUATED_ONLY = frozenset(
         "same-port-name",
         "mixed-versions",
         "global-joined",
+        "domain-names",
     )
 )
 """Codes of what `policy.evaluate` understands and we do not enforce: HTTP clauses that the
 kernel cannot be told, for it would see the rule without them; required selectors left out, which
 select all; empty lists of Istio's, which restrict nothing; named ports of networks, which are none;
 names that only the API would not store, and ports of one container that share one; IPv4 and IPv6
-networks in one rule, of which either matches; `global()` joined with other clauses."""
+networks in one rule, of which either matches; `global()` joined with other clauses; domain names in a
+rule that allows, which no address is."""
 
 ORIGIN = "tsujiban.io/origin"
 """Annotation of a stored object: the file and lines that it came from, in JSON."""

@@ -8,6 +8,7 @@ import pytest
 
 from tsujiban.cli import offline
 from tsujiban.cli.errors import Failure
+from tsujiban.policy.offline import OfflineWorld
 
 POLICY = """\
 apiVersion: networking.k8s.io/v1
@@ -50,3 +51,19 @@ def test_a_broken_policy_and_a_broken_endpoint_are_refused(tmp_path: Path) -> No
     endpoints.write_text(BROKEN_POD)
     with pytest.raises(Failure, match="1 error"):
         offline.load([policies], [endpoints])
+
+
+def test_an_accepted_domain_is_no_address_and_a_denied_one_is_refused(tmp_path: Path) -> None:
+    rule = "{action: ACTION, to: [{domainNames: [a.example]}]}, {action: Deny, to: [{networks: [0.0.0.0/0]}]}"
+    text = (
+        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {name: a}\n"
+        f"spec: {{tier: Admin, priority: 1, subject: {{namespaces: {{}}}}, egress: [{rule}]}}\n---\n{POD}"
+    )
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(text.replace("ACTION", "Accept"))
+    world = OfflineWorld(offline.load([policy]))
+    flow = world.flow(world.end("n/p"), world.end("192.0.2.1"), port=443)
+    assert world.evaluate(flow).decided_by == ("_global/cnp:a/egress/1",)
+    policy.write_text(text.replace("ACTION", "Deny"))
+    with pytest.raises(Failure, match="1 error"):
+        offline.load([policy])

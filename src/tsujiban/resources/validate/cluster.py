@@ -30,6 +30,7 @@ from tsujiban.resources.validate.report import Report
 TIERS = ("Admin", "Baseline")
 _MOST_RULES = {"cluster": 25, "admin": 100}
 _LONGEST_RULE_NAME = 100
+_OPENING = ("Accept", "Allow")
 
 
 def check_cluster(policy: ClusterNetworkPolicy, raw: Mapping[str, Any], report: Report) -> None:
@@ -112,16 +113,16 @@ class _Rules:
                 message = f"a rule's name has at most {_LONGEST_RULE_NAME} characters"
                 self.report.error((*path, "name"), "bad-name", message)
             if isinstance(rule, ClusterIngressRule | AdminIngressRule):
-                self._peers(rule.from_, (*path, "from"))
+                self._peers(rule.from_, (*path, "from"), rule.action)
             else:
-                self._peers(rule.to, (*path, "to"))
+                self._peers(rule.to, (*path, "to"), rule.action)
                 self._named_ports(rule, path)
             if isinstance(rule, ClusterIngressRule | ClusterEgressRule):
                 self._protocols(rule.protocols, (*path, "protocols"))
             else:
                 self._ports(rule.ports, (*path, "ports"))
 
-    def _peers(self, peers: Sequence[IngressPeer | EgressPeer], path: Path) -> None:
+    def _peers(self, peers: Sequence[IngressPeer | EgressPeer], path: Path, action: str) -> None:
         if not peers:
             self.report.error(path, "missing-field", f"{path[-1]} needs at least one peer")
         self.report.at_most(path, peers, self.most)
@@ -131,7 +132,7 @@ class _Rules:
             names.check_selector(peer.namespaces, (*here, "namespaces"), self.report)
             _pods(peer.pods, self.raw, (*here, "pods"), self.report)
             if isinstance(peer, EgressPeer):
-                self._outside(peer, here)
+                self._outside(peer, here, action)
 
     def _named_ports(self, rule: ClusterEgressRule | AdminEgressRule, path: Path) -> None:
         """Only pods have named ports."""
@@ -143,7 +144,7 @@ class _Rules:
             hint = "write one rule for pods and another for the rest"
             self.report.error((*path, "to"), "no-named-ports", "networks and nodes have no named ports", hint)
 
-    def _outside(self, peer: EgressPeer, path: Path) -> None:
+    def _outside(self, peer: EgressPeer, path: Path, action: str) -> None:
         names.check_selector(peer.nodes, (*path, "nodes"), self.report)
         if peer.networks is not None:
             here = (*path, "networks")
@@ -154,9 +155,10 @@ class _Rules:
             for index, text in enumerate(peer.networks):
                 self.report.network((*here, index), text, prefix=True)
         if peer.domain_names is not None:
+            code = "domain-names" if action in _OPENING else "unsupported"
             self.report.error(
                 (*path, "domainNames"),
-                "unsupported",
+                code,
                 "domain names cannot be enforced on addresses",
                 "name the networks",
             )

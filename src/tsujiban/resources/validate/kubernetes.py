@@ -50,7 +50,7 @@ def check_spec(spec: NetworkPolicySpec | StagedKubernetesNetworkPolicySpec, repo
     types = spec.policy_types or ()
     for index, word in enumerate(types):
         report.one_of(("spec", "policyTypes", index), word, TYPES)
-    report.distinct(("spec", "policyTypes"), types)
+    report.at_most(("spec", "policyTypes"), types, len(TYPES))
     for word, rules in (("Ingress", spec.ingress), ("Egress", spec.egress)):
         if rules and types and word not in types:
             field = word.lower()

@@ -68,10 +68,15 @@ def test_rules(judge: Any, spec: dict[str, Any], field: str, code: str) -> None:
     assert judge(K8S, "NetworkPolicy", spec=spec) == {(f"spec.ingress[0].{field}", code)}
 
 
+def test_a_type_may_stand_twice_as_in_kubernetes(judge: Any) -> None:
+    spec = {"podSelector": {}, "policyTypes": ["Egress", "Egress"]}
+    assert judge(K8S, "NetworkPolicy", spec=spec) == set()
+
+
 def test_types(judge: Any) -> None:
     spec = {"podSelector": {}, "policyTypes": ["Egress", "ingress", "Egress"], "ingress": [{}]}
     assert judge(K8S, "NetworkPolicy", spec=spec) == {
         ("spec.policyTypes[1]", "bad-value"),
-        ("spec.policyTypes[2]", "duplicate"),
+        ("spec.policyTypes", "too-many"),
         ("spec.ingress", "ignored-rules"),
     }
