@@ -66,7 +66,11 @@ class Health:
 
     def unsupervised(self, reason: str) -> Component:
         """What can be said of this node without its supervisor."""
-        return Component(name="supervisor", healthy=False, detail=reason, last_sync=time.time())
+        detail = (
+            f"{reason}: what runs goes on, and nothing that ends is started again; `tsujiban down "
+            "--keep-state`, then `tsujiban up`"
+        )
+        return Component(name="supervisor", healthy=False, detail=detail, last_sync=time.time())
 
     async def look(self) -> NodeStatus:
         """The state of every component. Raises SupervisorGone."""

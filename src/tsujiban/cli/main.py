@@ -114,6 +114,14 @@ class LazyGroup(click.Group):
                 hint=f"Once: `tsujiban kubeconfig --merge`. Then: `kubectl {args[0]} ...`.",
                 code=Exit.USAGE,
             )
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            from tsujiban.cli.errors import Exit, Failure
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=2)
+            hint = f"Did you mean {' or '.join(near)}?" if near else "`tsujiban --help` lists the commands."
+            raise Failure(f"there is no command {args[0]!r}", hint=hint, code=Exit.USAGE)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:

@@ -142,6 +142,15 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
             wide=True,
         ),
     ),
+    ("", "Event"): (
+        Column("LAST-SEEN", at("lastTimestamp")),
+        Column("TYPE", at("type")),
+        Column("REASON", at("reason")),
+        Column(
+            "OBJECT", lambda o: f"{dig(o, 'involvedObject.kind')}/{dig(o, 'involvedObject.name')}".lower()
+        ),
+        Column("MESSAGE", at("message")),
+    ),
     ("", "ConfigMap"): (Column("DATA", lambda o: str(len(o.get("data") or {}))),),
     ("apps", "Deployment"): (
         Column("READY", lambda o: f"{dig(o, 'status.readyReplicas', 0)}/{dig(o, 'spec.replicas', 1)}"),

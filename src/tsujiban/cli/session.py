@@ -68,6 +68,7 @@ def connect(cluster: str) -> Client:
     Raises Failure when there is no cluster, or it may not be read."""
     from tsujiban.local.client import Client
     from tsujiban.local.kubeconfig import KubeconfigError, read
+    from tsujiban.local.silence import reason
 
     file, context = _given()
     if file:
@@ -91,7 +92,7 @@ def connect(cluster: str) -> Client:
             code=Exit.UNREACHABLE,
         )
     try:
-        return Client(read(path))
+        return Client(read(path), silence=lambda: reason(cluster))
     except KubeconfigError as error:
         raise Failure(
             str(error), hint="Start the cluster again: `tsujiban up`.", code=Exit.UNREACHABLE

@@ -63,7 +63,9 @@ def up(
     except ValueError as error:
         raise Failure(str(error), code=Exit.USAGE) from error
     except UpError as error:
-        raise Failure(str(error), hint="Nothing of it was left behind.", code=Exit.REFUSED) from error
+        raise Failure(
+            str(error), hint="Nothing runs; what was kept before is untouched.", code=Exit.REFUSED
+        ) from error
     say("waiting for every component to be well")
     ailing = wait_well(started)
     count, port = len(started.record.nodes), started.record.api_port

@@ -55,7 +55,9 @@ def main() -> int:
         sockets = _sockets(config.api_sockets + 1)
         daemon.run(end_of_lead(_run(config, sockets)))
     except (OSError, ValueError, msgspec.MsgspecError, StoreError) as error:
-        print(f"controller: {error}", file=sys.stderr)
+        print(
+            f"controller: {' '.join(str(error).split())}", file=sys.stderr
+        )  # one line: it is shown elsewhere
         return 1
     return 0
 

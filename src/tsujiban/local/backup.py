@@ -74,6 +74,8 @@ def back_up(cluster: str, target: Path, progress: Progress, *, keys: bool = Fals
     state = Layout(cluster).controller_state
     if not (state / STORE).exists():
         raise BackupError(f"cluster {cluster!r} has no store on this machine (looked for {state / STORE})")
+    if not target.absolute().parent.is_dir():
+        raise BackupError(f"no backup was made: there is no directory {target.absolute().parent}")
     try:
         with _beside(target) as directory:
             progress("copying the store")

@@ -67,7 +67,10 @@ def check(*extra: str) -> None:
 
 def check_free(cluster: str) -> None:
     """Refuse a cluster name that is in use. Raises PreflightError, FabricError."""
-    remedy = f"end it with `tsujiban down --cluster {cluster}`, or take another name with --cluster"
+    remedy = (
+        f"end it with `tsujiban down --keep-state --cluster {cluster}`, which keeps its objects (without "
+        "--keep-state nothing is kept), or take another name with --cluster"
+    )
     if leftovers.is_live(cluster):
         raise PreflightError(f"cluster {cluster} is already up: {remedy}")
     found = leftovers.find(cluster)

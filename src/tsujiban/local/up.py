@@ -25,6 +25,7 @@ from tsujiban.local.down import down
 from tsujiban.local.fabric import Fabric
 from tsujiban.local.layout import API_PORT, CONTROLLER_ADDRESS, NODE_STREAM_PORT, Layout, node_names
 from tsujiban.local.remembered import Remembered
+from tsujiban.local.silence import last_words
 from tsujiban.local.unreachable import Unreachable
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
@@ -32,6 +33,7 @@ from tsujiban.store.config import EtcdConfig, StoreConfig, open_store
 from tsujiban.supervise.client import SupervisorClient
 
 READY_SECONDS = 60.0
+TOO_OFTEN = 4  # times that a controller has ended: it will not start this time either
 Progress = Callable[[str], None]
 
 
@@ -191,8 +193,11 @@ def _wait_ready(cluster: LocalCluster, nodes: list[str]) -> None:
         }
         return set(nodes) <= up
 
-    if not until(ready, READY_SECONDS):
-        raise UpError(f"the nodes did not become ready in {READY_SECONDS:.0f} s: {_troubles(cluster)}")
+    def hopeless() -> bool:
+        return cluster.process(specs.CONTROLLER).restarts >= TOO_OFTEN
+
+    if not until(lambda: ready() or hopeless(), READY_SECONDS) or not ready():
+        raise UpError(f"the cluster did not start: {_troubles(cluster)}")
 
 
 def wait_well(cluster: LocalCluster, seconds: float = READY_SECONDS) -> str:
@@ -221,6 +226,5 @@ def _troubles(cluster: LocalCluster) -> str:
     found = []
     for process in cluster.processes():
         if process.restarts or process.state != "running":
-            lines = Path(process.log).read_text(errors="replace").strip().splitlines()
-            found.append(f"{process.name}: {lines[-1] if lines else process.state}")
-    return "; ".join(found) or "no process failed; see `tsujiban status`"
+            found.append(f"{process.name}: {last_words(process)}")
+    return "; ".join(found) or f"no process failed, and nodes are not ready after {READY_SECONDS:.0f} s"

@@ -59,3 +59,11 @@ def test_what_is_kubectls_says_so(word: str) -> None:
     assert result.exit_code == 2
     assert f"`kubectl {word} ...`" in result.output
     assert "tsujiban kubeconfig --merge" in result.output
+
+
+def test_a_command_that_is_not_there_has_neighbours() -> None:
+    result = CliRunner().invoke(main, ["verson"])
+    assert result.exit_code == Exit.USAGE
+    assert "there is no command 'verson'" in result.output
+    assert "Did you mean version" in result.output
+    assert "lists the commands" in CliRunner().invoke(main, ["xyzzy"]).output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -104,3 +105,12 @@ def test_file_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "key", 12345, 12345)
     with pytest.raises(PrivateFileError, match="belongs to user 12345"):
         read_private(tmp_path / "key")
+
+
+def test_a_full_disk_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/key\.pem'"):
+        write_private(tmp_path / "key.pem", b"x")

@@ -94,3 +94,14 @@ def test_nobody_answers() -> None:
 def test_a_certificate_that_cannot_be_read() -> None:
     with pytest.raises(Unreachable, match="client certificate"):
         Client(ACCESS)
+
+
+def test_who_knows_more_of_a_silent_server_is_asked() -> None:
+    def refuse(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    for known, said in ((Unreachable("its controller ended"), "its controller ended"), (None, "refused")):
+        with Client(ACCESS, httpx.MockTransport(refuse), lambda known=known: known) as client:  # type: ignore[misc]  # the loop's own
+            for ask in (client.status, lambda client=client: list(client.flows())):
+                with pytest.raises(Unreachable, match=said):
+                    ask()

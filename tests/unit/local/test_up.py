@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -161,3 +162,27 @@ def test_what_does_not_get_well_is_named() -> None:
     assert up.wait_well(sick, 0) == "node-1 bird: no session; cluster store: disk full"
     gone: Any = Api(Unreachable("nobody answers"))
     assert up.wait_well(gone, 0) == "nobody answers"
+
+
+def test_a_controller_that_ends_again_and_again_is_not_waited_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ending(Api):
+        """Its controller writes why, and ends."""
+
+        def list(self, _kind: object) -> object:
+            raise Unreachable("nobody answers")
+
+        def process(self, _name: str) -> Any:
+            return self.processes()[0]
+
+        def processes(self) -> Any:
+            log = Layout("t").controller_state / "log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("controller: the store is damaged\n")
+            return [SimpleNamespace(name="controller", state="backoff", restarts=4, log=str(log))]
+
+    ending: Any = Ending()
+    monkeypatch.setattr(up, "READY_SECONDS", 1e6)
+    with pytest.raises(UpError, match="did not start: controller: controller: the store is damaged"):
+        up._wait_ready(ending, ["node-1"])
