@@ -1,7 +1,8 @@
 """What an absent field means: the defaults that the kinds' own API servers fill in.
 
-Functions rather than rewritten objects: an object is kept as the user wrote it, and who reads a
-field that has a default reads it here.
+Functions rather than rewritten objects: an object may come from a file, as the user wrote it, and who reads a
+field that has a default reads it here. (Our own API server also writes those of Kubernetes' kinds into what
+it stores, for clients to read: `controller.api.defaulting`.)
 """
 
 from __future__ import annotations

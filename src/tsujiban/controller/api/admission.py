@@ -79,6 +79,30 @@ async def admit(
     return [Check(key) for key in leans_on(kind, document)]
 
 
+async def admit_account(store: Store, kind: Kind, document: Json) -> None:
+    """Refuse a new pod whose service account does not exist. `default` may still be on its way: the control
+    plane makes one in every namespace.
+
+    Raises:
+        ApiError: 403, in the words of Kubernetes' own admission.
+    """
+    key = account_of(kind, document)
+    if key is not None and await find(store, key) is None:
+        raise forbidden(
+            f'pods "{document["metadata"].get("name", "")}" is forbidden: error looking up service account'
+            f' {key.namespace}/{key.name}: serviceaccount "{key.name}" not found'
+        )
+
+
+def account_of(kind: Kind, document: Json) -> Key | None:
+    """The service account that must be there before a pod; None for what is no pod, or runs as `default`."""
+    spec = document.get("spec")
+    account = spec.get("serviceAccountName") if isinstance(spec, dict) else None
+    if (kind.group, kind.plural) != ("", "pods") or account in (None, "", "default"):
+        return None
+    return Key("", "serviceaccounts", str(document["metadata"].get("namespace", "")), str(account))
+
+
 async def demand(store: Store, checks: Sequence[Check]) -> None:
     """For a dry run, what the transaction would find out. Raises NotFound."""
     for check in checks:

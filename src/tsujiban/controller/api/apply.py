@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tsujiban.controller.api import admission, managed, three_way
+from tsujiban.controller.api import admission, defaulting, managed, three_way
 from tsujiban.controller.api.discovery import has_status
 from tsujiban.controller.api.documents import for_create, for_update, without_nulls
 from tsujiban.controller.api.errors import ApiError, bad_request
@@ -170,6 +170,7 @@ async def _attempt(store: Store, items: Sequence[_Item], manager: str, *, dry_ru
     _refuse(await admission.together(store, [item.loaded for item in items]))
     checks = await _lean(store, items)
     present = [await admission.find(store, item.key) for item in items]
+    await _accounts(store, items, present)
     wanted = [_merged(item, stored, manager) for item, stored in zip(items, present, strict=True)]
     _refuse([found for document in wanted for found in admission.shape_findings(document)])
     operations: list[Operation] = [
@@ -213,6 +214,19 @@ async def _lean(store: Store, items: Sequence[_Item]) -> list[Check]:
     return list(checks.values())
 
 
+async def _accounts(store: Store, items: Sequence[_Item], present: Sequence[Stored | None]) -> None:
+    """Refuse new pods whose service account neither is there nor comes with the set."""
+    own = {item.key for item in items}
+    findings = []
+    for item, stored in zip(items, present, strict=True):
+        key = admission.account_of(item.kind, item.document) if stored is None else None
+        if key is not None and key not in own and await admission.find(store, key) is None:
+            hint = "create it first, or in the same set"
+            field = "spec.serviceAccountName"
+            findings.append(item.finding("missing-object", f"{key} does not exist", field, hint))
+    _refuse(findings)
+
+
 def _merged(item: _Item, stored: Stored | None, manager: str) -> Json:
     if stored is None:
         current, given = None, None
@@ -221,6 +235,7 @@ def _merged(item: _Item, stored: Stored | None, manager: str) -> Json:
         current = metadata.decode(stored.value)
         given = current["metadata"].get("managedFields")
         document = for_update(three_way.merge(item.document, current), current, item.target)
+    document = defaulting.filled(document, item.kind)
     who = Writer(manager, item.kind.api_version, time=now())
     return managed.updated(current, document, given, who, schema.of(item.kind))
 

@@ -9,7 +9,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tsujiban.controller.api import admission, bodies, documents, managed, patch, query, validation
+from tsujiban.controller.api import (
+    admission,
+    bodies,
+    defaulting,
+    documents,
+    managed,
+    patch,
+    query,
+    validation,
+)
 from tsujiban.controller.api.collection import shown
 from tsujiban.controller.api.deletion import deleted_status
 from tsujiban.controller.api.documents import expected_revision, for_create, for_status, for_update, shaped
@@ -66,7 +75,7 @@ async def _create(
 ) -> Response:
     named = msgspec.structs.replace(target, name=document["metadata"]["name"])
     request.state.created = named.name  # for the audit log
-    document = validation.known_fields(document, target.kind, request)
+    document = defaulting.filled(validation.known_fields(document, target.kind, request), target.kind)
     document = managed.updated(None, document, None, writer(target, request), schema.of(target.kind))
     return await _store_new(store, named, request, document, dry_run=dry_run)
 
@@ -75,6 +84,7 @@ async def _store_new(
     store: Store, target: Target, request: Request, document: Json, *, dry_run: bool
 ) -> Response:
     checks = await _admitted(store, target, request, document)
+    await admission.admit_account(store, target.kind, document)
     value = metadata.encode(document)
     if dry_run:
         await admission.demand(store, checks)
@@ -134,7 +144,7 @@ async def _applied(store: Store, target: Target, request: Request) -> Response:
         dry_run = query.dry_run(request.query_params)
         document = managed.applied(None, config, who, of, force=force)
         entries = document["metadata"].get("managedFields")
-        document = _with_managed(for_create(document, target), entries)
+        document = defaulting.filled(_with_managed(for_create(document, target), entries), target.kind)
         try:
             return await _store_new(store, target, request, document, dry_run=dry_run)
         except AlreadyExists:
@@ -206,9 +216,10 @@ def _changed(present: Json, make: Change, target: Target, request: Request, *, m
     given = made["metadata"].get("managedFields") if manages or not of_status else None
     document = for_status(made, present, target) if of_status else for_update(made, present, target)
     if manages:
-        return _with_managed(document, given)
+        document = _with_managed(document, given)
+        return document if of_status else defaulting.filled(document, target.kind)
     if not of_status:
-        document = validation.known_fields(document, target.kind, request)
+        document = defaulting.filled(validation.known_fields(document, target.kind, request), target.kind)
     if "managedFields" in present["metadata"] and given is None and not of_status:
         given = present["metadata"]["managedFields"]
     return managed.updated(present, document, given, writer(target, request), schema.of(target.kind))

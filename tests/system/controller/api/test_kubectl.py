@@ -135,7 +135,7 @@ def test_change_by_apply_patch_label_annotate_replace(applied: Kubectl) -> None:
     applied("-n", "bank", "label", "deploy", "web", "x=z")
     applied("-n", "bank", "annotate", "deploy", "web", "note=hello")
     found = json.loads(applied("get", "deploy", "-n", "bank", "-l", "x=z", "-o", "json"))["items"][0]
-    assert "replicas" not in found["spec"]
+    assert found["spec"]["replicas"] == 1  # its default
     assert found["metadata"]["annotations"]["note"] == "hello"
     found["spec"]["replicas"] = 5
     applied("replace", "-f", "-", stdin=[found])

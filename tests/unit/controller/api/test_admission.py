@@ -65,6 +65,25 @@ async def test_a_dry_run_demands_what_a_write_would(store: SqliteStore) -> None:
         await admission.demand(store, [Check(NAMESPACE), Check(TIER)])
 
 
+async def test_a_pod_needs_its_service_account(store: SqliteStore) -> None:
+    kind = resolve("pod")
+
+    def pod(account: str) -> dict[str, Any]:
+        return {"metadata": {"name": "p", "namespace": "default"}, "spec": {"serviceAccountName": account}}
+
+    for made_anyway in ("", "default"):
+        await admission.admit_account(store, kind, pod(made_anyway))
+    with pytest.raises(ApiError) as refused:
+        await admission.admit_account(store, kind, pod("web"))
+    assert (refused.value.code, refused.value.reason) == (403, "Forbidden")
+    assert refused.value.message == (
+        'pods "p" is forbidden: error looking up service account default/web: serviceaccount "web" not found'
+    )
+    await store.create(Key("", "serviceaccounts", "default", "web"), b'{"metadata": {"name": "web"}}')
+    await admission.admit_account(store, kind, pod("web"))
+    await admission.admit_account(store, resolve("deployment"), {"metadata": {}})
+
+
 async def test_a_tier_that_does_not_exist(store: SqliteStore) -> None:
     with pytest.raises(ApiError) as refused:
         await admission.admit(store, CALICO, policy("security.p", "security"))

@@ -152,3 +152,17 @@ async def test_too_many_objects_and_too_many_bytes(admin: httpx.AsyncClient) -> 
 
 async def test_an_empty_set_is_applied(admin: httpx.AsyncClient) -> None:
     assert actions(await apply(admin)) == []
+
+
+async def test_a_pod_comes_with_its_account_or_after_it(admin: httpx.AsyncClient) -> None:
+    head = {"name": "web", "namespace": "default"}
+    spec = {"serviceAccountName": "web", "containers": [{"name": "c", "image": "host"}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": head, "spec": spec}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": head}
+    refused = await apply(admin, pod)
+    assert refused.status_code == 422
+    (finding,) = refused.json()["details"]["findings"]
+    assert (finding["field"], finding["code"]) == ("spec.serviceAccountName", "missing-object")
+    assert actions(await apply(admin, pod, account)) == ["created"] * 2
+    assert (await admin.delete("/api/v1/namespaces/default/serviceaccounts/web")).status_code == 200
+    assert actions(await apply(admin, pod)) == ["unchanged"]  # it is there already

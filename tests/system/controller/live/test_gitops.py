@@ -1,0 +1,140 @@
+"""What compares what is wanted with what is there: `kubectl diff`, and how Argo CD and Terraform ask.
+
+They are quiet when nothing was changed, which takes the defaults and the managed fields of the real server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.system.controller.live.conftest import Kubectl
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+SET = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: gitops}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: web, namespace: gitops}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: gitops}
+spec:
+  replicas: 0
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      serviceAccountName: web
+      containers:
+        - name: main
+          image: host
+          command: [sleep, infinity]
+          ports: [{containerPort: 8080}]
+          readinessProbe: {httpGet: {port: 8080}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: gitops}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: gitops}
+spec: {podSelector: {matchLabels: {app: web}}, ingress: [{ports: [{port: 8080}]}]}
+---
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: web-calico, namespace: gitops}
+spec: {selector: app == "web", types: [Egress], egress: [{action: Allow}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: gitops}
+spec: {selector: {matchLabels: {app: web}}, rules: [{to: [{operation: {methods: [GET]}}]}]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: web, namespace: gitops}
+roleRef: {kind: ClusterRole, name: view, apiGroup: rbac.authorization.k8s.io}
+subjects: [{kind: User, name: ann}, {kind: ServiceAccount, name: web, namespace: gitops}]
+"""
+ARGO = ("--server-side", "--field-manager=argocd-controller")
+ONLY_THE_SERVERS = ("managedFields", "resourceVersion", "generation")
+
+
+@pytest.fixture(scope="module")
+def applied(kubectl: Kubectl) -> Iterator[Kubectl]:
+    kubectl("apply", "-f", "-", stdin=SET)
+    yield kubectl
+    kubectl("delete", "namespace", "gitops", "--wait=false")
+
+
+def test_diff_is_silent_after_apply_and_shows_a_change(applied: Kubectl) -> None:
+    assert applied("diff", "-f", "-", stdin=SET) == ""
+    assert "unchanged" in applied("apply", "-f", "-", stdin=SET)
+    changed = applied("diff", "-f", "-", stdin=SET.replace("targetPort: 8080", "targetPort: 8081"), code=1)
+    lines = [line for line in changed.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    assert [line for line in lines if "generation:" not in line] == [
+        "-    targetPort: 8080",
+        "+    targetPort: 8081",
+    ]
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    """The objects that `-o json` prints, without what is the server's own affair."""
+    found = json.loads(text)
+    items: list[dict[str, Any]] = found["items"] if found["kind"] == "List" else [found]
+    for item in items:
+        for name in ONLY_THE_SERVERS:
+            item["metadata"].pop(name, None)
+        item.pop("status", None)
+    return items
+
+
+def test_server_side_diff_as_argo_does_it(applied: Kubectl) -> None:
+    applied("apply", *ARGO, "--force-conflicts", "-f", "-", stdin=SET)
+    live = documents(applied("get", "-f", "-", "-o", "json", stdin=SET))
+    predicted = documents(applied("apply", *ARGO, "--dry-run=server", "-f", "-", "-o", "json", stdin=SET))
+    assert predicted == live
+    assert applied("diff", *ARGO, "-f", "-", stdin=SET) == ""
+
+
+def test_a_field_of_another_manager_is_a_conflict(applied: Kubectl) -> None:
+    applied("apply", *ARGO, "--force-conflicts", "-f", "-", stdin=SET)
+    other = SET.replace("targetPort: 8080", "targetPort: 8082")
+    told = applied("apply", "--server-side", "--field-manager=other", "-f", "-", stdin=other, code=1)
+    assert 'conflict with "argocd-controller"' in told
+    assert ".spec.ports" in told
+    forced = ("apply", "--server-side", "--field-manager=other", "--force-conflicts")
+    applied(*forced, "-f", "-", stdin=other)
+    assert (
+        applied("get", "-n", "gitops", "service", "web", "-o", "jsonpath={.spec.ports[0].targetPort}")
+        == "8082"
+    )
+    applied("apply", *ARGO, "--force-conflicts", "-f", "-", stdin=SET)
+
+
+def test_describe_shows_the_servers_defaults(applied: Kubectl) -> None:
+    described = applied("describe", "-n", "gitops", "deployment", "web")
+    assert "RollingUpdate" in described
+    assert "25% max unavailable, 25% max surge" in described
+    assert "delay=0s timeout=1s period=10s #success=1 #failure=3" in described
+    service = applied("describe", "-n", "gitops", "service", "web")
+    words = dict(line.split(":", 1) for line in service.splitlines() if ":" in line)
+    assert words["Session Affinity"].strip() == "None"
+    assert words["Type"].strip() == "ClusterIP"
+    assert words["IP Family Policy"].strip() == "SingleStack"
+
+
+def test_a_pod_with_an_account_that_is_not_there_is_refused(applied: Kubectl) -> None:
+    overrides = json.dumps({"spec": {"serviceAccountName": "nobody"}})
+    told = applied("run", "-n", "gitops", "p", "--image=host", f"--overrides={overrides}", code=1)
+    assert 'error looking up service account gitops/nobody: serviceaccount "nobody" not found' in told
