@@ -18,6 +18,7 @@ from tsujiban.controller.world import NODES, PODS, Json, Ref, World
 from tsujiban.policy.graph import Change as GraphChange
 from tsujiban.policy.graph import PolicyGraph
 from tsujiban.policy.population import Key as GraphKey
+from tsujiban.policy.providers import CONFIG_KEY
 from tsujiban.resources.load import decode
 from tsujiban.resources.registry import KINDS
 from tsujiban.wire.messages import Enforced, PodsDelta, Policy, ToNode
@@ -134,7 +135,7 @@ class Distributor:
         found: list[GraphChange] = []
         for change in changes:
             kind = _GRAPH_KINDS.get(change.ref[:2])
-            if kind is None:
+            if kind is None or (kind.kind == "ConfigMap" and _key(change.ref) != CONFIG_KEY):
                 continue
             if change.old is not None and change.new is not None and _same(change.old, change.new):
                 continue
@@ -221,7 +222,7 @@ POLICY_KINDS = frozenset(
 _OTHER_KINDS = frozenset(
     {
         "Namespace", "Node", "Pod", "ServiceAccount", "Service", "EndpointSlice", "Tier", "Profile",
-        "NetworkSet", "GlobalNetworkSet", "HostEndpoint",
+        "NetworkSet", "GlobalNetworkSet", "HostEndpoint", "ConfigMap",
     }
 )  # fmt: skip
 _GRAPH_KINDS = {(k.group, k.plural): k for k in KINDS if k.kind in POLICY_KINDS | _OTHER_KINDS}

@@ -53,6 +53,7 @@ from tsujiban.policy.program import (
     ServiceProgram,
     ServiceSet,
 )
+from tsujiban.policy.providers import CONFIG_KEY, Providers
 from tsujiban.resources.kinds import calico, core
 from tsujiban.resources.kinds.meta import Object
 from tsujiban.resources.load import LoadedObject
@@ -121,6 +122,7 @@ class PolicyGraph:
         self._objects: dict[Key, Object] = {}
         self._forms: dict[Key, Form] = {}
         self._attachments = Attachments()
+        self._providers = Providers()
         self._policies: dict[str, NetworkPolicyForm] = {}
         self._profiles: dict[str, ProfileForm] = {}
         self._authorization_forms: dict[str, AuthorizationForm] = {}
@@ -264,14 +266,17 @@ class PolicyGraph:
         if new is not None and loaded is None:
             loaded = LoadedObject(kind_for(new.api_version, new.kind), new, {})
         form = None if new is None else compile_object(new, Place(loaded), self._mesh_names)
-        form = self._attachments.resolved(key, form)
+        form = self._providers.resolved(key, self._attachments.resolved(key, form))
         _put(self._objects, key, new)
         self._population.change(key, old, new)
         match new if new is not None else old:
             case core.Service():
                 self._dirty_services.add(f"{key[1]}/{key[2]}")
                 for attached, found in self._attachments.change(f"{key[1]}/{key[2]}", new):
-                    self._change_form(attached, found)
+                    self._change_form(attached, self._providers.resolved(attached, found))
+            case core.ConfigMap() if key == CONFIG_KEY:
+                for asking, custom in self._providers.change(new):
+                    self._change_form(asking, custom)
             case core.EndpointSlice():
                 self._change_slice(key, old, new)
             case calico.Tier():

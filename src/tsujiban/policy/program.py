@@ -215,12 +215,35 @@ class AuthzAction(StrEnum):
     AUDIT = "audit"
 
 
+class ExternalAuthorizer(Frozen, frozen=True):
+    """Who decides what a CUSTOM policy's rules match, and how it is asked (Istio's
+    `extensionProviders`). Names of headers are in lower case; a `*` at either end stands for anything."""
+
+    service: str  # namespace/name
+    port: int
+    grpc: bool = True  # else plain HTTP/1.1
+    timeout_ms: int = 600_000
+    fail_open: bool = False
+    status_on_error: int = 403
+    path_prefix: str = ""  # HTTP
+    request_headers: tuple[str, ...] = ()  # HTTP: of the request, that it is told
+    added_headers: tuple[tuple[str, str], ...] = ()  # HTTP: that it is told besides
+    headers_upstream: tuple[str, ...] = ()  # HTTP: of its yes, that the application is told
+    headers_on_deny: tuple[str, ...] = ()  # HTTP: of its no, that the client is told; () is all
+    headers_on_allow: tuple[str, ...] = ()  # HTTP: of its yes, that the client is told
+    body_bytes: int = 0  # of the request's body, that it is told; 0 is none
+    partial_body: bool = False  # a longer body is cut, and else refused (413)
+    body_as_bytes: bool = False  # gRPC
+    clear_route_cache: bool = False
+
+
 class AuthzProgram(Frozen, frozen=True):
     """One AuthorizationPolicy, compiled."""
 
     id: str  # e.g. default/authz:database
     action: AuthzAction
     provider: str = ""  # CUSTOM
+    external: ExternalAuthorizer | None = None  # CUSTOM: the provider of that name; None: there is none
     rules: tuple[AuthzRule, ...] = ()  # none: matches nothing
     dry_run: bool = False
     origin: Origin = Origin()

@@ -21,6 +21,7 @@ from tsujiban.proxy.decisions import Admission, Class, parse_decision_name
 
 _METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 _VERSIONS = {1: "TLSv1", 2: "TLSv1.1", 3: "TLSv1.2", 4: "TLSv1.3"}
+_EXTERNAL = "ext_authz"  # how Envoy begins the reason of such a refusal
 _TLS_FAILURE = "TLS_error"  # how Envoy begins the reason of a failed handshake
 _UNKNOWN_ISSUER, _MISSING = "Jwt issuer is not configured", "Jwt is missing"  # Envoy's words
 TOKEN_REFUSED = "jwt_authn_access_denied"  # noqa: S105 - how Envoy begins what it says of a 401
@@ -85,13 +86,15 @@ def decode(endpoint: str, log: str, message: als_pb2.StreamAccessLogsMessage) ->
 
 def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> ProxyEvent:
     common = entry.common_properties
-    decision = _verdict(common, "envoy.filters.http.rbac", "enforced_effective_policy_id")
+    decision = _verdict(common, names.RBAC_FILTER, "enforced_effective_policy_id")
     allowed = decision is not None and decision.kind is not Class.DENY
     request, response = entry.request, entry.response
     details = response.response_code_details
     rules: tuple[str, ...] = ()
     if details.startswith(TOKEN_REFUSED):
         rules, decision = _refused_token(common), None
+    elif details.startswith(_EXTERNAL):  # somebody else has refused it, or did not answer
+        decision = _verdict(common, names.RBAC_FILTER, names.CUSTOM_MARK)
     elif decision is None:  # never judged: not HTTP at all, or refused by the parser
         decision = _carried(common)
     method = accesslog_method(request.request_method)
@@ -105,7 +108,7 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
         audits=decision.audits if decision is not None else (),
         peer=_peer(common),
         tls=_tls(common),
-        staged=_staged(_verdict(common, "envoy.filters.http.rbac", "shadow_effective_policy_id"), decision),
+        staged=_staged(_verdict(common, names.RBAC_FILTER, "shadow_effective_policy_id"), decision),
         method=method if log == "http" else "CONNECT",
         path=request.original_path or request.path,
         host=request.authority,

@@ -8,7 +8,7 @@ request. What cannot be decided counts in the closing direction.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from msgspec import structs
@@ -21,6 +21,7 @@ from tsujiban.policy.program import (
     AuthzRule,
     AuthzSource,
     EndpointProgram,
+    ExternalAuthorizer,
     NodeState,
     StringMatch,
 )
@@ -166,6 +167,13 @@ def _asked(rule: AuthzRule) -> Iterator[tuple[str, tuple[StringMatch, ...]]]:
             yield part, (*condition.values, *condition.not_values)
 
 
+def external_authorizer(programs: Iterable[AuthzProgram]) -> ExternalAuthorizer | None:
+    """Who is asked for the CUSTOM policies among these. None: there are none, or they name several, or
+    one that is not known; then what they match is denied."""
+    found = {one.external for one in programs if one.action is AuthzAction.CUSTOM}
+    return found.pop() if len(found) == 1 else None
+
+
 class Authorization:
     """The AuthorizationPolicies of one endpoint."""
 
@@ -176,6 +184,7 @@ class Authorization:
         self._missing = None in found
         known = [one for one in found if one is not None]
         self.programs: list[AuthzProgram] = [one for one in known if staged or not one.dry_run]
+        self._external = external_authorizer(self.programs) is not None
         rules = (rule for program in self.programs for rule in program.rules)
         named = (_header_name(condition.key) for rule in rules for condition in rule.conditions)
         # Every header that a rule asks for, in lower case, and those that hold tokens.
@@ -249,8 +258,10 @@ class Authorization:
         for action in (AuthzAction.DENY, AuthzAction.CUSTOM):
             for program in reversed([one for one in self.programs if one.action is action]):
                 for rule in reversed(program.rules):
-                    leaf = Leaf(allow=False, rules=(rule.id,))
-                    current = branch(self._rule(rule, flow, closing=True), leaf, current)
+                    refused: Decision = Leaf(allow=False, rules=(rule.id,))
+                    if action is AuthzAction.CUSTOM and self._external:
+                        refused = branch(paths.HTTP, current, refused)  # who is asked has said yes
+                    current = branch(self._rule(rule, flow, closing=True), refused, current)
         return current
 
     def _audited(self, decision: Decision, flow: Flow) -> Decision:

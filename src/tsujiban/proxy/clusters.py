@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from google.protobuf import json_format
 
-from tsujiban.policy.program import ServicePort
+from tsujiban.policy.program import ExternalAuthorizer, ServicePort
 from tsujiban.proxy import names, tls
 from tsujiban.proxy.matchers import Json, typed
 from tsujiban.proxy.resource import Kind, Resource
@@ -118,10 +118,13 @@ def internal_socket(passed: list[Json]) -> Json:
     return {"name": "internal", "typed_config": config}
 
 
+# where an endpoint is, for the internal listener that leads to it
+_ORIGINAL_DST: list[Json] = [{"kind": {"host": {}}, "name": "envoy.filters.listener.original_dst"}]
+
+
 def service(site: Site, identifier: str, port: int) -> Resource:
     """A service's port; its endpoints come by EDS."""
     name = site.name(names.service_cluster(identifier, port))
-    passed = [{"kind": {"host": {}}, "name": "envoy.filters.listener.original_dst"}]
     body: Json = {
         "name": name,
         "type": "EDS",
@@ -129,7 +132,25 @@ def service(site: Site, identifier: str, port: int) -> Resource:
         "connect_timeout": CONNECT_TIMEOUT,
         "circuit_breakers": _UNLIMITED,
         "eds_cluster_config": {"eds_config": site.ads()},
-        "transport_socket": internal_socket(passed),
+        "transport_socket": internal_socket(_ORIGINAL_DST),
+    }
+    return Resource(Kind.CLUSTER, name, body)
+
+
+def authorizer(site: Site, asked: ExternalAuthorizer, port: ServicePort) -> Resource:
+    """The ready endpoints of a service that the proxy itself asks, the way of the pod's connections: into
+    the inner outbound listener. Listed in place: Envoy would not be told of a service's endpoints twice."""
+    name = site.name(names.authorizer_cluster(asked.service, asked.port))
+    options: Json = {"http2_protocol_options": {}} if asked.grpc else {"http_protocol_options": {}}
+    body: Json = {
+        "name": name,
+        "type": "STATIC",
+        "lb_policy": "LEAST_REQUEST",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "circuit_breakers": _UNLIMITED,
+        "transport_socket": internal_socket(_ORIGINAL_DST),
+        "typed_extension_protocol_options": {_HTTP: typed(_HTTP, explicit_http_config=options)},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": _backends(site, port)}]},
     }
     return Resource(Kind.CLUSTER, name, body)
 
@@ -138,7 +159,13 @@ def endpoints(site: Site, identifier: str, port: ServicePort) -> Resource:
     """The ready endpoints of a service's port. Each leads into the inner outbound listener,
     which treats it as a connection to that very address."""
     name = site.name(names.service_cluster(identifier, port.port))
-    listed = []
+    listed = _backends(site, port)
+    body: Json = {"cluster_name": name, "endpoints": [{"lb_endpoints": listed}] if listed else []}
+    return Resource(Kind.ENDPOINT, name, body)
+
+
+def _backends(site: Site, port: ServicePort) -> list[Json]:
+    listed: list[Json] = []
     for backend in sorted(port.backends, key=lambda one: (one.address, one.port)):
         host = f"[{backend.address}]" if ":" in backend.address else backend.address
         where = f"{host}:{backend.port}"
@@ -152,8 +179,7 @@ def endpoints(site: Site, identifier: str, port: ServicePort) -> Resource:
                 "metadata": {"filter_metadata": {"envoy.filters.listener.original_dst": {"local": where}}},
             }
         )
-    body: Json = {"cluster_name": name, "endpoints": [{"lb_endpoints": listed}] if listed else []}
-    return Resource(Kind.ENDPOINT, name, body)
+    return listed
 
 
 def service_clusters(clusters: Mapping[str, Resource]) -> set[str]:

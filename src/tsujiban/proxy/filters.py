@@ -84,14 +84,14 @@ def http_state(values: list[Json]) -> Json:
     return {"name": "state", "typed_config": config}
 
 
-def discovered(site: Site, name: str, message: str) -> Json:
+def discovered(site: Site, name: str, *messages: str) -> Json:
     """A filter whose configuration is a resource of its own (ECDS). Until it is there, nothing
     passes."""
     return {
         "name": site.name(name),
         "config_discovery": {
             "config_source": site.ads(),
-            "type_urls": [f"type.googleapis.com/{message}"],
+            "type_urls": [f"type.googleapis.com/{message}" for message in messages],
         },
     }
 

@@ -9,7 +9,7 @@ denied any more, else as HTTP and nothing but HTTP, each request judged again.
 from __future__ import annotations
 
 from tsujiban.policy.program import Authentication, EndpointProgram, MtlsMode
-from tsujiban.proxy import filters, headers, matchers, names, rbac, tls, tokens
+from tsujiban.proxy import external, filters, headers, matchers, names, rbac, tls, tokens
 from tsujiban.proxy.clusters import PRESERVE_CASE
 from tsujiban.proxy.decisions import Admission, Class, decision_name
 from tsujiban.proxy.matchers import Json, typed
@@ -227,7 +227,7 @@ def _http_filter(site: Site) -> Json:
         normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action="REJECT_REQUEST",
-        local_reply_config={"mappers": [_denial(401), _denial(403)]},
+        local_reply_config={"mappers": [_ANSWERED, _denial(401), _denial(403)]},
         route_config={
             "name": "app",
             "virtual_hosts": [
@@ -242,12 +242,21 @@ def _http_filter(site: Site) -> Json:
         http_filters=[
             filters.discovered(site, names.HEADERS, headers.MESSAGE),
             filters.discovered(site, names.JWT, _JWT),
+            filters.discovered(site, names.RBAC_CUSTOM, _HTTP_RBAC),
+            filters.discovered(site, names.EXT_AUTHZ, *external.MESSAGES),
             filters.discovered(site, names.RBAC_HTTP, _HTTP_RBAC),
             filters.ROUTER,
         ],
         access_log=filters.access_log(site, "http", http=True),
     )
     return {"name": "http", "typed_config": config}
+
+
+# What somebody else has answered who was asked for a CUSTOM policy goes to the client as it is.
+_ANSWERED: Json = {
+    "filter": {"response_flag_filter": {"flags": ["UAEX"]}},
+    "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}},
+}
 
 
 def _denial(status: int) -> Json:

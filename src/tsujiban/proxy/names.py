@@ -18,6 +18,8 @@ PASSTHROUGH = "passthrough"  # cluster: the original destination, in the clear
 
 RBAC_CONNECT = "rbac-connect"  # ECDS: may this peer open a tunnel to this port
 RBAC_HTTP = "rbac-http"  # ECDS: may this request pass
+RBAC_CUSTOM = "rbac-custom"  # ECDS: which requests somebody else is asked about
+EXT_AUTHZ = "ext-authz"  # ECDS: whom, and how
 HEADERS = "headers"  # ECDS: which headers must be given once; its mark is metadata of the same name
 JWT = "jwt"  # ECDS: which tokens are verified
 RBAC_EGRESS = "rbac-egress"  # ECDS: names the rule that let a connection out
@@ -26,6 +28,10 @@ IDENTITY_SECRET = "identity"  # noqa: S105 - the name of a secret, not one
 CLIENT_SECRET = "identity-out"  # noqa: S105 - the same, for the node proxy's connections out
 NO_SECRET = "none"  # noqa: S105 - of no secret
 TRUST_SECRET = "trust"  # noqa: S105
+
+RBAC_FILTER = "envoy.filters.http.rbac"  # under this name are their dynamic metadata
+CUSTOM_PREFIX = "custom_"
+CUSTOM_MARK = CUSTOM_PREFIX + "shadow_effective_policy_id"  # the rule that has somebody asked
 
 JWT_FILTER = "envoy.filters.http.jwt_authn"  # under this name are its dynamic metadata
 UNREADABLE = "unreadable"  # the header that can be read in two ways; "" is none
@@ -70,6 +76,11 @@ def mesh_cluster(identity: str) -> str:
 def jwks_cluster(uri: str) -> str:
     """Cluster that the keys at `uri` are fetched from."""
     return f"jwks|{uri}"
+
+
+def authorizer_cluster(service: str, port: int) -> str:
+    """Cluster of the ready endpoints of a service that is asked by the proxy itself."""
+    return f"authorizer|{service}|{port}"
 
 
 def service_cluster(service: str, port: int) -> str:

@@ -147,6 +147,14 @@ def http_rbac(table: Table, staged: Table | None = None) -> Json:
     return _http_filter(tree(table), tree(staged) if staged else None)
 
 
+def marking_rbac(table: Table, prefix: str) -> Json:
+    """An HTTP RBAC filter that denies nothing, and leaves the table's verdict in the metadata of requests,
+    in keys that begin with `prefix`."""
+    tree = by_identity(matchers.filter_state(names.PEER_STATE), table, request, plaintext=True)
+    kind = "envoy.extensions.filters.http.rbac.v3.RBAC"
+    return matchers.typed(kind, shadow_matcher=_matcher(tree), shadow_rules_stat_prefix=prefix)
+
+
 def egress_rbac(table: Table) -> Json:
     """The network RBAC filter of outgoing connections. The same tree in the shadow, for only
     that one leaves the deciding rule's name for the access log."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from tsujiban.policy.program import Direction, EndpointProgram, NodeState
-from tsujiban.proxy import clusters, inbound, names, outbound
+from tsujiban.proxy import clusters, external, inbound, names, outbound
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.reach import Reach, has_staged
 from tsujiban.proxy.resource import Resource, Resources, collect
@@ -59,10 +59,25 @@ class Renderer:
             staged = self._table("staged", state, endpoint, peers, changed)
         else:
             self._reach.pop("staged", None)
+        question = external.question(state, endpoint)
+        marks = None
+        if question is not None:
+            marks = self._table("marks", question.alone, question.bare, peers, changed)
+        else:
+            self._reach.pop("marks", None)
         tables = Tables(incoming, outgoing, staged)
         self.tables = self.tables if self.tables == tables else tables
         self._services.follow(state.services, outgoing, peers, endpoint.addresses)
-        self.resources = collect(self._made(endpoint, tables, networks))
+        self.resources = collect(
+            [
+                *self._made(endpoint, tables, networks),
+                *self._piece(
+                    "external",
+                    (question, marks),
+                    lambda: external.resources(self._site, question, marks),
+                ),
+            ]
+        )
 
     def _table(
         self, name: str, state: NodeState, endpoint: EndpointProgram, peers: Peers, changed: list[str]

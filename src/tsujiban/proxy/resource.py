@@ -16,6 +16,7 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2
+from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt_authn_pb2
 from envoy.extensions.filters.http.lua.v3 import lua_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
@@ -61,6 +62,7 @@ from tsujiban.proxy.matchers import Json
 EXTENSIONS = (
     als_pb2,
     config_pb2,
+    ext_authz_pb2,
     http_connection_manager_pb2,
     http_inputs_pb2,
     http_inspector_pb2,

@@ -110,6 +110,37 @@ def test_a_policy_goes_to_the_nodes_whose_pods_it_selects() -> None:
     story(run())
 
 
+def config_map(name: str) -> tuple[Ref, Json]:
+    mesh = "extensionProviders: [{name: mine, envoyExtAuthzGrpc: {service: authz.tools, port: 9000}}]"
+    meta = {"name": name, "namespace": "istio-system"}
+    obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"mesh": mesh}}
+    return Ref("", "configmaps", "istio-system", name), obj
+
+
+def test_the_mesh_s_configuration_is_policy_and_no_other_config_map_is() -> None:
+    async def run() -> None:
+        scene = Scene()
+        await scene.basics()
+        asking = {
+            "apiVersion": "security.istio.io/v1",
+            "kind": "AuthorizationPolicy",
+            "metadata": {"name": "ask", "namespace": "default", "generation": 1},
+            "spec": {"action": "CUSTOM", "provider": {"name": "mine"}, "rules": [{}]},
+        }
+        await scene.put(Ref("security.istio.io", "authorizationpolicies", "default", "ask"), asking)
+        scene.sent.clear()
+        await scene.put(*config_map("other"))
+        assert scene.policies("n1") == []
+        await scene.put(*config_map("istio"))
+        (message,) = scene.policies("n1")
+        program = message.delta.authorizations["default/authz:ask"]
+        assert program is not None
+        assert program.external is not None
+        assert program.external.service == "tools/authz"
+
+    story(run())
+
+
 def test_enforced_everywhere_only_when_every_node_has_said_so() -> None:
     async def run() -> None:
         scene = Scene()

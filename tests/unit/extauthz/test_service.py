@@ -7,7 +7,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 from google.protobuf import json_format
 from tests.support.authzworld import DOMAIN, OTHER, ask, identity, policies
 
-from tsujiban.extauthz.service import MALFORMED_RULE, Authorization
+from tsujiban.extauthz.service import MALFORMED_RULE, Authorization, tell_peer
 from tsujiban.policy.world import World
 
 CHECK: Callable[[external_auth_pb2.CheckRequest], external_auth_pb2.CheckResponse] = Authorization(
@@ -55,3 +55,18 @@ def test_what_cannot_be_judged_is_refused_and_no_error() -> None:
     response = Authorization(broken, DOMAIN).check(ask())
     assert response.status.code == 7
     assert rules(response) == [MALFORMED_RULE]
+
+
+@pytest.mark.parametrize(
+    ("inside", "beside", "believed"),
+    [
+        ("", f"URI={identity('shop')}", identity("shop")),
+        (identity("web"), f"URI={identity('shop')}", identity("web")),
+        ("", "URI=plaintext", ""),
+        ("", "", ""),
+    ],
+)
+def test_who_asks_may_be_told_beside_the_question(inside: str, beside: str, believed: str) -> None:
+    request = ask(principal=inside)
+    tell_peer(request, beside)
+    assert request.attributes.source.principal == believed

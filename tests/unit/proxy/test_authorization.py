@@ -10,6 +10,7 @@ from tsujiban.policy.program import (
     AuthzProgram,
     AuthzRule,
     AuthzSource,
+    ExternalAuthorizer,
     JwtRule,
     StringMatch,
 )
@@ -129,7 +130,21 @@ def test_an_audit_decides_nothing_and_leaves_the_first_rule_that_matches() -> No
     assert decide(unknown, action=AuthzAction.AUDIT) == Leaf(allow=True, rules=ALLOWED)
 
 
-def test_an_external_authorizer_that_is_not_asked_yet_denies() -> None:
+def test_who_is_asked_has_decided_about_requests_and_about_nothing_else() -> None:
+    world = state(authorization=("z",))
+    asked = ExternalAuthorizer(service="a/b", port=1)
+    world.authorizations["z"] = AuthzProgram(
+        id="z", action=AuthzAction.CUSTOM, external=asked, rules=(one(),)
+    )
+    decision = Authorization(world, world.endpoints["default/server"]).decide(flow(), ALLOWED)
+    assert readable(decision) == Branch(
+        test=paths.HTTP,
+        then=Leaf(allow=True, rules=ALLOWED),
+        otherwise=Leaf(allow=False, rules=("z/0",)),
+    )
+
+
+def test_an_external_authorizer_that_is_not_known_denies() -> None:
     assert decide(one(), action=AuthzAction.CUSTOM) == Leaf(allow=False, rules=("z/0",))
 
 
