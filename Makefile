@@ -47,6 +47,7 @@ bench-api: setup
 	$(BIN)/python bench/api.py $(ARGS)
 
 bench-dataplane: setup root
+	-VENV=$(VENV) .ci/setup bench
 	$(AS_ROOT) $(BIN)/python bench/dataplane.py $(ARGS)
 
 soak: setup root
