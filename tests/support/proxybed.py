@@ -355,13 +355,7 @@ class Bed:
         mesh = self.mesh if mesh is None else mesh
         pod = Pod(self, name, f"10.244.0.{index}", mesh, _user(index))
         self._netns(pod.namespace)
-        link = f"v{index}"
-        net = f"{self.prefix}-net"
-        run("ip", "-n", net, "link", "add", link, "type", "veth", "peer", "eth0", "netns", pod.namespace)
-        run("ip", "-n", net, "link", "set", link, "master", "br0", "up")
-        run("ip", "-n", pod.namespace, "addr", "add", f"{pod.address}/16", "dev", "eth0")
-        run("ip", "-n", pod.namespace, "link", "set", "eth0", "up")
-        run("ip", "-n", pod.namespace, "route", "add", "default", "via", "10.244.255.254")
+        self._link(pod, f"v{index}")
         self.pods[name] = pod
         self.state.endpoints[pod.id] = EndpointProgram(
             id=pod.id,
@@ -382,6 +376,34 @@ class Bed:
             self._svids = {**getattr(self, "_svids", {}), pod.id: self.issue(pod.identity)}
             self._proxy(pod)
         return pod
+
+    def _link(self, pod: Pod, link: str) -> None:
+        net = f"{self.prefix}-net"
+        run("ip", "-n", net, "link", "add", link, "type", "veth", "peer", "eth0", "netns", pod.namespace)
+        run("ip", "-n", net, "link", "set", link, "master", "br0", "up")
+        run("ip", "-n", pod.namespace, "addr", "add", f"{pod.address}/16", "dev", "eth0")
+        run("ip", "-n", pod.namespace, "link", "set", "eth0", "up")
+        run("ip", "-n", pod.namespace, "route", "add", "default", "via", "10.244.255.254")
+
+    def remake(self, pod: Pod) -> None:
+        """Another network namespace takes the place of the pod's, redirect and all."""
+        run("ip", "-n", pod.namespace, "link", "del", "eth0")
+        run("ip", "netns", "del", pod.namespace)
+        run("ip", "netns", "add", pod.namespace)
+        run("ip", "-n", pod.namespace, "link", "set", "lo", "up")
+        self._link(pod, f"w{pod.uid % 1000}")
+        redirect.apply(pod.path, redirect.Redirect(proxy_mark=PROXY_MARK))
+
+    def rejoin(self, pod: Pod) -> None:
+        """Take a pod of the node's Envoy from it, and give it again."""
+
+        async def again() -> None:
+            assert self.post is not None
+            await self.post.remove(pod.id)
+            await self._serve(pod)
+            await self.post.until_ready(pod.id)
+
+        self.agent(again())
 
     def _proxy(self, pod: Pod) -> None:
         if pod.mesh is Mesh.NODE:

@@ -32,10 +32,12 @@ from tsujiban.proxy.post import ProxyPost
 from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.resources.kinds.core import Pod
 from tsujiban.supervise.client import ProcessStatus, SupervisorClient
+from tsujiban.supervise.netns import listens_on
 from tsujiban.supervise.spec import ProcessSpec
 
 log = structlog.get_logger(__name__)
 
+LISTEN_TRIES, LISTEN_SECONDS = 40, 0.05
 RESUME_SECONDS = 30.0  # after that, what no pod has asked for is removed
 PROXY_UID = 400_000  # and the last two bytes of the node's address: nodes of one machine differ
 
@@ -72,6 +74,7 @@ class NodeProxy:
         self._starting = asyncio.Lock()
         self._joined = asyncio.Event()  # some pod has
         self._open = False
+        self._resumed = asyncio.Event()
         self._unneeded = False  # known not to run: no pod has asked for it
         self._serving: dict[str, int] = {}  # pid of the Envoy that has been seen to serve an endpoint
 
@@ -94,19 +97,43 @@ class NodeProxy:
         sandbox = sandbox_of(pod, place)
         await self._start()
         if self._served.get(key) != pod.metadata.uid:
-            await self._post.remove(key)
-            self._post.add_shared(key, sandbox.netns_path)
+            await self._serve(key, sandbox.netns_path)
             self._served[key] = pod.metadata.uid
             self._joined.set()
-            svid = self._svids.get(key)
-            if svid is not None:
-                self._post.set_secret(key, svid)
         self._svids.ensure(key, program.identity)
         async with asyncio.timeout(READY_SECONDS):
             await self._svids.until(key)
             await self._post.until_ready(key)
+        if not await self._listens(sandbox.netns_path):
+            await self._serve_again(key, sandbox.netns_path)
         mine = redirect.Redirect(proxy_mark=PROXY_MARK)
         await asyncio.to_thread(redirect.apply, sandbox.netns_path, mine)
+
+    async def _serve(self, key: str, netns_path: str) -> None:
+        await self._post.remove(key)
+        self._post.add_shared(key, netns_path)
+        svid = self._svids.get(key)
+        if svid is not None:
+            self._post.set_secret(key, svid)
+
+    async def _serve_again(self, key: str, netns_path: str) -> None:
+        """Have Envoy bind the pod's listeners anew: its own are in a namespace that was at this path before,
+        which an update does not tell it. Raises OSError when that does not help."""
+        await self._resumed.wait()  # nothing is removed from an Envoy before
+        log.warning("the pod's namespace was made anew: its listeners are, too", pod=key, path=netns_path)
+        async with asyncio.timeout(READY_SECONDS):
+            await self._serve(key, netns_path)
+            await self._post.until_ready(key)
+        if not await self._listens(netns_path):
+            raise OSError(f"the node's proxy does not listen in {netns_path}")
+
+    async def _listens(self, netns_path: str) -> bool:
+        """Whether Envoy's listeners are in the namespace that is at this path now."""
+        for _ in range(LISTEN_TRIES):  # they open a moment after it has taken them
+            if await asyncio.to_thread(listens_on, netns_path, redirect.Redirect.outbound_port):
+                return True
+            await asyncio.sleep(LISTEN_SECONDS)
+        return False
 
     async def leave(self, key: str, pod: Pod, place: Place) -> None:
         """See `PodMesh.leave`."""
@@ -153,6 +180,7 @@ class NodeProxy:
             self._unneeded = True
         self._post.remove_from_shared = True
         self._post.push_shared()
+        self._resumed.set()
         await self._renew()
 
     async def _renew(self) -> None:

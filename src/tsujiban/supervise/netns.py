@@ -52,6 +52,18 @@ def call_in(path: str, function: Callable[[], T]) -> T:
         return thread.submit(run).result()
 
 
+def listens_on(path: str, port: int) -> bool:
+    """Whether some TCP socket listens on `port` in the namespace at `path`. Raises OSError. Blocks.
+
+    Source: proc_pid_net(5); state 0A is LISTEN."""
+
+    def tables() -> list[str]:
+        return [Path("/proc/thread-self/net", name).read_text() for name in ("tcp", "tcp6")]
+
+    rows = (row.split() for table in call_in(path, tables) for row in table.splitlines()[1:])
+    return any(row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port for row in rows)
+
+
 def split_address(address: str) -> tuple[str, int]:
     """("::1", 80) of "[::1]:80". Raises ValueError."""
     host, separator, port = address.rpartition(":")

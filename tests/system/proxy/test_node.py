@@ -15,6 +15,7 @@ from tests.support.proxybed import Bed, run, tier, until
 from tsujiban.policy.program import EndpointProgram, Http, Mesh
 from tsujiban.proxy import filters
 from tsujiban.proxy.site import PROXY_MARK
+from tsujiban.supervise.netns import listens_on
 
 pytestmark = pytest.mark.system
 
@@ -171,3 +172,25 @@ def test_it_answers_only_its_own_user(node_bed: Bed) -> None:
     assert path.stat().st_uid == node_bed.node_envoy.uid
     assert path.stat().st_mode & 0o777 == 0o600
     assert os.stat(path.parent).st_mode & 0o777 == 0o700
+
+
+def test_a_namespace_remade_at_the_same_path_is_bound_again(node_bed: Bed) -> None:
+    """Envoy holds the listeners of the old one, and no update moves them: the pod is closed, not open. It
+    is removed and added, as the agent does (`NodeProxy.join`), and works; nobody else notices."""
+    web, customer, other = (node_bed.pod(name) for name in ("web", "customer", "other"))
+    web.listen(80, echo_http)
+    other.listen(9000, Greeter())
+    node_bed.settle()
+    beside = customer.connect(other.address, 9000)
+    assert beside.recv(100) == b"220 welcome\r\n"
+    pinger = Pinger(beside)
+    assert listens_on(web.path, 15001)
+    node_bed.remake(web)
+    assert node_bed.update() == ()
+    assert not listens_on(web.path, 15001)
+    web.listen(80, echo_http)
+    assert reads(customer, web.address, 80) == 0
+    node_bed.rejoin(web)
+    until("it listens", lambda: listens_on(web.path, 15001))
+    assert reads(customer, web.address, 80) == 200
+    assert pinger.stop() == ""

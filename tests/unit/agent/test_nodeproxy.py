@@ -81,6 +81,7 @@ class Scene:
         self.supervisor = Supervisor(self.journal)
         self.post = Post(self.journal)
         self.wanted: set[str] = set()
+        self.listens = [True] * 100  # whether Envoy's listeners are where they should be, each time one looks
         parts: list[Any] = [self.post, Svids(), self.supervisor, lambda: self.wanted]
         self.proxy = NodeProxy("n1", "172.31.255.11", run, *parts)
         self.place = Place(cluster="t", node="n1", node_run=run, slot=1, addresses=("10.244.0.1",))
@@ -104,6 +105,7 @@ def play(
                 scene.journal.append(f"redirect {mine.proxy_mark == PROXY_MARK}")
 
             monkeypatch.setattr(redirect, "apply", apply)
+            monkeypatch.setattr(nodeproxy, "listens_on", lambda _path, _port: scene.listens.pop(0))
             await asyncio.wait_for(story(scene), 10)
 
         asyncio.run(all_of_it())
@@ -127,6 +129,31 @@ def test_it_is_started_for_the_first_pod_which_is_redirected_when_it_is_served(p
         await scene.proxy.leave(KEY, POD, scene.place)
         assert scene.proxy.pods == set()
         assert NAME in scene.supervisor.processes
+
+    play(story)
+
+
+def test_a_pod_whose_namespace_was_made_anew_is_bound_again(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by an agent that did not see it: the Envoy from before still listens in the old one."""
+    monkeypatch.setattr(nodeproxy, "LISTEN_TRIES", 2)
+    monkeypatch.setattr(nodeproxy, "LISTEN_SECONDS", 0)
+
+    async def story(scene: Scene) -> None:
+        scene.supervisor.processes[NAME] = process(NAME)
+        scene.wanted = {KEY}
+        scene.listens = [False, False, True]
+        joining = asyncio.create_task(scene.join())
+        await scene.proxy.resume()
+        await joining
+        push = scene.journal.index("push, removing True")  # before it nothing would be removed
+        assert scene.journal[push:] == [
+            "push, removing True", f"remove {KEY}", f"add {KEY} tsj-t-", "redirect True"
+        ]  # fmt: skip
+        scene.listens = [False] * 4
+        with pytest.raises(OSError, match="does not listen"):
+            await scene.join()
 
     play(story)
 
