@@ -17,11 +17,11 @@ from tests.support.kernelbed import Bed, checksum, sctp_init, udplite, until
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Conntrack
-from tsujiban.kernel.hosts import Failsafe, Failsafes
 from tsujiban.kernel.nflog import KernelEvent, KernelLog
 from tsujiban.kernel.nft import Nft
 from tsujiban.kernel.render import Settings, render
 from tsujiban.kernel.verdicts import Logging
+from tsujiban.policy.failsafes import Failsafe, Failsafes
 from tsujiban.policy.flow import Flow, Layer
 from tsujiban.policy.program import Action, NodeState, PolicyProgram
 

@@ -14,12 +14,12 @@ import structlog
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Connection, Conntrack, Ended
-from tsujiban.kernel.hosts import Failsafe, Failsafes, is_open
 from tsujiban.kernel.netlink import InterruptedDumpError
 from tsujiban.kernel.nflog import Owners
 from tsujiban.kernel.nft import NftError
 from tsujiban.kernel.render import Settings
 from tsujiban.policy.evaluate import evaluate
+from tsujiban.policy.failsafes import Failsafe, Failsafes, is_open
 from tsujiban.policy.flow import Flow, Post
 from tsujiban.policy.program import Action, NodeState
 from tsujiban.policy.world import World

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
-from typing import NamedTuple
 
 from tsujiban.kernel import names
 from tsujiban.kernel.elements import VERSIONS, canonical
@@ -27,6 +25,7 @@ from tsujiban.kernel.policies import Pass, PolicyChains, Stage, stage_of
 from tsujiban.kernel.sets import ADDRESS
 from tsujiban.kernel.table import Chain, Hook, Set, Table
 from tsujiban.kernel.verdicts import CLEAR, TEST_ADMITTED, UNFORGE, Ending, Station
+from tsujiban.policy.failsafes import Failsafes
 from tsujiban.policy.program import Direction, EndpointProgram, PolicyProgram
 
 ALL = "*"
@@ -36,39 +35,6 @@ _RAW, _MANGLE, _FILTER = -300, -150, 0
 # Neighbour discovery and multicast reports: a link does not work without them.
 _LINK = tuple(f"meta l4proto 58 @th,0,8 {types} accept" for types in ("130-136", "143"))
 _ESTABLISHED = "ct state established,related accept"
-
-
-class Failsafe(NamedTuple):
-    """A port that stays open; to or from `net` alone when that is set."""
-
-    protocol: int
-    port: int
-    net: str = ""
-
-
-@dataclass(frozen=True)
-class Failsafes:
-    """The defaults are Calico's: SSH, DHCP, BGP, etcd, Typha, the Kubernetes API; and DNS outbound."""
-
-    inbound: tuple[Failsafe, ...] = (
-        Failsafe(6, 22),
-        Failsafe(17, 68),
-        *(Failsafe(6, port) for port in (179, 2379, 2380, 5473, 6443, 6666, 6667)),
-    )
-    outbound: tuple[Failsafe, ...] = (
-        Failsafe(17, 53),
-        Failsafe(17, 67),
-        *(Failsafe(6, port) for port in (179, 2379, 2380, 5473, 6443, 6666, 6667)),
-    )
-
-
-def is_open(ports: Iterable[Failsafe], protocol: int, port: int, peer: str) -> bool:
-    """Whether a failsafe of `ports` keeps this open towards the address `peer`."""
-    return any(
-        failsafe[:2] == (protocol, port)
-        and (not failsafe.net or ip_address(peer) in ip_network(failsafe.net, strict=False))
-        for failsafe in ports
-    )
 
 
 @dataclass

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 
 from tsujiban.kernel import names
 from tsujiban.kernel.elements import canonical
-from tsujiban.kernel.hosts import Failsafes, HostChains, Placed, place
+from tsujiban.kernel.hosts import HostChains, Placed, place
 from tsujiban.kernel.policies import PolicyChains, PolicyMemory, of_pod
 from tsujiban.kernel.sets import ADDRESS, SetMemory, TableSets
 from tsujiban.kernel.table import Chain, Hook, Set, Table
@@ -40,6 +40,7 @@ from tsujiban.kernel.verdicts import (
     Verdicts,
     Where,
 )
+from tsujiban.policy.failsafes import Failsafes
 from tsujiban.policy.program import Direction, EndpointProgram, NodeState
 
 TABLE = "tsujiban"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tsujiban.policy import failsafes
 from tsujiban.policy.authorize import authorize
 from tsujiban.policy.clauses import View, first_failure
 from tsujiban.policy.flow import Flow, Layer, Post, Verdict
@@ -99,6 +100,14 @@ def network_layer(
     HTTP clause matches only where a proxy will read the request.
     """
     ingress = direction is Direction.INGRESS
+    if is_failsafe(world, flow, endpoint, direction):
+        return Layer(
+            layer=str(direction),
+            endpoint=endpoint.id,
+            verdict=Action.ALLOW,
+            rule=failsafes.RULE,
+            post=Post.KERNEL,
+        )
     visible = ingress and has_proxy(endpoint, flow)
     answer = None
     if post is not Post.PROXY:
@@ -109,6 +118,15 @@ def network_layer(
     if answer is None:  # asked for a proxy where there is none: it forbids nothing
         return Layer(layer=str(direction), endpoint=endpoint.id, verdict=Action.ALLOW, rule="", post=post)
     return answer
+
+
+def is_failsafe(world: World, flow: Flow, endpoint: EndpointProgram, direction: Direction) -> bool:
+    """Whether a failsafe port of a host endpoint's node lets this pass before any policy is asked."""
+    if not endpoint.host:
+        return False
+    peer = flow.source if direction is Direction.INGRESS else flow.destination
+    ports = world.failsafes.of(endpoint.node).of(direction)
+    return failsafes.is_open(ports, flow.protocol, flow.port, peer)
 
 
 def forward_layer(world: World, flow: Flow, host: EndpointProgram, direction: Direction) -> Layer:

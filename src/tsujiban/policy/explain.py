@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from tsujiban.policy import failsafes
 from tsujiban.policy.authorize import CLOSING, Subject, refused_token, rule_failure
 from tsujiban.policy.clauses import Clause, View, first_failure
 from tsujiban.policy.describe import wanted_and_got
@@ -201,7 +202,10 @@ class _Teller:
         note = ""
         match layer.layer:
             case Direction.INGRESS | Direction.EGRESS:
-                tiers = self._network(endpoint, Direction(layer.layer), layer)
+                if layer.rule == failsafes.RULE:
+                    note = "a failsafe port: open before any policy is asked"
+                else:
+                    tiers = self._network(endpoint, Direction(layer.layer), layer)
             case "forward-ingress" | "forward-egress":
                 direction = Direction(layer.layer.removeprefix("forward-"))
                 tiers = self._network(endpoint, direction, layer, forwarded=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from tsujiban.policy import workloads
 from tsujiban.policy.addresses import canonical, stand_in, version
 from tsujiban.policy.evaluate import evaluate
+from tsujiban.policy.failsafes import CLOSED, configured
 from tsujiban.policy.flow import Flow, Post, Verdict
 from tsujiban.policy.graph import PolicyGraph, key_of
 from tsujiban.policy.items import node_addresses
@@ -18,6 +19,7 @@ from tsujiban.policy.population import Key
 from tsujiban.policy.program import Authentication, Frozen
 from tsujiban.policy.world import World
 from tsujiban.resources.kinds import core
+from tsujiban.resources.kinds.calico import FelixConfiguration
 from tsujiban.resources.kinds.meta import Object
 from tsujiban.resources.load import LoadedObject
 
@@ -67,8 +69,9 @@ class End(Frozen, frozen=True):
 class OfflineWorld:
     """Objects compiled, with names to ask by.
 
-    `strict` judges plaintext as the running mesh does (refused unless a PeerAuthentication says
-    otherwise); without it, it is accepted unless a PeerAuthentication says otherwise.
+    `strict` judges as the running mesh does: plaintext is refused unless a PeerAuthentication says
+    otherwise (without it: accepted unless one says otherwise), and host endpoints have Calico's
+    failsafe ports (without it: when there is a FelixConfiguration).
     """
 
     def __init__(
@@ -87,7 +90,9 @@ class OfflineWorld:
         for pod in extra:
             self._objects[key_of(pod)] = pod
         self.graph.apply([*zip(map(key_of, plain), given, strict=True), *((key_of(p), p) for p in extra)])
-        self.world = World(self.graph.state())
+        felix = [o for o in plain if isinstance(o, FelixConfiguration)]
+        failsafes = configured(felix) if felix or strict else CLOSED
+        self.world = World(self.graph.state(), failsafes)
 
     def flow(self, source: End, destination: End, **clauses: object) -> Flow:
         """The flow between two ends, on addresses of one IP version."""

@@ -7,6 +7,7 @@ built on demand per set, so that judging one flow of a large cluster does not to
 from __future__ import annotations
 
 from tsujiban.policy.addresses import canonical, contains, is_host
+from tsujiban.policy.failsafes import CLOSED, NodeFailsafes
 from tsujiban.policy.forwarding import guards_by_node
 from tsujiban.policy.program import EndpointProgram, Mesh, NodeState, Peer
 
@@ -36,8 +37,9 @@ class SetIndex:
 class World:
     """Read-only index of a NodeState. Build a new one after the state changed."""
 
-    def __init__(self, state: NodeState) -> None:
+    def __init__(self, state: NodeState, failsafes: NodeFailsafes = CLOSED) -> None:
         self.state = state
+        self.failsafes = failsafes  # of host endpoints; a state alone knows of none
         self.endpoints = state.endpoints
         self.policies = state.policies
         self.authorizations = state.authorizations

@@ -11,7 +11,7 @@ from tests.support.kernelbed import NODE4, NODE6, OUTSIDE4, OUTSIDE6, Bed, echo,
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Conntrack
-from tsujiban.kernel.hosts import Failsafe, Failsafes
+from tsujiban.policy.failsafes import Failsafe, Failsafes
 from tsujiban.policy.program import (
     Action,
     EndpointProgram,

@@ -13,10 +13,10 @@ from tsujiban.agent import kernelside
 from tsujiban.agent.kernelside import KernelSide
 from tsujiban.kernel.apply import Applied
 from tsujiban.kernel.conntrack import Connection, Ended
-from tsujiban.kernel.hosts import Failsafe, Failsafes
 from tsujiban.kernel.netlink import InterruptedDumpError
 from tsujiban.kernel.nft import NftError
 from tsujiban.kernel.render import Settings
+from tsujiban.policy.failsafes import Failsafe, Failsafes
 from tsujiban.policy.program import EndpointProgram, NodeDelta, NodeState, Peer
 from tsujiban.wire.messages import NodeConfig
 

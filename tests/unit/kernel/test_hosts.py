@@ -1,7 +1,8 @@
 import pytest
 
-from tsujiban.kernel.hosts import Failsafe, Failsafes, is_open, place
+from tsujiban.kernel.hosts import place
 from tsujiban.kernel.render import Settings, render
+from tsujiban.policy.failsafes import Failsafe, Failsafes
 from tsujiban.policy.program import Action, EndpointProgram, NodeState, PolicyProgram, Rule, Tier
 
 OWN = {"192.0.2.1": "eth0", "192.0.2.2": "eth1", "fd00::1": "eth0"}
@@ -47,14 +48,6 @@ def test_two_at_one_place_and_what_is_no_name_are_told() -> None:
         "host endpoint host/c: 'x y' is not the name of a network interface: it is not enforced",
         "host endpoint host/e: interface * is host/d's: not enforced there",
     ]
-
-
-def test_a_failsafe_is_for_its_peers() -> None:
-    ports = (Failsafe(6, 22, "192.0.2.0/24"), Failsafe(17, 53))
-    assert is_open(ports, 6, 22, "192.0.2.9")
-    assert not is_open(ports, 6, 22, "198.51.100.1")
-    assert is_open(ports, 17, 53, "198.51.100.1")
-    assert not is_open(ports, 6, 53, "198.51.100.1")
 
 
 def test_without_host_endpoints_nothing_is_added() -> None:

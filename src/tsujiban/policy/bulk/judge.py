@@ -251,7 +251,8 @@ class BulkEvaluator:
             return UNJUDGED
         flow = _flow(source, destination, asked)
         found = authorize.authorize(self.world, destination.program, flow, peer)
-        return self._outcome(found.layer, found.verdict, found.rule)
+        told = self._outcome(found.layer, found.verdict, found.rule)
+        return told.with_logged(found.logged) if found.logged else told
 
     def _outcome(self, layer: str, action: Action, rule: str) -> Outcome:
         key = (layer, action, rule)

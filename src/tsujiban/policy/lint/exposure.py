@@ -145,7 +145,7 @@ def open_namespaces(offline: OfflineWorld, names: Iterable[str]) -> dict[str, li
     changes: list[Change] = [(key_of(pod), pod) for pod in probes]
     offline.graph.apply(changes)
     try:
-        world = World(offline.graph.state())
+        world = World(offline.graph.state(), offline.world.failsafes)
     finally:
         offline.graph.apply([(key, None) for key, _ in changes])
     places = Places(world)

@@ -46,6 +46,7 @@ class Analysis:
         distinctions = Distinctions()
         for one, held in together:
             distinctions.add(one.state, {spot.address for spot in held})
+            distinctions.open_ports(one.failsafes)
         self.distinctions = distinctions
         self.axis = Axis(distinctions.protocols)
         self.source_ports = SourcePorts(distinctions.source_ports)
@@ -59,7 +60,8 @@ class Analysis:
         marks: dict[str, Hashable] = {}
         for name, endpoint in world.endpoints.items():
             guarded = endpoint.node if endpoint.node in world.guards else ""
-            marks[name] = _mark(endpoint, self._clauses[name]), guarded
+            open_ports = world.failsafes.of(endpoint.node) if endpoint.host else None
+            marks[name] = _mark(endpoint, self._clauses[name]), guarded, open_ports
         self.parties = Parties(world, distinctions, spots, marks, _identities(world))
         self.matching = Matching(world, self.axis, self.parties, self.source_ports)
         self._crossed = Crossed(self.matching)
@@ -124,8 +126,23 @@ class Analysis:
         return found
 
     def _leaving(self, party: Party) -> Answer:
-        answer = Walk(self.matching, party, Direction.EGRESS).answer()
+        answer = self._failsafe(
+            party, Direction.EGRESS, Walk(self.matching, party, Direction.EGRESS).answer()
+        )
         return self._crossed.leaving(party, answer) if self.world.guards else answer
+
+    def _failsafe(self, party: Party, direction: Direction, answer: Answer, width: int = 1) -> Answer:
+        """An answer, and what the failsafe ports of a host endpoint let pass whatever it is."""
+        endpoint = party.endpoint
+        if endpoint is None or not endpoint.host:
+            return answer
+        for protocol, port, net in self.world.failsafes.of(endpoint.node).of(direction):
+            peers = self.matching.meeting(party)
+            if net:
+                peers &= self.matching.within(net)
+            at = self.axis.row(protocol)[0] + port
+            answer = join(answer, [(peers, ((at, at, self.matching.full(width)),))] if peers else [])
+        return answer
 
     def _entering(self, party: Party) -> Answer:
         answer = self._admitted(party)
@@ -142,7 +159,7 @@ class Analysis:
         def walk(sight: Sight) -> Answer:
             return Walk(self.matching, party, Direction.INGRESS, sight, vocabulary, visible=visible).answer()
 
-        kernel = walk(Sight.KERNEL)
+        kernel = self._failsafe(party, Direction.INGRESS, walk(Sight.KERNEL), len(vocabulary.atoms))
         if endpoint is None or not visible:
             return kernel
         guard = Guard(self.matching, party, endpoint, vocabulary)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from tsujiban.policy.failsafes import NodeFailsafes
 from tsujiban.policy.program import NodeState, Rule, Side
 
 
@@ -52,6 +53,14 @@ class Distinctions:
         for endpoint in state.endpoints.values():
             for port in endpoint.authentication.ports:
                 self.ports.update((port, port + 1))
+
+    def open_ports(self, failsafes: NodeFailsafes) -> None:
+        """Take in what failsafe ports tell apart."""
+        for failsafe in failsafes.all():
+            self.protocols.add(failsafe.protocol)
+            self.ports.update((failsafe.port, failsafe.port + 1))
+            if failsafe.net:
+                self.nets.add(failsafe.net)
 
     def _rule(self, rule: Rule, state: NodeState) -> None:
         self.protocols.update(rule.protocols)

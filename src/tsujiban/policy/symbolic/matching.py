@@ -129,6 +129,10 @@ class Matching:
             return self.everyone
         return self._by_version[own.version] | self._by_version[0]
 
+    def within(self, net: str) -> int:
+        """The parties in a network that the distinctions know."""
+        return self._by_net.get(net, 0)
+
     def members(self, name: str, sight: Sight) -> int:
         """The parties in a set, as one post sees them."""
         return self._by_set[sight].get(name, 0)

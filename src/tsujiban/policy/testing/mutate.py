@@ -186,7 +186,7 @@ class _Mutator:
     def _removed(self, program: PolicyProgram, about: LoadedObject) -> Mutant:
         graph, key = self.offline.graph, key_of(about.object)
         delta = graph.apply([(key, None)])
-        world = World(graph.state())
+        world = World(graph.state(), self.world.failsafes)
         graph.apply([(key, about)])
         touched = {name for table, name in delta.changed if table is Table.ENDPOINTS}
         near = sorted({index for name in touched for index in self.at[name]})
@@ -234,7 +234,7 @@ class _Mutator:
 
     def _spaces_of(self, policy: str) -> list[Space]:
         if self._places is None:
-            original = World(self.world.state)
+            original = World(self.world.state, self.world.failsafes)
             original.policies = self.known
             self._places = Places(original)
         found = []

@@ -92,6 +92,12 @@ WORLDS = {
     ),
     "a host endpoint": (HOST, policy("[{action: Allow, protocol: TCP, destination: {ports: [80]}}]")),
     "authorization": (mesh("AuthorizationPolicy", "{rules: [{from: [{source: {namespaces: [x]}}]}]}"),),
+    "an audit": (
+        mesh("AuthorizationPolicy", "{action: AUDIT, rules: [{from: [{source: {namespaces: [x]}}]}]}"),
+        mesh("AuthorizationPolicy", "{action: DENY, rules: [{to: [{operation: {ports: ['81']}}]}]}").replace(
+            "name: m", "name: n"
+        ),
+    ),
     "strict but for a port": (
         mesh(
             "PeerAuthentication",
