@@ -34,9 +34,10 @@ def compile_tier(tier: calico.Tier) -> TierForm:
     )
 
 
-def policy_key(form: NetworkPolicyForm) -> tuple[float, tuple[str, str, str], str]:
-    """Order, then name, namespace, kind; the id settles what is left."""
-    return (form.order, form.tie, form.program.id)
+def policy_key(form: NetworkPolicyForm) -> tuple[float, str, str]:
+    """Order, then name, namespace and kind as one text, which is how Calico compares them (so `a-b`
+    comes before `a`); the id settles what is left."""
+    return (form.order, "/".join(form.tie), form.program.id)
 
 
 def arrange(

@@ -80,6 +80,11 @@ def test_ties_are_settled_by_name_then_namespace_then_kind() -> None:
     ]
 
 
+def test_a_name_that_goes_on_with_a_dash_or_dot_is_first_as_in_calico() -> None:
+    given = [form(name) for name in ("a", "ab", "a.b", "a-b", "a1")]
+    assert names(*given) == [("_global/a-b", "_global/a.b", "_global/a", "_global/a1", "_global/ab")]
+
+
 def test_tiers_stand_by_order_then_name_and_one_without_an_object_is_last_and_closed() -> None:
     known = {**BUILT_IN, "early": TierForm(order=1), "also": TierForm(order=1, default_action=Action.PASS)}
     forms = [form("p", tier=name) for name in ("nowhere", "default", "kube-baseline", "early", "also")]

@@ -74,7 +74,7 @@ def compile_policy(
         program=program,
         tier=DEFAULT,
         order=defaults.KUBERNETES_POLICY_ORDER,
-        tie=(name, namespace, policy.kind or "NetworkPolicy"),
+        tie=(name, namespace, "KubernetesNetworkPolicy"),  # Calico's name for the kind
         selector=subjects,
         directions=tuple(d for d in Direction if d.capitalize() in types),
         sets=sets.definitions,

@@ -54,7 +54,7 @@ def test_policy_types(spec: str, directions: set[str]) -> None:
 
 def test_its_place_is_order_1000_of_the_default_tier() -> None:
     found = compiled("{podSelector: {}}")
-    assert (found.tier, found.order, found.tie) == ("default", 1000, ("np", "x", "NetworkPolicy"))
+    assert (found.tier, found.order, found.tie) == ("default", 1000, ("np", "x", "KubernetesNetworkPolicy"))
     assert found.program.id == "x/knp:np"
 
 
