@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from envoy.type.v3 import http_status_pb2
 from msgspec import structs
 
 from tsujiban.policy.program import (
@@ -121,7 +122,7 @@ def _config(site: Site, asked: ExternalAuthorizer) -> Json:
         _EXT_AUTHZ,
         transport_api_version="V3",
         failure_mode_allow=asked.fail_open,
-        status_on_error={"code": asked.status_on_error},
+        status_on_error={"code": _status(asked.status_on_error)},
         clear_route_cache=asked.clear_route_cache,
         validate_mutations=True,
         filter_enabled_metadata=marked,
@@ -135,6 +136,12 @@ def _config(site: Site, asked: ExternalAuthorizer) -> Json:
         }
     config.update(_grpc(site, asked) if asked.grpc else _http(site, asked))
     return config
+
+
+def _status(number: int) -> str:
+    """A status as Envoy's enumeration calls it; one that is not there is 403."""
+    known = number in http_status_pb2.StatusCode.values()
+    return str(http_status_pb2.StatusCode.Name(number if known else http_status_pb2.StatusCode.Forbidden))
 
 
 def _timeout(asked: ExternalAuthorizer) -> str:

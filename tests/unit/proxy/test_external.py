@@ -92,6 +92,11 @@ def test_what_it_is_told_and_who_asks() -> None:
     assert (found.with_request_body.max_request_bytes, found.with_request_body.pack_as_bytes) == (7, True)
     assert not found.failure_mode_allow
     assert found.encode_raw_headers
+    assert found.status_on_error.code == 403
+    assert config(structs.replace(ASKED, status_on_error=503)).status_on_error.code == 503
+    assert (
+        config(structs.replace(ASKED, status_on_error=499)).status_on_error.code == 403
+    )  # Envoy has no such
 
 
 def test_an_http_provider_hears_and_says_only_what_is_declared() -> None:
