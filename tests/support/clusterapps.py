@@ -17,6 +17,8 @@ from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
 
 SECONDS = 30.0
+# a loaded machine may take seconds to answer; silence of the kernel is told by the time to connect
+ASK = ("curl", "-sS", "-m", "15", "--connect-timeout", "5", "-o", "/dev/null", "-w", "%{http_code}")
 CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"  # where a pod finds its own
 SERVER = (
     "import http.server as h; h.ThreadingHTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"
@@ -103,33 +105,20 @@ def ready(pod: dict[str, Any]) -> bool:
 def run(cluster: LocalCluster, app: str, *argv: str) -> subprocess.CompletedProcess[str]:
     command = cluster.exec_command("default", pods(cluster, app)[0]["metadata"]["name"], "main", argv)
     return subprocess.run(
-        command.argv, env=command.env, capture_output=True, text=True, timeout=30, check=False
+        command.argv, env=command.env, capture_output=True, text=True, timeout=60, check=False
     )
 
 
 def get(cluster: LocalCluster, app: str, *options: str) -> str:
     """HTTP status of a request to the service, or curl's exit code when there was none."""
-    done = run(
-        cluster,
-        app,
-        "curl",
-        "-sS",
-        "-m",
-        "3",
-        "-o",
-        "/dev/null",
-        "-w",
-        "%{http_code}",
-        *options,
-        "http://web/",
-    )
+    done = run(cluster, app, *ASK, *options, "http://web/")
     return done.stdout if done.returncode == 0 else f"curl {done.returncode}"
 
 
 def ask_api(cluster: LocalCluster, app: str, *options: str) -> str:
     """What curl in a pod gets of the API, or curl's exit code."""
-    ask = ("curl", "-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "--cacert")
-    done = run(cluster, app, *ask, f"{CREDENTIALS}/ca.crt", *options, "https://kubernetes.default.svc/api")
+    ca = ("--cacert", f"{CREDENTIALS}/ca.crt")
+    done = run(cluster, app, *ASK, *ca, *options, "https://kubernetes.default.svc/api")
     return done.stdout if done.returncode == 0 else f"curl {done.returncode}"
 
 

@@ -52,7 +52,7 @@ class Running:
     def execute(self, *argv: str) -> subprocess.CompletedProcess[str]:
         command = exec_command(self.spec, self.state.pid, argv)
         return subprocess.run(
-            command.argv, env=command.env, capture_output=True, text=True, timeout=20, check=False
+            command.argv, env=command.env, capture_output=True, text=True, timeout=60, check=False
         )
 
     def sh(self, script: str) -> str:
@@ -158,7 +158,7 @@ def test_an_exec_has_no_more_rights_than_the_container() -> None:
 
 def _run(command: Command, keep: tuple[int, ...]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command.argv, env=command.env, capture_output=True, text=True, timeout=20, check=True, pass_fds=keep
+        command.argv, env=command.env, capture_output=True, text=True, timeout=60, check=True, pass_fds=keep
     )
 
 

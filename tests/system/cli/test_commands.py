@@ -18,7 +18,7 @@ from tsujiban.local.demo import manifests
 from tsujiban.local.down import down
 from tsujiban.local.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 class Shell:
@@ -31,7 +31,7 @@ class Shell:
         return [sys.executable, "-m", "tsujiban", words[0], "--cluster", self.cluster, *words[1:]]
 
     def __call__(self, *words: str, code: int = 0) -> str:
-        done = subprocess.run(self.argv(*words), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(self.argv(*words), capture_output=True, text=True, timeout=120)
         assert "Traceback" not in done.stderr, done.stderr
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if code == 0 else done.stdout + done.stderr

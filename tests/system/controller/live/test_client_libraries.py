@@ -27,7 +27,7 @@ from tests.system.controller.live.conftest import Kubectl
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 # ---------------------------------------------------------------- the official one

@@ -14,7 +14,7 @@ from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.waiting import until
 from tsujiban.supervise.client import SupervisorClient
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SECONDS = 60.0
 LEAVER = {

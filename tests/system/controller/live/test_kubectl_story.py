@@ -14,7 +14,7 @@ from tests.system.controller.live.conftest import MANIFESTS, Kubectl
 
 from tsujiban.local.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 APP = str(MANIFESTS / "app.yaml")
 

@@ -19,7 +19,7 @@ from tests.system.controller.live.conftest import Kubectl
 
 from tsujiban.local.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 BARE_SPDY = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}
 WAYS = [{}, BARE_SPDY]
@@ -60,7 +60,7 @@ def test_a_terminal_is_one_of_the_containers_own_and_has_the_windows_size(
         assert "/dev/pts/0" in text
         set_size(terminal, 33, 101)
         os.kill(child, signal.SIGWINCH)
-        assert until(lambda: "33 101" in asked(terminal, "stty size\n"), 10)
+        assert until(lambda: "33 101" in asked(terminal, "stty size\n"), 30)
         typed(terminal, "sleep 1000\n")
         assert until(lambda: "sleep 1000" in processes(pods), 20)
         typed(terminal, "\x03")  # ctrl-C goes to what runs there, and not to kubectl

@@ -11,7 +11,7 @@ from tests.system.controller.live.conftest import Kubectl
 
 from tsujiban.local.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 POLICIES = """
 apiVersion: projectcalico.org/v3

@@ -18,7 +18,7 @@ from tsujiban.local.down import down
 from tsujiban.local.layout import Layout
 from tsujiban.local.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(450)]
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_every_act_comes_out_right_and_nothing_is_left(cluster: str) -> None:
         command("demo", "bank", "-o", "json", "--cluster", cluster),
         capture_output=True,
         text=True,
-        timeout=220,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
