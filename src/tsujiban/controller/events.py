@@ -20,7 +20,6 @@ import structlog
 
 from tsujiban.controller.loop import Change
 from tsujiban.controller.reconcile.actions import Action, Delete
-from tsujiban.controller.reconcile.taints import stamp
 from tsujiban.controller.world import (
     DEPLOYMENTS,
     NAMESPACES,
@@ -32,6 +31,7 @@ from tsujiban.controller.world import (
     World,
     controller_of,
     is_terminating,
+    stamp,
 )
 from tsujiban.store.protocol import Key, NotFound, Store, StoreError
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tsujiban.controller.reconcile.actions import Action, Update
-from tsujiban.controller.reconcile.taints import stamp
-from tsujiban.controller.world import NODES, Json, Ref
+from tsujiban.controller.world import NODES, Json, Ref, stamp
 
 
 def registered(

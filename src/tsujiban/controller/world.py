@@ -6,6 +6,7 @@ Reconcilers are pure functions of this view, so that they are tested without a s
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -119,6 +120,11 @@ def with_metadata(obj: Json, **fields: object) -> Json:
     """A copy of an object with some of its metadata changed; a field that is None is taken away."""
     head = {**obj["metadata"], **fields}
     return {**obj, "metadata": {name: value for name, value in head.items() if value is not None}}
+
+
+def stamp(now: float) -> str:
+    """UNIX seconds as the API writes time."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 
 def selects(selector: Json | None, labels: dict[str, str]) -> bool:

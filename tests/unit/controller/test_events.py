@@ -12,8 +12,17 @@ from tsujiban.controller import events, members
 from tsujiban.controller.events import EVENTS, KEPT_SECONDS, Recorder, expired, of
 from tsujiban.controller.loop import Change
 from tsujiban.controller.reconcile.actions import Delete
-from tsujiban.controller.reconcile.taints import stamp
-from tsujiban.controller.world import DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICA_SETS, Json, Ref, World
+from tsujiban.controller.world import (
+    DEPLOYMENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICA_SETS,
+    Json,
+    Ref,
+    World,
+    stamp,
+)
 from tsujiban.store.sqlite import SqliteStore
 
 NOW = 1_800_000_000.0

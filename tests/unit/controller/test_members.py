@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tsujiban.controller import members
 from tsujiban.controller.reconcile.actions import Update
-from tsujiban.controller.reconcile.taints import stamp
-from tsujiban.controller.world import is_ready
+from tsujiban.controller.world import is_ready, stamp
 
 NOW = 1_800_000_000.0
 

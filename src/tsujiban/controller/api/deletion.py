@@ -23,6 +23,7 @@ from tsujiban.controller.api.errors import ApiError, bad_request, conflict, unsu
 from tsujiban.controller.api.guard import judge
 from tsujiban.controller.api.responses import OBJECT_BYTES, json_response, parse_json, read_body
 from tsujiban.controller.api.target import Target
+from tsujiban.controller.reconcile.ending import grace_seconds
 from tsujiban.resources.registry import Kind
 from tsujiban.store import metadata
 from tsujiban.store.protocol import Conflict, Delete, Operation, Store, Stored, Update
@@ -32,7 +33,6 @@ Json = dict[str, Any]
 ATTEMPTS = 8
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 _POLICIES = {"Orphan": ORPHAN, "Foreground": FOREGROUND, "Background": ""}
-GRACE_SECONDS = 30
 _MAX_GRACE = 2**31
 
 
@@ -224,8 +224,7 @@ def _grace_of(document: Json, kind: Kind, options: Options) -> int:
         return 0  # it has not begun, or is over
     if options.grace_seconds is not None:
         return options.grace_seconds
-    own = document["spec"].get("terminationGracePeriodSeconds")
-    return GRACE_SECONDS if own is None else max(0, int(own))
+    return grace_seconds(document)
 
 
 async def _retried(attempt: Callable[[], Awaitable[Response]]) -> Response:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from tsujiban.controller.reconcile.actions import Action, Delete, Update
+from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.world import (
     NAMESPACES,
     NODES,
@@ -15,6 +16,7 @@ from tsujiban.controller.world import (
     World,
     is_finished,
     is_terminating,
+    stamp,
     with_metadata,
 )
 from tsujiban.resources.registry import UnknownKind, kind_for
@@ -25,9 +27,10 @@ ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"  # the collector's own final
 def orphaned(world: World, owner_uid: str) -> list[Action]:
     """What goes when the object with this uid has gone (background propagation)."""
     return [
-        Delete(ref)
+        action
         for ref, obj in world.owned_by(owner_uid)
         if not any(alive(world, ref, owner) for owner in obj["metadata"]["ownerReferences"])
+        for action in ended(ref, obj)
     ]
 
 
@@ -58,7 +61,7 @@ def dependents(world: World, ref: Ref) -> list[Action]:
     if FOREGROUND in finalizers:
         owned = [(found, obj) for found, obj in world.owned_by(uid) if not is_terminating(obj)]
         if owned:
-            return [_going(world, found, obj) for found, obj in owned]
+            return [action for found, obj in owned for action in _going(world, found, obj)]
         blocking = [obj for _, obj in world.owned_by(uid) if _blocks(obj, uid)]
         return [] if blocking else _freed(ref, owner, FOREGROUND)
     return []
@@ -81,13 +84,12 @@ def _forgetting(obj: Json, ref: Ref, uid: str) -> Action:
     return Update(ref, with_metadata(obj, ownerReferences=left or None))
 
 
-def _going(world: World, ref: Ref, obj: Json) -> Action:
+def _going(world: World, ref: Ref, obj: Json) -> list[Action]:
     """Delete a dependent; one that has dependents itself waits for them in its turn."""
     if not world.owned_by(obj["metadata"]["uid"]):
-        return Delete(ref)
+        return ended(ref, obj)
     finalizers = [*(obj["metadata"].get("finalizers") or []), FOREGROUND]
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Update(ref, with_metadata(obj, finalizers=finalizers, deletionTimestamp=now))
+    return [Update(ref, with_metadata(obj, finalizers=finalizers, deletionTimestamp=stamp(time.time())))]
 
 
 def _freed(ref: Ref, owner: Json, finalizer: str) -> list[Action]:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
+from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.world import (
     PODS,
     Json,
@@ -38,8 +39,8 @@ def plan(world: World, ref: Ref, suffix: Callable[[], str] = random_suffix) -> l
     actions: list[Action] = [Delete(pod_ref) for pod_ref, pod in pods if is_finished(pod)]
     for _ in range(wanted - len(alive)):
         actions.append(Create(*_pod(replica_set, ref, suffix())))
-    for pod_ref, _ in sorted(alive, key=_worth)[: max(0, len(alive) - wanted)]:
-        actions.append(Delete(pod_ref))
+    for pod_ref, pod in sorted(alive, key=_worth)[: max(0, len(alive) - wanted)]:
+        actions += ended(pod_ref, pod)
     status = {
         "replicas": len(alive),
         "readyReplicas": sum(is_ready(pod) for _, pod in alive),

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tsujiban.controller.reconcile.actions import Action, Delete, Update
+from tsujiban.controller.reconcile.ending import marked
 from tsujiban.controller.world import (
     NODES,
     PODS,
@@ -27,7 +28,7 @@ from tsujiban.controller.world import (
     is_finished,
     is_ready,
     is_terminating,
-    with_metadata,
+    stamp,
 )
 
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
@@ -36,13 +37,7 @@ UNREACHABLE = "node.kubernetes.io/unreachable"
 NO_SCHEDULE, NO_EXECUTE = "NoSchedule", "NoExecute"
 PATIENCE = 300.0  # seconds that a pod bears NOT_READY and UNREACHABLE when it says nothing of them
 UNHEARD_SECONDS = 35.0  # of UNREACHABLE, after which nobody believes that its pods serve
-GRACE_SECONDS = 30
 _OWN = (UNSCHEDULABLE, NOT_READY, UNREACHABLE)
-
-
-def stamp(now: float) -> str:
-    """UNIX seconds as the API writes time."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 
 def plan(world: World, ref: Ref, now: float) -> list[Action]:
@@ -133,9 +128,6 @@ def _until(pod: Json, taint: Json, now: float) -> float:
 def _evicted(ref: Ref, pod: Json, now: float) -> Action:
     if not (pod.get("status") or {}).get("podIP"):
         return Delete(ref)  # it has not begun
-    grace = pod["spec"].get("terminationGracePeriodSeconds")
-    seconds = GRACE_SECONDS if grace is None else max(0, int(grace))
-    marked = with_metadata(pod, deletionTimestamp=stamp(now + seconds), deletionGracePeriodSeconds=seconds)
     condition = {
         "type": "DisruptionTarget",
         "status": "True",
@@ -144,7 +136,7 @@ def _evicted(ref: Ref, pod: Json, now: float) -> Action:
         "lastTransitionTime": stamp(now),
     }
     others = [c for c in pod["status"].get("conditions", ()) if c["type"] != condition["type"]]
-    return Update(ref, {**marked, "status": {**pod["status"], "conditions": [*others, condition]}})
+    return Update(ref, {**marked(pod, now), "status": {**pod["status"], "conditions": [*others, condition]}})
 
 
 def _not_ready(pod: Json, now: float) -> Json:

@@ -14,9 +14,8 @@ from tsujiban.controller.reconcile.taints import (
     UNHEARD_SECONDS,
     UNREACHABLE,
     UNSCHEDULABLE,
-    stamp,
 )
-from tsujiban.controller.world import Json, Ref, is_ready
+from tsujiban.controller.world import Json, Ref, is_ready, stamp
 
 NOW = 1_800_000_000.0
 
