@@ -8,7 +8,6 @@ from tsujiban.controller.loop import Change, Work
 from tsujiban.controller.reconcile import aggregation, apiservice
 from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
 from tsujiban.controller.reconcile.garbage import alive, owner_refs
-from tsujiban.controller.reconcile.hostendpoints import SUFFIX as AUTO
 from tsujiban.controller.world import (
     CERTIFICATE_REQUESTS,
     CLUSTER_ROLES,
@@ -30,6 +29,7 @@ from tsujiban.controller.world import (
     is_terminating,
     selects,
 )
+from tsujiban.policy.autohosts import SUFFIX as AUTO
 
 _API_NAMESPACE = Ref(*NAMESPACES, "", apiservice.NAMESPACE)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tsujiban.policy import workloads
+from tsujiban.policy import autohosts, workloads
 from tsujiban.policy.addresses import canonical, stand_in, version
 from tsujiban.policy.evaluate import evaluate
 from tsujiban.policy.failsafes import CLOSED, configured
@@ -86,10 +86,10 @@ class OfflineWorld:
         given = list(objects)
         plain = [o.object if isinstance(o, LoadedObject) else o for o in given]
         self._objects: dict[Key, Object] = {key_of(o): o for o in plain}
-        extra = [found.pod for found in workloads.stand_ins(plain)]
-        for pod in extra:
-            self._objects[key_of(pod)] = pod
-        self.graph.apply([*zip(map(key_of, plain), given, strict=True), *((key_of(p), p) for p in extra)])
+        pods = [found.pod for found in workloads.stand_ins(plain)]
+        extra: list[tuple[Key, Object]] = [(key_of(o), o) for o in (*pods, *autohosts.stand_ins(plain))]
+        self._objects.update(extra)
+        self.graph.apply([*zip(map(key_of, plain), given, strict=True), *extra])
         felix = [o for o in plain if isinstance(o, FelixConfiguration)]
         failsafes = configured(felix) if felix or strict else CLOSED
         self.world = World(self.graph.state(), failsafes)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
 from tsujiban.controller.world import CONTROLLERS_CONFIGURATIONS, HOST_ENDPOINTS, Json, Ref, World
+from tsujiban.policy.autohosts import CREATED_BY, SUFFIX
 from tsujiban.policy.profiles import ALLOWING
-
-SUFFIX = "-auto-hep"
-CREATED_BY = ("projectcalico.org/created-by", "calico-kube-controllers")
 
 
 def enabled(world: World) -> bool:
