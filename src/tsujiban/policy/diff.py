@@ -19,7 +19,7 @@ from tsujiban.policy.symbolic.blame import Blame, RuleRef
 from tsujiban.policy.symbolic.inhabitants import Outside, owners_of, spots_of, stand_for_many
 from tsujiban.policy.symbolic.parties import Party, Spot
 from tsujiban.policy.symbolic.traffic import NOTHING, Traffic, spread, subtract
-from tsujiban.policy.symbolic.witnesses import witnesses
+from tsujiban.policy.symbolic.witnesses import apart, witnesses
 from tsujiban.policy.symbolic.wording import Wording
 from tsujiban.resources.kinds.meta import Object
 from tsujiban.resources.load import LoadedObject
@@ -247,7 +247,7 @@ def _by_version(
     for one in sources:
         for other in destinations:
             if one.meets(other) and not (one.endpoint is None and other.endpoint is None):
-                here, there = _ends(one, other)
+                here, there = apart(one, other)
                 found[one.version or other.version] = (analysis.between(one, other), here, there)
     return found
 
@@ -261,16 +261,6 @@ def _units(name: str, old: dict[str, Party], new: dict[str, Party]) -> Iterator[
     for address in sorted({*old, *new}):
         found = [(side[address],) if address in side else () for side in (old, new)]
         yield f"{name} ({address})", _Unit(*found)
-
-
-def _ends(one: Party, other: Party) -> tuple[Spot, Spot]:
-    """Two different ends of two parties, where there are two."""
-    here = one.spots[0] if one.spots else Spot("", "", one.address)
-    theirs = other.spots or [Spot("", "", other.address)]
-    there = next((spot for spot in theirs if spot.name != here.name), theirs[0])
-    if here.name and here.name == there.name and len(one.spots) > 1:
-        here = next((spot for spot in one.spots if spot.name != there.name), here)
-    return here, there
 
 
 def _note(source: _Unit, destination: _Unit, note: str) -> str:

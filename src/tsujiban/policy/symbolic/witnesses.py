@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tsujiban.policy.flow import Flow
 from tsujiban.policy.symbolic.analysis import Analysis
-from tsujiban.policy.symbolic.parties import Spot
+from tsujiban.policy.symbolic.parties import Party, Spot
 from tsujiban.policy.symbolic.requests import Vocabulary
 from tsujiban.policy.symbolic.traffic import CODES, OTHER, Traffic
 from tsujiban.resources import protocols
@@ -77,3 +77,13 @@ def _number(protocol: int, analysis: Analysis) -> int:
     if protocol != OTHER:
         return protocol
     return next(number for number in range(255, 0, -1) if number not in analysis.axis.protocols)
+
+
+def apart(one: Party, other: Party) -> tuple[Spot, Spot]:
+    """Two different ends of two parties, where there are two."""
+    here = one.spots[0] if one.spots else Spot("", "", one.address)
+    theirs = other.spots or [Spot("", "", other.address)]
+    there = next((spot for spot in theirs if spot.name != here.name), theirs[0])
+    if here.name and here.name == there.name and len(one.spots) > 1:
+        here = next((spot for spot in one.spots if spot.name != there.name), here)
+    return here, there

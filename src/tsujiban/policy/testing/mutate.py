@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 
 from msgspec.structs import replace
 
@@ -33,6 +34,8 @@ from tsujiban.policy.program import (
     PolicyProgram,
     Rule,
 )
+from tsujiban.policy.symbolic.words import TooManyDistinctions
+from tsujiban.policy.testing.differing import differing
 from tsujiban.policy.testing.suite import Case
 from tsujiban.policy.world import World
 from tsujiban.resources.load import LoadedObject
@@ -179,9 +182,9 @@ class _Mutator:
         self.world.authorizations[changed.id] = changed
         try:
             mutant = self._asked(name, change, origin, self._near(changed.id))
+            return mutant if mutant.killed else self._unnoticed_in_mesh(mutant, before)
         finally:
             self.world.authorizations[changed.id] = before
-        return mutant if mutant.killed else replace(mutant, equivalent=not self.on[changed.id])
 
     def _removed(self, program: PolicyProgram, about: LoadedObject) -> Mutant:
         graph, key = self.offline.graph, key_of(about.object)
@@ -222,6 +225,25 @@ class _Mutator:
                 if tried >= MAX_WITNESSES:
                     return mutant
         return replace(mutant, equivalent=same)
+
+    def _unnoticed_in_mesh(self, mutant: Mutant, before: AuthzProgram) -> Mutant:
+        """The same for a changed AuthorizationPolicy, which is in force; `before` is what it was."""
+        endpoints = {endpoint.id for endpoint in self.on[before.id]}
+        state = copy(self.world.state)
+        state.authorizations = {**state.authorizations, before.id: before}
+        original = World(state, self.world.failsafes)
+        tried = 0
+        try:
+            for flow in differing(self.offline, endpoints, original, self.world) if endpoints else ():
+                then, now = evaluate(original, flow).verdict, self._judge(flow).verdict
+                if then is not now:
+                    return replace(mutant, witness=flow, before=str(then), after=str(now))
+                tried += 1
+                if tried >= MAX_WITNESSES:
+                    break
+        except TooManyDistinctions:
+            return mutant
+        return replace(mutant, equivalent=not tried)
 
     def _before(self, policy: str, flow: Flow) -> Verdict:
         changed = self.world.policies.get(policy)

@@ -119,6 +119,22 @@ def test_authorization_rules_are_removed_and_the_action_turned() -> None:
     }
 
 
+def test_a_change_in_the_mesh_that_no_case_noticed_has_a_witness() -> None:
+    report = run(AUTHORIZATION, "{from: web, to: db, port: 80, method: GET, path: /, expect: allow}")
+    (survived,) = [mutant for mutant in report.mutants if not mutant.killed]
+    assert (survived.before, survived.after) == ("allow", "deny")
+    assert survived.witness is not None
+    assert survived.witness.destination_endpoint == "default/db"
+    assert survived.witness.http is not None
+    assert survived.witness.http.method != "GET"
+
+
+def test_a_change_in_the_mesh_that_changes_nothing_is_equivalent() -> None:
+    double = AUTHORIZATION.replace("name: get", "name: same")
+    fates_of = fates(run(AUTHORIZATION + double, "{from: web, to: db, port: 80, expect: deny}"))
+    assert fates_of[("get/0", "remove")] == fates_of[("same/0", "remove")] == "equivalent"
+
+
 def test_a_rule_that_a_case_asks_for_by_name_is_noticed() -> None:
     case = "{from: web, to: db, port: 80, expect: deny, rule: default/db/ingress/3}"
     assert fates(run(POLICY, case))[("db/ingress/3", "remove")] == "killed"
