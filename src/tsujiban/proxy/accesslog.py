@@ -7,6 +7,7 @@ cites the same rule as the kernel's log and `explain`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import grpclib.const
@@ -14,7 +15,7 @@ import msgspec
 from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
-from google.protobuf import any_pb2, wrappers_pb2
+from google.protobuf import any_pb2, duration_pb2, timestamp_pb2, wrappers_pb2
 
 from tsujiban.proxy import names
 from tsujiban.proxy.decisions import Admission, Class, parse_decision_name
@@ -120,6 +121,7 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
     )
 
 
+@lru_cache
 def accesslog_method(number: int) -> str:
     """Name of the HTTP method; "" for one that Envoy has no number for."""
     name: str = base_pb2.RequestMethod.Name(number)
@@ -176,11 +178,15 @@ def _end(address: address_pb2.Address) -> tuple[str, int]:
     return address.socket_address.address, address.socket_address.port_value
 
 
+def _nanoseconds(time: timestamp_pb2.Timestamp | duration_pb2.Duration) -> int:
+    return time.seconds * 1_000_000_000 + time.nanos
+
+
 def _ends(common: accesslog_pb2.AccessLogCommon) -> dict[str, Any]:
     source, local = common.downstream_remote_address, common.downstream_local_address
     return {
-        "time_ns": common.start_time.ToNanoseconds(),
-        "duration_ns": common.duration.ToNanoseconds(),
+        "time_ns": _nanoseconds(common.start_time),
+        "duration_ns": _nanoseconds(common.duration),
         "source": source.socket_address.address,
         "source_port": source.socket_address.port_value,
         "destination": local.socket_address.address,
@@ -230,10 +236,16 @@ def _state(common: accesslog_pb2.AccessLogCommon, key: str) -> str:
     if key not in common.filter_state_objects:
         return ""
     packed: any_pb2.Any = common.filter_state_objects[key]
+    return _text(packed.type_url, packed.value)
+
+
+@lru_cache(4096)  # a proxy's records are of few peers and decisions
+def _text(type_url: str, value: bytes) -> str:
+    packed = any_pb2.Any(type_url=type_url, value=value)
     for kind in (wrappers_pb2.StringValue(), wrappers_pb2.BytesValue()):
         if packed.Unpack(kind):
-            value = kind.value
-            return value.decode() if isinstance(value, bytes) else value
+            text = kind.value
+            return text.decode() if isinstance(text, bytes) else text
     return ""
 
 

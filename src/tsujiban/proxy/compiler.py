@@ -122,7 +122,9 @@ class Compiler:
 
 
 def _allows(decision: Decision) -> bool:
-    return any(leaf.allow for leaf in leaves(decision))
+    """Whether anything can be allowed, or what is noted of a denial depends on the request."""
+    noted = isinstance(decision, Branch)
+    return any(leaf.allow or (noted and leaf.audits) for leaf in leaves(decision))
 
 
 def admits_bytes(decision: Decision) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import lru_cache
 
 from tsujiban.policy.program import Frozen
 
@@ -165,10 +166,14 @@ def decision_name(kind: Class, rules: tuple[str, ...], audits: tuple[str, ...] =
     return f"{kind.value}:{' '.join((*rules, *(_AUDIT + one for one in audits)))}"
 
 
+_CLASSES = frozenset(Class)
+
+
+@lru_cache(4096)  # each record has one, and there are few
 def parse_decision_name(name: str) -> Admission | None:
     """Inverse of `decision_name`; None for what is not one."""
     kind, colon, rules = name.partition(":")
-    if not colon or kind not in set(Class):
+    if not colon or kind not in _CLASSES:
         return None
     found = rules.split()
     return Admission(

@@ -16,11 +16,12 @@ from tsujiban.policy.program import ServiceProgram
 from tsujiban.proxy import names
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.connections import first_look
-from tsujiban.proxy.decisions import Class
+from tsujiban.proxy.decisions import Admission, Class
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.table import Table
 
 _UNLISTED = (names.UNLISTED_RULE,)
+_FOREIGN = Admission(kind=Class.DENY, rules=(names.IDENTITY_RULE,))
 
 
 class Tables(NamedTuple):
@@ -51,9 +52,9 @@ def _incoming(event: ProxyEvent, tables: Sequence[Tables]) -> ProxyEvent:
     if event.rules != _UNLISTED:
         return event
     for one in tables:
-        rules = _refusal(one.ingress, event)
-        if rules:
-            return msgspec.structs.replace(event, rules=rules)
+        seen = _look(one.ingress, event)
+        if seen.kind is Class.DENY:
+            return msgspec.structs.replace(event, rules=seen.rules, audits=seen.audits)
     return event
 
 
@@ -64,19 +65,17 @@ def _staged(event: ProxyEvent, told: ProxyEvent, table: Table | None) -> ProxyEv
         return event
     would = told.staged
     if not would or would.endswith(names.UNLISTED_RULE):
-        would = " ".join((Class.DENY.value, *_refusal(table, told)))
+        would = " ".join((Class.DENY.value, *_look(table, told).rules))
     same = would == " ".join((Class.DENY.value, *event.rules))
     return msgspec.structs.replace(event, staged="" if same else would)
 
 
-def _refusal(table: Table, event: ProxyEvent) -> tuple[str, ...]:
-    """The rules that deny a peer whatever it asks; () for one that is let in."""
+def _look(table: Table, event: ProxyEvent) -> Admission:
+    """What a table settles of a peer's connection."""
     seen = None
     if event.peer:
         seen = first_look(table, event.peer, event.source, event.destination_port, event.source_port)
-    if seen is None:
-        return (names.IDENTITY_RULE,)
-    return seen.rules if seen.kind is Class.DENY else ()
+    return _FOREIGN if seen is None else seen
 
 
 def _backend(event: ProxyEvent, services: Mapping[str, ServiceProgram]) -> tuple[str, int]:

@@ -4,7 +4,17 @@ from typing import Any
 
 from tests.support.proxystate import CUSTOMER, POD_CIDRS, SERVER, STRANGER, identity, port, rule, state
 
-from tsujiban.policy.program import Action, Backend, NodeState, ServicePort, ServiceProgram, Side
+from tsujiban.policy.program import (
+    Action,
+    AuthzAction,
+    AuthzProgram,
+    AuthzRule,
+    Backend,
+    NodeState,
+    ServicePort,
+    ServiceProgram,
+    Side,
+)
 from tsujiban.proxy import names
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.peers import Peers
@@ -120,3 +130,13 @@ def test_what_staged_policies_would_say_is_told_as_if_everybody_were_listed() ->
     assert would(incoming(staged="deny _tier/default")) == ""  # the same rule after all
     assert would(incoming(rules=("r",), staged="")) == ""
     assert would(incoming(source=CUSTOMER)) == ""  # not its address, whatever is staged
+
+
+def test_audit_rules_that_hold_are_told_with_the_denial() -> None:
+    world = state(CLIENTS, rule("all"), authorization=("audit", "z"))
+    everybody = AuthzRule(id="audit/0")
+    world.authorizations["audit"] = AuthzProgram(id="audit", action=AuthzAction.AUDIT, rules=(everybody,))
+    world.authorizations["z"] = AuthzProgram(id="z", action=AuthzAction.ALLOW)
+    event = explained(incoming(), [tables(world)], Peers(world.peers), {})
+    assert event.rules == ("_authz/no-allow",)
+    assert event.audits == ("audit/0",)
