@@ -17,7 +17,9 @@ def reached(matcher: Json, inputs: Inputs) -> Json | None:
     if "matcher_list" in matcher:
         for step in matcher["matcher_list"]["matchers"]:
             if _holds(step["predicate"], inputs):
-                return _follow(step["on_match"], inputs)
+                found = _follow(step["on_match"], inputs)
+                if found is not None:  # what finds nothing inside goes on behind
+                    return found
         return _follow(matcher.get("on_no_match"), inputs)
     if "matcher_tree" not in matcher:
         return _follow(matcher.get("on_no_match"), inputs)
@@ -57,5 +59,9 @@ def _holds(predicate: Json, inputs: Inputs) -> bool:
         if kind in predicate:
             return every(_holds(one, inputs) for one in predicate[kind]["predicate"])
     single = predicate["single_predicate"]
-    expression = single["value_match"]["safe_regex"]["regex"]
-    return re.fullmatch(expression, inputs(single["input"]["name"])) is not None
+    value, wanted = inputs(single["input"]["name"]), single["value_match"]
+    if "safe_regex" in wanted:
+        return re.fullmatch(wanted["safe_regex"]["regex"], value) is not None
+    if "exact" in wanted:
+        return value == str(wanted["exact"])
+    return value.startswith(wanted["prefix"]) if "prefix" in wanted else value.endswith(wanted["suffix"])

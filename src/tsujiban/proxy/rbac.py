@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from tsujiban.proxy import matchers, names
+from tsujiban.proxy import blocks, matchers, names
 from tsujiban.proxy.decisions import (
     Admission,
     Class,
@@ -55,14 +55,14 @@ def bytes_verdict(seen: Admission) -> Json:
 
 def request(decision: Decision) -> Json:
     """RBAC on one HTTP request, to the letter."""
-    steps: list[tuple[Json, Json]] = []
+    steps: list[blocks.Step] = []
     while not isinstance(decision, Leaf):
-        steps.append((matchers.predicate(decision.test), request(decision.then)))
+        steps.append((decision.test, decision.then))
         decision = decision.otherwise
     kind = Class.INSPECT if decision.allow else Class.DENY
     name = decision_name(kind, decision.rules, decision.audits)
     verdict = matchers.rbac_action(name, allow=decision.allow)
-    return matchers.ordered(steps, verdict)
+    return blocks.ordered(steps, request, verdict)
 
 
 def by_port(intervals: Intervals, render: Render) -> Json:

@@ -8,7 +8,7 @@ import pytest
 from tests.support.meshapps import READS, allow, ask, drain, echo_http, reads, web_client
 from tests.support.proxybed import Bed, run, tier
 
-from tsujiban.policy.program import Http
+from tsujiban.policy.program import Action, Http, PathMatch, PolicyProgram, Rule, Side
 
 pytestmark = pytest.mark.system
 
@@ -48,6 +48,32 @@ def test_requests_are_judged_by_method_and_path(bed: Bed) -> None:
     refused = bed.seen(log="tunnel", verdict="deny")
     assert refused.peer == stranger.identity
     assert refused.rules == ("_tier/default/ingress/default",)
+
+
+def test_of_many_rules_the_one_that_fits_decides(bed: Bed) -> None:
+    web = bed.pod("web", ingress=(tier("default/web"),))
+    customer = bed.pod("customer")
+    web.listen(80, echo_http)
+    rules = tuple(
+        Rule(
+            id=f"default/web/ingress/{number}",
+            action=Action.ALLOW,
+            src=Side(sets=("s:clients",)),
+            http=Http(methods=("GET",), paths=(PathMatch(prefix=f"/{number}"),)),
+        )
+        for number in range(40)
+    )
+    changes = allow(customer)
+    changes["policies"] = {"default/web": PolicyProgram(id="default/web", ingress=rules)}
+    bed.update(**changes)
+    bed.settle()
+    connection = web_client(customer, web.address, 80)
+    for number in (0, 8, 21, 39):
+        assert ask(connection, "GET", f"/{number}/x")[0] == 200
+        assert bed.seen(log="http", path=f"/{number}/x").rules == (f"default/web/ingress/{number}",)
+    for method, path in (("GET", "/40"), ("PUT", "/21/y")):
+        assert ask(connection, method, path)[0] == 403
+        assert bed.seen(log="http", path=path).rules == ("_tier/default/ingress/default",)
 
 
 def test_a_chunked_body_arrives_whole(bed: Bed) -> None:
