@@ -331,11 +331,11 @@ class Bed:
 
     _svids: dict[str, Svid]
 
-    def issue(self, identity: str, pki: Pki | None = None) -> Svid:
+    def issue(self, identity: str, pki: Pki | None = None, lifetime: float = 3600) -> Svid:
         """An identity signed by the authority."""
         authority = pki or self.pki
         key = new_key()
-        chain = authority.ca.sign_workload(create_csr(key, []), identity)
+        chain = authority.ca.sign_workload(create_csr(key, []), identity, lifetime)
         now = time.time()
         return Svid(
             spiffe_id=identity,
@@ -343,7 +343,7 @@ class Bed:
             key_pem=key_to_pem(key),
             bundle_pem=authority.ca.bundle_pem,
             not_before=now,
-            not_after=now + 3600,
+            not_after=now + lifetime,
         )
 
     # ------------------------------------------------------------ pods

@@ -94,6 +94,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("tsujiban port-forward deployment/visitor 8080:customer:8080", "through the pod's sidecar"),
     ),
     "restore": (("tsujiban restore bank.tar", "into a cluster that is down; then `tsujiban up`"),),
+    "revoke": (
+        ("tsujiban revoke spiffe://cluster.local/ns/shop/sa/cart", "whoever proves this identity"),
+        ("tsujiban revoke serial:1f00ab --reason 'key on a stick'", "one certificate"),
+        ("tsujiban revoke", "show the list"),
+    ),
     "status": (
         ("tsujiban status", "every component; exit code 1 when one is not healthy"),
         ("tsujiban status -o json", "for programs"),

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "man": ("tsujiban.cli.man:man", "Print or install manual pages."),
     "port-forward": ("tsujiban.cli.forward:forward", "Reach a service from this machine, through a pod."),
     "restore": ("tsujiban.cli.backup:restore", "Make a stopped cluster's objects those of a backup."),
+    "revoke": ("tsujiban.cli.revoke:revoke", "Refuse certificates before they expire."),
     "status": ("tsujiban.cli.status:status", "Show every component and its health."),
     "test": ("tsujiban.cli.policytest:test", "Run policy tests, and find the rules that no test notices."),
     "up": ("tsujiban.cli.updown:up", "Start a cluster on this machine."),

@@ -15,10 +15,10 @@ import structlog
 
 from tsujiban.controller.loop import Change
 from tsujiban.controller.world import NODES, PODS, Json, Ref, World
+from tsujiban.policy import providers, revocation
 from tsujiban.policy.graph import Change as GraphChange
 from tsujiban.policy.graph import PolicyGraph
 from tsujiban.policy.population import Key as GraphKey
-from tsujiban.policy.providers import CONFIG_KEY
 from tsujiban.resources.load import decode
 from tsujiban.resources.registry import KINDS
 from tsujiban.wire.messages import Enforced, PodsDelta, Policy, ToNode
@@ -135,7 +135,7 @@ class Distributor:
         found: list[GraphChange] = []
         for change in changes:
             kind = _GRAPH_KINDS.get(change.ref[:2])
-            if kind is None or (kind.kind == "ConfigMap" and _key(change.ref) != CONFIG_KEY):
+            if kind is None or (kind.kind == "ConfigMap" and _key(change.ref) not in _CONFIG_MAPS):
                 continue
             if change.old is not None and change.new is not None and _same(change.old, change.new):
                 continue
@@ -226,6 +226,7 @@ _OTHER_KINDS = frozenset(
     }
 )  # fmt: skip
 _GRAPH_KINDS = {(k.group, k.plural): k for k in KINDS if k.kind in POLICY_KINDS | _OTHER_KINDS}
+_CONFIG_MAPS = frozenset((providers.CONFIG_KEY, revocation.CONFIG_KEY))  # those that are policy
 _ABSENT = Progress()
 
 

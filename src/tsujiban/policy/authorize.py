@@ -152,7 +152,7 @@ def _audits(programs: Iterable[AuthzProgram], subject: Subject) -> tuple[str, ..
 def ambiguous(request: Request, programs: Sequence[AuthzProgram], endpoint: EndpointProgram) -> bool:
     """Whether a request can be read in two ways where rules look: its path, or a header that a rule
     names, or that a token is looked for in, and that is given more than once."""
-    if programs and request_path(request.path) is None:
+    if any(one.revokes is None for one in programs) and request_path(request.path) is None:
         return True
     return bool(request.repeated) and not request.repeated.isdisjoint(named_headers(programs, endpoint))
 

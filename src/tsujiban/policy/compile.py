@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tsujiban.policy import revocation
 from tsujiban.policy.definitions import (
     AuthorizationForm,
     NetworkPolicyForm,
@@ -13,7 +14,7 @@ from tsujiban.policy.dialects import calico, cluster, istio, kubernetes
 from tsujiban.policy.dialects.common import Place
 from tsujiban.policy.dialects.istio import MeshNames
 from tsujiban.resources.kinds import calico as calico_kinds
-from tsujiban.resources.kinds import cnp, netpol
+from tsujiban.resources.kinds import cnp, core, netpol
 from tsujiban.resources.kinds import istio as istio_kinds
 from tsujiban.resources.kinds.meta import Object
 
@@ -41,6 +42,8 @@ def compile_object(obj: Object, place: Place, mesh: MeshNames) -> Form | None:
             return calico.compile_profile(obj, place)
         case cnp.ClusterNetworkPolicy() | cnp.AdminNetworkPolicy() | cnp.BaselineAdminNetworkPolicy():
             return cluster.compile_policy(obj, place)
+        case core.ConfigMap() if (obj.metadata.namespace, obj.metadata.name) == revocation.CONFIG_KEY[1:]:
+            return revocation.compile_revocations(obj)
         case istio_kinds.AuthorizationPolicy():
             return istio.compile_authorization(obj, place, mesh)
         case istio_kinds.PeerAuthentication():

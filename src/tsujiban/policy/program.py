@@ -246,6 +246,7 @@ class AuthzProgram(Frozen, frozen=True):
     external: ExternalAuthorizer | None = None  # CUSTOM: the provider of that name; None: there is none
     rules: tuple[AuthzRule, ...] = ()  # none: matches nothing
     dry_run: bool = False
+    revokes: tuple[str, ...] | None = None  # the mesh's own list of revoked certificates: serial numbers, hex
     origin: Origin = Origin()
 
 

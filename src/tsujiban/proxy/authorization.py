@@ -184,6 +184,8 @@ class Authorization:
         self._missing = None in found
         known = [one for one in found if one is not None]
         self.programs: list[AuthzProgram] = [one for one in known if staged or not one.dry_run]
+        # Serial numbers of certificates that are not taken.
+        self.revoked = frozenset(serial for one in self.programs for serial in one.revokes or ())
         self._external = external_authorizer(self.programs) is not None
         rules = (rule for program in self.programs for rule in program.rules)
         named = (_header_name(condition.key) for rule in rules for condition in rule.conditions)
@@ -236,7 +238,7 @@ class Authorization:
     def decide(self, flow: Flow, allowed: tuple[str, ...]) -> Decision:
         """What the policies make of a connection that network policy allows by rules `allowed`."""
         decision = self._refused if self._missing else self._audited(self._policies(flow, allowed), flow)
-        if self.programs and not self._missing:
+        if any(one.revokes is None for one in self.programs) and not self._missing:
             decision = branch(paths.AMBIGUOUS, self._refused, decision, hardening=True)
         if self.headers:
             decision = branch(Unreadable(), self._refused, decision, hardening=True)

@@ -124,6 +124,7 @@ def _tunnel_chain(site: Site) -> Json:
             "virtual_hosts": [{"name": "tunnel", "domains": ["*"], "routes": [route]}],
         },
         http_filters=[
+            filters.http_state([filters.state_value(names.SERIAL_STATE, "%DOWNSTREAM_PEER_SERIAL%")]),
             filters.discovered(site, names.RBAC_CONNECT, _HTTP_RBAC),
             filters.http_state(states),
             filters.ROUTER,
@@ -275,12 +276,14 @@ def authorization(
     table: Table,
     staged: Table | None = None,
     named: frozenset[str] = frozenset(),
+    revoked: frozenset[str] = frozenset(),
 ) -> list[Resource]:
     """The configurations of the two RBAC filters and of those that read headers and tokens for them,
-    which change without touching a listener. `named` are the headers that rules ask for."""
+    which change without touching a listener. `named` are the headers that rules ask for,
+    `revoked` the serial numbers of certificates that are not taken."""
     pairs = (
-        (names.RBAC_CONNECT, rbac.connect_rbac(table, staged)),
-        (names.RBAC_HTTP, rbac.http_rbac(table, staged)),
+        (names.RBAC_CONNECT, rbac.connect_rbac(table, staged, revoked)),
+        (names.RBAC_HTTP, rbac.http_rbac(table, staged, revoked)),
     )
     filled = ((site.name(base), config) for base, config in pairs)
     out = [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in filled]

@@ -46,11 +46,13 @@ _POD = "pod:"  # with it begin the names of what belongs to one endpoint of a no
 PEER_STATE = "tsujiban.peer"  # authenticated SPIFFE ID, or PLAINTEXT
 DECISION_STATE = "tsujiban.decision"  # class and rule ids, as `decision_name` writes them
 STAGED_STATE = "tsujiban.staged"  # the same, if staged policies were enforced; "-" without any
+SERIAL_STATE = "tsujiban.serial"  # of the certificate that the peer has shown, hex
 TLS_STATE = "tsujiban.tls"
 PLAINTEXT = "plaintext"
 
 # rule ids of refusals that no policy wrote
 IDENTITY_RULE = "_mesh/identity"  # the peer cannot prove to be who owns its address
+REVOKED_RULE = "_mesh/revoked"  # the peer's certificate is on the mesh's list
 UNKNOWN_RULE = "_mesh/unknown-destination"  # an address of the pods' networks that nobody owns
 # what a proxy says of everybody that it has not been told of; the agent knows why (`unlisted`)
 UNLISTED_RULE = "_mesh/unlisted"

@@ -129,22 +129,31 @@ def by_identity(source: Json, table: Table, render: Render, plaintext: bool) -> 
     return matchers.exact(source, known, refuse)
 
 
-def connect_rbac(table: Table, staged: Table | None = None) -> Json:
+def by_serial(revoked: frozenset[str], otherwise: Json) -> Json:
+    """Look the serial number of the peer's certificate up among those that are not taken. Envoy writes
+    whole bytes."""
+    refuse = matchers.rbac_action(decision_name(Class.DENY, (names.REVOKED_RULE,)), allow=False)
+    spelled = {one.zfill(len(one) + len(one) % 2) for one in revoked} | revoked
+    listed = dict.fromkeys(sorted(spelled), refuse)
+    return matchers.exact(matchers.filter_state(names.SERIAL_STATE), listed, otherwise)
+
+
+def connect_rbac(table: Table, staged: Table | None = None, revoked: frozenset[str] = frozenset()) -> Json:
     """The HTTP RBAC filter in front of tunnels; in its shadow what staged policies would say."""
 
     def tree(one: Table) -> Json:
         return by_identity(matchers.URI_SAN, one, admission(connect_verdict), plaintext=False)
 
-    return _http_filter(tree(table), tree(staged) if staged else None)
+    return _http_filter(by_serial(revoked, tree(table)), tree(staged) if staged else None)
 
 
-def http_rbac(table: Table, staged: Table | None = None) -> Json:
+def http_rbac(table: Table, staged: Table | None = None, revoked: frozenset[str] = frozenset()) -> Json:
     """The HTTP RBAC filter in front of the application; in its shadow what staged policies would say."""
 
     def tree(one: Table) -> Json:
         return by_identity(matchers.filter_state(names.PEER_STATE), one, request, plaintext=True)
 
-    return _http_filter(tree(table), tree(staged) if staged else None)
+    return _http_filter(by_serial(revoked, tree(table)), tree(staged) if staged else None)
 
 
 def marking_rbac(table: Table, prefix: str) -> Json:

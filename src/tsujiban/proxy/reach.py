@@ -57,6 +57,12 @@ class Reach:
         authorization = self._compiler.authorization
         return frozenset() if authorization is None else authorization.headers
 
+    @property
+    def revoked(self) -> frozenset[str]:
+        """Serial numbers of certificates that are not taken, hex."""
+        authorization = self._compiler.authorization
+        return frozenset() if authorization is None else authorization.revoked
+
     def is_of(self, state: NodeState, endpoint: EndpointProgram) -> bool:
         """Whether what decides is the same in this state: then `follow` is enough."""
         return self._decided_by == _inputs(state, endpoint, self._direction, self._compiler.names)

@@ -96,7 +96,7 @@ class Renderer:
     def _made(self, endpoint: EndpointProgram, tables: Tables, networks: tuple[str, ...]) -> list[Resource]:
         site, services = self._site, self._services
         incoming, outgoing, staged = tables
-        named = self._reach["ingress"].headers
+        named, revoked = self._reach["ingress"].headers, self._reach["ingress"].revoked
 
         def constant() -> list[Resource]:
             inner = clusters.internal(site.name(names.INBOUND_INNER))
@@ -106,8 +106,8 @@ class Renderer:
             *self._piece("constant", (), constant),
             *self._piece(
                 "authorization",
-                (endpoint, incoming, staged),
-                lambda: inbound.authorization(site, endpoint, incoming, staged, named),
+                (endpoint, incoming, staged, named, revoked),
+                lambda: inbound.authorization(site, endpoint, incoming, staged, named, revoked),
             ),
             *self._piece(
                 "inbound",

@@ -137,6 +137,13 @@ def test_the_mesh_s_configuration_is_policy_and_no_other_config_map_is() -> None
         assert program is not None
         assert program.external is not None
         assert program.external.service == "tools/authz"
+        scene.sent.clear()
+        ref, listed = config_map("tsujiban-revoked")
+        listed["metadata"]["namespace"] = "kube-system"
+        listed["data"] = {"revoked": "serial:1"}
+        await scene.put(ref._replace(namespace="kube-system"), listed)
+        (message,) = scene.policies("n1")
+        assert "_mesh/revoked" in message.delta.authorizations
 
     story(run())
 

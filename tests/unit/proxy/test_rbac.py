@@ -5,7 +5,7 @@ from typing import Any
 from tests.support.proxystate import CUSTOMER, POD_CIDRS, READS, identity, port, rule, state
 
 from tsujiban.policy.program import NodeState, Rule, Side
-from tsujiban.proxy import names, rbac
+from tsujiban.proxy import matchers, names, rbac
 from tsujiban.proxy.matchers import Json
 from tsujiban.proxy.reach import egress, ingress
 from tsujiban.proxy.table import Interval, Table
@@ -89,3 +89,11 @@ def test_the_egress_filter_names_its_rule_through_its_shadow() -> None:
     assert "tcp:f" in text
     assert "'ALLOW'" in text
     assert "http:" not in text  # what only an HTTP clause allows is refused at the client
+
+
+def test_serial_numbers_that_are_not_taken_are_looked_up_first_in_either_spelling() -> None:
+    tree = rbac.by_serial(frozenset({"abc", "12"}), matchers.rbac_action("x", allow=True))
+    listed = tree["matcher"]["matcher_tree"]["exact_match_map"]["map"]
+    assert sorted(listed) == ["0abc", "12", "abc"]
+    assert {one["action"]["typed_config"]["name"] for one in listed.values()} == {"deny:_mesh/revoked"}
+    assert rbac.by_serial(frozenset(), tree) == tree

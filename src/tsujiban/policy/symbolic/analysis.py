@@ -246,7 +246,7 @@ def _clauses_of(state: NodeState, name: str) -> Clauses:
             rule for program in programs if program.action is not AuthzAction.AUDIT for rule in program.rules
         ),
         jwt=endpoint.jwt,
-        guarded=bool(programs),
+        guarded=any(one.revokes is None for one in programs),
     )
 
 

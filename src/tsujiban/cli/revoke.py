@@ -1,0 +1,65 @@
+"""`tsujiban revoke`: certificates that proxies must not take any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tsujiban.cli.errors import Exit, Failure
+from tsujiban.cli.session import cluster_option, connect
+
+NOT_FOUND = 404
+
+
+@click.command()
+@click.argument("what", nargs=-1, metavar="[SPIFFE-ID | serial:HEX]...")
+@click.option("--undo", is_flag=True, help="Take them from the list again.")
+@click.option("--reason", default="", help="Written beside them in the list.")
+@cluster_option
+def revoke(what: tuple[str, ...], undo: bool, reason: str, cluster: str) -> None:
+    """Refuse certificates in the mesh before they expire; without arguments, show which.
+
+    A SPIFFE ID refuses whoever proves it, with any certificate, until it is taken from the list; a serial
+    number (`openssl x509 -noout -serial`) refuses one certificate. The list is ConfigMap
+    kube-system/tsujiban-revoked.
+    """
+    from tsujiban.cli.session import kind_of
+    from tsujiban.local.client import ApiError
+    from tsujiban.policy.revocation import FIELD, NAME, NAMESPACE, entry
+
+    try:
+        wanted = [entry(one) for one in what]
+    except ValueError as error:
+        raise Failure(str(error), code=Exit.USAGE) from error
+    kind = kind_of("configmap")
+    with connect(cluster) as client:
+        try:
+            found = client.get(kind, NAMESPACE, NAME)
+        except ApiError as error:
+            if error.http != NOT_FOUND:
+                raise
+            found = {}
+        text = str((found.get("data") or {}).get(FIELD, ""))
+        if not wanted:
+            click.echo(text, nl=False)
+            return
+        changed = changed_list(text, wanted, undo=undo, reason=reason)
+        metadata: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE}
+        if found:
+            metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {FIELD: changed}}
+        client.apply([config])
+    for one in wanted:
+        click.echo(f"{one} {'is taken again' if undo else 'revoked'}")
+
+
+def changed_list(text: str, wanted: list[str], *, undo: bool, reason: str) -> str:
+    """The list with these entries, or without them; what else is in it stays as it is."""
+    from tsujiban.policy.revocation import entries
+
+    lines = [line for line in text.splitlines() if not set(entries(line)) & set(wanted)]
+    note = f"  # {' '.join(reason.split())}" if reason.strip() else ""
+    if not undo:
+        lines += [one + note for one in dict.fromkeys(wanted)]
+    return "".join(f"{line}\n" for line in lines)
