@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: setup demo test lint unit system soak bench bench-policy bench-api bench-dataplane example clean root
+.PHONY: setup demo test lint unit system worlds soak bench bench-policy bench-api bench-dataplane example clean root
 
 demo: setup root
 	$(AS_ROOT) $(BIN)/tsujiban demo bank $(ARGS)
@@ -49,6 +49,9 @@ bench-api: setup
 bench-dataplane: setup root
 	-VENV=$(VENV) .ci/setup bench
 	$(AS_ROOT) $(BIN)/python bench/dataplane.py $(ARGS)
+
+worlds: setup
+	TSUJIBAN_WORLDS=$(or $(WORLDS),20000) nice $(BIN)/python -m pytest -p no:cacheprovider -o timeout=0 -rP -k many tests/property/policy $(ARGS)
 
 soak: setup root
 	$(AS_ROOT) $(BIN)/python bench/soak.py --minutes $(or $(MINUTES),10) $(ARGS)

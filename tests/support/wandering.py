@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from random import Random
 
+from tests.support.judged import loaded
 from tests.support.worlds import Json
 
 from tsujiban.policy.graph import Change, key_of
-from tsujiban.resources.load import LoadedObject, decode
-from tsujiban.resources.registry import kind_for
 
 
 def changes_of(objects: list[Json]) -> list[Change]:
     """Each object as it comes."""
-    found: list[Change] = []
-    for raw in objects:
-        kind = kind_for(raw["apiVersion"], raw["kind"])
-        loaded = LoadedObject(kind, decode(raw), raw)
-        found.append((key_of(loaded.object), loaded))
-    return found
+    return [(key_of(one.object), one) for one in loaded(objects)]
 
 
 def wandering(random: Random, final: list[Change], detour: list[Change]) -> list[list[Change]]:

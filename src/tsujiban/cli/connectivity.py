@@ -8,19 +8,18 @@ from pathlib import Path
 import click
 
 from tsujiban.cli.errors import Exit, Failure
+from tsujiban.cli.options import (
+    files_option,
+    form_option,
+    recursive_option,
+    strict_option,
+    trust_domain_option,
+)
 
 
 @click.command()
-@click.option(
-    "-f",
-    "--filename",
-    "files",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Manifests: a file, a folder, or - for standard input.",
-)
-@click.option("-R", "--recursive", is_flag=True, help="Also the folders inside the folders of -f.")
+@files_option("Manifests: a file, a folder, or - for standard input.")
+@recursive_option
 @click.option(
     "--focus",
     multiple=True,
@@ -32,21 +31,9 @@ from tsujiban.cli.errors import Exit, Failure
     is_flag=True,
     help="Say of each workload what the entire cluster and the outside may reach.",
 )
-@click.option("--trust-domain", default="cluster.local", show_default=True, help="Trust domain of the mesh.")
-@click.option(
-    "--strict",
-    is_flag=True,
-    help="Refuse plaintext where no PeerAuthentication accepts it, as the running mesh does.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["txt", "json", "csv", "md", "dot", "svg"]),
-    default="txt",
-    show_default=True,
-    help="Form of the output.",
-)
+@trust_domain_option
+@strict_option
+@form_option("txt", "json", "csv", "md", "dot", "svg")
 def connectivity(
     files: tuple[Path, ...],
     recursive: bool,

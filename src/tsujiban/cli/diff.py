@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tsujiban.cli.errors import Exit, Failure
+from tsujiban.cli.options import files_option, form_option, strict_option, trust_domain_option
 
 if TYPE_CHECKING:
     from tsujiban.policy.diff import Change, Difference
@@ -23,14 +24,7 @@ ANY = "any"
 
 
 @click.command()
-@click.option(
-    "-f",
-    "--filename",
-    "files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Given twice: the old manifests, then the new ones.",
-)
+@files_option("Given twice: the old manifests, then the new ones.", required=False)
 @click.option(
     "--old",
     "old",
@@ -53,21 +47,9 @@ ANY = "any"
     type=click.Choice([*MARKS, ANY]),
     help="Which differences end with exit code 1; may be repeated. Default: any.",
 )
-@click.option("--trust-domain", default="cluster.local", show_default=True, help="Trust domain of the mesh.")
-@click.option(
-    "--strict",
-    is_flag=True,
-    help="Refuse plaintext where no PeerAuthentication accepts it, as the running mesh does.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["txt", "json", "md", "csv"]),
-    default="txt",
-    show_default=True,
-    help="Form of the output.",
-)
+@trust_domain_option
+@strict_option
+@form_option("txt", "json", "md", "csv")
 def diff(
     files: tuple[Path, ...],
     old: tuple[Path, ...],

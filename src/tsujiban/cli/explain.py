@@ -10,6 +10,7 @@ import click
 
 from tsujiban.cli.complete import pods
 from tsujiban.cli.errors import Exit, Failure
+from tsujiban.cli.options import files_option, recursive_option
 from tsujiban.cli.session import cluster_option, namespace_option
 
 if TYPE_CHECKING:
@@ -23,15 +24,8 @@ COLOURS = {"allow": "green", "deny": "red", "pass": "yellow", "log": "yellow"}
 @click.command()
 @click.argument("source", shell_complete=pods)
 @click.argument("destination", shell_complete=pods)
-@click.option(
-    "-f",
-    "--filename",
-    "files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Manifests instead of the running cluster: a file, a folder, or -.",
-)
-@click.option("-R", "--recursive", is_flag=True, help="Also the folders inside the folders of -f.")
+@files_option("Manifests instead of the running cluster: a file, a folder, or -.", required=False)
+@recursive_option
 @click.option("--protocol", default="TCP", show_default=True, help="Name or IANA number.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Destination port.")
 @click.option("--source-port", type=click.IntRange(0, 65535), help="Source port, when it matters.")

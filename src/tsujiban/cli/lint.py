@@ -12,6 +12,7 @@ import click
 from tsujiban.cli import findings as shown
 from tsujiban.cli import manifests
 from tsujiban.cli.errors import Exit, Failure
+from tsujiban.cli.options import files_option, form_option, recursive_option, trust_domain_option
 from tsujiban.policy.lint import CODES, Level, LintFinding, lint_objects
 
 _COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.INFO: "blue"}
@@ -34,16 +35,8 @@ def _codes(context: click.Context, parameter: click.Parameter, given: tuple[str,
 
 
 @click.command()
-@click.option(
-    "-f",
-    "--filename",
-    "files",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Policies and what they are about: a file, a folder, or - for standard input.",
-)
-@click.option("-R", "--recursive", is_flag=True, help="Also the folders inside the folders of -f.")
+@files_option("Policies and what they are about: a file, a folder, or - for standard input.")
+@recursive_option
 @click.option("--select", callback=_codes, multiple=True, metavar="CODES", help="Only these codes.")
 @click.option("--ignore", callback=_codes, multiple=True, metavar="CODES", help="Not these codes.")
 @click.option(
@@ -54,16 +47,8 @@ def _codes(context: click.Context, parameter: click.Parameter, given: tuple[str,
     help="End with exit code 1 for findings from this severity on.",
 )
 @click.option("--show-silenced", is_flag=True, help="Show silenced findings too.")
-@click.option("--trust-domain", default="cluster.local", show_default=True, help="Trust domain of the mesh.")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["txt", "json", "sarif", "junit"]),
-    default="txt",
-    show_default=True,
-    help="Form of the output.",
-)
+@trust_domain_option
+@form_option("txt", "json", "sarif", "junit")
 def lint(
     files: tuple[Path, ...],
     recursive: bool,

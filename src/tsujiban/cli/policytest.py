@@ -11,6 +11,7 @@ import click
 from tsujiban.cli import findings as shown
 from tsujiban.cli import manifests, offline
 from tsujiban.cli.errors import Exit, Failure
+from tsujiban.cli.options import form_option
 from tsujiban.policy.testing.naming import PATTERNS, is_test
 
 if TYPE_CHECKING:
@@ -33,15 +34,7 @@ if TYPE_CHECKING:
     help="With --mutate: end with exit code 1 when a smaller part of the changes is noticed.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show the cases that pass, too.")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["txt", "json", "junit"]),
-    default="txt",
-    show_default=True,
-    help="Form of the output.",
-)
+@form_option("txt", "json", "junit")
 def test(
     places: tuple[Path, ...],
     wanted: str | None,

@@ -13,20 +13,13 @@ from tsujiban.cli import offline
 from tsujiban.cli.answers import FastAnswers, PlainAnswers, Readable, batches
 from tsujiban.cli.errors import Exit, Failure
 from tsujiban.cli.flowline import FlowLine
+from tsujiban.cli.options import files_option, recursive_option, strict_option, trust_domain_option
 from tsujiban.policy.flow import Post
 from tsujiban.policy.offline import OfflineWorld, UnknownName
 
 
 @click.command()
-@click.option(
-    "-f",
-    "--filename",
-    "files",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Policies: a file, a folder, or - for standard input.",
-)
+@files_option("Policies: a file, a folder, or - for standard input.")
 @click.option(
     "--endpoints",
     "endpoints",
@@ -41,13 +34,9 @@ from tsujiban.policy.offline import OfflineWorld, UnknownName
     type=click.File("rb"),
     help="Flows, one JSON object a line; - for standard input.",
 )
-@click.option("-R", "--recursive", is_flag=True, help="Also the folders inside the folders of -f.")
-@click.option("--trust-domain", default="cluster.local", show_default=True, help="Trust domain of the mesh.")
-@click.option(
-    "--strict",
-    is_flag=True,
-    help="Refuse plaintext where no PeerAuthentication accepts it, as the running mesh does.",
-)
+@recursive_option
+@trust_domain_option
+@strict_option
 @click.option(
     "--post",
     type=click.Choice([str(post) for post in Post]),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from random import Random
+from typing import NamedTuple
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
+from tests.support.judged import flow_in, judged, loaded
 from tests.support.worlds import CIDRS, LABELS, Json, WorldMaker, pod_names, worlds
 
-from tsujiban.cli.flowline import FlowLine, flow_of
 from tsujiban.policy.addresses import version
 from tsujiban.policy.diff import compare
 from tsujiban.policy.flow import Flow
@@ -18,11 +17,6 @@ from tsujiban.policy.offline import OfflineWorld
 from tsujiban.policy.program import Action
 from tsujiban.policy.symbolic.analysis import Analysis
 from tsujiban.policy.symbolic.inhabitants import spots_of
-from tsujiban.resources.load import LoadedObject, decode
-from tsujiban.resources.registry import kind_for
-
-LONG = int(os.environ.get("TSUJIBAN_WORLDS", "0"))
-"""How many worlds the long run judges, e.g. 20000."""
 
 
 class Rich(WorldMaker):
@@ -177,14 +171,9 @@ class Rich(WorldMaker):
         return flow
 
 
-def objects_of(raws: list[Json]) -> list[LoadedObject]:
-    return [LoadedObject(kind_for(r["apiVersion"], r["kind"]), decode(r), r) for r in raws]
-
-
 def honest_flow(maker: WorldMaker, world: OfflineWorld, names: list[str]) -> Flow:
     """A flow whose source presents its own identity: what connectivity is about."""
-    asked = msgspec.convert({**maker.flow(names), "principal": None}, FlowLine)
-    return flow_of(world, asked, world.end(asked.src), world.end(asked.dst))
+    return flow_in(world, {**maker.flow(names), "principal": None})
 
 
 def possible(flow: Flow) -> bool:
@@ -193,20 +182,25 @@ def possible(flow: Flow) -> bool:
     return here == there or not here or not there
 
 
-def check_world(maker: WorldMaker, flows: int) -> int:
-    """Compares points; how many of them were allowed."""
+class Compared(NamedTuple):
+    points: int
+    allowed: int
+
+
+def check_world(maker: WorldMaker, flows: int) -> Compared:
     raws = maker.objects()
-    world = OfflineWorld(objects_of(raws), strict=maker.chance(0.5))
+    world = OfflineWorld(loaded(raws), strict=maker.chance(0.5))
     analysis = Analysis(world.world, spots_of(world))
-    names, allowed = pod_names(raws), 0
+    names, points, allowed = pod_names(raws), 0, 0
     for _ in range(flows):
         flow = honest_flow(maker, world, names)
         verdict = world.evaluate(flow)
         if not possible(flow) or not (verdict.layers or flow.source_endpoint):
             continue
         assert analysis.allows(flow) == (verdict.verdict is Action.ALLOW), flow
+        points += 1
         allowed += verdict.verdict is Action.ALLOW
-    return allowed
+    return Compared(points, allowed)
 
 
 @settings(
@@ -218,17 +212,13 @@ def test_points_of_random_worlds(maker: WorldMaker) -> None:
 
 
 @pytest.mark.timeout(7200)
-def test_many_worlds() -> None:
-    worlds_judged = max(120, LONG)
-    allowed = sum(check_world(WorldMaker(Random(seed)), flows=60) for seed in range(worlds_judged))
-    assert 0.2 < allowed / (worlds_judged * 60) < 0.8, "both answers are tried"
-
-
-@pytest.mark.timeout(7200)
-def test_many_rich_worlds() -> None:
-    worlds_judged = max(120, LONG)
-    allowed = sum(check_world(Rich(Random(seed)), flows=60) for seed in range(worlds_judged))
-    assert 0.2 < allowed / (worlds_judged * 60) < 0.8, "both answers are tried"
+@pytest.mark.parametrize("made", [WorldMaker, Rich])
+def test_many_worlds(made: type[WorldMaker]) -> None:
+    worlds_judged = judged(120)
+    compared = [check_world(made(Random(seed)), flows=60) for seed in range(worlds_judged)]
+    points, allowed = (sum(numbers) for numbers in zip(*compared, strict=True))
+    print(f"{made.__name__}: {worlds_judged} worlds, {points} points compared, {allowed} allowed")
+    assert 0.2 < allowed / points < 0.8, "both answers are tried"
 
 
 def changed(maker: WorldMaker, raws: list[Json]) -> list[Json]:
@@ -251,7 +241,7 @@ def check_pair(maker: WorldMaker, flows: int) -> tuple[int, int]:
     """Compares two worlds; how many pairs were reported, and how many flows differed."""
     old_raws = maker.objects()
     new_raws = changed(maker, old_raws)
-    old, new = objects_of(old_raws), objects_of(new_raws)
+    old, new = loaded(old_raws), loaded(new_raws)
     told = compare(old, new)
     assert not compare(old, list(reversed(old)))
     reported = {(s, d) for change in told.changes for s in change.sources for d in change.destinations}
@@ -297,7 +287,7 @@ def test_differences_of_random_worlds(maker: WorldMaker) -> None:
 
 @pytest.mark.timeout(7200)
 def test_many_differences() -> None:
-    makers = [made(Random(seed)) for seed in range(max(20, LONG // 20)) for made in (WorldMaker, Rich)]
+    makers = [made(Random(seed)) for seed in range(judged(20, part=20)) for made in (WorldMaker, Rich)]
     found = [check_pair(maker, flows=60) for maker in makers]
     assert sum(reported for reported, _ in found)
     assert sum(differing for _, differing in found)

@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from random import Random
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
+from tests.support.judged import flow_in, judged, loaded, quick
 from tests.support.worlds import Json, WorldMaker, pod_names, worlds
 
 from tsujiban.cli.answers import FastAnswers
-from tsujiban.cli.flowline import FlowLine, flow_of
+from tsujiban.cli.flowline import FlowLine
 from tsujiban.policy.bulk import BulkEvaluator
 from tsujiban.policy.bulk.lines import line_of
 from tsujiban.policy.explain import explain
 from tsujiban.policy.flow import Flow, Post
 from tsujiban.policy.offline import End, OfflineWorld
 from tsujiban.policy.program import Action
-from tsujiban.resources.load import LoadedObject, decode
-from tsujiban.resources.registry import kind_for
 
-QUICK = settings(
-    max_examples=60,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a world takes minutes
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-LONG = int(os.environ.get("TSUJIBAN_WORLDS", "0"))
-"""How many worlds the long run judges, e.g. 20000."""
+QUICK = quick(60)
 
 
 def world_of(raws: list[Json], *, strict: bool = False) -> OfflineWorld:
-    objects = [LoadedObject(kind_for(r["apiVersion"], r["kind"]), decode(r), r) for r in raws]
-    return OfflineWorld(objects, strict=strict)
-
-
-def flow_in(world: OfflineWorld, line: Json) -> tuple[End, End, Flow]:
-    asked = msgspec.convert(line, FlowLine)
-    source, destination = world.end(asked.src), world.end(asked.dst)
-    return source, destination, flow_of(world, asked, source, destination)
+    return OfflineWorld(loaded(raws), strict=strict)
 
 
 def check_world(maker: WorldMaker, flows: int) -> None:
@@ -54,12 +37,12 @@ def check_world(maker: WorldMaker, flows: int) -> None:
     names = pod_names(raws)
     for _ in range(flows):
         line = maker.flow(names)
-        source, destination, flow = flow_in(world, line)
+        flow = flow_in(world, line)
         verdict = world.evaluate(flow)
         assert bulk(flow) == verdict
         assert answers.line(msgspec.convert(line, FlowLine)) == line_of(verdict)
         assert other.evaluate(flow) == verdict, "the order of objects does not matter"
-        check_verdict(world, source, destination, flow)
+        check_verdict(world, world.end(line["src"]), world.end(line["dst"]), flow)
 
 
 def check_verdict(world: OfflineWorld, source: End, destination: End, flow: Flow) -> None:
@@ -92,5 +75,5 @@ def test_verdicts_of_random_worlds(maker: WorldMaker) -> None:
 
 @pytest.mark.timeout(7200)
 def test_many_worlds() -> None:
-    for seed in range(max(150, LONG)):
+    for seed in range(judged(150)):
         check_world(WorldMaker(Random(seed), size=3), flows=30)

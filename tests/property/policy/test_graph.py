@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
+from tests.support.judged import judged, quick
 from tests.support.wandering import changes_of, wandering
 from tests.support.worlds import NODES, WorldMaker, worlds
 
 from tsujiban.policy.graph import PolicyGraph
 from tsujiban.policy.program import NodeState
 
-QUICK = settings(
-    max_examples=60,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a world takes minutes
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-LONG = int(os.environ.get("TSUJIBAN_WORLDS", "0"))
-"""How many worlds the long run judges, e.g. 20000."""
+QUICK = quick(60)
 
 
 def check_world(maker: WorldMaker, *, offline: bool) -> None:
@@ -60,7 +52,7 @@ def test_any_way_leads_to_the_same_state(maker: WorldMaker) -> None:
 
 @pytest.mark.timeout(7200)
 def test_many_worlds() -> None:
-    for seed in range(max(60, LONG)):
+    for seed in range(judged(60)):
         check_world(WorldMaker(Random(seed), size=4), offline=bool(seed % 2))
 
 

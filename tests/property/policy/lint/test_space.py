@@ -5,32 +5,24 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from msgspec.structs import replace
+from tests.support.judged import flow_in, loaded, quick
 from tests.support.worlds import Json, WorldMaker, pod_names, worlds
 
-from tsujiban.cli.flowline import FlowLine, flow_of
 from tsujiban.policy.clauses import View
 from tsujiban.policy.evaluate import has_proxy, walk
-from tsujiban.policy.flow import Flow, Post
+from tsujiban.policy.flow import Post
 from tsujiban.policy.lint.effect import Effects
 from tsujiban.policy.lint.mesh import covered
 from tsujiban.policy.lint.subject import Subject
 from tsujiban.policy.program import Action, EndpointProgram, PolicyProgram, Tier
-from tsujiban.resources.load import LoadedObject, decode
-from tsujiban.resources.registry import kind_for
 
-QUICK = settings(
-    max_examples=40,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+QUICK = quick(40)
 
 
 def subject_of(raws: list[Json]) -> Subject:
-    objects = [LoadedObject(kind_for(r["apiVersion"], r["kind"]), decode(r), r) for r in raws]
-    return Subject(objects, "cluster.local")
+    return Subject(loaded(raws), "cluster.local")
 
 
 def some_bit(bits: int, random: Random) -> int:
@@ -97,18 +89,7 @@ def check_world(maker: WorldMaker, flows: int) -> int:
         after.world.authorizations[name] = replace(program, rules=kept_rules)
     names = pod_names(raws)
     for _ in range(flows):
-        line = maker.flow(names)
-        asked = FlowLine(
-            **{
-                {"sourcePort": "source_port", "icmpType": "icmp_type", "icmpCode": "icmp_code"}.get(
-                    key, key
-                ): value
-                for key, value in line.items()
-            }
-        )
-        flow: Flow = flow_of(
-            before.offline, asked, before.offline.end(asked.src), before.offline.end(asked.dst)
-        )
+        flow = flow_in(before.offline, maker.flow(names))
         told, now = before.offline.evaluate(flow), after.offline.evaluate(flow)
         assert told.verdict is now.verdict, (flow, rules, policies, told, now)
         assert not rules & effects.shadowed.keys() & set(told.decided_by), "a shadowed rule decides nothing"

@@ -5,43 +5,37 @@ from __future__ import annotations
 
 from random import Random
 
-import msgspec
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from msgspec.structs import replace
-from tests.support.worlds import Json, WorldMaker, pod_names, worlds
+from tests.support.judged import flow_in, loaded, quick
+from tests.support.worlds import WorldMaker, pod_names, worlds
 
-from tsujiban.cli.flowline import FlowLine, flow_of
 from tsujiban.policy.flow import Flow
 from tsujiban.policy.offline import OfflineWorld
-from tsujiban.policy.program import Action, Rule
+from tsujiban.policy.program import Action, AuthzAction, Rule
 from tsujiban.policy.testing.mutate import Mutant, mutants
 from tsujiban.policy.testing.suite import Case
-from tsujiban.resources.load import LoadedObject, decode
-from tsujiban.resources.registry import kind_for
 
-QUICK = settings(
-    max_examples=25,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-
-def loaded(raws: list[Json]) -> list[LoadedObject]:
-    return [LoadedObject(kind_for(r["apiVersion"], r["kind"]), decode(r), r) for r in raws]
+QUICK = quick(15)
 
 
 def flows_of(maker: WorldMaker, world: OfflineWorld, names: list[str], count: int) -> list[Flow]:
-    found = []
-    for _ in range(count):
-        asked = msgspec.convert(maker.flow(names), FlowLine)
-        found.append(flow_of(world, asked, world.end(asked.src), world.end(asked.dst)))
-    return found
+    return [flow_in(world, maker.flow(names)) for _ in range(count)]
 
 
 def change(world: OfflineWorld, mutant: Mutant) -> None:
     """Make a mutant's change, as its words say, in a world of its own."""
-    policy = mutant.rule.rsplit("/", 2)[0]
+    mesh = world.world.authorizations
+    if mutant.rule in mesh:
+        action = AuthzAction(mutant.change.rpartition(" ")[2])
+        mesh[mutant.rule] = replace(mesh[mutant.rule], action=action)
+        return
+    policy = mutant.rule.rpartition("/")[0]
+    if policy in mesh:
+        rules = tuple(rule for rule in mesh[policy].rules if rule.id != mutant.rule)
+        mesh[policy] = replace(mesh[policy], rules=rules)
+        return
+    policy = policy.rpartition("/")[0]
     program = world.world.policies.get(policy)
     if program is None:  # it is on nothing
         return
@@ -58,7 +52,7 @@ def change(world: OfflineWorld, mutant: Mutant) -> None:
 
 
 def check_world(maker: WorldMaker) -> int:
-    objects = loaded([raw for raw in maker.objects() if raw["kind"] != "AuthorizationPolicy"])
+    objects = loaded(maker.objects())
     names = pod_names([one.raw for one in objects])
     world = OfflineWorld(objects)
     first = flows_of(maker, world, names, 5)
