@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tsujiban.resources import schema, shape
+from tsujiban.resources import schema, shape, versions
 from tsujiban.resources.kinds.meta import Object, Status
 from tsujiban.resources.registry import Kind
 from tsujiban.resources.schema import Schema
@@ -67,6 +67,7 @@ class Schemas:
         group, _, version = api_version.rpartition("/")
         known = [{"group": group, "version": version, "kind": kind.kind}]
         found = self._struct(kind.type)
+        found["properties"] = versions.renamed(found["properties"], api_version)
         self.definitions[name] = {**found, "x-kubernetes-group-version-kind": known}
         items = {"type": "array", "items": self._refer(name)}
         self.definitions[name + "List"] = {

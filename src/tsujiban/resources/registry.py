@@ -117,7 +117,7 @@ def _kubernetes() -> Iterator[Kind]:
     yield Kind("core", "Service", "services", core, short_names=("svc",))
     yield Kind("core", "ConfigMap", "configmaps", core, short_names=("cm",))
     yield Kind("core", "Secret", "secrets", core)
-    yield Kind("core", "Event", "events", core, short_names=("ev",))
+    yield Kind("core", "Event", "events", (*core, "events.k8s.io/v1"), short_names=("ev",))
     yield Kind("core", "Lease", "leases", ("coordination.k8s.io/v1",))
     yield Kind("core", "EndpointSlice", "endpointslices", ("discovery.k8s.io/v1",))
     yield Kind("apps", "ReplicationController", "replicationcontrollers", core, short_names=("rc",))

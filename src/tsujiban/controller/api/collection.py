@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from tsujiban.controller.api.responses import Lines, compressed, json_response
 from tsujiban.controller.api.tables import Representation
 from tsujiban.controller.api.target import Target
 from tsujiban.controller.api.watches import converted
+from tsujiban.resources import versions
 from tsujiban.store.protocol import Compacted, Key, Listing, Store, Stored
 
 Json = dict[str, Any]
@@ -54,10 +56,10 @@ async def listed(store: Store, target: Target, request: Request) -> Response:
     predicate = query.predicate(parameters, target.kind)
     wanted = representation(request)
     listing = await _page(store, target, parameters)
-    items = [converted(item.value, target) for item in listing.items]
+    items: Sequence[Stored] = listing.items
     documents: list[Json] | None = None
     if predicate is not None or not wanted.plain:
-        documents = [msgspec.json.decode(item) for item in items]
+        documents = [msgspec.json.decode(item.value) for item in items]
     if predicate is not None and documents is not None:
         chosen = [predicate(document) for document in documents]
         items = [item for item, keep in zip(items, chosen, strict=True) if keep]
@@ -66,7 +68,9 @@ async def listed(store: Store, target: Target, request: Request) -> Response:
     if listing.more:
         metadata["continue"] = query.token(listing.revision, listing.items[-1].key)
     if wanted.plain or documents is None:
-        return await compressed(json_response(_list(target, items, metadata)), request)
+        values = [converted(item.value, target) for item in items]
+        return await compressed(json_response(_list(target, values, metadata)), request)
+    documents = [versions.shown(document, target.api_version) for document in documents]
     if wanted.metadata:
         head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{wanted.version}"}
         partial = [tables.partial(document, wanted.version) for document in documents]

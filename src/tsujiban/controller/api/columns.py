@@ -48,9 +48,13 @@ def _items(document: Json, path: str) -> list[Any]:
 
 def age(document: Json) -> str:
     """Time since creation, as kubectl writes it."""
-    created = dig(document, "metadata.creationTimestamp")
+    return since(str(dig(document, "metadata.creationTimestamp")))
+
+
+def since(moment: str) -> str:
+    """Time since a moment, as kubectl writes it."""
     try:
-        seconds = int(time.time()) - timegm(time.strptime(str(created), "%Y-%m-%dT%H:%M:%SZ"))
+        seconds = int(time.time()) - timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:
         return "<unknown>"
     return duration(max(0, seconds))
@@ -161,6 +165,18 @@ def _or(found: Any, default: Any) -> Any:
     return default if found is None else found
 
 
+def _about(document: Json) -> str:
+    """The object of an event, which has two names for it in its two versions."""
+    found = document.get("involvedObject") or document.get("regarding")
+    return f"{dig(found, 'kind')}/{dig(found, 'name')}".lower()
+
+
+def _last_seen(document: Json) -> str:
+    names = ("lastTimestamp", "deprecatedLastTimestamp", "eventTime")
+    found = next((document[name] for name in names if document.get(name)), "")
+    return since(str(found).partition(".")[0].removesuffix("Z") + "Z")
+
+
 def _enforced(document: Json) -> str:
     for condition in _items(document, "status.conditions"):
         if condition.get("type") == "Enforced":
@@ -225,12 +241,11 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         Column("Data", _count("data"), "integer"),
     ),
     ("", "events"): (
+        Column("Last Seen", _last_seen),
         Column("Type", "type"),
         Column("Reason", "reason"),
-        Column(
-            "Object", lambda d: f"{dig(d, 'involvedObject.kind')}/{dig(d, 'involvedObject.name')}".lower()
-        ),
-        Column("Message", "message"),
+        Column("Object", _about),
+        Column("Message", lambda d: d.get("message") or d.get("note")),
     ),
     ("coordination.k8s.io", "leases"): (Column("Holder", "spec.holderIdentity"),),
     ("discovery.k8s.io", "endpointslices"): (

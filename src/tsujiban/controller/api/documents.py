@@ -11,6 +11,7 @@ from typing import Any
 from tsujiban.controller.api.discovery import has_status
 from tsujiban.controller.api.errors import ApiError, bad_request, conflict, invalid
 from tsujiban.controller.api.target import Target, name_problem
+from tsujiban.resources import versions
 from tsujiban.resources.findings import Finding
 from tsujiban.resources.registry import Kind
 from tsujiban.store import metadata
@@ -46,6 +47,7 @@ def shaped(body: Any, target: Target) -> Json:
     if api_version not in kind.versions or document.get("kind", kind.kind) != kind.kind:
         said = f"{api_version} {document.get('kind')}"
         raise bad_request(f"the object is {said}, but this path takes {target.api_version} {kind.kind}")
+    document = versions.stored(document, api_version)
     metadata = document.setdefault("metadata", {})
     if not isinstance(metadata, dict):
         raise bad_request("metadata is not an object")

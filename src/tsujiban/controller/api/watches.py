@@ -18,6 +18,7 @@ from tsujiban.controller.api.errors import from_store
 from tsujiban.controller.api.selection import Predicate
 from tsujiban.controller.api.tables import Representation
 from tsujiban.controller.api.target import Target
+from tsujiban.resources import versions
 from tsujiban.store.protocol import Event, EventType, Store, Stored, StoreError, Watch
 
 Json = dict[str, Any]
@@ -115,9 +116,7 @@ def converted(value: bytes, target: Target) -> bytes:
     """A stored object in the API version that was asked for."""
     if target.api_version == target.kind.api_version:
         return value
-    document = msgspec.json.decode(value)
-    document["apiVersion"] = target.api_version
-    return msgspec.json.encode(document)
+    return msgspec.json.encode(versions.shown(msgspec.json.decode(value), target.api_version))
 
 
 async def refusal(options: Options, error: StoreError) -> AsyncIterator[bytes]:

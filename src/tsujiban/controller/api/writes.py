@@ -27,7 +27,7 @@ from tsujiban.controller.api.guard import judge
 from tsujiban.controller.api.managed import Writer
 from tsujiban.controller.api.responses import OBJECT_BYTES, json_response, parse_json, read_body
 from tsujiban.controller.api.target import Target
-from tsujiban.resources import schema
+from tsujiban.resources import schema, versions
 from tsujiban.store import metadata
 from tsujiban.store.protocol import (
     AlreadyExists,
@@ -115,7 +115,11 @@ async def patched(store: Store, target: Target, request: Request) -> Response:
     expected = None
     if isinstance(changes, dict) and isinstance(changes.get("metadata"), dict):
         expected = expected_revision(changes)
-    return await change(store, target, request, lambda current: shaped(apply(current), target), expected)
+
+    def patched(current: Json) -> Json:
+        return shaped(apply(versions.shown(current, target.api_version)), target)
+
+    return await change(store, target, request, patched, expected)
 
 
 async def _applied(store: Store, target: Target, request: Request) -> Response:

@@ -219,6 +219,9 @@ def test_run_and_expose(shop: Kubectl) -> None:
     told = in_story(shop, "events", "--for", "pod/once")
     assert "assigned story/once to node-" in told
     assert "started container once" in told
+    selector = "--field-selector=involvedObject.name=once"
+    assert "started container once" in in_story(shop, "get", "events.events.k8s.io", selector)
+    assert "regarding" in shop("explain", "events", "--api-version=events.k8s.io/v1")
     in_story(shop, "run", "never", "--image=elsewhere", "--restart=Never")
     assert until(lambda: 'only "host"' in in_story(shop, "describe", "pod", "never"), 60)
     in_story(shop, "delete", "pod/never")

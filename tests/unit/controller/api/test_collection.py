@@ -289,3 +289,41 @@ async def test_a_change_can_bring_an_object_into_a_watch_and_out_of_it(admin: ht
         async with asyncio.timeout(10):
             seen = [(await anext(events))["type"] for _ in range(3)]
     assert seen == ["ADDED", "DELETED", "ADDED"]
+
+
+# ---------------------------------------------------------------- versions with other words
+
+
+async def test_an_event_is_one_object_in_two_versions(admin: httpx.AsyncClient) -> None:
+    core, other = (f"{root}/namespaces/default/events" for root in ("/api/v1", "/apis/events.k8s.io/v1"))
+    body = {
+        "metadata": {"name": "e"},
+        "regarding": {"kind": "Pod", "name": "p"},
+        "note": "it began",
+        "reason": "Started",
+        "reportingController": "test",
+        "type": "Normal",
+    }
+    made = await admin.post(other, json=body)
+    assert made.status_code == 201, made.text
+    assert (made.json()["apiVersion"], made.json()["note"]) == ("events.k8s.io/v1", "it began")
+    found = (await admin.get(f"{core}/e")).json()
+    assert (found["apiVersion"], found["message"], found["involvedObject"]["name"]) == ("v1", "it began", "p")
+    assert "note" not in found
+    patch = {"content": b'{"note": "it runs"}', "headers": {"content-type": "application/merge-patch+json"}}
+    assert (await admin.patch(f"{other}/e", **patch)).json()["note"] == "it runs"  # type: ignore[arg-type]
+    assert (await admin.get(f"{core}/e")).json()["message"] == "it runs"
+    for root in (core, other):
+        chosen = (await admin.get(root, params={"fieldSelector": "involvedObject.name=p"})).json()
+        assert names(chosen) == ["e"]
+        assert names((await admin.get(root, params={"fieldSelector": "involvedObject.name=q"})).json()) == []
+        table = (await admin.get(root, headers={"accept": TABLE})).json()
+        assert table["rows"][0]["cells"][2:6] == ["Normal", "Started", "pod/p", "it runs"]
+        watched = await admin.get(
+            root, params={"watch": "1", "timeoutSeconds": "1", "fieldSelector": "reason=Started"}
+        )
+        assert json.loads(watched.text.splitlines()[0])["object"]["apiVersion"] == chosen["apiVersion"]
+    replaced = {**made.json(), "note": "it ended"}
+    replaced["metadata"].pop("resourceVersion")
+    assert (await admin.put(f"{other}/e", json=replaced)).status_code == 200
+    assert (await admin.get(f"{core}/e")).json()["message"] == "it ended"
