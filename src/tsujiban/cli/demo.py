@@ -31,8 +31,15 @@ def demo() -> None:
 @click.option(
     "-o", "--output", "form", type=click.Choice(["json"]), help="A record of every act, on standard output."
 )
+@click.option(
+    "--mesh",
+    type=click.Choice(["sidecar", "node"]),
+    default="sidecar",
+    show_default=True,
+    help="An Envoy for each pod, or one for all pods of a node.",
+)
 @cluster_option
-def bank(keep: bool, form: str | None, cluster: str) -> None:
+def bank(keep: bool, form: str | None, mesh: str, cluster: str) -> None:
     """A bank in ten acts: open, wire-tapped, hacked, defended, robbed, killed, still open.
 
     Exits 0 only if everything came out as it must, and leaves nothing behind.
@@ -44,7 +51,7 @@ def bank(keep: bool, form: str | None, cluster: str) -> None:
     console = Console(stderr=form == "json", soft_wrap=True)
     with Show(console) as show, interruptible():
         try:
-            record = _evening(cluster, keep, show)
+            record = _evening(cluster, keep, show, mesh)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
     if form == "json":
@@ -55,13 +62,13 @@ def bank(keep: bool, form: str | None, cluster: str) -> None:
         raise click.exceptions.Exit(int(Exit.NO))
 
 
-def _evening(cluster: str, keep: bool, show: Show) -> Record:
+def _evening(cluster: str, keep: bool, show: Show, mesh: str) -> Record:
     from tsujiban.local.demo.runner import play
     from tsujiban.local.down import down
     from tsujiban.local.preflight import PreflightError
     from tsujiban.local.up import UpError, up
 
-    show.say("Tsujiban: the bank")
+    show.say("Tsujiban: the bank" + ("" if mesh == "sidecar" else ", with one Envoy a node"))
     try:
         running = up(cluster, NODES, show.step)
     except (PreflightError, ValueError) as error:
@@ -70,7 +77,7 @@ def _evening(cluster: str, keep: bool, show: Show) -> Record:
         raise Failure(str(error), hint="Nothing of it was left behind.", code=Exit.REFUSED) from error
     kept = False
     try:
-        record = asyncio.run(play(running, show))
+        record = asyncio.run(play(running, show, mesh))
         show.epilogue(record)
         kept = keep
     finally:

@@ -39,6 +39,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "demo bank": (
         ("tsujiban demo bank", "ten acts, in about a minute"),
         ("tsujiban demo bank --keep", "and leave it running"),
+        ("tsujiban demo bank --mesh node", "the same, without sidecars"),
     ),
     "describe": (
         ("tsujiban describe pod/web-1", "with its events"),

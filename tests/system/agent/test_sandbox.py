@@ -26,7 +26,7 @@ from tsujiban.supervise.client import ProcessStatus, SupervisorClient
 from tsujiban.supervise.netns import call_in
 from tsujiban.supervise.spec import ProcessSpec
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 UID = 300_000 + 4242
 
 

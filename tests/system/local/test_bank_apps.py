@@ -19,7 +19,7 @@ import pytest
 from tsujiban.local.demo import manifests
 from tsujiban.local.waiting import until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 @contextmanager

@@ -42,7 +42,7 @@ from tsujiban.local.up import up
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 NAME = "systest"
 OBJECTS: list[dict[str, Any]] = [

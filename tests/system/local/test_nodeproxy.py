@@ -44,7 +44,7 @@ from tsujiban.local.enforced import wait_for
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 NAME = "sysnode"
 LABEL = "tsujiban.io/mesh"

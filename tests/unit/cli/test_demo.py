@@ -22,10 +22,12 @@ class Evening:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, outcome: Record | BaseException) -> None:
         self.downs: list[str] = []
+        self.meshes: list[str] = []
         monkeypatch.setattr("tsujiban.local.up.up", lambda name, _nodes, _progress: name)
         monkeypatch.setattr("tsujiban.local.down.down", self.downs.append)
 
-        async def play(_cluster: object, _show: object) -> Record:
+        async def play(_cluster: object, _show: object, mesh: str) -> Record:
+            self.meshes.append(mesh)
             if isinstance(outcome, BaseException):
                 raise outcome
             return outcome
@@ -82,3 +84,12 @@ def test_cleaning_up_is_not_interrupted() -> None:
     with demo.undisturbed():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_bank_may_do_without_sidecars(monkeypatch: pytest.MonkeyPatch) -> None:
+    evening = Evening(monkeypatch, record(ok=True))
+    assert CliRunner().invoke(main, ["demo", "bank"]).exit_code == Exit.OK
+    told = CliRunner().invoke(main, ["demo", "bank", "--mesh", "node"])
+    assert "with one Envoy a node" in told.output
+    assert evening.meshes == ["sidecar", "node"]
+    assert CliRunner().invoke(main, ["demo", "bank", "--mesh", "none"]).exit_code == Exit.USAGE

@@ -157,6 +157,16 @@ class Hands:
         found: Json = json.loads(out.splitlines()[-1])
         return found
 
+    async def script_as_root(self, pod: Json, name: str, *, stdin: bytes) -> Json:
+        """As `script`, by root of the node in the pod's network, which is how its node's Envoy gets there."""
+        meta = pod["metadata"]
+        netns = await asyncio.to_thread(self.cluster.pod_netns, meta["namespace"], meta["name"])
+        code, out, err = await run(["ip", "netns", "exec", netns, *script_command(name)], stdin)
+        if code:
+            raise DemoError(f"{name} in the network of {meta['name']} failed ({code}): {err.strip()}")
+        found: Json = json.loads(out.splitlines()[-1])
+        return found
+
     async def request(
         self, pod: Json, method: str, url: str, body: str = "", seconds: float = PATIENCE
     ) -> Answer:

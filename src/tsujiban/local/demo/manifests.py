@@ -44,6 +44,12 @@ def without_mesh(originals: list[Json], namespace: str) -> list[Json]:
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, *varied]
 
 
+def served_by_nodes(namespace: str) -> Json:
+    """The namespace, whose pods have no sidecars: the Envoy of their node serves them."""
+    metadata = {"name": namespace, "labels": {MESH_LABEL: "node"}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
 def on_node(originals: list[Json], node: str) -> list[Json]:
     """The same objects, with their pods on a given node."""
     varied = copy.deepcopy(originals)

@@ -57,7 +57,7 @@ PROGRAMME = (
     Act("Plaintext", "A pod outside the mesh tries every door of the bank.", inside.plaintext),
     Act(
         "Nothing moves",
-        "Controller, agent, sidecar, BIRD: killed one by one, while two connections are watched.",
+        "Controller, agent, Envoy, BIRD: killed one by one, while two connections are watched.",
         kill.nothing_moves,
     ),
     Act("Still open for business", "The page works, and every cent is there.", opening.still_open),

@@ -33,15 +33,16 @@ TROUBLES = (
 )
 
 
-async def play(cluster: LocalCluster, show: Show) -> Record:
-    """Play all acts on a running, empty cluster. An act that fails does not end the evening."""
+async def play(cluster: LocalCluster, show: Show, mesh: str = "sidecar") -> Record:
+    """Play all acts on a running, empty cluster; `mesh` says how its pods take part. An act that fails does
+    not end the evening."""
     record = Record()
     started = time.monotonic()
     with (
         Capture(fabric_namespace(cluster.layout.cluster), POD_NETWORK) as capture,
         cluster.client() as client,
     ):
-        world = World(cluster, client, capture)
+        world = World(cluster, client, capture, mesh)
         for number, act in enumerate(PROGRAMME, 1):
             record.acts.append(await _play(number, act, world, show))
             if number == 1 and not record.ok:

@@ -1,7 +1,7 @@
-"""The program that becomes a sidecar's user in its pod's network, and asks for its key as Envoy would.
+"""The program that becomes an Envoy's user in its network, and asks for a pod's key as Envoy would.
 
-Arguments: path of the network namespace, uid, gid, directory of the socket, endpoint id. Everything is
-imported before the rights are given away: that user may read nothing of ours.
+Arguments: path of the network namespace, uid, gid, directory of the socket, Envoy's id, name of the secret.
+Everything is imported before the rights are given away: that user may read nothing of ours.
 
 Source: Envoy's xDS protocol, "Incremental xDS"; api v3 service/discovery/v3/ads.proto.
 """
@@ -20,7 +20,6 @@ from grpclib.client import Channel
 from grpclib.const import Cardinality
 
 from tsujiban.local.demo.loot import Loot
-from tsujiban.proxy.names import IDENTITY_SECRET
 from tsujiban.supervise.netns import enter
 
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -71,14 +70,14 @@ def _text(source: base_pb2.DataSource) -> str:
 
 
 def main() -> None:
-    """Become the sidecar's user in the pod's network; ask; print the loot as JSON."""
-    netns, uid, gid, directory, node = sys.argv[1:]
+    """Become Envoy's user in its network; ask; print the loot as JSON."""
+    netns, uid, gid, directory, node, secret = sys.argv[1:]
     enter(netns)
     os.chdir(directory)
     os.setgroups([])
     os.setresgid(int(gid), int(gid), int(gid))
     os.setresuid(int(uid), int(uid), int(uid))
-    loot = asyncio.run(ask("proxy.sock", node, IDENTITY_SECRET))
+    loot = asyncio.run(ask("proxy.sock", node, secret))
     print(json.dumps({"chain": loot.chain, "key": loot.key}))
 
 

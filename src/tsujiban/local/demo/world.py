@@ -36,8 +36,11 @@ class Mark(NamedTuple):
 class World(Hands):
     """One running bank, and a tap on its wire."""
 
-    def __init__(self, cluster: LocalCluster, client: Client, capture: Capture) -> None:
+    def __init__(
+        self, cluster: LocalCluster, client: Client, capture: Capture, mesh: str = "sidecar"
+    ) -> None:
         super().__init__(cluster, client)
+        self.mesh = mesh  # how the bank takes part: `sidecar`, or `node`
         self.capture = capture
         self.nodes = cluster.record.nodes
         self.trust_domain = load(cluster.layout.controller_config).trust_domain

@@ -20,3 +20,10 @@ def test_pods_go_where_they_are_sent_and_the_originals_stay() -> None:
     pods = [obj for obj in manifests.on_node(originals, "node-2") if obj["kind"] == "Pod"]
     assert [pod["spec"]["nodeName"] for pod in pods] == ["node-2"]
     assert all("nodeName" not in obj.get("spec", {}) for obj in originals)
+
+
+def test_a_namespace_may_be_served_by_its_nodes() -> None:
+    found = manifests.served_by_nodes("default")
+    assert (found["kind"], found["metadata"]["labels"]) == ("Namespace", {manifests.MESH_LABEL: "node"})
+    forger = [obj for obj in manifests.objects("attack/forger.yaml") if obj["kind"] == "Pod"]
+    assert forger[0]["metadata"]["labels"][manifests.MESH_LABEL] == "none"  # it must have no key either way

@@ -6,8 +6,11 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
+from tsujiban.agent import nodeproxy
 from tsujiban.agent.containers import process_name
+from tsujiban.agent.proxy_init import RENEW
 from tsujiban.agent.sandbox import sandbox_pid
 from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import NotRunning
@@ -30,13 +33,14 @@ async def nothing_moves(world: World, stage: Stage) -> None:
     summary, customer = await world.pod("summary"), await world.pod("customer")
     database, visitor = await world.pod("database"), await world.pod("visitor")
     node = database["spec"]["nodeName"]
-    sidecar = process_name(visitor["spec"]["nodeName"], visitor["metadata"]["uid"], SIDECAR)
     victims = {
         "the controller": "controller",
         f"the agent of {node}": f"{node}/agent",
-        "the visitor's sidecar": sidecar,
         f"BIRD of {node}": f"{node}/bird",
     }
+    if world.mesh == "sidecar":
+        own = process_name(visitor["spec"]["nodeName"], visitor["metadata"]["uid"], SIDECAR)
+        victims["the visitor's sidecar"] = own
     write = write_body(world.account, 1)
     allowed = Sampler("keep", "POST", DATABASE + RANGE, read_body(), INTERVAL, PATIENCE)
     denied = Sampler("fresh", "POST", DATABASE + PUT, write, INTERVAL, DENIED_PATIENCE)
@@ -56,6 +60,82 @@ async def nothing_moves(world: World, stage: Stage) -> None:
         observed=f"{len(denied.samples)} samples, {len(denied.good)} got through",
         ok=len(denied.samples) > 0 and not denied.good,
     )
+    if world.mesh == "node":
+        again = Sampler("fresh", "POST", DATABASE + RANGE, read_body(), INTERVAL, PATIENCE)
+        denied = Sampler("fresh", "POST", DATABASE + PUT, write, INTERVAL, DENIED_PATIENCE)
+        async with again.running(world, summary), denied.running(world, customer):
+            await _more(world, again, denied)
+            await _take_over(world, stage, node, again, denied)
+            await _kill_proxy(world, stage, node, again, denied)
+
+
+async def _take_over(world: World, stage: Stage, node: str, allowed: Sampler, denied: Sampler) -> None:
+    """A new Envoy takes the node's pods over, and no new connection notices. (HTTP connections that are open
+    the old one ends after an answer that says so.)"""
+    stage.step(f"a new Envoy takes over on {node}")
+    name = nodeproxy.process_name(node)
+    first = len(allowed.samples), len(denied.samples)
+    keeper = await asyncio.to_thread(_keeper, world, name)
+    before = children(keeper)
+    os.kill(keeper, RENEW)
+
+    async def both() -> bool | None:
+        return True if len(children(keeper)) > len(before) else None
+
+    await world.until(f"a second Envoy on {node}", BACK_SECONDS, both)
+    await world.until("the cluster converged after the take-over", BACK_SECONDS, lambda: healthy(world))
+    await _more(world, allowed, denied)
+    good, bad = allowed.samples[first[0] :], denied.samples[first[1] :]
+    lost = sum(sample["status"] != 200 for sample in good)
+    leaked = sum(sample["status"] == 200 for sample in bad)
+    stage.check(
+        f"a new Envoy takes over on {node}",
+        expected="nothing lost, nothing let through",
+        observed=f"{lost} of {len(good)} allowed samples lost, "
+        f"{leaked} of {len(bad)} denied ones let through",
+        ok=lost == 0 and leaked == 0,
+    )
+
+
+async def _kill_proxy(world: World, stage: Stage, node: str, allowed: Sampler, denied: Sampler) -> None:
+    """Its pods are closed until it is back, and never open."""
+    name = nodeproxy.process_name(node)
+    first = len(denied.samples)
+    stage.step(f"kill -9 the Envoy of {node}")
+    before = await asyncio.to_thread(world.cluster.process, name)
+    os.kill(before.pid, signal.SIGKILL)
+    died = time.time()
+
+    async def back() -> int | None:
+        now = await asyncio.to_thread(world.cluster.process, name)
+        return now.pid if now.state == "running" and now.restarts > before.restarts else None
+
+    pid = await world.until(f"the Envoy of {node} restarted", BACK_SECONDS, back)
+    await world.until("the cluster converged after it", BACK_SECONDS, lambda: healthy(world))
+    await world.open_page()
+    opened = time.time()
+    begun = len(allowed.samples)
+    await _more(world, allowed, denied)
+    good = [sample["status"] for sample in allowed.samples[begun + 1 :]]  # the first may have begun before
+    leaked = sum(sample["status"] == 200 for sample in denied.samples[first:])
+    stage.check(
+        f"kill -9 the Envoy of {node} (pid {before.pid})",
+        expected="comes back, and serves its pods again; nothing let through",
+        observed=f"back as pid {pid}, the page answers after {opened - died:.1f} s; "
+        f"{good.count(200)} of {len(good)} allowed samples answered then, "
+        f"{leaked} of {len(denied.samples) - first} denied ones let through",
+        ok=bool(good) and good.count(200) == len(good) and leaked == 0,
+    )
+
+
+def _keeper(world: World, name: str) -> int:
+    """The first process of an Envoy's sandbox, which starts another Envoy when it is told to."""
+    return sandbox_pid(world.cluster.process(name).pid, world.sandbox_user(name))
+
+
+def children(pid: int) -> list[int]:
+    """Processes of a process, now."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 async def _kill(world: World, stage: Stage, title: str, name: str, allowed: Sampler, denied: Sampler) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tsujiban.local.demo.hands import Json, address
+from tsujiban.local.demo import manifests
+from tsujiban.local.demo.hands import NAMESPACE, Json, address
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.world import HOLDER, OPENING_BALANCE, World, balance, example
 
@@ -12,6 +13,9 @@ HOPS = (("visitor", "customer", 8080), ("customer", "summary", 8080), ("summary"
 
 async def open_for_business(world: World, stage: Stage) -> None:
     """Deploy the bank; look at the page; read in the access log who spoke to whom."""
+    if world.mesh == "node":
+        stage.step(f"label namespace {NAMESPACE}: one Envoy for all pods of a node")
+        await world.apply([manifests.served_by_nodes(NAMESPACE)])
     stage.step("tsujiban apply -f apps.yaml -f bank.yaml --wait")
     await world.tsujiban("apply", "-f", example("apps.yaml"), "-f", example("bank.yaml"), "--wait")
     stage.step("waiting for the page to answer")

@@ -13,24 +13,27 @@ from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.steal import steal
 from tsujiban.local.demo.world import OUTSIDE, World
 from tsujiban.proxy.names import ALPN
+from tsujiban.proxy.site import PROXY_MARK
+from tsujiban.wire.sessions import SIDECAR
 
 TLS_PATIENCE = 2.0
 ALERT = re.compile(r"\[SSL: \w*?ALERT_(\w+)\]")  # as Python's ssl names an alert that it received
 
 
 async def stolen_keys(world: World, stage: Stage) -> None:
-    """Steal summary's key out of its own sidecar's hands and carry it to the other node."""
+    """Steal summary's key out of its own Envoy's hands and carry it to the other node."""
     summary, database = await world.pod("summary"), await world.pod("database")
     elsewhere = next(node for node in world.nodes if node != summary["spec"]["nodeName"])
     stage.step(f"a pod without sidecar on {elsewhere}")
     await world.apply(manifests.on_node(manifests.objects("attack/thief.yaml"), elsewhere))
     thief = await world.named_pod("thief", OUTSIDE)
 
-    stage.step("root reads summary's key from its sidecar's socket")
-    loot = await steal(world.cluster, summary)
+    whose = "its sidecar's" if world.mesh == "sidecar" else "its node's Envoy's"
+    stage.step(f"root reads summary's key from {whose} socket")
+    loot = await steal(world.cluster, summary, world.mesh)
     stage.same("whose certificate was stolen", world.identity("summary"), loot.owner)
 
-    own = await speak(world, summary, database, loot, container="sidecar")
+    own = await speak(world, summary, database, loot, as_proxy=True)
     stage.check(
         "the key, from summary's own address",
         expected="good: the handshake is accepted",
@@ -92,8 +95,11 @@ async def _forged_label(world: World, stage: Stage, database: Json, ends: Json) 
     await world.delete("pod", NAMESPACE, "forger")
 
 
-async def speak(world: World, pod: Json, database: Json, loot: Loot | None, container: str = "") -> Json:
-    """Speak TLS to the database from inside a pod; how far it got."""
+async def speak(
+    world: World, pod: Json, database: Json, loot: Loot | None, *, as_proxy: bool = False
+) -> Json:
+    """Speak TLS to the database from inside a pod, if asked for as its Envoy does, whom no redirect leads
+    back to itself; how far it got."""
     given = {
         "address": address(database),
         "port": 2379,
@@ -102,8 +108,12 @@ async def speak(world: World, pod: Json, database: Json, loot: Loot | None, cont
         "send": "",
         "certificate": loot.chain if loot else "",
         "key": loot.key if loot else "",
+        "mark": PROXY_MARK if as_proxy and world.mesh == "node" else 0,
     }
-    return await world.script(pod, "tls", stdin=json.dumps(given).encode(), container=container)
+    stdin = json.dumps(given).encode()
+    if as_proxy and world.mesh == "node":
+        return await world.script_as_root(pod, "tls", stdin=stdin)
+    return await world.script(pod, "tls", stdin=stdin, container=SIDECAR if as_proxy else "")
 
 
 def accepted(result: Json) -> bool:

@@ -1,7 +1,8 @@
 """A TLS client as a thief writes one. Prints how far it got as one line of JSON.
 
-Reads JSON from standard input: address, port, seconds, alpn (list), send (text), and certificate and
-key in PEM (both "" for none). The key is never written to a disk: it lives in a memory file.
+Reads JSON from standard input: address, port, seconds, alpn (list), send (text), certificate and key in PEM
+(both "" for none), and the mark of its packets (0 for none; who sets one needs the right to). The key is
+never written to a disk: it lives in a memory file.
 """
 
 import json
@@ -31,7 +32,11 @@ def main() -> None:
         context.load_cert_chain(memory_file(given["certificate"]), memory_file(given["key"]))
     result = {"stage": "connect", "error": "", "answer": "", "version": ""}
     try:
-        with socket.create_connection((given["address"], given["port"]), given["seconds"]) as plain:
+        with socket.socket() as plain:
+            plain.settimeout(given["seconds"])
+            if given.get("mark"):
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, given["mark"])
+            plain.connect((given["address"], given["port"]))
             result["stage"] = "handshake"
             with context.wrap_socket(plain) as secure:
                 result["version"] = secure.version() or ""
