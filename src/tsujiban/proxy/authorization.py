@@ -41,6 +41,7 @@ from tsujiban.proxy.decisions import (
 from tsujiban.proxy.netpolicy import Flow
 from tsujiban.proxy.signature import Signature
 from tsujiban.resources import spiffe
+from tsujiban.resources.names import SPIFFE_SCHEME
 
 
 def fixed(values: tuple[StringMatch, ...], value: str) -> bool:
@@ -186,6 +187,7 @@ class Authorization:
         self.programs: list[AuthzProgram] = [one for one in known if staged or not one.dry_run]
         # Serial numbers of certificates that are not taken.
         self.revoked = frozenset(serial for one in self.programs for serial in one.revokes or ())
+        self.revoked_identities = frozenset(_listed(self.programs))
         self._external = external_authorizer(self.programs) is not None
         rules = (rule for program in self.programs for rule in program.rules)
         named = (_header_name(condition.key) for rule in rules for condition in rule.conditions)
@@ -354,6 +356,16 @@ def _identity(
     if not value:
         return closing and not wanted
     return (not wanted or fixed(wanted, value)) and not fixed(unwanted, value)
+
+
+def _listed(programs: Iterable[AuthzProgram]) -> Iterator[str]:
+    """The identities on the mesh's list of those that are revoked."""
+    for program in programs:
+        if program.revokes is not None:
+            sources = (source for rule in program.rules for source in rule.sources)
+            yield from (
+                SPIFFE_SCHEME + one.exact for source in sources for one in source.principals if one.exact
+            )
 
 
 def _header_name(key: str) -> str:

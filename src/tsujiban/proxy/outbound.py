@@ -30,8 +30,9 @@ _SELF = "self"
 class _Chains:
     """Filter chains that a matcher leads to, made as they are needed."""
 
-    def __init__(self, made: Mapping[str, Json] | None = None) -> None:
+    def __init__(self, made: Mapping[str, Json] | None = None, revoked: frozenset[str] = frozenset()) -> None:
         self.made: dict[str, Json] = dict(made or {})
+        self.revoked = revoked  # identities that are not spoken to
 
     def to(self, name: str, chain: Json) -> Json:
         self.made.setdefault(name, chain)
@@ -45,10 +46,16 @@ class _Chains:
 
 
 def resources(
-    site: Site, endpoint: EndpointProgram, table: Table, services: Services, pod_cidrs: Iterable[str]
+    site: Site,
+    endpoint: EndpointProgram,
+    table: Table,
+    services: Services,
+    pod_cidrs: Iterable[str],
+    revoked: frozenset[str] = frozenset(),
 ) -> list[Resource]:
-    """Everything outbound but services' own resources: listeners, the egress filter, tunnels by identity."""
-    inner = _Chains()
+    """Everything outbound but services' own resources: listeners, the egress filter, tunnels by identity.
+    Nobody speaks to a `revoked` identity."""
+    inner = _Chains(revoked=revoked)
     inner_choice = _destination(site, endpoint, table, pod_cidrs, inner)
     outer = _Chains(inner.made)
     choice = _services(site, services, outer, inner_choice)
@@ -133,6 +140,8 @@ def _admitted(site: Site, chains: _Chains, identity: str, seen: Admission) -> Js
     # The client's side reads no HTTP: what only HTTP clauses would allow is refused here.
     if seen.kind is not Class.TCP:
         return chains.refuse(decision_name(Class.DENY, seen.rules))
+    if identity in chains.revoked:
+        return chains.refuse(decision_name(Class.DENY, (names.REVOKED_RULE,)))
     name = names.mesh_cluster(identity) if identity else names.PASSTHROUGH
     tunnel: Json = {"tunneling_config": {"hostname": "%DOWNSTREAM_LOCAL_ADDRESS%"}} if identity else {}
     proxy = filters.tcp_proxy(name, "egress", **tunnel)

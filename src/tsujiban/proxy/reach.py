@@ -63,6 +63,12 @@ class Reach:
         authorization = self._compiler.authorization
         return frozenset() if authorization is None else authorization.revoked
 
+    @property
+    def revoked_identities(self) -> frozenset[str]:
+        """Whose certificates are not taken."""
+        authorization = self._compiler.authorization
+        return frozenset() if authorization is None else authorization.revoked_identities
+
     def is_of(self, state: NodeState, endpoint: EndpointProgram) -> bool:
         """Whether what decides is the same in this state: then `follow` is enough."""
         return self._decided_by == _inputs(state, endpoint, self._direction, self._compiler.names)

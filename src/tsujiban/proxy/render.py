@@ -97,6 +97,7 @@ class Renderer:
         site, services = self._site, self._services
         incoming, outgoing, staged = tables
         named, revoked = self._reach["ingress"].headers, self._reach["ingress"].revoked
+        avoided = self._reach["ingress"].revoked_identities
 
         def constant() -> list[Resource]:
             inner = clusters.internal(site.name(names.INBOUND_INNER))
@@ -116,8 +117,8 @@ class Renderer:
             ),
             *self._piece(
                 "outbound",
-                (endpoint.addresses, outgoing, networks, services.listed, services.closed),
-                lambda: outbound.resources(site, endpoint, outgoing, services, networks),
+                (endpoint.addresses, outgoing, networks, services.listed, services.closed, avoided),
+                lambda: outbound.resources(site, endpoint, outgoing, services, networks, avoided),
             ),
             *services.resources(),
         ]

@@ -31,7 +31,7 @@ def serial(svid: Svid) -> str:
 
 def test_revoked_and_expired_certificates(bed: Bed) -> None:
     web = bed.pod("web", authorization=(RULE,), named_ports=(("http", 6, 80),))
-    customer = bed.pod("customer")
+    customer = bed.pod("customer", authorization=(RULE,))
     wire = bed.pod("wire", mesh=Mesh.NONE)
     bed.state.peers[wire.address] = Peer(
         address=wire.address, endpoint=wire.id, identity=wire.identity, mesh=Mesh.SIDECAR
@@ -55,6 +55,15 @@ def test_revoked_and_expired_certificates(bed: Bed) -> None:
     assert bed.seen(log="tunnel", verdict="deny").rules == (RULE,)
     assert bed.update(authorizations=revoked()) == ()
     assert ask(web_client(customer, web.address, 80), "GET", "/")[0] == 200
+
+    connection = customer.connect(web.address, 3306)
+    assert connection.recv(100) == b"220 welcome\r\n"
+    assert bed.update(authorizations=revoked(web.identity)) == ()
+    assert drain(connection, 5) == b""  # nor does anybody speak to a revoked server any more
+    with customer.connect(web.address, 3306) as again:
+        assert drain(again, 5) == b""
+    assert bed.seen(log="egress", verdict="deny").rules == (RULE,)
+    assert bed.update(authorizations=revoked()) == ()
 
     stolen, fresh = bed.issue(wire.identity), bed.issue(wire.identity)
     with tls_socket(bed, wire, stolen, web.address, 3306) as secure:

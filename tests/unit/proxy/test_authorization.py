@@ -209,3 +209,19 @@ def test_what_rules_ask_for_is_listed() -> None:
     )
     assert set(wanted.nets()) == {"10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16"}
     assert set(wanted.ports()) == {80, 81, 82}
+
+
+def test_the_mesh_s_list_of_revoked_certificates_is_a_denial_and_no_reason_to_harden_anything() -> None:
+    world = state(authorization=("_mesh/revoked",))
+    rule = AuthzRule(
+        id="_mesh/revoked", sources=(AuthzSource(principals=exact("t.example/ns/default/sa/x")),)
+    )
+    world.authorizations["_mesh/revoked"] = AuthzProgram(
+        id="_mesh/revoked", action=AuthzAction.DENY, rules=(rule,), revokes=("ab",)
+    )
+    both = Authorization(world, world.endpoints["default/server"])
+    assert both.revoked == {"ab"}
+    assert both.revoked_identities == {"spiffe://t.example/ns/default/sa/x"}
+    assert both.decide(flow(80, identity=identity("customer")), ALLOWED) == Leaf(allow=True, rules=ALLOWED)
+    refused = both.decide(flow(80, identity="spiffe://t.example/ns/default/sa/x"), ALLOWED)
+    assert refused == Leaf(allow=False, rules=("_mesh/revoked",))

@@ -15,9 +15,11 @@ from tsujiban.policy.program import (
     ServiceProgram,
     Side,
 )
+from tsujiban.policy.revocation import compile_revocations
 from tsujiban.proxy import names, rbac
 from tsujiban.proxy.render import render
 from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.resources.kinds.core import ConfigMap
 
 HTTP = PortRange(first=80, last=80)
 
@@ -41,6 +43,17 @@ def test_every_kind_of_destination_has_its_chain() -> None:
     }
     assert chains(state(), names.OUTBOUND_INNER) == inner
     assert chains(state(), names.OUTBOUND) == inner | {names.service_cluster("default/server", 80)}
+
+
+def test_nobody_speaks_to_a_revoked_identity() -> None:
+    world = state(authorization=("_mesh/revoked",))
+    listed = ConfigMap(data={"revoked": identity("stranger")})
+    form = compile_revocations(listed)
+    assert form is not None
+    world.authorizations["_mesh/revoked"] = form.program
+    found = chains(world, names.OUTBOUND_INNER)
+    assert names.mesh_cluster(identity("stranger")) not in found
+    assert {"deny:_mesh/revoked", names.mesh_cluster(identity("customer"))} <= found
 
 
 def test_a_denied_destination_is_closed_before_anything_is_sent() -> None:
