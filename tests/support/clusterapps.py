@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tsujiban.agent.sandbox import Command
 from tsujiban.local.client import ApiError
-from tsujiban.local.cluster import LocalCluster
+from tsujiban.local.cluster import LocalCluster, NotRunning
 from tsujiban.local.down import down
 from tsujiban.local.enforced import wait_for
 from tsujiban.local.unreachable import Unreachable
@@ -103,7 +104,18 @@ def ready(pod: dict[str, Any]) -> bool:
 
 
 def run(cluster: LocalCluster, app: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    command = cluster.exec_command("default", pods(cluster, app)[0]["metadata"]["name"], "main", argv)
+    commands: list[Command] = []
+
+    def runs() -> bool:
+        try:
+            name = pods(cluster, app)[0]["metadata"]["name"]
+            commands.append(cluster.exec_command("default", name, "main", argv))
+        except NotRunning:  # its process is there a moment before its sandbox is
+            return False
+        return True
+
+    assert until(runs, SECONDS), app
+    command = commands[-1]
     return subprocess.run(
         command.argv, env=command.env, capture_output=True, text=True, timeout=60, check=False
     )

@@ -20,6 +20,8 @@ _Json = dict[str, Any]
 _TYPE = "@type"
 _WELL_KNOWN = "google.protobuf."
 _ANY = "google.protobuf.Any"
+_DURATION = "google.protobuf.Duration"
+_WRAPPERS = {f"{_WELL_KNOWN}{one}Value" for one in ("UInt32", "UInt64", "Double", "Bool", "String")}
 
 
 class Typed(dict[str, Any]):
@@ -100,9 +102,20 @@ def _put_map(name: str, field: FieldDescriptor) -> _Put:
 def _inner(descriptor: Descriptor) -> _Put:
     if descriptor.full_name == _ANY:
         return _pack
+    if descriptor.full_name in _WRAPPERS:
+        return _put(descriptor.fields_by_name["value"])
+    if descriptor.full_name == _DURATION:
+        return _put_duration
     if descriptor.full_name.startswith(_WELL_KNOWN):
         return lambda message, value: json_format.ParseDict(value, message)
     return fill
+
+
+def _put_duration(message: Any, text: str) -> None:
+    """Seconds, as `1.5s`."""
+    whole, _, fraction = text.removesuffix("s").partition(".")
+    message.seconds = int(whole)
+    message.nanos = int(fraction.ljust(9, "0")) if fraction else 0
 
 
 def _pack(message: Any, value: _Json) -> None:

@@ -48,6 +48,7 @@ class _Subscription:
         self.held: dict[str, str] = {}  # version by name, as last sent or told
         self.sent: dict[str, Resource] = {}  # what was sent on this stream, by name
         self.refused: set[str] = set()  # not to be sent again before the next push
+        self.pending: dict[str, Resource] = {}  # what may have to be sent: all else need not be looked at
 
     def wants(self, name: str) -> bool:
         return self.wildcard or name in self.names
@@ -61,6 +62,7 @@ class Session:
         self._remove = remove
         self._types: dict[Kind, _Subscription] = {}
         self._desired: Resources = {}
+        self._services: dict[str, set[str]] = {}  # clusters whose endpoints come by EDS, by owner
         self._waiting: dict[str, _Sent] = {}  # by nonce
         self._deferred = False  # something waits for an answer before it is sent
         self._counter = 0
@@ -100,7 +102,9 @@ class Session:
         for name in gone:
             subscription.held.pop(name, None)
         subscription.refused -= subscribed
-        if first or subscribed or message.response_nonce:
+        if first or subscribed or gone:
+            self._look(kind)
+        if first or subscribed or (message.response_nonce and self._deferred):
             yield from self._advance()
 
     def push(self, desired: Resources, revision: int) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
@@ -108,9 +112,23 @@ class Session:
         is told again."""
         self._desired = desired
         self._revision = revision
-        for subscription in self._types.values():
+        self._services = {}
+        for name in service_clusters(desired.get(Kind.CLUSTER, {})):
+            self._services.setdefault(names.owner(name), set()).add(name)
+        for kind, subscription in self._types.items():
             subscription.refused.clear()
+            self._look(kind)
         yield from self._advance()
+
+    def _look(self, kind: Kind) -> None:
+        """Find what of a type the proxy does not hold as it should."""
+        subscription = self._types[kind]
+        held = subscription.held
+        subscription.pending = {
+            name: one
+            for name, one in self._desired.get(kind, {}).items()
+            if held.get(name) != one.version and subscription.wants(name)
+        }
 
     def settled(self, revision: int) -> bool:
         """Whether the proxy has answered everything that `revision` meant for it."""
@@ -190,8 +208,7 @@ class Session:
         if Kind.ENDPOINT not in self._types or Kind.CLUSTER not in self._types:
             return False
         held, refused = self._types[Kind.ENDPOINT].held, self._types[Kind.CLUSTER].refused
-        wanted = service_clusters(self._desired.get(Kind.CLUSTER, {}))
-        return any(name not in held for name in wanted - refused if names.owner(name) == owner)
+        return any(name not in held for name in self._services.get(owner, set()) - refused)
 
     def _staying(self, changed: Iterable[Resource]) -> Iterator[Resource]:
         """Of endpoints that change: those without the ones that the listeners do not know yet."""
@@ -208,7 +225,7 @@ class Session:
             return []
         return [
             one
-            for name, one in self._desired.get(kind, {}).items()
+            for name, one in subscription.pending.items()
             if subscription.wants(name)
             and subscription.held.get(name) != one.version
             and name not in subscription.refused
@@ -246,6 +263,8 @@ class Session:
             resource.resource.value = one.encoded()
             subscription.held[one.name] = one.version
             subscription.sent[one.name] = one
+            if subscription.pending.get(one.name) is one:
+                del subscription.pending[one.name]
         for name in removed:
             del subscription.held[name]
             subscription.sent.pop(name, None)

@@ -59,6 +59,12 @@ def test_bytes_enums_maps_and_empty_messages() -> None:
     assert not cluster_pb2.Cluster().HasField("eds_cluster_config")
 
 
+def test_durations_and_wrappers() -> None:
+    for duration in ("0s", "5s", "0.1s", "600s", "1.000000001s"):
+        same(cluster_pb2.Cluster(), {"connect_timeout": duration})
+    same(cluster_pb2.Cluster(), {"per_connection_buffer_limit_bytes": 0, "wait_for_warm_on_init": False})
+
+
 def test_an_unknown_field_is_an_error_and_so_is_an_unknown_value() -> None:
     with pytest.raises(ValueError, match="Cluster has no field 'nmae'"):
         fill(cluster_pb2.Cluster(), {"nmae": "x"})
