@@ -17,6 +17,7 @@ from tsujiban.policy.graph import PolicyGraph, key_of
 from tsujiban.policy.items import node_addresses
 from tsujiban.policy.population import Key
 from tsujiban.policy.program import Authentication, Frozen
+from tsujiban.policy.services import service_of
 from tsujiban.policy.world import World
 from tsujiban.resources.kinds import core
 from tsujiban.resources.kinds.calico import FelixConfiguration
@@ -178,7 +179,7 @@ class OfflineWorld:
 
         wanted = service.spec.selector
         if not wanted:
-            return []
+            return self._slice_ends(service)
         namespace = service.metadata.namespace or "default"
         found = []
         for pod in pods:
@@ -197,6 +198,28 @@ class OfflineWorld:
                 found.append(
                     End(name=end.name, endpoint=end.endpoint, addresses=end.addresses, ports=tuple(ports))
                 )
+        return found
+
+    def _slice_ends(self, service: core.Service) -> list[End]:
+        """A service without a selector, say `kubernetes`: the addresses that somebody wrote in its slices."""
+        from tsujiban.resources import protocols
+
+        wanted = f"{service.metadata.namespace or 'default'}/{service.metadata.name}"
+        found = []
+        for one in self._objects.values():
+            if not isinstance(one, core.EndpointSlice) or service_of(one) != wanted:
+                continue
+            numbers = {port.name or "": port.port or 0 for port in one.ports}
+            ports = tuple(
+                (
+                    protocols.number(port.protocol or "TCP") or protocols.TCP,
+                    port.port,
+                    numbers.get(port.name, 0),
+                )
+                for port in service.spec.ports
+            )
+            for address in (canonical(a) for endpoint in one.endpoints for a in endpoint.addresses):
+                found.append(End(name=address, addresses=(address,), ports=ports))
         return found
 
     def _host_pod(self, pod: core.Pod) -> End:

@@ -142,3 +142,25 @@ def test_bare_objects_and_loaded_ones_are_the_same_world() -> None:
     loaded = objects(PODS, WORKLOADS)
     bare = OfflineWorld([one.object for one in loaded])
     assert bare.graph.state() == OfflineWorld(loaded).graph.state()
+
+
+KUBERNETES = """
+apiVersion: v1
+kind: Service
+metadata: {name: kubernetes, namespace: default}
+spec: {clusterIP: 10.96.0.1, ports: [{name: https, port: 443, targetPort: 6443}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: kubernetes, namespace: default, labels: {kubernetes.io/service-name: kubernetes}}
+addressType: IPv4
+endpoints: [{addresses: [172.31.255.1]}, {addresses: [172.31.255.2]}]
+ports: [{name: https, port: 6443, protocol: TCP}]
+"""
+
+
+@pytest.mark.parametrize("name", ["service/kubernetes", "kubernetes", "default/service/kubernetes"])
+def test_a_service_without_a_selector_is_the_addresses_of_its_slices(name: str) -> None:
+    found = world(PODS, KUBERNETES).ends(name)
+    assert [(end.name, end.endpoint) for end in found] == [("172.31.255.1", ""), ("172.31.255.2", "")]
+    assert found[0].ports == ((6, 443, 6443),)
