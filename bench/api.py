@@ -147,9 +147,10 @@ async def fanout(server: Server, watches: int) -> dict[str, list[float]]:
 
 
 async def fan(server: Server, watches: int, other: Connection) -> tuple[list[float], float]:
-    found = [await server.connect() for _ in range(watches)]
-    for connection in found:
-        await connection.begin(f"{WATCHED}?watch=true&resourceVersion=0")
+    found = []
+    for _ in range(watches):
+        found.append(await server.connect())
+        await found[-1].begin(f"{WATCHED}?watch=true&resourceVersion=0")
     await asyncio.sleep(1)
     after = resident(server.pid)
     waits = []

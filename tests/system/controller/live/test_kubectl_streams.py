@@ -164,6 +164,21 @@ def test_following_a_log(pods: Kubectl) -> None:
     assert numbers == list(range(numbers[0], numbers[0] + 4))
 
 
+def test_following_a_log_with_its_times(pods: Kubectl) -> None:
+    for options in (["--tail=1"], ["--since=1m"], []):
+        follower = pods.start("logs", "-f", "--timestamps", "talker", *options)
+        try:
+            lines = [read_line(follower).split() for _ in range(4)]
+        finally:
+            follower.kill()
+            follower.communicate()
+        numbers = [int(line[2]) for line in lines]
+        assert numbers == list(range(numbers[0], numbers[0] + 4))
+        times = [line[0] for line in lines]
+        assert times == sorted(times)
+        assert all(moment.endswith("Z") and "T" in moment for moment in times)
+
+
 def test_attaching_is_hearing_from_now_on(pods: Kubectl) -> None:
     client = pods.start("attach", "talker")
     try:
