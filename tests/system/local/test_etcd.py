@@ -30,7 +30,7 @@ def test_up_with_etcd_is_remembered_until_the_cluster_is_taken_away(etcd: EtcdBe
 
     def tsujiban(*words: str, code: int = 0, stdin: str = "") -> str:
         argv = [sys.executable, "-m", "tsujiban", words[0], "--cluster", name, *words[1:]]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False, input=stdin)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=150, check=False, input=stdin)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
