@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator
-from enum import StrEnum
+from functools import partial
 from typing import TypeVar
 
 from pyroaring import BitMap
 
-from tsujiban.policy import mesh, order, services
+from tsujiban.policy import order, services
 from tsujiban.policy.attachments import Attachments
+from tsujiban.policy.claims import Claims
 from tsujiban.policy.compile import Form, compile_object
 from tsujiban.policy.definitions import (
     AuthorizationForm,
@@ -25,31 +26,28 @@ from tsujiban.policy.definitions import (
     ProfileForm,
     RequestAuthenticationForm,
     SetDefinition,
-    SetKind,
 )
 from tsujiban.policy.dialects.common import Place
 from tsujiban.policy.dialects.istio import MeshNames
+from tsujiban.policy.heldsets import HeldSets
 from tsujiban.policy.index import LabelIndex
+from tsujiban.policy.inforce import InForce, Selecting, Selector
 from tsujiban.policy.items import Item, Surroundings
 from tsujiban.policy.journal import Journal, Table
-from tsujiban.policy.members import AnyMember, SetState
 from tsujiban.policy.nodeview import NodeView
 from tsujiban.policy.population import Key, Population
 from tsujiban.policy.profiles import default_profile
 from tsujiban.policy.program import (
     Authentication,
     AuthzProgram,
-    Direction,
     EndpointProgram,
     Frozen,
-    Member,
     Mesh,
     MtlsMode,
     NodeDelta,
     NodeState,
     Peer,
     PolicyProgram,
-    ServiceMember,
     ServiceProgram,
     ServiceSet,
 )
@@ -64,16 +62,6 @@ _POLICY_KINDS = ("Policy", "Authentication", "Profile")  # how the names of kind
 
 Name = TypeVar("Name", bound=Hashable)
 Value = TypeVar("Value")
-
-
-class Selecting(StrEnum):
-    """What a selector in the index belongs to."""
-
-    POLICY = "policy"
-    AUTHORIZATION = "authorization"
-    PEER_AUTHENTICATION = "peerauthentication"
-    REQUEST_AUTHENTICATION = "requestauthentication"
-    SET = "set"
 
 
 class GraphDelta(Frozen, frozen=True):
@@ -113,26 +101,16 @@ class PolicyGraph:
         labelled: bool = True,
     ) -> None:
         self._mesh_names = MeshNames(trust_domain)
-        self._authentication = authentication or Authentication(
-            mode=MtlsMode.PERMISSIVE if offline else MtlsMode.STRICT
-        )
+        usual = Authentication(mode=MtlsMode.PERMISSIVE if offline else MtlsMode.STRICT)
+        self._in_force = InForce(authentication or usual)
         self._population = Population(Surroundings(trust_domain, default_mesh, offline, labelled))
-        self._index: LabelIndex[tuple[Selecting, str]] = LabelIndex()
-        self._node_index: LabelIndex[tuple[Selecting, str]] = LabelIndex()
+        self._index: LabelIndex[Selector] = LabelIndex()
+        self._node_index: LabelIndex[Selector] = LabelIndex()
         self._objects: dict[Key, Object] = {}
         self._forms: dict[Key, Form] = {}
         self._attachments = Attachments()
         self._providers = Providers()
-        self._policies: dict[str, NetworkPolicyForm] = {}
-        self._profiles: dict[str, ProfileForm] = {}
-        self._authorization_forms: dict[str, AuthorizationForm] = {}
-        self._authentications: dict[str, PeerAuthenticationForm] = {}
-        self._tokens: dict[str, RequestAuthenticationForm] = {}
-        self._tiers: dict[str, order.TierForm] = dict(order.BUILT_IN)
-        self._slices: dict[str, dict[Key, core.EndpointSlice]] = defaultdict(dict)
-        self._service_sets: dict[str, set[str]] = defaultdict(set)
         self._profile_users: Counter[str] = Counter()
-        self._claims: dict[str, set[str]] = defaultdict(set)  # endpoints by address
         self._by_node: dict[str, set[str]] = defaultdict(set)
         self._views: dict[str, NodeView] = {}
         self._endpoint_items = BitMap()
@@ -141,9 +119,12 @@ class PolicyGraph:
         self._noted: set[tuple[Table, str]] = set()
 
         self.journal = Journal()
-        self.sets: dict[str, SetState] = {}
+        note_set = partial(self._note, Table.SETS)
+        self._held = HeldSets(self._population, self._index, self._node_index, note_set)
+        self.sets = self._held.states
         self.programs: dict[str, PolicyProgram] = {}
         self.endpoints: dict[str, EndpointProgram] = {}
+        self._claims = Claims(self.endpoints)
         self.authorizations: dict[str, AuthzProgram] = {}
         self.peers: dict[str, Peer] = {}
         self.services: dict[str, ServiceProgram] = {}
@@ -219,7 +200,7 @@ class PolicyGraph:
 
     def sets_of(self, policy: str) -> tuple[str, ...]:
         """Ids of the sets that a policy's or profile's rules refer to."""
-        form = self._policies.get(policy) or self._profiles.get(policy)
+        form = self._in_force.policies.get(policy) or self._in_force.profiles.get(policy)
         return tuple(form.sets) if form is not None else ()
 
     def definition(self, name: str) -> SetDefinition | None:
@@ -229,7 +210,7 @@ class PolicyGraph:
 
     def form(self, policy: str) -> NetworkPolicyForm | None:
         """The normal form of a network policy, by policy id."""
-        return self._policies.get(policy)
+        return self._in_force.policies.get(policy)
 
     def selected(self, key: Key) -> int:
         """How many endpoints a policy selects by its selector; 0 for what is no policy."""
@@ -278,7 +259,7 @@ class PolicyGraph:
                 for asking, custom in self._providers.change(new):
                     self._change_form(asking, custom)
             case core.EndpointSlice():
-                self._change_slice(key, old, new)
+                self._dirty_services.update(self._held.change_slice(key, old, new))
             case calico.Tier():
                 self._change_tier(key[2], new)
         self._change_form(key, form)
@@ -289,22 +270,12 @@ class PolicyGraph:
             _put(self._forms, key, form)
             self._replace(before, form)
 
-    def _change_slice(self, key: Key, old: Object | None, new: Object | None) -> None:
-        if isinstance(old, core.EndpointSlice):
-            service = services.service_of(old)
-            self._dirty_services.add(service)
-            self._slices[service].pop(key, None)
-        if isinstance(new, core.EndpointSlice):
-            service = services.service_of(new)
-            self._dirty_services.add(service)
-            self._slices[service][key] = new
-
     def _change_tier(self, name: str, tier: Object | None) -> None:
         form = order.compile_tier(tier) if isinstance(tier, calico.Tier) else order.BUILT_IN.get(name)
-        if form == self._tiers.get(name):
+        if form == self._in_force.tiers.get(name):
             return
-        _put(self._tiers, name, form)
-        for policy in self._policies.values():
+        _put(self._in_force.tiers, name, form)
+        for policy in self._in_force.policies.values():
             if policy.tier == name:
                 self._touch(Selecting.POLICY, policy.program.id)
 
@@ -313,7 +284,7 @@ class PolicyGraph:
         so that what both need is not computed again."""
         if isinstance(new, NetworkPolicyForm | ProfileForm):
             for name, definition in new.sets.items():
-                self._acquire(name, definition)
+                self._held.acquire(name, definition)
         if not self._update_in_place(old, new):
             if old is not None:
                 self._detach(old)
@@ -321,7 +292,7 @@ class PolicyGraph:
                 self._attach(new)
         if isinstance(old, NetworkPolicyForm | ProfileForm):
             for name in old.sets:
-                self._release(name)
+                self._held.release(name)
 
     def _update_in_place(self, old: Form | None, new: Form | None) -> bool:
         """A policy whose rules alone changed keeps its endpoints' programs as they are."""
@@ -329,14 +300,14 @@ class PolicyGraph:
             case NetworkPolicyForm(), NetworkPolicyForm():
                 if _standing(old) != _standing(new):
                     return False
-                self._policies[new.program.id] = new
+                self._in_force.policies[new.program.id] = new
                 self._set_program(new.program.id, new.program)
                 return True
             case AuthorizationForm(), AuthorizationForm():
                 same = old.selector is new.selector and old.program.id == new.program.id
                 if not same or old.program.action is not new.program.action:
                     return False
-                self._authorization_forms[new.program.id] = new
+                self._in_force.authorizations[new.program.id] = new
                 self.authorizations[new.program.id] = new.program
                 self._note(Table.AUTHORIZATIONS, new.program.id)
                 return True
@@ -346,23 +317,23 @@ class PolicyGraph:
         match form:
             case NetworkPolicyForm():
                 name = form.program.id
-                self._policies[name] = form
+                self._in_force.policies[name] = form
                 self._set_program(name, form.program)
                 self._select(Selecting.POLICY, name, form)
             case ProfileForm():
-                self._profiles[form.program.id] = form
+                self._in_force.profiles[form.program.id] = form
                 self._refresh_profile(form.program.id)
             case AuthorizationForm():
                 name = form.program.id
-                self._authorization_forms[name] = form
+                self._in_force.authorizations[name] = form
                 self.authorizations[name] = form.program
                 self._note(Table.AUTHORIZATIONS, name)
                 self._select(Selecting.AUTHORIZATION, name, form)
             case PeerAuthenticationForm():
-                self._authentications[form.id] = form
+                self._in_force.authentications[form.id] = form
                 self._select(Selecting.PEER_AUTHENTICATION, form.id, form)
             case RequestAuthenticationForm():
-                self._tokens[form.id] = form
+                self._in_force.tokens[form.id] = form
                 self._select(Selecting.REQUEST_AUTHENTICATION, form.id, form)
 
     def _detach(self, form: Form) -> None:
@@ -370,22 +341,22 @@ class PolicyGraph:
             case NetworkPolicyForm():
                 name = form.program.id
                 self._unselect(Selecting.POLICY, name)
-                del self._policies[name]
+                del self._in_force.policies[name]
                 self._set_program(name, None)
             case ProfileForm():
-                del self._profiles[form.program.id]
+                del self._in_force.profiles[form.program.id]
                 self._refresh_profile(form.program.id)
             case AuthorizationForm():
                 name = form.program.id
                 self._unselect(Selecting.AUTHORIZATION, name)
-                del self._authorization_forms[name], self.authorizations[name]
+                del self._in_force.authorizations[name], self.authorizations[name]
                 self._note(Table.AUTHORIZATIONS, name)
             case PeerAuthenticationForm():
                 self._unselect(Selecting.PEER_AUTHENTICATION, form.id)
-                del self._authentications[form.id]
+                del self._in_force.authentications[form.id]
             case RequestAuthenticationForm():
                 self._unselect(Selecting.REQUEST_AUTHENTICATION, form.id)
-                del self._tokens[form.id]
+                del self._in_force.tokens[form.id]
 
     def _select(
         self,
@@ -416,56 +387,11 @@ class PolicyGraph:
 
     def _refresh_profile(self, name: str) -> None:
         """A profile's program exists while an endpoint names it."""
-        form = self._profiles.get(name)
+        form = self._in_force.profiles.get(name)
         program = None
         if self._profile_users[name]:
             program = form.program if form is not None else default_profile(name)
         self._set_program(name, program)
-
-    # ------------------------------------------------------------------ sets
-
-    def _acquire(self, name: str, definition: SetDefinition) -> None:
-        state = self.sets.get(name)
-        if state is None:
-            state = self.sets[name] = SetState(definition)
-            self._fill(name, state)
-            self._note(Table.SETS, name)
-        state.users += 1
-
-    def _fill(self, name: str, state: SetState) -> None:
-        definition = state.definition
-        if definition.kind in (SetKind.SERVICE, SetKind.SERVICE_ADDRESSES):
-            self._service_sets[definition.name].add(name)
-            state.add(self._service_members(definition))
-            return
-        index = self._node_index if definition.kind is SetKind.NODES else self._index
-        items = self._population.items
-        for item in index.add_selector((Selecting.SET, name), definition.selector.node):
-            state.add(_members(items[item], definition))
-        state.forget_history()
-
-    def _release(self, name: str) -> None:
-        state = self.sets[name]
-        state.users -= 1
-        if state.users:
-            return
-        del self.sets[name]
-        self._note(Table.SETS, name)
-        definition = state.definition
-        if definition.kind in (SetKind.SERVICE, SetKind.SERVICE_ADDRESSES):
-            users = self._service_sets[definition.name]
-            users.discard(name)
-            if not users:
-                del self._service_sets[definition.name]
-        else:
-            index = self._node_index if definition.kind is SetKind.NODES else self._index
-            index.remove_selector((Selecting.SET, name))
-
-    def _service_members(self, definition: SetDefinition) -> Iterable[AnyMember]:
-        slices = self._slices.get(definition.name, {}).values()
-        if definition.kind is SetKind.SERVICE:
-            return services.service_members(slices)
-        return frozenset(Member(net=address) for address in services.service_addresses(slices))
 
     # ------------------------------------------------------------------ settling
 
@@ -498,51 +424,30 @@ class PolicyGraph:
             self._endpoint_items.discard(number)
         index = self._node_index if number in self._population.nodes else self._index
         if new is None:
-            self._move(index.remove_item(number), old, None)
+            self._held.move(index.remove_item(number), old, None)
             return
         gained, lost = index.set_item(number, new.labels)
-        self._move(lost, old, None)
-        self._move(gained, None, new)
+        self._held.move(lost, old, None)
+        self._held.move(gained, None, new)
         if old is not None and (old.members != new.members or old.named_ports != new.named_ports):
             kept = set(index.selectors_of(number)).difference(gained)
-            self._move(kept, old, new)
-
-    def _move(self, names: Iterable[tuple[Selecting, str]], old: Item | None, new: Item | None) -> None:
-        """In every set among the selectors, put one item's members in the place of another's."""
-        for what, name in names:
-            if what is not Selecting.SET:
-                continue
-            state = self.sets[name]
-            changed = new is not None and state.add(_members(new, state.definition))
-            if old is not None and state.remove(_members(old, state.definition)):
-                changed = True
-            if changed:
-                self._note(Table.SETS, name)
+            self._held.move(kept, old, new)
 
     def _settle_service(self, name: str) -> None:
         namespace, _, short = name.partition("/")
-        slices = self._slices.get(name, {})
         service = self._objects.get(("Service", namespace, short))
         program = None
         if isinstance(service, core.Service):
-            program = services.compile_service(service, slices.values())
+            program = services.compile_service(service, self._held.slices(name))
         if self.services.get(name) != program:
             _put(self.services, name, program)
             self._note(Table.SERVICES, name)
-        for set_name in self._service_sets.get(name, ()):
-            state = self.sets[set_name]
-            before, after = set(state.counts), set(self._service_members(state.definition))
-            state.add(after - before)
-            state.remove(before - after)
-            if before != after:
-                self._note(Table.SETS, set_name)
-        if not slices:
-            self._slices.pop(name, None)
+        self._held.refill(name)
 
     def _settle_endpoint(self, name: str) -> None:
         found = self._population.endpoint(name)
         old = self.endpoints.get(name)
-        new = None if found is None else self._program(*found)
+        new = None if found is None else self._in_force.program(found[1], self._index.selectors_of(found[0]))
         if old == new:
             return
         _put(self.endpoints, name, new)
@@ -557,65 +462,10 @@ class PolicyGraph:
         for profile in old.profiles if old is not None else ():
             self._profile_users[profile] -= 1
             self._refresh_profile(profile)
-        self._settle_addresses(name, old, new)
-
-    def _settle_addresses(self, name: str, old: EndpointProgram | None, new: EndpointProgram | None) -> None:
-        before = set(old.addresses) if old is not None else set()
-        after = set(new.addresses) if new is not None else set()
-        for address in before - after:
-            self._claims[address].discard(name)
-            if not self._claims[address]:
-                del self._claims[address]
-        for address in after:
-            self._claims[address].add(name)
-        for address in before | after:
-            claims = self._claims.get(address)
-            peer = None if not claims else _peer(address, self.endpoints[min(claims)])
+        for address, peer in self._claims.change(name, old, new):
             if self.peers.get(address) != peer:
                 _put(self.peers, address, peer)
                 self._note(Table.PEERS, address)
-
-    def _program(self, number: int, item: Item) -> EndpointProgram:
-        policies: list[NetworkPolicyForm] = []
-        authorizations: list[AuthorizationForm] = []
-        authentications: list[PeerAuthenticationForm] = []
-        tokens: list[RequestAuthenticationForm] = []
-        for what, name in self._index.selectors_of(number):
-            match what:
-                case Selecting.POLICY:
-                    policies.append(self._policies[name])
-                case Selecting.AUTHORIZATION:
-                    authorizations.append(self._authorization_forms[name])
-                case Selecting.PEER_AUTHENTICATION:
-                    authentications.append(self._authentications[name])
-                case Selecting.REQUEST_AUTHENTICATION:
-                    tokens.append(self._tokens[name])
-        meshed = item.mesh is not Mesh.NONE
-        return EndpointProgram(
-            id=item.endpoint,
-            node=item.node,
-            host=item.host,
-            interface=item.interface,
-            mac=item.mac,
-            addresses=item.addresses,
-            identity=item.identity,
-            mesh=item.mesh,
-            named_ports=item.named_ports,
-            ingress=order.arrange(policies, self._tiers, Direction.INGRESS),
-            egress=order.arrange(policies, self._tiers, Direction.EGRESS),
-            profiles=tuple(f"_profile/{profile}" for profile in item.profiles if self._counts(profile)),
-            authentication=(
-                mesh.effective_authentication(authentications, self._authentication)
-                if meshed
-                else Authentication()
-            ),
-            jwt=mesh.token_rules(tokens) if meshed else (),
-            authorization=mesh.authorization_order(authorizations) if meshed else (),
-        )
-
-    def _counts(self, profile: str) -> bool:
-        """Service accounts' profiles say nothing unless an object defines them."""
-        return not profile.startswith("ksa.") or f"_profile/{profile}" in self._profiles
 
     def _note(self, table: Table, name: str) -> None:
         self._noted.add((table, name))
@@ -631,28 +481,6 @@ def _full_key(key: Key, value: Object | LoadedObject | None) -> Key:
 def _standing(form: NetworkPolicyForm) -> tuple[object, ...]:
     """What of a policy its endpoints' programs depend on."""
     return (form.program.id, form.tier, form.order, form.tie, form.selector.canonical, form.directions)
-
-
-def _members(item: Item, definition: SetDefinition) -> tuple[AnyMember, ...]:
-    """What an item that is selected brings to a set."""
-    if definition.kind is not SetKind.NAMED_PORT:
-        return item.members
-    return tuple(
-        ServiceMember(address=address, protocol=protocol, port=port)
-        for name, protocol, port in item.named_ports
-        if name == definition.name and definition.protocol in (0, protocol)
-        for address in item.addresses
-    )
-
-
-def _peer(address: str, endpoint: EndpointProgram) -> Peer:
-    return Peer(
-        address=address,
-        endpoint=endpoint.id,
-        identity=endpoint.identity,
-        mesh=endpoint.mesh,
-        node=endpoint.node,
-    )
 
 
 def _put(table: dict[Name, Value], key: Name, value: Value | None) -> None:
