@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tsujiban.policy import autohosts, workloads
+from tsujiban.policy import autohosts, backends, workloads
 from tsujiban.policy.addresses import canonical, stand_in, version
 from tsujiban.policy.evaluate import evaluate
 from tsujiban.policy.failsafes import CLOSED, configured
@@ -88,7 +88,9 @@ class OfflineWorld:
         plain = [o.object if isinstance(o, LoadedObject) else o for o in given]
         self._objects: dict[Key, Object] = {key_of(o): o for o in plain}
         pods = [found.pod for found in workloads.stand_ins(plain)]
-        extra: list[tuple[Key, Object]] = [(key_of(o), o) for o in (*pods, *autohosts.stand_ins(plain))]
+        slices = backends.stand_ins((*plain, *pods))
+        made = (*pods, *autohosts.stand_ins(plain), *slices)
+        extra: list[tuple[Key, Object]] = [(key_of(o), o) for o in made]
         self._objects.update(extra)
         self.graph.apply([*zip(map(key_of, plain), given, strict=True), *extra])
         felix = [o for o in plain if isinstance(o, FelixConfiguration)]
@@ -175,29 +177,22 @@ class OfflineWorld:
         return [End(name=endpoint.id, endpoint=endpoint.id, addresses=endpoint.addresses)]
 
     def _service_ends(self, service: core.Service, pods: Iterable[core.Pod]) -> list[End]:
-        from tsujiban.resources import defaults, protocols
+        from tsujiban.resources import protocols
 
-        wanted = service.spec.selector
-        if not wanted:
+        if not service.spec.selector:
             return self._slice_ends(service)
-        namespace = service.metadata.namespace or "default"
         found = []
-        for pod in pods:
-            labels = pod.metadata.labels
-            if (pod.metadata.namespace or "default") != namespace:
-                continue
-            if any(labels.get(key) != value for key, value in wanted.items()):
-                continue
-            named = {p.name: p.container_port for c in pod.spec.containers for p in c.ports if p.name}
-            ports = []
-            for port in service.spec.ports:
-                target = defaults.target_port(port)
-                number = named.get(target, 0) if isinstance(target, str) else target
-                ports.append((protocols.number(port.protocol or "TCP") or protocols.TCP, port.port, number))
-            for end in self._pod_ends(pod):
-                found.append(
-                    End(name=end.name, endpoint=end.endpoint, addresses=end.addresses, ports=tuple(ports))
+        for pod in backends.selected(service, pods):
+            ports = tuple(
+                (
+                    protocols.number(port.protocol or "TCP") or protocols.TCP,
+                    port.port,
+                    backends.target(port, pod) or 0,
                 )
+                for port in service.spec.ports
+            )
+            for end in self._pod_ends(pod):
+                found.append(End(name=end.name, endpoint=end.endpoint, addresses=end.addresses, ports=ports))
         return found
 
     def _slice_ends(self, service: core.Service) -> list[End]:
