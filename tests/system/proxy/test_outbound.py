@@ -6,6 +6,7 @@ import socket
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 from tests.support.meshapps import Greeter, drain, echo_http, reads
 from tests.support.proxybed import Bed, tier, until
 
@@ -23,6 +24,7 @@ from tsujiban.policy.program import (
     ServiceProgram,
     Side,
 )
+from tsujiban.proxy import names
 from tsujiban.supervise import netns
 
 pytestmark = pytest.mark.system
@@ -133,6 +135,18 @@ def test_the_egress_program_is_enforced_at_its_source(bed: Bed) -> None:
     # Through the service, the endpoint's own port counts.
     answers = {drain(customer.connect("10.96.0.20", 8080), 0.5) for _ in range(8)}
     assert answers == {b"", b"220 welcome\r\n"}
+    # A service that leads nowhere is not listed, and is refused by what denies its backend.
+    visitors = served.visitors
+    closed = replace(service((web.address, 81)), id="default/closed", addresses=("10.96.0.21",))
+    assert bed.update(services={"default/closed": closed}) == ()
+    own = names.prefix(customer.path) if bed.mesh is Mesh.NODE else ""
+    held = customer.admin("/config_dump")
+    assert own + names.service_cluster("default/web", 8080) in held
+    assert own + names.service_cluster("default/closed", 8080) not in held
+    assert drain(customer.connect("10.96.0.21", 8080), 5) == b""
+    refused = bed.seen(log="egress", destination="10.96.0.21")
+    assert (refused.verdict, refused.rules) == ("deny", ("_tier/default/egress/default",))
+    assert served.visitors == visitors
 
 
 def test_permissive_takes_plaintext_without_identity_where_it_says(bed: Bed) -> None:
