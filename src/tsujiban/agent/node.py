@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from tsujiban import __version__
-from tsujiban.agent import credentials, names, records
+from tsujiban.agent import credentials, machine, names, records
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.enforcer import Enforcer
 from tsujiban.agent.flowlog import FlowLog
@@ -261,6 +261,7 @@ class Agent:
             protocol=PROTOCOL_VERSION,
             addresses=(self._config.address,),
             version=__version__,
+            system=machine.about(),
         )
 
     def _connected(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tsujiban.controller.reconcile.actions import Action, Update
 from tsujiban.controller.world import NODES, Json, Ref, stamp
 
@@ -13,8 +15,11 @@ def registered(
     blocks: tuple[str, ...],
     version: str,
     now: float,
+    system: Mapping[str, str] | None = None,
 ) -> Json:
-    """The Node object of a node that has just connected, at `now`; `old` is what was stored of it."""
+    """The Node object of a node that has just connected, at `now`.
+
+    `old` is what was stored of it, `system` what it says of its machine."""
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
     base: Json = old or {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {}}
     metadata = {**base["metadata"], "labels": {**labels, **base["metadata"].get("labels", {})}}
@@ -29,7 +34,7 @@ def registered(
             *({"type": "InternalIP", "address": address} for address in addresses),
             {"type": "Hostname", "address": name},
         ],
-        "nodeInfo": {"kubeletVersion": f"tsujiban-{version}"},
+        "nodeInfo": {"kubeletVersion": f"tsujiban-{version}", **(system or {})},
     }
     node = {**base, "metadata": metadata, "spec": spec, "status": status}
     return ready(node, now)

@@ -22,6 +22,7 @@ from tsujiban.identity.verify import VerificationError, leaf_identity
 from tsujiban.resources.names import node_identity
 from tsujiban.wire.messages import (
     PROTOCOL_VERSION,
+    SYSTEM,
     Flow,
     Flows,
     Hello,
@@ -47,6 +48,7 @@ log = structlog.get_logger(__name__)
 HELLO_TIMEOUT = 10.0  # seconds
 STOPPING = "the controller is stopping"
 MAX_ADDRESSES = 16
+MAX_SYSTEM_TEXT = 200  # characters of one thing that a node says of its machine
 MAX_FLOW_TEXT = 16 * 1024  # characters of one flow record; many are kept
 QUEUE_LIMIT = 4096  # messages that may wait for a slow node before it must start over
 
@@ -214,6 +216,7 @@ class NodeServer:
                 f"protocol {hello.protocol} is not {PROTOCOL_VERSION}; upgrade the older side"
             )
         _check_addresses(hello.addresses)
+        _check_system(hello.system)
         return _Session(node, stream, Outbox(QUEUE_LIMIT, self._merge_key, self._merge), expires), hello
 
     async def _first_message(self, stream: ServerStream) -> ToController | None:
@@ -318,6 +321,17 @@ class NodeServer:
         except TimeoutError as error:
             raise StreamRefused("the certificate has expired") from error
         raise StreamRefused(reason)
+
+
+def _check_system(system: dict[str, str]) -> None:
+    """What a node says of its machine is shown to people, beside what is nobody's to say but ours."""
+    strange = sorted(system.keys() - set(SYSTEM))
+    if strange:
+        raise StreamRefused(f"Hello tells {strange[0][:100]!r} of its machine, which is none of its to tell")
+    if any(len(value) > MAX_SYSTEM_TEXT or not value.isprintable() for value in system.values()):
+        raise StreamRefused(
+            f"Hello describes its machine in more than {MAX_SYSTEM_TEXT} printable characters"
+        )
 
 
 def _check_addresses(addresses: tuple[str, ...]) -> None:

@@ -272,7 +272,9 @@ class Plane:
         ref = Ref(*NODES, "", node)
 
         def registered(old: Json | None) -> Json:
-            return members.registered(old, node, hello.addresses, blocks, hello.version, time.time())
+            return members.registered(
+                old, node, hello.addresses, blocks, hello.version, time.time(), hello.system
+            )
 
         if self.loop.world.get(ref) is None:
             try:

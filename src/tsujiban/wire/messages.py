@@ -13,6 +13,7 @@ from tsujiban.policy.program import NodeDelta
 from tsujiban.wire.sessions import Asks
 
 PROTOCOL_VERSION = 1
+SYSTEM = ("architecture", "kernelVersion", "operatingSystem", "osImage")  # what a node says of its machine
 CONTROLLER_NAME = "controller.tsujiban.internal"  # in the certificate of every controller
 
 
@@ -101,6 +102,7 @@ class Hello(Message, frozen=True):
     protocol: int
     addresses: tuple[str, ...]
     version: str
+    system: dict[str, str] = {}  # fields of Kubernetes' NodeSystemInfo that `SYSTEM` names
 
 
 class Enforced(Message, frozen=True):

@@ -46,3 +46,12 @@ def test_another_block_is_written_once() -> None:
     assert isinstance(update, Update)
     assert update.obj["spec"]["podCIDRs"] == ["10.244.0.0/26", "10.244.0.64/26"]
     assert members.with_blocks(update.obj, ("10.244.0.0/26", "10.244.0.64/26")) == []
+
+
+def test_a_node_tells_of_its_machine_and_not_which_version_it_is() -> None:
+    node = members.registered(None, "n", (), (), "0.1.0", NOW, {"kernelVersion": "6.1", "osImage": "Debian"})
+    assert node["status"]["nodeInfo"] == {
+        "kubeletVersion": "tsujiban-0.1.0",
+        "kernelVersion": "6.1",
+        "osImage": "Debian",
+    }

@@ -158,6 +158,23 @@ def test_odd_addresses(pki: Pki, addresses: tuple[str, ...]) -> None:
     run(pki, scenario)
 
 
+@pytest.mark.parametrize(
+    "system",
+    [
+        {"kubeletVersion": "v9"},
+        {"osImage": "x" * 201},
+        {"osImage": "Debian\x1b[2J"},
+        {"kernelVersion": "6\n"},
+    ],
+)
+def test_a_node_says_of_its_machine_only_what_is_its_to_say(pki: Pki, system: dict[str, str]) -> None:
+    async def scenario(running: Controller) -> None:
+        first = msgspec.structs.replace(hello("node-1"), system=system)
+        await expect_refusal(running, "node-1", first, "its machine")
+
+    run(pki, scenario)
+
+
 def test_workload_is_no_node(pki: Pki) -> None:
     """A breached pod with its real key opens a node stream."""
 

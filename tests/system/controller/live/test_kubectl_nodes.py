@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 from typing import Any
 
 import pytest
@@ -59,6 +61,7 @@ def test_a_node_shows_its_heartbeats(kubectl: Kubectl) -> None:
     text = kubectl("describe", "node", "node-1")
     assert "HolderIdentity:  node-1" in text
     assert "AgentReady" in text
+    assert re.search(rf"Kernel Version: +{re.escape(os.uname().release)}\n", text)
 
 
 def test_cordon_drain_and_uncordon(kubectl: Kubectl) -> None:
