@@ -53,11 +53,11 @@ def transaction(held: Held | None, wanted: Table) -> str:
 
 def elements_only(held: Held | None, wanted: Table) -> list[Change] | None:
     """The changes of elements that make `wanted` out of `held`; None when more than elements differs."""
-    if (
-        held is None
-        or _rigid(held, wanted)
+    if held is None or held.flags or held.sets.keys() != wanted.sets.keys():
+        return None
+    if held.made_of is not wanted.chains and (
+        _rigid(held, wanted)
         or held.chains.keys() != wanted.chains.keys()
-        or held.sets.keys() != wanted.sets.keys()
         or held.counters != wanted.counters.keys()
         or any(held.chains[name].marks != chain.marks for name, chain in wanted.chains.items())
     ):

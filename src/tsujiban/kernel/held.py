@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
 
-from tsujiban.kernel.table import Hook, Set, Table
+from tsujiban.kernel.table import Chain, Hook, Set, Table
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,18 @@ class Held:
     sets: dict[str, Set] = field(default_factory=dict)
     counters: set[str] = field(default_factory=set)
     flags: frozenset[str] = frozenset()  # of the table; ours have none, a dormant one does nothing
+    made_of: dict[str, Chain] | None = field(default=None, compare=False)  # the table's own chains
 
     @classmethod
-    def of(cls, table: Table) -> Held:
-        """What the kernel holds once `table` is in force."""
+    def of(cls, table: Table, before: Held | None = None) -> Held:
+        """What the kernel holds once `table` is in force, after it held `before`."""
+        if before is not None and before.made_of is table.chains:
+            return cls(before.chains, dict(table.sets), before.counters, made_of=table.chains)
         return cls(
             chains={chain.name: HeldChain(chain.hook, chain.marks) for chain in table.chains.values()},
             sets=dict(table.sets),
             counters=set(table.counters),
+            made_of=table.chains,
         )
 
 

@@ -58,7 +58,7 @@ class TableKeeper:
         self._look()
         changes = elements_only(self._held, wanted)
         if changes is not None and self._write(changes):
-            self._held = Held.of(wanted)
+            self._held = Held.of(wanted, self._held)
             return Change(sum(len(gone) + len(come) for _, gone, come in changes))
         text = transaction(self._held, wanted)
         rebuilt = self._held is None
@@ -71,7 +71,7 @@ class TableKeeper:
             self._known = False
             self._nft.run(text)
             self._known = True
-        self._held = Held.of(wanted)
+        self._held = Held.of(wanted, self._held)
         return Change(text.count("\n"), rebuilt)
 
     def _write(self, changes: list[ElementChange]) -> bool:

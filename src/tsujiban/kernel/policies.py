@@ -146,6 +146,10 @@ class PolicyMemory:
         self.kept = {key: kept for key, kept in self.kept.items() if key[0] in policies}
         self.simple = {key: found for key, found in self.simple.items() if key[0] in policies}
 
+    def all_simple(self) -> list[Simple]:
+        """Every rule that could be part of a run."""
+        return [one for _, found in self.simple.values() for one in found if one is not None]
+
     def sweep(self, table: Table) -> None:
         """Drop the runs and chains that `table` does not hold."""
         for run in [run for run in self.runs if f"{run}-4" not in table.sets]:
@@ -166,6 +170,7 @@ class PolicyChains:
         self._sets = sets
         self._verdicts = verdicts
         self.problems: dict[str, None] = {}  # in order of discovery
+        self.in_runs: set[str] = set()  # sets whose members are keys of runs
         self._steps_of: dict[tuple[Pass, str], dict[str, list[str]]] = {}  # by policy, in this rendering
 
     def endpoint(self, endpoint: EndpointProgram, walk: Pass) -> str:
@@ -320,7 +325,10 @@ class PolicyChains:
         for one in run:
             letter = _ENFORCED[one.rule.action]
             verdict = self._verdicts.goto(letter, where, one.rule.id, ending)
-            held = self._sets.hosts(one.peers) if isinstance(one.peers, str) else None
+            held = None
+            if isinstance(one.peers, str):
+                self.in_runs.add(one.peers)
+                held = self._sets.hosts(one.peers)
             peers = {v: one.addresses(v, held.elements(v) if held else None) for v in VERSIONS}
             entries.append(Entry(one, peers, verdict))
         called = name("run", where, ending, *(part for one in run for part in one.words))

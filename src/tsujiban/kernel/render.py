@@ -21,10 +21,11 @@ connection here, able to begin anew from whichever end.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tsujiban.kernel import names
 from tsujiban.kernel.elements import canonical
+from tsujiban.kernel.follow import Basis
 from tsujiban.kernel.hosts import HostChains, Placed, place
 from tsujiban.kernel.policies import PolicyChains, PolicyMemory, of_pod
 from tsujiban.kernel.sets import ADDRESS, SetMemory, TableSets
@@ -93,6 +94,7 @@ class Memory:
     def __init__(self) -> None:
         self.sets = SetMemory()
         self.policies = PolicyMemory()
+        self.last: tuple[Rendered, Basis] | None = None
 
     def forget(self, state: NodeState) -> None:
         """Drop what `state` no longer holds."""
@@ -110,8 +112,14 @@ def render(
 
     `own` are the node's interfaces by their addresses, for host endpoints that name none.
     """
-    table = Table(TABLE)
     memory = memory or Memory()
+    given = (settings, dict(own or {}))
+    last, memory.last = memory.last, None
+    followed = last[1].follow(last[0].table, state, given, memory.sets) if last is not None else None
+    if last is not None and followed is not None:
+        memory.last = replace(last[0], table=followed[0]), followed[1]
+        return memory.last[0]
+    table = Table(TABLE)
     memory.forget(state)
     verdicts = Verdicts(table, settings.logging)
     sets = TableSets(state, table, memory.sets)
@@ -140,7 +148,7 @@ def render(
         reject=settings.reject,
     ).add()
     memory.policies.sweep(table)
-    return Rendered(
+    made = Rendered(
         table=table,
         keys=verdicts.keys,
         long_ids=verdicts.long_ids,
@@ -149,6 +157,8 @@ def render(
         hosts=placed,
         problems=(*problems, *placed.problems, *chains.problems),
     )
+    memory.last = made, Basis.of(state, given, chains.in_runs, memory.policies.all_simple())
+    return made
 
 
 def _unusable(endpoint: EndpointProgram, others: dict[str, EndpointProgram]) -> str | None:

@@ -24,6 +24,11 @@ def triple_type(version: int) -> str:
     return f"{ADDRESS[version]} . inet_proto . inet_service"
 
 
+def address_set_name(held: AddressElements, set_id: str, version: int) -> str:
+    """Another name when it holds networks: a set cannot change its kind, its users can."""
+    return name(f"{'nets' if held.interval else 'hosts'}{version}", set_id)
+
+
 class SetMemory:
     """Elements of the state's sets, kept between renderings so that only differences cost."""
 
@@ -58,8 +63,7 @@ class TableSets:
         if held is None:
             return None
         made = Set(
-            # another name when it holds networks: a set cannot change its kind, its users can
-            name=name(f"{'nets' if held.interval else 'hosts'}{version}", set_id),
+            name=address_set_name(held, set_id, version),
             type=ADDRESS[version],
             elements=held.elements(version),
             interval=held.interval,
