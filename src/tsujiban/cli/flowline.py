@@ -34,8 +34,14 @@ def parts_of(asked: FlowLine) -> Parts:
     protocol = protocols.number(asked.protocol)
     if protocol is None:
         raise ValueError(f"unknown protocol {asked.protocol!r}")
-    if not 0 <= asked.port <= 65535:
-        raise ValueError(f"port {asked.port} is not from 0 to 65535")
+    for what, given, most in (
+        ("port", asked.port, 65535),
+        ("sourcePort", asked.source_port, 65535),
+        ("icmpType", asked.icmp_type, 255),
+        ("icmpCode", asked.icmp_code, 255),
+    ):
+        if given is not None and not 0 <= given <= most:
+            raise ValueError(f"{what} {given} is not from 0 to {most}")
     return (
         protocol,
         asked.port,

@@ -56,7 +56,18 @@ def test_any_part_of_a_request_makes_it_http(said: dict[str, object]) -> None:
     assert found.method == "GET"
 
 
-@pytest.mark.parametrize("wrong", [{"protocol": "TPC"}, {"protocol": 256}, {"port": 65536}, {"port": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"protocol": "TPC"},
+        {"protocol": 256},
+        {"port": 65536},
+        {"port": -1},
+        {"sourcePort": -5},
+        {"icmpType": 256},
+        {"icmpCode": 300},
+    ],
+)
 def test_what_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         parts_of(line(**wrong))
