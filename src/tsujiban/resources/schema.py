@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import types
 import typing
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -109,7 +109,8 @@ class Schema(msgspec.Struct, frozen=True):
     @property
     def atomic(self) -> bool:
         """Whether the value, although it has parts, is one value."""
-        return self.rule.atomic or (self.struct is not None and self.struct.__name__ in _ATOMIC_STRUCTS)
+        struct = self.struct
+        return self.rule.atomic or (struct is not None and struct.__name__ in _ATOMIC_STRUCTS)
 
 
 def of(kind: Kind) -> Schema:
@@ -118,6 +119,7 @@ def of(kind: Kind) -> Schema:
 
 
 ANY = Schema(Any)
+KNOWN_FIELDS = 8192  # that are remembered: clients make names up, too
 
 
 def field(schema: Schema, name: str) -> Schema:
@@ -144,7 +146,7 @@ def item(schema: Schema) -> Schema:
     return ANY
 
 
-@cache
+@lru_cache(KNOWN_FIELDS)
 def _field(struct: type[msgspec.Struct], name: str) -> Schema:
     found = shape.fields(struct).get(name)
     rules = (_RULES.get(f"{base.__name__}.{name}") for base in struct.__mro__)

@@ -55,3 +55,9 @@ def _structs(of: typing.Any, seen: set[typing.Any]) -> set[typing.Any]:
         for found in typing.get_args(of):
             _structs(found, seen)
     return seen
+
+
+def test_names_that_clients_make_up_fill_no_memory() -> None:
+    for number in range(2 * schema.KNOWN_FIELDS):
+        schema.field(POD, f"made-up-{number}")
+    assert schema._field.cache_info().currsize <= schema.KNOWN_FIELDS

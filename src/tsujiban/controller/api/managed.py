@@ -260,6 +260,8 @@ def _leaves(document: Json | None, of: Schema) -> dict[Path, Any]:
 
 def _compared(before: dict[Path, Any], after: dict[Path, Any]) -> tuple[Fields, Fields, Fields]:
     """What was added, what has another value, what was removed."""
+    if not before:
+        return frozenset(after), fields.NONE, fields.NONE
     added = frozenset(path for path in after if path not in before)
     removed = frozenset(path for path in before if path not in after)
     modified = frozenset(
