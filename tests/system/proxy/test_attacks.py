@@ -447,7 +447,7 @@ def test_http2_that_becomes_something_else_behind_the_proxy(place: Place) -> Non
     """With prior knowledge; the application is asked in HTTP/2 then too."""
 
     def attack(headers: list[tuple[str, str]], target: str) -> int:
-        with place.pod("customer").connect(place.pod(target).address, 80) as connection:
+        with place.pod("customer").connect(place.pod(target).address, 80, 20.0) as connection:
             return Http2(connection).ask(*headers)
 
     found = place.all_at_once(H2_ATTACKS, partial(attack, target="api"))

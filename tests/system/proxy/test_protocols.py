@@ -57,7 +57,7 @@ async def count(pod: Pod, address: str, method: str) -> list[int]:
     kind = wrappers_pb2.Int32Value
     async with Channel(pod.connect(address, PORT)) as channel:
         call = grpclib.client.UnaryStreamMethod(channel, f"/bank.Accounts/{method}", kind, kind)
-        return [one.value for one in await call(kind(value=3), timeout=10)]
+        return [one.value for one in await call(kind(value=3), timeout=30)]
 
 
 def socket_application(connection: socket.socket) -> None:
