@@ -72,6 +72,22 @@ def test_a_profiles_label_is_news_to_those_that_have_it() -> None:
     assert "zone" not in new.labels
 
 
+def test_the_first_profile_that_gives_a_label_counts_and_an_own_label_before_it() -> None:
+    """Calico's reference, "Profile": labelsToApply."""
+    head = "apiVersion: projectcalico.org/v3\nkind: "
+    profiles = [
+        f"{head}Profile\nmetadata: {{name: {name}}}\nspec: {{labelsToApply: {{zone: {name}, own: {name}}}}}"
+        for name in ("one", "two")
+    ]
+    endpoint = (
+        f"{head}WorkloadEndpoint\nmetadata: {{name: w, namespace: y, labels: {{own: w}}}}\n"
+        "spec: {interfaceName: eth0, profiles: [two, one], ipNetworks: [10.9.0.1]}"
+    )
+    (_, new) = Told(*profiles).tell(endpoint)["y/w"]
+    assert new is not None
+    assert (new.labels["zone"], new.labels["own"]) == ("two", "w")
+
+
 def test_what_is_told_again_is_no_news() -> None:
     told = Told(PODS)
     assert told.tell(PODS) == {}
