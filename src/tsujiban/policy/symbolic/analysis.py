@@ -62,7 +62,7 @@ class Analysis:
             guarded = endpoint.node if endpoint.node in world.guards else ""
             open_ports = world.failsafes.of(endpoint.node) if endpoint.host else None
             marks[name] = _mark(endpoint, self._clauses[name]), guarded, open_ports
-        self.parties = Parties(world, distinctions, spots, marks, _identities(world))
+        self.parties = Parties(world, distinctions, spots, marks, _identities(states))
         self.matching = Matching(world, self.axis, self.parties, self.source_ports)
         self._crossed = Crossed(self.matching)
         self._egress = [self._row(self._leaving(party)) for party in self.parties.all]
@@ -263,11 +263,11 @@ def _joined(parts: Iterable[Clauses]) -> Clauses:
     return found
 
 
-def _identities(world: World) -> dict[str, Hashable]:
-    """What tells identities apart: the answers of every clause about them."""
+def _identities(states: Sequence[NodeState]) -> dict[str, Hashable]:
+    """What tells identities apart: the answers of every clause about them, in any of the states."""
     sources: set[AuthzSource] = set()
     conditions: set[AuthzCondition] = set()
-    for program in world.authorizations.values():
+    for program in (one for state in states for one in state.authorizations.values()):
         for rule in program.rules:
             for source in rule.sources:
                 sources.add(
@@ -286,7 +286,8 @@ def _identities(world: World) -> dict[str, Hashable]:
     sources.discard(AuthzSource())
     nobody, flow = EndpointProgram(id="", node=""), Flow(source="@", destination="@")
     found: dict[str, Hashable] = {}
-    for identity in {e.identity for e in world.endpoints.values()} if sources or conditions else ():
+    known = {one.identity for state in states for one in state.endpoints.values()}
+    for identity in known if sources or conditions else ():
         subject = Subject(nobody, flow, identity)
         found[identity] = (
             bool(identity),

@@ -60,3 +60,18 @@ def test_no_change_has_no_flows() -> None:
     where = world(POLICY)
     (program,) = where.world.authorizations.values()
     assert found(where, replace(program, rules=program.rules[::-1])) == ([], [])
+
+
+def test_who_is_told_apart_by_one_of_the_worlds_only_is_told_apart_in_both() -> None:
+    twins = """
+apiVersion: v1
+kind: Pod
+metadata: {name: b2, namespace: x, labels: {app: b}}
+spec: {serviceAccountName: other, containers: [{name: c, image: i}]}
+status: {podIP: 10.0.0.77}
+"""
+    of_one = POLICY.replace("{namespaces: [x]}", '{principals: ["*/sa/other"]}')
+    where = world(twins, of_one)
+    (program,) = where.world.authorizations.values()
+    _, telling = found(where, replace(program, rules=program.rules[1:]))
+    assert {flow.source_endpoint for flow in telling} == {"x/b2"}
