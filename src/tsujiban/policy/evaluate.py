@@ -198,6 +198,11 @@ def stage_of(policy: PolicyProgram) -> str:
     return PRE_DNAT if policy.pre_dnat else NORMAL
 
 
+def judges_workloads(policy: PolicyProgram) -> bool:
+    """Whether a policy acts on workloads that it selects: one of an early pass is of host endpoints alone."""
+    return stage_of(policy) == NORMAL
+
+
 def counts(policy: PolicyProgram, stage: str, forwarded: bool) -> bool:
     """Whether a policy is enforced in a pass, on forwarded traffic or on an end's own."""
     return not policy.staged and stage_of(policy) == stage and (not forwarded or judges_forwarded(policy))

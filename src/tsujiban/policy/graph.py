@@ -29,6 +29,7 @@ from tsujiban.policy.definitions import (
 )
 from tsujiban.policy.dialects.common import Place
 from tsujiban.policy.dialects.istio import MeshNames
+from tsujiban.policy.evaluate import judges_workloads
 from tsujiban.policy.heldsets import HeldSets
 from tsujiban.policy.index import LabelIndex
 from tsujiban.policy.inforce import InForce, Selecting, Selector
@@ -480,7 +481,15 @@ def _full_key(key: Key, value: Object | LoadedObject | None) -> Key:
 
 def _standing(form: NetworkPolicyForm) -> tuple[object, ...]:
     """What of a policy its endpoints' programs depend on."""
-    return (form.program.id, form.tier, form.order, form.tie, form.selector.canonical, form.directions)
+    return (
+        form.program.id,
+        form.tier,
+        form.order,
+        form.tie,
+        form.selector.canonical,
+        form.directions,
+        judges_workloads(form.program),
+    )
 
 
 def _put(table: dict[Name, Value], key: Name, value: Value | None) -> None:

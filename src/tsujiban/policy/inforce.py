@@ -13,6 +13,7 @@ from tsujiban.policy.definitions import (
     ProfileForm,
     RequestAuthenticationForm,
 )
+from tsujiban.policy.evaluate import judges_workloads
 from tsujiban.policy.items import Item
 from tsujiban.policy.program import Authentication, Direction, EndpointProgram, Mesh
 
@@ -52,7 +53,9 @@ class InForce:
         for what, name in selectors:
             match what:
                 case Selecting.POLICY:
-                    policies.append(self.policies[name])
+                    form = self.policies[name]
+                    if item.host or judges_workloads(form.program):
+                        policies.append(form)
                 case Selecting.AUTHORIZATION:
                     authorizations.append(self.authorizations[name])
                 case Selecting.PEER_AUTHENTICATION:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
 
+from tsujiban.policy.evaluate import judges_workloads
 from tsujiban.policy.program import (
     Action,
     Direction,
@@ -51,9 +52,10 @@ class Flow:
 
 def counting(state: NodeState, tier: Tier, *, staged: bool) -> list[PolicyProgram | None]:
     """The policies of a tier that count; None for one that is missing. `staged` ones count only where
-    it is asked what they would do."""
+    it is asked what they would do; those that act before connection tracking or address translation
+    are of host endpoints alone, and would else let past what a later policy refuses."""
     found = [state.policies.get(name) for name in tier.policies]
-    return [one for one in found if one is None or staged or not one.staged]
+    return [one for one in found if one is None or (judges_workloads(one) and (staged or not one.staged))]
 
 
 class NetworkPolicy:

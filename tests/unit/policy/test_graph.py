@@ -18,6 +18,12 @@ spec:
   podSelector: {matchLabels: {app: a}}
   ingress: [{from: [{podSelector: {matchLabels: {app: b}}}], ports: [{port: web}]}]
 """
+CALICO = """
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: p}
+spec: {types: [Ingress]}
+"""
 POD = """
 apiVersion: v1
 kind: Pod
@@ -74,6 +80,14 @@ def test_a_delta_says_the_difference_alone() -> None:
     assert not change.full
     assert not change.removed
     assert graph.delta("n1", 3) is None
+
+
+def test_a_policy_that_begins_to_act_early_leaves_the_workloads() -> None:
+    graph = PolicyGraph()
+    early = CALICO.replace("{types", "{preDNAT: true, applyOnForward: true, types")
+    for text, wanted in ((CALICO, ["_global/p"]), (early, []), (CALICO, ["_global/p"])):
+        graph.apply(changes(PODS, text))
+        assert [name for tier in graph.endpoints["x/a"].ingress for name in tier.policies] == wanted
 
 
 def test_an_unchanged_object_changes_nothing() -> None:

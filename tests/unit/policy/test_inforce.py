@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from tests.support.manifests import objects
 
 from tsujiban.policy.definitions import NetworkPolicyForm, PeerAuthenticationForm, ProfileForm
@@ -55,3 +56,26 @@ def test_who_is_not_in_the_mesh_has_nothing_of_it() -> None:
     assert held.program(POD, selectors).authentication.mode is MtlsMode.STRICT
     plain = Item(labels={}, endpoint="x/a", node="n1")
     assert held.program(plain, selectors).authentication == Authentication()
+
+
+EARLY = """
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: early}
+spec: {types: [Ingress], applyOnForward: true}
+"""
+
+
+@pytest.mark.parametrize("pass_", ["preDNAT", "doNotTrack"])
+def test_what_acts_before_tracking_or_translation_is_of_host_endpoints_alone(pass_: str) -> None:
+    graph = PolicyGraph()
+    (loaded,) = objects(EARLY.replace("applyOnForward", f"{pass_}: true, applyOnForward"))
+    graph.apply([(key_of(loaded.object), loaded)])
+    form = graph.form("_global/early")
+    assert isinstance(form, NetworkPolicyForm)
+    held = InForce(USUAL)
+    held.policies["_global/early"] = form
+    selectors = [(Selecting.POLICY, "_global/early")]
+    host = Item(labels={}, endpoint="host/h", node="n1", host=True)
+    assert held.program(POD, selectors).ingress == ()
+    assert [tier.policies for tier in held.program(host, selectors).ingress] == [("_global/early",)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.support.proxystate import READS, flow, port, rule, state, tier
 
 from tsujiban.policy.program import (
@@ -107,6 +108,23 @@ def test_a_tier_whose_policies_are_all_staged_does_not_count() -> None:
     world = state(rule("no", Action.DENY))
     world.policies["p"] = PolicyProgram(id="p", staged=True, ingress=(rule("no", Action.DENY),))
     assert decide(world) == allowed("all/in")
+
+
+EARLY = PolicyProgram(id="early", apply_on_forward=True, ingress=(rule("all"),))
+
+
+@pytest.mark.parametrize(
+    "early", [structs.replace(EARLY, pre_dnat=True), structs.replace(EARLY, do_not_track=True)]
+)
+@pytest.mark.parametrize("staged", [False, True])
+def test_what_acts_before_tracking_or_translation_does_not_count(early: PolicyProgram, staged: bool) -> None:
+    world = state(rule("a", dst=port(1)), ingress=(tier("early", "p"),))
+    world.policies["early"] = early
+    server = world.endpoints["default/server"]
+    assert NetworkPolicy(world, server, Direction.INGRESS, staged=staged).decide(flow()) == DENIED
+    alone = state(ingress=(tier("early"),))
+    alone.policies["early"] = structs.replace(early, ingress=(rule("no", Action.DENY),))
+    assert decide(alone) == allowed("all/in")
 
 
 def test_a_tier_that_passes_by_default_leads_on() -> None:

@@ -11,7 +11,16 @@ from tsujiban.policy.addresses import canonical
 from tsujiban.policy.bulk.asked import Asked, Parts, Questions, parts_of
 from tsujiban.policy.bulk.chains import Chain, Extra, Group, Key, Outcome, Part, Plan, View
 from tsujiban.policy.bulk.places import Place, Places
-from tsujiban.policy.evaluate import AUTHENTICATION, conclude, evaluate, mtls_mode, network_layer, rules_of
+from tsujiban.policy.evaluate import (
+    AUTHENTICATION,
+    NORMAL,
+    conclude,
+    counts,
+    evaluate,
+    mtls_mode,
+    network_layer,
+    rules_of,
+)
 from tsujiban.policy.flow import Flow, Layer, Post, Request, Verdict
 from tsujiban.policy.program import (
     Action,
@@ -318,7 +327,7 @@ class BulkEvaluator:
         groups: list[Group] = []
         layer = str(direction)
         for tier in tiers:
-            enforced = [name for name in tier.policies if not policies[name].staged]
+            enforced = [name for name in tier.policies if counts(policies[name], NORMAL, False)]
             if enforced:
                 parts = [part for name in enforced for part in self._rules(name, direction)]
                 groups.append((parts, _kernel(layer, tier.default_action, tier.default_id)))

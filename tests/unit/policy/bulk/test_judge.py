@@ -166,6 +166,21 @@ def test_what_is_missing_closes_here_too(table: str) -> None:
     assert found.verdict is Action.DENY
 
 
+@pytest.mark.parametrize("early", ["pre_dnat", "do_not_track"])
+def test_what_acts_before_tracking_or_translation_is_not_asked_of_workloads(early: str) -> None:
+    where = world(
+        policy("[{action: Allow}]", name="first"),
+        policy("[{action: Deny, protocol: UDP}]", name="second", order=2),
+    )
+    state = where.graph.state()
+    first = state.policies["_global/first"]
+    state.policies[first.id] = structs.replace(first, apply_on_forward=True, **{early: True})
+    judge = BulkEvaluator(state)
+    for flow in flows():
+        assert judge(flow) == evaluate(state, flow), flow
+    assert judge(Flow(source="10.0.0.2", destination="10.0.0.1", protocol=17)).verdict is Action.DENY
+
+
 def test_an_address_of_two_identities_is_asked_of_the_definition() -> None:
     where = world(policy("[{action: Allow, source: {selector: app == 'b'}}]"))
     state = where.graph.state()
