@@ -161,7 +161,7 @@ def _node() -> list[Json]:
         _rule(READ, "", "services"),
         _rule(("create", *READ), "", "nodes"),
         _rule(("patch", "update"), "", "nodes/status", "nodes"),
-        _rule(("create", "patch", "update"), "", "events"),
+        *(_rule(("create", "patch", "update"), group, "events") for group in ("", "events.k8s.io")),
         _rule(READ, "", "pods"),
         _rule(("create", "delete"), "", "pods"),
         _rule(("patch", "update"), "", "pods/status"),

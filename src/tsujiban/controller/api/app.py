@@ -243,13 +243,15 @@ class _Api:
 
 def attributes(verb: str, found: Target, request: HTTPConnection) -> Attributes:
     """What a request for a resource asks for. A list or watch of one name is about that object; a Namespace
-    is in itself, as in Kubernetes, so that a RoleBinding in it can reach it."""
+    is in itself, as in Kubernetes, so that a RoleBinding in it can reach it. The group is
+    the path's: what is served in two groups takes a right in the one that is asked."""
     itself = found.name if (found.kind.group, found.kind.plural) == ("", "namespaces") else ""
+    group, _, version = found.api_version.rpartition("/")
     selector = request.query_params.get("fieldSelector", "") if verb in ("list", "watch") else ""
     return Attributes(
         verb=verb,
-        group=found.kind.group,
-        version=found.api_version.rpartition("/")[2],
+        group=group,
+        version=version,
         resource=found.kind.plural,
         subresource=found.subresource,
         namespace=found.namespace or itself,

@@ -1,16 +1,18 @@
 """The columns that `kubectl get` shows of each kind: data for `tables`.
 
-A column reads a dotted path, or calls a function of the object.
+A column reads a dotted path, or calls a function of the object (`cells`). Kubernetes' own kinds
+have those of its own server, in its order, so that scripts which cut columns out read the same.
 """
 
 from __future__ import annotations
 
-import time
-from calendar import timegm
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
+from tsujiban.controller.api import cells
+from tsujiban.controller.api.cells import NONE, dig
 
 Json = dict[str, Any]
 Source = str | Callable[[Json], Any]
@@ -30,170 +32,16 @@ class Column(msgspec.Struct, frozen=True):
         """What stands in the row of `document`."""
         found = dig(document, self.source) if isinstance(self.source, str) else self.source(document)
         if self.type == "string":
-            return "<none>" if found in (None, "") else str(found)
+            return NONE if found in (None, "") else str(found)
         return 0 if found is None else found
 
 
-def dig(document: Any, path: str) -> Any:
-    """The value at a dotted path; None when there is none."""
-    for name in path.split("."):
-        document = document.get(name) if isinstance(document, dict) else None
-    return document
-
-
-def _items(document: Json, path: str) -> list[Any]:
-    found = dig(document, path)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def age(document: Json) -> str:
-    """Time since creation, as kubectl writes it."""
-    return since(str(dig(document, "metadata.creationTimestamp")))
-
-
-def since(moment: str) -> str:
-    """Time since a moment, as kubectl writes it."""
-    try:
-        seconds = int(time.time()) - timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
-    except ValueError:
-        return "<unknown>"
-    return duration(max(0, seconds))
-
-
-def duration(seconds: int) -> str:
-    """`42s`, `3m7s`, `25m`, `5h3m`, `23h`, `4d2h`, `30d`: two units at most, fewer digits with age."""
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if seconds < 120:
-        return f"{seconds}s"
-    if minutes < 10:
-        return f"{minutes}m{seconds % 60}s" if seconds % 60 else f"{minutes}m"
-    if hours < 3:
-        return f"{minutes}m"
-    if hours < 8:
-        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
-    if days < 2:
-        return f"{hours}h"
-    if days < 8:
-        return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
-    return f"{days}d"
-
-
-def _selector(path: str) -> Callable[[Json], str]:
-    def show(document: Json) -> str:
-        found = dig(document, path)
-        if not isinstance(found, dict):
-            return str(found or "")
-        labels = found.get("matchLabels", found)
-        terms = [f"{key}={value}" for key, value in labels.items()] if isinstance(labels, dict) else []
-        for expression in _items(found, "matchExpressions"):
-            values = ",".join(str(value) for value in expression.get("values") or [])
-            key, operator = expression.get("key"), str(expression.get("operator"))
-            terms.append(f"{key} {operator.lower()} ({values})" if values else f"{operator} {key}")
-        return ",".join(terms)
-
-    return show
-
-
-def _pod_ready(document: Json) -> str:
-    statuses = _items(document, "status.containerStatuses")
-    ready = sum(bool(status.get("ready")) for status in statuses)
-    return f"{ready}/{len(_items(document, 'spec.containers'))}"
-
-
-def _pod_status(document: Json) -> str:
-    if dig(document, "metadata.deletionTimestamp"):
-        return "Terminating"
-    for status in _items(document, "status.containerStatuses"):
-        for state in ("waiting", "terminated"):
-            reason = dig(status, f"state.{state}.reason")
-            if reason:
-                return str(reason)
-    return str(dig(document, "status.reason") or dig(document, "status.phase") or "Pending")
-
-
-def _pod_restarts(document: Json) -> int:
-    return sum(
-        int(status.get("restartCount") or 0) for status in _items(document, "status.containerStatuses")
-    )
-
-
-def _node_status(document: Json) -> str:
-    said = {c.get("type"): c.get("status") for c in _items(document, "status.conditions")}.get("Ready")
-    state = "Unknown" if said is None else "Ready" if said == "True" else "NotReady"
-    return f"{state},SchedulingDisabled" if dig(document, "spec.unschedulable") is True else state
-
-
-def _node_address(document: Json) -> str:
-    addresses = _items(document, "status.addresses")
-    return next((str(a.get("address")) for a in addresses if a.get("type") == "InternalIP"), "")
-
-
-def _service_ports(document: Json) -> str:
-    return ",".join(
-        f"{port.get('port')}/{port.get('protocol', 'TCP')}" for port in _items(document, "spec.ports")
-    )
-
-
-def _slice_ports(document: Json) -> str:
-    return ",".join(str(port.get("port")) for port in _items(document, "ports"))
-
-
-def _slice_endpoints(document: Json) -> str:
-    addresses = [
-        str(a) for endpoint in _items(document, "endpoints") for a in endpoint.get("addresses") or []
-    ]
-    return ",".join(addresses[:3]) + (f" + {len(addresses) - 3} more..." if len(addresses) > 3 else "")
-
-
-def _count(path: str) -> Callable[[Json], int]:
-    def count(document: Json) -> int:
-        found = dig(document, path)
-        return len(found) if isinstance(found, dict | list) else 0
-
-    return count
-
-
-def _containers(field: str, path: str = "spec.template.spec.containers") -> Callable[[Json], str]:
-    return lambda document: ",".join(str(c.get(field)) for c in _items(document, path))
-
-
-def _ratio(ready: str, wanted: str) -> Callable[[Json], str]:
-    return lambda document: f"{dig(document, ready) or 0}/{_or(dig(document, wanted), 1)}"
-
-
-def _or(found: Any, default: Any) -> Any:
-    return default if found is None else found
-
-
-def _about(document: Json) -> str:
-    """The object of an event, which has two names for it in its two versions."""
-    found = document.get("involvedObject") or document.get("regarding")
-    return f"{dig(found, 'kind')}/{dig(found, 'name')}".lower()
-
-
-def _last_seen(document: Json) -> str:
-    names = ("lastTimestamp", "deprecatedLastTimestamp", "eventTime")
-    found = next((document[name] for name in names if document.get(name)), "")
-    return since(str(found).partition(".")[0].removesuffix("Z") + "Z")
-
-
-def _enforced(document: Json) -> str:
-    for condition in _items(document, "status.conditions"):
-        if condition.get("type") == "Enforced":
-            return str(condition.get("message") or condition.get("status"))
-    return "Unknown"
-
-
-def _selects(document: Json) -> str:
-    found = dig(document, "status.selectedEndpoints")
-    return "" if found is None else f"{found} endpoint{'' if found == 1 else 's'}"
-
-
 NAME = Column("Name", "metadata.name", format="name", description="Name of the object")
-AGE = Column("Age", age, description="Time since its creation")
+AGE = Column("Age", cells.age, description="Time since its creation")
+_CREATED = Column("Created At", "metadata.creationTimestamp", description="When it was made")
 _ENFORCED = (
-    Column("Enforced", _enforced, description="On how many nodes it is in force as it is now"),
-    Column("Selects", _selects, priority=1, description="How many endpoints it selects"),
+    Column("Enforced", cells.enforced, description="On how many nodes it is in force as it is now"),
+    Column("Selects", cells.selects, priority=1, description="How many endpoints it selects"),
 )
 _CALICO = (
     Column("Tier", lambda d: dig(d, "spec.tier") or "default"),
@@ -202,11 +50,19 @@ _CALICO = (
     Column("Selector", lambda d: dig(d, "spec.selector") or "all()", priority=1),
 )
 _ADMIN = (Column("Priority", "spec.priority", "integer"), *_ENFORCED)
-_ISTIO = (Column("Selector", _selector("spec.selector")), *_ENFORCED)
-_WORKLOAD = (
-    Column("Containers", _containers("name"), priority=1),
-    Column("Images", _containers("image"), priority=1),
-    Column("Selector", _selector("spec.selector"), priority=1),
+_ISTIO = (Column("Selector", cells.selector("spec.selector")), *_ENFORCED)
+_TEMPLATE = (
+    Column("Containers", cells.containers("name"), priority=1),
+    Column("Images", cells.containers("image"), priority=1),
+)
+_WORKLOAD = (*_TEMPLATE, Column("Selector", cells.selector("spec.selector"), priority=1))
+_JOB = "spec.jobTemplate.spec.template.spec.containers"
+_BINDING = (
+    Column("Role", cells.role_ref),
+    AGE,
+    Column("Users", cells.subjects("User"), priority=1),
+    Column("Groups", cells.subjects("Group"), priority=1),
+    Column("ServiceAccounts", cells.subjects("ServiceAccount"), priority=1),
 )
 _REPLICAS = (
     Column("Desired", "spec.replicas", "integer"),
@@ -214,56 +70,96 @@ _REPLICAS = (
     Column("Ready", "status.readyReplicas", "integer"),
 )
 
-# (group, plural) -> what stands between name and age
+# (group, plural) -> what stands behind the name; the age is last where it is not among them
 COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("", "namespaces"): (Column("Status", lambda d: dig(d, "status.phase") or "Active"),),
     ("", "nodes"): (
-        Column("Status", _node_status),
+        Column("Status", cells.node_status),
+        Column("Roles", cells.node_roles),
+        AGE,
         Column("Version", "status.nodeInfo.kubeletVersion"),
-        Column("Internal-IP", _node_address, priority=1),
+        Column("Internal-IP", cells.node_address("InternalIP"), priority=1),
+        Column("External-IP", cells.node_address("ExternalIP"), priority=1),
+        Column("OS-Image", cells.node_info("osImage"), priority=1),
+        Column("Kernel-Version", cells.node_info("kernelVersion"), priority=1),
+        Column("Container-Runtime", cells.node_info("containerRuntimeVersion"), priority=1),
     ),
     ("", "pods"): (
-        Column("Ready", _pod_ready),
-        Column("Status", _pod_status),
-        Column("Restarts", _pod_restarts, "integer"),
+        Column("Ready", cells.pod_ready),
+        Column("Status", cells.pod_status),
+        Column("Restarts", cells.pod_restarts),
+        AGE,
         Column("IP", "status.podIP", priority=1),
         Column("Node", "spec.nodeName", priority=1),
+        Column("Nominated Node", "status.nominatedNodeName", priority=1),
+        Column("Readiness Gates", cells.pod_gates, priority=1),
     ),
     ("", "services"): (
         Column("Type", lambda d: dig(d, "spec.type") or "ClusterIP"),
         Column("Cluster-IP", "spec.clusterIP"),
-        Column("Port(s)", _service_ports),
-        Column("Selector", _selector("spec.selector"), priority=1),
+        Column("External-IP", cells.service_external),
+        Column("Port(s)", cells.service_ports),
+        AGE,
+        Column("Selector", cells.selector("spec.selector"), priority=1),
     ),
-    ("", "configmaps"): (Column("Data", _count("data"), "integer"),),
+    ("", "serviceaccounts"): (Column("Secrets", cells.count("secrets"), "integer"),),
+    ("", "configmaps"): (Column("Data", cells.count("data", "binaryData"), "integer"),),
     ("", "secrets"): (
         Column("Type", lambda d: d.get("type") or "Opaque"),
-        Column("Data", _count("data"), "integer"),
-    ),
-    ("", "events"): (
-        Column("Last Seen", _last_seen),
-        Column("Type", "type"),
-        Column("Reason", "reason"),
-        Column("Object", _about),
-        Column("Message", lambda d: d.get("message") or d.get("note")),
+        Column("Data", cells.count("data"), "integer"),
     ),
     ("coordination.k8s.io", "leases"): (Column("Holder", "spec.holderIdentity"),),
     ("discovery.k8s.io", "endpointslices"): (
         Column("AddressType", "addressType"),
-        Column("Ports", _slice_ports),
-        Column("Endpoints", _slice_endpoints),
+        Column("Ports", cells.slice_ports),
+        Column("Endpoints", cells.slice_endpoints),
     ),
     ("apps", "deployments"): (
-        Column("Ready", _ratio("status.readyReplicas", "spec.replicas")),
+        Column("Ready", cells.ratio("status.readyReplicas", "spec.replicas")),
         Column("Up-to-date", "status.updatedReplicas", "integer"),
         Column("Available", "status.availableReplicas", "integer"),
+        AGE,
         *_WORKLOAD,
     ),
-    ("apps", "replicasets"): (*_REPLICAS, *_WORKLOAD),
-    ("", "replicationcontrollers"): (*_REPLICAS, *_WORKLOAD),
-    ("apps", "statefulsets"): (Column("Ready", _ratio("status.readyReplicas", "spec.replicas")), *_WORKLOAD),
+    ("apps", "replicasets"): (*_REPLICAS, AGE, *_WORKLOAD),
+    ("", "replicationcontrollers"): (*_REPLICAS, AGE, *_WORKLOAD),
+    ("apps", "statefulsets"): (
+        Column("Ready", cells.ratio("status.readyReplicas", "spec.replicas")),
+        AGE,
+        *_TEMPLATE,
+    ),
+    ("apps", "daemonsets"): (
+        Column("Desired", "status.desiredNumberScheduled", "integer"),
+        Column("Current", "status.currentNumberScheduled", "integer"),
+        Column("Ready", "status.numberReady", "integer"),
+        Column("Up-to-date", "status.updatedNumberScheduled", "integer"),
+        Column("Available", "status.numberAvailable", "integer"),
+        Column("Node Selector", cells.selector("spec.template.spec.nodeSelector")),
+        AGE,
+        *_WORKLOAD,
+    ),
+    ("batch", "jobs"): (
+        Column("Status", cells.job_status),
+        Column("Completions", cells.ratio("status.succeeded", "spec.completions")),
+        Column("Duration", cells.job_duration),
+        AGE,
+        *_WORKLOAD,
+    ),
+    ("batch", "cronjobs"): (
+        Column("Schedule", "spec.schedule"),
+        Column("Timezone", "spec.timeZone"),
+        Column("Suspend", lambda d: dig(d, "spec.suspend") is True),
+        Column("Active", cells.count("status.active"), "integer"),
+        Column("Last Schedule", cells.cron_last),
+        AGE,
+        Column("Containers", cells.containers("name", _JOB), priority=1),
+        Column("Images", cells.containers("image", _JOB), priority=1),
+        Column("Selector", cells.selector("spec.jobTemplate.spec.selector"), priority=1),
+    ),
+    ("rbac.authorization.k8s.io", "rolebindings"): _BINDING,
+    ("rbac.authorization.k8s.io", "clusterrolebindings"): _BINDING,
     ("networking.k8s.io", "networkpolicies"): (
-        Column("Pod-Selector", _selector("spec.podSelector")),
+        Column("Pod-Selector", cells.selector("spec.podSelector")),
         *_ENFORCED,
     ),
     ("policy.networking.k8s.io", "clusternetworkpolicies"): (Column("Tier", "spec.tier"), *_ADMIN),
@@ -274,15 +170,15 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("projectcalico.org", "stagednetworkpolicies"): _CALICO,
     ("projectcalico.org", "stagedglobalnetworkpolicies"): _CALICO,
     ("projectcalico.org", "stagedkubernetesnetworkpolicies"): (
-        Column("Pod-Selector", _selector("spec.podSelector")),
+        Column("Pod-Selector", cells.selector("spec.podSelector")),
         *_ENFORCED,
     ),
     ("projectcalico.org", "tiers"): (
         Column("Order", lambda d: "" if dig(d, "spec.order") is None else dig(d, "spec.order")),
         Column("Default-Action", lambda d: dig(d, "spec.defaultAction") or "Deny"),
     ),
-    ("projectcalico.org", "networksets"): (Column("Nets", _count("spec.nets"), "integer"),),
-    ("projectcalico.org", "globalnetworksets"): (Column("Nets", _count("spec.nets"), "integer"),),
+    ("projectcalico.org", "networksets"): (Column("Nets", cells.count("spec.nets"), "integer"),),
+    ("projectcalico.org", "globalnetworksets"): (Column("Nets", cells.count("spec.nets"), "integer"),),
     ("projectcalico.org", "ippools"): (Column("CIDR", "spec.cidr"),),
     ("projectcalico.org", "hostendpoints"): (
         Column("Node", "spec.node"),
@@ -297,6 +193,37 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
 }
 
 
+# what does not begin with the name, or has no age by that title
+WHOLE: dict[tuple[str, str], tuple[Column, ...]] = {
+    ("", "events"): (
+        Column("Last Seen", cells.event_last),
+        Column("Type", "type"),
+        Column("Reason", "reason"),
+        Column("Object", cells.event_object),
+        Column("Subobject", cells.event_part, priority=1),
+        Column("Source", cells.event_source, priority=1),
+        Column("Message", cells.event_message),
+        Column("First Seen", cells.event_first, priority=1),
+        Column("Count", cells.event_count, priority=1),
+        Column("Name", "metadata.name", priority=1, format="name"),
+    ),
+    ("certificates.k8s.io", "certificatesigningrequests"): (
+        NAME,
+        AGE,
+        Column("SignerName", "spec.signerName"),
+        Column("Requestor", "spec.username"),
+        Column("RequestedDuration", cells.csr_duration),
+        Column("Condition", cells.csr_condition),
+    ),
+    ("rbac.authorization.k8s.io", "roles"): (NAME, _CREATED),
+    ("rbac.authorization.k8s.io", "clusterroles"): (NAME, _CREATED),
+}
+
+
 def of(group: str, plural: str) -> tuple[Column, ...]:
-    """All columns of a kind, name first and age last."""
-    return (NAME, *COLUMNS.get((group, plural), ()), AGE)
+    """All columns of a kind."""
+    whole = WHOLE.get((group, plural))
+    if whole is not None:
+        return whole
+    found = COLUMNS.get((group, plural), ())
+    return (NAME, *found) if AGE in found else (NAME, *found, AGE)

@@ -84,8 +84,9 @@ class GuardedStore(StoreWrapper):
     async def _authorize(self, operation: Create | Update | Delete) -> None:
         verb = {Create: "create", Update: "patch", Delete: "delete"}[type(operation)]
         key = operation.key
+        group = key.group if self._wanted.path else self._wanted.group
         wanted = Attributes(
-            verb=verb, group=key.group, resource=key.resource, namespace=key.namespace, name=key.name
+            verb=verb, group=group, resource=key.resource, namespace=key.namespace, name=key.name
         )
         decision = await self._authorizer.decide(self._user, wanted)
         if not decision.allowed:

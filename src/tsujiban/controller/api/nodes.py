@@ -95,7 +95,7 @@ class NodeAuthorizer:
                 return not sub and own and (named or verb == "create")
             case ("", "services") | ("discovery.k8s.io", "endpointslices"):
                 return not sub and verb in _READ
-            case "", "events":
+            case "" | "events.k8s.io", "events":
                 return not sub and verb in {"create"} | _CHANGE
             case ("authentication.k8s.io", "tokenreviews") | ("authorization.k8s.io", "subjectaccessreviews"):
                 return verb == "create"

@@ -1,10 +1,14 @@
-"""ReplicaSet to Pods: as many as asked for, no more; dead ones are replaced."""
+"""ReplicaSet to Pods: as many as asked for, no more; dead ones are replaced.
+
+Its pods come by no request, so what admission adds to a pod (its ServiceAccount) is added here.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
 
+from tsujiban.controller.api import defaulting
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
 from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.world import (
@@ -17,9 +21,12 @@ from tsujiban.controller.world import (
     is_terminating,
     owner_reference,
 )
+from tsujiban.resources.registry import by_plural
 
 # No vowels (no words), and nothing that reads like another character.
 _ALPHABET = "bcdfghjkmnpqrstvwxz2456789"
+
+_POD = by_plural("", "v1", "pods")
 
 
 def random_suffix() -> str:
@@ -68,4 +75,4 @@ def _pod(replica_set: Json, ref: Ref, suffix: str) -> tuple[Ref, Json]:
         "ownerReferences": [owner_reference(replica_set)],
     }
     obj = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": dict(template["spec"])}
-    return Ref(*PODS, ref.namespace, name), obj
+    return Ref(*PODS, ref.namespace, name), defaulting.filled(obj, _POD)

@@ -35,7 +35,8 @@ def in_story(kubectl: Kubectl, *words: str, code: int = 0) -> str:
 
 def test_get_in_every_form(shop: Kubectl) -> None:
     table = in_story(shop, "get", "pods", "-o", "wide")
-    assert table.splitlines()[0].split() == ["NAME", "READY", "STATUS", "RESTARTS", "IP", "NODE", "AGE"]
+    titles = "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES"
+    assert table.splitlines()[0].split() == titles.split()
     assert table.count("Running") == 2
     assert "shop-" in shop("get", "pods", "-A")
     for group in ("pod/shop-", "service/shop", "deployment.apps/shop", "replicaset.apps/shop-"):
@@ -221,6 +222,8 @@ def test_run_and_expose(shop: Kubectl) -> None:
     assert "started container once" in told
     selector = "--field-selector=involvedObject.name=once"
     assert "started container once" in in_story(shop, "get", "events.events.k8s.io", selector)
+    titles = in_story(shop, "get", "events", selector).splitlines()[0].split()
+    assert titles == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
     assert "regarding" in shop("explain", "events", "--api-version=events.k8s.io/v1")
     in_story(shop, "run", "never", "--image=elsewhere", "--restart=Never")
     assert until(lambda: 'only "host"' in in_story(shop, "describe", "pod", "never"), 60)

@@ -44,6 +44,27 @@ async def test_rights_come_and_go(bed: ApiBed, admin: httpx.AsyncClient) -> None
         assert (await ann.get(path)).status_code == 403
 
 
+async def test_a_right_is_one_to_the_group_that_is_asked(bed: ApiBed) -> None:
+    rule = {
+        "apiGroups": ["events.k8s.io"],
+        "resources": ["events"],
+        "verbs": ["get", "list", "create", "patch"],
+    }
+    await bed.grant("ann", rule, namespace="default")
+    await bed.grant("bob", role="view", namespace="default")
+    core, other = (f"/{root}/namespaces/default/events" for root in ("api/v1", "apis/events.k8s.io/v1"))
+    applied = {"content-type": "application/apply-patch+yaml"}
+    event = {"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "note": "x"}
+    event["regarding"] = {"kind": "Pod", "name": "p", "namespace": "default"}
+    async with bed.client(bed.user("ann", "staff")) as ann, bed.client(bed.user("bob", "staff")) as bob:
+        assert (await ann.get(other)).status_code == 200
+        refused = await ann.get(core)
+        assert refused.status_code == 403, refused.text
+        made = await ann.patch(f"{other}/e?fieldManager=ann", json=event, headers=applied)
+        assert made.status_code == 201, made.text
+        assert (await bob.get(core)).status_code == (await bob.get(other)).status_code == 200
+
+
 async def test_a_node_writes_its_own_and_does_not_lie(bed: ApiBed, admin: httpx.AsyncClient) -> None:
     for name in ("n1", "n2"):
         body = {"metadata": {"name": name}, "status": {}}

@@ -318,7 +318,10 @@ async def test_an_event_is_one_object_in_two_versions(admin: httpx.AsyncClient) 
         assert names(chosen) == ["e"]
         assert names((await admin.get(root, params={"fieldSelector": "involvedObject.name=q"})).json()) == []
         table = (await admin.get(root, headers={"accept": TABLE})).json()
-        assert table["rows"][0]["cells"][2:6] == ["Normal", "Started", "pod/p", "it runs"]
+        titles = [column["name"] for column in table["columnDefinitions"] if not column["priority"]]
+        assert titles == ["Last Seen", "Type", "Reason", "Object", "Message"]
+        seen = table["rows"][0]["cells"]
+        assert [*seen[1:4], seen[6]] == ["Normal", "Started", "pod/p", "it runs"]
         watched = await admin.get(
             root, params={"watch": "1", "timeoutSeconds": "1", "fieldSelector": "reason=Started"}
         )

@@ -91,6 +91,7 @@ LEASES = "coordination.k8s.io/leases"
         (ask("watch", "discovery.k8s.io/endpointslices", "", ""), True),
         (ask("create", "services"), False),
         (ask("create", "events"), True),
+        (ask("create", "events.k8s.io/events"), True),
         (ask("list", "events"), False),
         (ask("get", "apps/nodes", "n1", ""), False),
         (ask("list", "networking.k8s.io/networkpolicies"), False),

@@ -41,6 +41,12 @@ def test_replaces_a_failed_pod(kit: Any) -> None:
     assert actions[1].ref == Ref(*PODS, "default", "web-fresh")
 
 
+def test_a_pod_has_what_admission_gives_to_a_pod(kit: Any) -> None:
+    (made,) = [a for a in replicasets.plan(kit.world, replica_set(kit, 1)) if isinstance(a, Create)]
+    assert made.obj["spec"]["serviceAccountName"] == "default"
+    assert made.obj["spec"]["enableServiceLinks"] is True
+
+
 def test_scaling_down_spares_what_is_ready(kit: Any) -> None:
     ref = replica_set(kit, 1)
     good = kit.pod("web-a", node="n1", ready=True)
