@@ -41,6 +41,32 @@ status: {phase: Running, podIPs: [{ip: 10.0.0.3}]}
 """Three pods: x/a (port `web` 80), x/b, y/c."""
 
 
+def host(name: str, number: int, *pods: str) -> str:
+    """A node's host endpoint that lets everything pass, and pods on the node's own network."""
+    endpoint = f"""
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {{name: {name}}}
+spec:
+  node: n{number}
+  interfaceName: eth0
+  expectedIPs: [172.16.0.{number}]
+  profiles: [projectcalico-default-allow]
+"""
+    return "---".join((endpoint, *(host_pod(pod, number) for pod in pods)))
+
+
+def host_pod(name: str, number: int) -> str:
+    """A pod on the network of a node."""
+    return f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: app}}
+spec: {{nodeName: n{number}, hostNetwork: true, containers: [{{name: c, image: i}}]}}
+status: {{podIP: 172.16.0.{number}}}
+"""
+
+
 def objects(*texts: str) -> list[LoadedObject]:
     """The objects of YAML texts; a finding fails the test."""
     loaded = read((f"{n}.yaml", dedent(text).encode()) for n, text in enumerate(texts))

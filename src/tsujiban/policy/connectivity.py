@@ -18,7 +18,7 @@ from tsujiban.policy.offline import OfflineWorld, UnknownName
 from tsujiban.policy.program import Frozen
 from tsujiban.policy.symbolic.analysis import Analysis
 from tsujiban.policy.symbolic.inhabitants import Entity, Outside, cidrs, entities, regions_of, spots_of
-from tsujiban.policy.symbolic.parties import Party
+from tsujiban.policy.symbolic.parties import Party, on_one_host
 from tsujiban.policy.symbolic.requests import Clauses, Vocabulary
 from tsujiban.policy.symbolic.traffic import Traffic, canonical, intersect
 from tsujiban.policy.symbolic.wording import Allowed, Wording
@@ -152,7 +152,7 @@ class Cells:
         return self._known.setdefault(noted, noted)
 
     def _single(self, source: Party, destination: Party) -> Cell:
-        if source.endpoint is None and destination.endpoint is None:
+        if (source.endpoint is None and destination.endpoint is None) or on_one_host(source, destination):
             return ()
         out, into = self._analysis.halves(source, destination)
         if not out or not into:
@@ -293,7 +293,8 @@ class _Builder:
         """What is common to every other workload."""
         common: Traffic | None = None
         for at, cell in enumerate(cells):
-            if self._kinds[at].outside or (at == own and not self._kinds[at].several):
+            kind = self._kinds[at]
+            if kind.outside or (at == own and not kind.several) or self._on_one_host(at, own):
                 continue
             if len(cell) != 1:
                 return ""
@@ -305,6 +306,9 @@ class _Builder:
             return ""
         vocabulary = self._analysis.vocabulary(self._kinds[own].parties[0]) if ingress else _open()
         return self._wording.text(common, vocabulary)
+
+    def _on_one_host(self, at: int, other: int) -> bool:
+        return on_one_host(self._kinds[at].parties[0], self._kinds[other].parties[0])
 
     def _open(self, flowing: Flowing) -> Traffic:
         """The traffic of which every request is allowed, without classes of requests."""

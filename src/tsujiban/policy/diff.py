@@ -17,7 +17,7 @@ from tsujiban.policy.program import Frozen
 from tsujiban.policy.symbolic.analysis import Analysis
 from tsujiban.policy.symbolic.blame import Blame, RuleRef
 from tsujiban.policy.symbolic.inhabitants import Outside, owners_of, spots_of, stand_for_many
-from tsujiban.policy.symbolic.parties import Party, Spot
+from tsujiban.policy.symbolic.parties import Party, Spot, on_one_host
 from tsujiban.policy.symbolic.traffic import NOTHING, Traffic, spread, subtract
 from tsujiban.policy.symbolic.witnesses import apart, witnesses
 from tsujiban.policy.symbolic.wording import Wording
@@ -176,7 +176,8 @@ class _Comparison:
         old = _by_version(self._old, source.old, destination.old)
         new = _by_version(self._new, source.new, destination.new)
         found: dict[tuple[Traffic, Traffic], int] = {}
-        versions = sorted({*old, *new})
+        inside = _within(source.old, destination.old) | _within(source.new, destination.new)
+        versions = sorted({*old, *new} - inside)
         for version in versions:
             before = old[version][0] if version in old else NOTHING
             after = new[version][0] if version in new else NOTHING
@@ -250,6 +251,16 @@ def _by_version(
                 here, there = apart(one, other)
                 found[one.version or other.version] = (analysis.between(one, other), here, there)
     return found
+
+
+def _within(sources: Iterable[Party], destinations: Sequence[Party]) -> set[int]:
+    """The IP versions in which nothing leaves a host: there, whatever flows, no policy says so."""
+    return {
+        one.version or other.version
+        for one in sources
+        for other in destinations
+        if one.meets(other) and on_one_host(one, other)
+    }
 
 
 def _units(name: str, old: dict[str, Party], new: dict[str, Party]) -> Iterator[tuple[str, _Unit]]:

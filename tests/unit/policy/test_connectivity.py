@@ -5,6 +5,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from tests.support.manifests import PODS, host
+from tests.support.manifests import objects as manifests
 
 from tsujiban.policy.connectivity import Connectivity, analyse
 from tsujiban.policy.connectivity_forms import FORMS
@@ -13,6 +15,12 @@ from tsujiban.policy.symbolic import requests
 from tsujiban.policy.symbolic.words import TooManyDistinctions
 from tsujiban.resources.load import LoadedObject, read
 
+DENY = """
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: no-ipv6}
+spec: {selector: app == 'nobody', ingress: [{action: Deny, source: {nets: ["fd00::/8"]}}]}
+"""
 WORKLOADS = """
 apiVersion: apps/v1
 kind: Deployment
@@ -191,6 +199,25 @@ def test_a_workload_reaches_itself_only_when_it_has_several_pods() -> None:
     found = table(analyse(objects(ingress("p", "db", "[]"))))
     assert ("shop/web", "shop/web") in found or any("shop/web" in s and s == d for s, d in found)
     assert ("shop/db", "shop/db") not in found
+
+
+def test_what_never_leaves_a_host_is_no_connection() -> None:
+    one = host("one", 1, "a")
+    told = analyse(manifests(one), exposure=True)
+    ours = "app/a, host/one"
+    assert set(table(told)) == {(ours, "0.0.0.0/0"), ("0.0.0.0/0", ours)}
+    assert [e.cluster for e in told.exposure] == ["", ""], "there is nobody else"
+    told = analyse(manifests(one, host("two", 2, "b")), exposure=True)
+    everybody = "app/a, app/b and 2 more"
+    assert table(told)[everybody, everybody] == "all", "two hosts reach each other"
+    assert [e.cluster for e in told.exposure] == ["all", "all"]
+
+
+def test_how_far_a_host_is_reachable_is_not_about_what_is_on_it() -> None:
+    extra = host("one", 1, "a").replace("172.16.0.1]", "172.16.0.1, fd00::1]")  # its pod has IPv4 alone
+    told = analyse(manifests(extra, PODS, DENY), exposure=True)
+    found = {e.group: e.cluster for e in told.exposure if e.direction == "ingress"}
+    assert found["host/one"] == found["app/a"] == "all", found
 
 
 def test_focus_keeps_the_connections_of_one() -> None:

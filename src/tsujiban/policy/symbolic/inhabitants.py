@@ -35,13 +35,22 @@ class Entity(NamedTuple):
 
 def spots_of(world: OfflineWorld) -> list[Spot]:
     """The named ends inside a world: endpoints, and pods on their host's network."""
-    found = [Spot(e.id, e.id, address) for e in world.world.endpoints.values() for address in e.addresses]
+    found = [
+        Spot(e.id, e.id, address, e.id if e.host else "")
+        for e in world.world.endpoints.values()
+        for address in e.addresses
+    ]
     for obj in world.graph.objects():
         if isinstance(obj, core.Pod) and obj.spec.host_network:
             end = world.end(_name(obj))
             if not end.endpoint:
-                found += [Spot(end.name, "", address) for address in end.addresses]
+                found += [Spot(end.name, "", one, _host(world, one)) for one in end.addresses]
     return found
+
+
+def _host(world: OfflineWorld, address: str) -> str:
+    holder = world.world.endpoint(address)
+    return holder.id if holder is not None and holder.host else ""
 
 
 def entities(world: OfflineWorld, parties: Parties) -> list[Entity]:

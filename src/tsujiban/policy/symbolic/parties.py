@@ -31,6 +31,7 @@ class Spot(NamedTuple):
     name: str
     endpoint: str  # "" for what has no program of its own
     address: str
+    host: str = ""  # the host endpoint that holds the address; "" for a workload's own
 
 
 class Memberships(NamedTuple):
@@ -80,6 +81,14 @@ class Party:
     def meets(self, other: Party) -> bool:
         """Whether a flow between them exists: their IP versions agree, or one is not known."""
         return self.version == other.version or not self.version or not other.version
+
+
+def on_one_host(one: Party, other: Party) -> bool:
+    """Whether all ends of two parties are on the network of one host: its endpoint, and pods without
+    a network of their own. What those send each other never leaves it, and no policy is asked."""
+    if one.endpoint is None or other.endpoint is None or not (one.endpoint.host and other.endpoint.host):
+        return False
+    return len({spot.host for spot in (*one.spots, *other.spots)}) == 1
 
 
 class Regions:

@@ -81,9 +81,15 @@ def _number(protocol: int, analysis: Analysis) -> int:
 
 def apart(one: Party, other: Party) -> tuple[Spot, Spot]:
     """Two different ends of two parties, where there are two."""
-    here = one.spots[0] if one.spots else Spot("", "", one.address)
+    mine = one.spots or [Spot("", "", one.address)]
     theirs = other.spots or [Spot("", "", other.address)]
-    there = next((spot for spot in theirs if spot.name != here.name), theirs[0])
-    if here.name and here.name == there.name and len(one.spots) > 1:
-        here = next((spot for spot in one.spots if spot.name != there.name), here)
-    return here, there
+    for there in theirs:
+        if not _same(mine[0], there):
+            return mine[0], there
+    here = next((spot for spot in mine if not _same(spot, theirs[0])), mine[0])
+    return here, theirs[0]
+
+
+def _same(one: Spot, other: Spot) -> bool:
+    """Whether what one sends the other never leaves it."""
+    return one.name == other.name or (bool(one.host) and one.host == other.host)
