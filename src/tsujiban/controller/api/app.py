@@ -43,7 +43,9 @@ from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.audit import Sink, nowhere
 from tsujiban.controller.api.authorize import OnlyMasters
+from tsujiban.controller.api.crowds import Crowds
 from tsujiban.controller.api.dispatch import Call, Table
+from tsujiban.controller.api.doors import Doors
 from tsujiban.controller.api.errors import (
     ApiError,
     bad_request,
@@ -145,15 +147,14 @@ async def serve(app: Starlette, context: ssl.SSLContext, sockets: Sequence[socke
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        ssl_context_factory=lambda _config, _default: context,
     )
     for listener in sockets:
         if listener.family in (socket.AF_INET, socket.AF_INET6):
             # accepted connections inherit it; asyncio sets it only on sockets whose `proto` says TCP
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     tlsbuffers.bound()
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(list(sockets)))
+    server = _Server(config, context, list(sockets))
+    serving = asyncio.create_task(server.serve([]))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
@@ -174,7 +175,27 @@ def server_context(certificate: str, key: str, client_roots_pem: str) -> ssl.SSL
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, but signals stay with the process that it is a part of."""
+    """uvicorn, but signals stay with the process that it is a part of, and connections come by our doors."""
+
+    def __init__(
+        self, config: uvicorn.Config, context: ssl.SSLContext, listeners: list[socket.socket]
+    ) -> None:
+        super().__init__(config)
+        self._doors = Doors(context, self._protocol)
+        self._listeners = listeners
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        self._doors.open(self._listeners)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody in, and end."""
+        await self._doors.close()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> PeerProtocol:
+        return PeerProtocol(self.config, self.server_state, self.lifespan.state)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -200,6 +221,7 @@ class _Api:
         self._gate = gate
         self._view = view
         self._table = table
+        self._crowds = Crowds()
 
     def guarded(self, handler: Handler, verb: str = "get") -> Callable[[Request], Awaitable[Response]]:
         """A plain path, behind authentication and authorization."""
@@ -229,7 +251,9 @@ class _Api:
 
         async def act(user: User) -> Response:
             store = self._view(user, wanted)
-            if beside is None:
+            if beside is None and verb == "watch":
+                response = await self._crowds.within(user, lambda: collection.watch(store, found, request))
+            elif beside is None:
                 response = await _ACTIONS[verb](store, found, request)
             else:
                 call = Call(store=store, target=found, request=request, user=user, verb=verb)
@@ -263,7 +287,6 @@ def attributes(verb: str, found: Target, request: HTTPConnection) -> Attributes:
 _ACTIONS: dict[str, Callable[[Store, Target, Request], Awaitable[Response]]] = {
     "get": collection.get,
     "list": collection.listed,
-    "watch": collection.watch,
     "create": writes.create,
     "update": writes.update,
     "patch": writes.patched,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -47,8 +47,12 @@ async def compressed(response: Response, request: Request) -> Response:
 
 
 def refusal(error: ApiError) -> Response:
-    """The Status object of an error."""
-    return json_response(error.status(), error.code)
+    """The Status object of an error; Retry-After, too, when it is worth trying again."""
+    response = json_response(error.status(), error.code)
+    seconds = error.details.get("retryAfterSeconds")
+    if seconds is not None:
+        response.headers["retry-after"] = str(seconds)
+    return response
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -98,9 +102,16 @@ class Lines(Response):
         super().__init__(media_type=media_type)
         del self.headers["content-length"]
         self._source = source
+        self.ended: Callable[[], None] = lambda: None  # is called when nothing more is sent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it (ASGI)."""
+        try:
+            await self._until_gone(receive, send)
+        finally:
+            self.ended()
+
+    async def _until_gone(self, receive: Receive, send: Send) -> None:
         leaving = asyncio.ensure_future(_gone(receive))
         with suppress(TimeoutError):
             async with asyncio.timeout(None) as present:

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from tests.support.apibed import ApiBed
+
+from tsujiban.controller.api import crowds
+
+pytestmark = pytest.mark.anyio
+
+PODS = "/api/v1/namespaces/default/pods"
+WATCH = f"{PODS}?watch=1"
+
+
+async def test_a_storm_of_watches_is_told_to_come_back(bed: ApiBed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "MAX_WATCHES", 2)
+    for name in ("ann", "bob"):
+        await bed.grant(name, role="view", namespace="default")
+    ann, bob, admin = bed.user("ann", "staff"), bed.user("bob", "staff"), bed.user()
+    async with bed.client(ann) as client, bed.client(bob) as other, bed.client(admin) as exempt:
+        async with client.stream("GET", WATCH) as first, client.stream("GET", WATCH) as second:
+            assert first.status_code == second.status_code == 200
+            refused = await client.get(WATCH)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            assert refused.json()["reason"] == "TooManyRequests"
+            assert (await client.get(PODS)).status_code == 200  # a list is no watch
+            assert (await other.get(f"{WATCH}&timeoutSeconds=1")).status_code == 200
+            answers = await asyncio.gather(*(exempt.get(f"{WATCH}&timeoutSeconds=1") for _ in range(3)))
+            assert [answer.status_code for answer in answers] == [200, 200, 200]
+        async with asyncio.timeout(30):  # until the server has seen them go
+            while True:
+                answer = await client.get(f"{WATCH}&timeoutSeconds=1")
+                if answer.status_code == 200:
+                    break
+                await asyncio.sleep(0.01)
+
+
+async def test_a_watch_that_is_refused_does_not_count(bed: ApiBed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "MAX_WATCHES", 1)
+    await bed.grant("ann", role="view", namespace="default")
+    async with bed.client(bed.user("ann", "staff")) as client:
+        for _ in range(3):
+            assert (await client.get(f"{WATCH}&labelSelector=%21%21")).status_code == 400
+            answer = await client.get(f"{WATCH}&timeoutSeconds=1")
+            assert isinstance(answer, httpx.Response)
+            assert answer.status_code == 200
