@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from tsujiban.policy.definitions import AuthorizationForm, NetworkPolicyForm
 from tsujiban.policy.evaluate import evaluate, rules_of
 from tsujiban.policy.flow import Flow, Verdict
+from tsujiban.policy.forwarding import judges_forwarded
 from tsujiban.policy.graph import key_of
 from tsujiban.policy.journal import Table
 from tsujiban.policy.lint.parts import Places
@@ -89,9 +90,9 @@ class _Mutator:
         self.flows: list[tuple[Case, Flow, Verdict]] = [
             (case, flow, self._judge(flow)) for case, flows in asked for flow in flows
         ]
-        self.at: dict[str, list[int]] = defaultdict(list)  # flows by endpoint
-        for index, (_, flow, _) in enumerate(self.flows):
-            for name in _ends(self.world, flow):
+        self.at: dict[str, list[int]] = defaultdict(list)  # flows by endpoint that is asked about them
+        for index, (_, _, verdict) in enumerate(self.flows):
+            for name in {layer.endpoint for layer in verdict.layers}:
                 self.at[name].append(index)
         self._places: Places | None = None
         self._spaces: dict[str, list[Space]] = {}
@@ -162,7 +163,7 @@ class _Mutator:
         return Mutant(rule=name, change=change, file=origin.file, line=origin.line)
 
     def _near(self, policy: str) -> list[int]:
-        """The flows at endpoints that a policy is on."""
+        """The flows that the endpoints are asked about that a policy is on, at an end or on the way."""
         return sorted({index for endpoint in self.on[policy] for index in self.at[endpoint.id]})
 
     # ------------------------------------------------------------------ the mesh, and whole policies
@@ -207,7 +208,8 @@ class _Mutator:
         self, mutant: Mutant, policy: str, after: Callable[[Space], int], world: World | None = None
     ) -> Mutant:
         tried = 0
-        same = True
+        forwards = any(endpoint.host for endpoint in self.on[policy]) and judges_forwarded(self.known[policy])
+        same = not forwards  # spaces are about what ends at an endpoint, not what passes through a host
         try:
             there = self._spaces_of(policy)
         except TooManyClasses:
@@ -271,12 +273,3 @@ def _changed(rules: Iterable[Rule], name: str, action: Action | None) -> tuple[R
     if action is None:
         return tuple(rule for rule in rules if rule.id != name)
     return tuple(replace(rule, action=action) if rule.id == name else rule for rule in rules)
-
-
-def _ends(world: World, flow: Flow) -> set[str]:
-    found = {flow.source_endpoint, flow.destination_endpoint}
-    for address in (flow.source, flow.destination):
-        endpoint = world.endpoint(address)
-        if endpoint is not None:
-            found.add(endpoint.id)
-    return found - {""}

@@ -152,3 +152,38 @@ def test_policies_that_select_nothing_and_staged_ones_do_not_count() -> None:
 def test_only_cases_that_pass_can_notice() -> None:
     report = run(POLICY, "{from: web, to: db, port: 5432, expect: deny}")
     assert not any(mutant.killed for mutant in report.mutants)
+
+
+FORWARDING = """\
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: far}
+spec: {nodeName: n1, containers: [{name: main}]}
+---
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: h, labels: {host: "yes"}}
+spec: {node: n1, interfaceName: eth0, expectedIPs: [172.16.0.1]}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: quick}
+spec:
+  selector: has(host)
+  applyOnForward: true
+  doNotTrack: true
+  types: [Ingress]
+  ingress: [{action: Deny, protocol: TCP}]
+"""
+
+
+def test_what_a_host_forwards_is_judged_by_its_policies_too() -> None:
+    report = run(FORWARDING, "{name: through, from: web, to: far, port: 80, expect: deny}")
+    assert fates(report)["_global/quick/ingress/0", "remove"] == "killed"
+
+
+def test_a_policy_on_what_a_host_forwards_is_not_said_to_change_nothing() -> None:
+    """To the host itself nothing gets anyhow; through it, the rule decides."""
+    report = run(FORWARDING, "{name: other, from: web, to: db, port: 80, expect: allow}")
+    assert fates(report)["_global/quick/ingress/0", "remove"] == "survived"
