@@ -39,7 +39,6 @@ class KernelWorldMaker(WorldMaker):
 
     node_addresses = {HERE: (NODE4, NODE6), THERE: (OUTSIDE4, OUTSIDE6)}  # noqa: RUF012  # as in the base
     dual_stack = 0.9
-    wide = True
 
     def node(self, namespace: str, name: str) -> str:
         return HERE if (namespace, name) in LOCAL else THERE

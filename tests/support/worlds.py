@@ -45,9 +45,6 @@ class WorldMaker:
 
     node_addresses: Mapping[str, tuple[str, ...]] = {"n1": ("172.16.0.1",), "n2": ("172.16.0.2",)}
     dual_stack = 0.2  # the share of pods that have IPv6 too
-    wide = (
-        False  # also host endpoints, ICMP, services and IP versions in rules, and what is staged by namespace
-    )
 
     def __init__(self, random: Random, *, size: int = 3) -> None:
         self.random = random
@@ -188,9 +185,10 @@ class WorldMaker:
             self.authorization,
             self.peer_authentication,
             self.request_authentication,
+            self.calico_for_hosts,
+            self.staged_namespaced,
+            self.staged_kubernetes,
         )
-        if self.wide:
-            makers += (self.calico_for_hosts, self.staged_namespaced, self.staged_kubernetes)
         made = [
             self.object(
                 "projectcalico.org/v3",
@@ -205,9 +203,8 @@ class WorldMaker:
             made.append(self.random.choice(makers)(index))
         if self.chance(0.3):
             made.append(self.network_set())
-        if self.wide:
-            made.append(self.network_set(self.name(NAMESPACES)))
-            made += [self.host_endpoint(node) for node in NODES if self.chance(0.4)]
+        made.append(self.network_set(self.name(NAMESPACES)))
+        made += [self.host_endpoint(node) for node in NODES if self.chance(0.4)]
         if self.chance(0.2):
             made.append(self.baseline())
         if self.chance(0.2):
@@ -371,7 +368,7 @@ class WorldMaker:
     def calico_rule(self, direction: str) -> Json:
         rule: Json = {"action": self.random.choice(("Allow", "Allow", "Deny", "Pass", "Log"))}
         protocol = self.random.choice((None, None, *PROTOCOLS))
-        if self.wide and self.chance(0.2):
+        if self.chance(0.2):
             protocol = self.name(("UDPLite", *ICMPS))
         if protocol:
             rule["protocol"] = protocol
@@ -382,7 +379,7 @@ class WorldMaker:
             if clause:
                 fields = {"type": self.random.choice(ICMPS[protocol])}
                 rule[clause] = fields | ({"code": self.random.choice((0, 1))} if self.chance(0.5) else {})
-        elif self.wide and self.chance(0.1):
+        elif self.chance(0.1):
             rule["ipVersion"] = self.random.choice((4, 6))
         if protocol not in PROTOCOLS:
             protocol = None  # it has no ports
@@ -418,7 +415,7 @@ class WorldMaker:
                 )
             elif form == 4:
                 entity["notSelector"] = self.selector()
-            elif self.wide and self.chance(0.3):
+            elif self.chance(0.3):
                 entity["services"] = {"name": "svc", "namespace": self.name(NAMESPACES)}
                 return entity
             if self.chance(0.1):

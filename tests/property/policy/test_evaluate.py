@@ -54,7 +54,7 @@ def check_verdict(world: OfflineWorld, source: End, destination: End, flow: Flow
     assert bool(verdict.decided_by) or allowed
     clauses = {
         name: getattr(flow, name)
-        for name in ("protocol", "source_port", "icmp_type", "icmp_code", "http", "peer")
+        for name in ("protocol", "source_port", "icmp_type", "icmp_code", "http", "peer", "sni")
     }
     if flow.source_endpoint != flow.destination_endpoint or not flow.source_endpoint:
         told = explain(world, source, destination, port=flow.port, clauses=clauses)
