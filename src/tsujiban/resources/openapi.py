@@ -32,6 +32,7 @@ _PACKAGES = {
     "certificates": "io.k8s.api.certificates.v1",
     "authorization": "io.k8s.api.authorization.v1",
     "calico": "org.projectcalico.v3",
+    "felix": "org.projectcalico.v3",
     "istio": "io.istio.security.v1",
     "cnp": "io.k8s.networking.policy",
 }

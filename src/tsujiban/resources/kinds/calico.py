@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from tsujiban.resources.kinds.felix import UnusedFelixFields
 from tsujiban.resources.kinds.meta import LabelSelector, Object, Shape
 from tsujiban.resources.kinds.netpol import NetworkPolicyEgressRule, NetworkPolicyIngressRule
 
@@ -309,7 +310,7 @@ class ProtoPort(Shape, frozen=True):
     net: str = ""
 
 
-class FelixConfigurationSpec(Shape, frozen=True):
+class FelixConfigurationSpec(UnusedFelixFields, frozen=True):
     """What nodes do beside policy. None is the default of ports, () is no port."""
 
     failsafe_inbound_host_ports: tuple[ProtoPort, ...] | None = None
@@ -323,31 +324,77 @@ class FelixConfiguration(Object, frozen=True):
     spec: FelixConfigurationSpec = FelixConfigurationSpec()
 
 
+class HostEndpointTemplate(Shape, frozen=True):
+    """More host endpoints of nodes."""
+
+    generate_name: str = ""
+    interface_cidrs: tuple[str, ...] = msgspec.field(default=(), name="interfaceCIDRs")
+    interface_pattern: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    node_selector: str = ""
+
+
 class AutoHostEndpointConfig(Shape, frozen=True):
     """Whether each node gets a host endpoint of all its interfaces."""
 
     auto_create: str = ""
+    create_default_host_endpoint: str = ""
+    templates: tuple[HostEndpointTemplate, ...] = ()
 
 
 class NodeControllerConfig(Shape, frozen=True):
     """The controller that looks after nodes."""
 
     host_endpoint: AutoHostEndpointConfig = AutoHostEndpointConfig()
+    leak_grace_period: str | None = None
+    reconciler_period: str | None = None
+    sync_labels: str = ""
+
+
+class OtherControllerConfig(Shape, frozen=True):
+    """A controller that there is not."""
+
+    reconciler_period: str | None = None
+
+
+class LoadBalancerControllerConfig(Shape, frozen=True):
+    """The controller that gives addresses to load balancers; there is none."""
+
+    assign_ips: str = msgspec.field(default="", name="assignIPs")
+
+
+class MigrationControllerConfig(Shape, frozen=True):
+    """The controller that renames policies; there is none."""
+
+    policy_name_migrator: str = ""
 
 
 class ControllersConfig(Shape, frozen=True):
-    """The controllers that can be told something."""
+    """The controllers that can be told something; `node` is the one that there is."""
 
     node: NodeControllerConfig = NodeControllerConfig()
+    load_balancer: LoadBalancerControllerConfig | None = None
+    migration: MigrationControllerConfig | None = None
+    namespace: OtherControllerConfig | None = None
+    policy: OtherControllerConfig | None = None
+    service_account: OtherControllerConfig | None = None
+    workload_endpoint: OtherControllerConfig | None = None
 
 
 class KubeControllersConfigurationSpec(Shape, frozen=True):
     """What controllers do."""
 
     controllers: ControllersConfig = ControllersConfig()
+    debug_profile_port: int | None = None
+    etcd_v3_compaction_period: str | None = None
+    health_checks: str = ""
+    log_severity_screen: str = ""
+    prometheus_metrics_port: int | None = None
 
 
 class KubeControllersConfiguration(Object, frozen=True):
     """How the controller works; the one object is `default`."""
 
     spec: KubeControllersConfigurationSpec = KubeControllersConfigurationSpec()
+    status: Any = None

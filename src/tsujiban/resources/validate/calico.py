@@ -10,7 +10,7 @@ from tsujiban.resources import nets, protocols
 from tsujiban.resources.defaults import BUILT_IN_TIERS
 from tsujiban.resources.kinds import calico
 from tsujiban.resources.positions import Path
-from tsujiban.resources.validate import names
+from tsujiban.resources.validate import controllers, felix, names
 from tsujiban.resources.validate.calico_rules import RuleCheck, check_protocol, check_selector
 from tsujiban.resources.validate.kubernetes import TYPES, check_spec
 from tsujiban.resources.validate.report import Report
@@ -288,6 +288,7 @@ def _felix(config: calico.FelixConfiguration, raw: Mapping[str, Any], report: Re
             report.port((*path, "port"), port.port)
             if port.net:
                 report.network((*path, "net"), port.net)
+    felix.check(_spec(raw), report)
 
 
 def _controllers(config: calico.KubeControllersConfiguration, raw: Mapping[str, Any], report: Report) -> None:
@@ -295,9 +296,7 @@ def _controllers(config: calico.KubeControllersConfiguration, raw: Mapping[str, 
     if name != "default":
         message = f"{name[:64]!r} is read by nobody"
         report.error(("metadata", "name"), "bad-name", message, "the one configuration is 'default'")
-    create = config.spec.controllers.node.host_endpoint.auto_create
-    path = ("spec", "controllers", "node", "hostEndpoint", "autoCreate")
-    report.one_of(path, create, ("Enabled", "Disabled"), empty=True)
+    controllers.check(config.spec, _spec(raw), report)
 
 
 CHECKS = {
