@@ -89,13 +89,15 @@ class Health:
             name = containers.process_name(self._config.node, runner.uid, SIDECAR)
             if name in processes:
                 status = expiry.get(key)
+                ready = self._proxies.ready(key)
+                error = status.error if status else ""
                 components.append(
                     _component(
                         f"sidecar {key}",
                         processes[name],
                         self._versions["sidecar"],
-                        healthy=self._proxies.ready(key),
-                        detail=status.error if status else "",
+                        healthy=ready,
+                        detail=error or ("" if ready else "has not accepted its configuration yet"),
                         certificate_expires=status.expires if status else 0.0,
                     )
                 )

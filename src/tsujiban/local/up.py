@@ -18,7 +18,7 @@ import msgspec
 from tsujiban.agent.config import AgentConfig
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.identity.files import make_private_directory, write_private
-from tsujiban.local import credentials, preflight, remembered, specs
+from tsujiban.local import credentials, preflight, remembered, routes, specs
 from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import LocalCluster, Record, open_cluster
 from tsujiban.local.down import down
@@ -28,6 +28,7 @@ from tsujiban.local.remembered import Remembered
 from tsujiban.local.silence import last_words
 from tsujiban.local.unreachable import Unreachable
 from tsujiban.local.waiting import until
+from tsujiban.resources.names import node_namespace
 from tsujiban.resources.registry import resolve
 from tsujiban.store.config import EtcdConfig, StoreConfig, open_store
 from tsujiban.supervise.client import SupervisorClient
@@ -105,6 +106,10 @@ def _start(
     cluster = open_cluster(layout.cluster)
     progress("waiting for the nodes")
     _wait_ready(cluster, nodes)
+    progress("waiting for the routes between them")
+    gaps = _wait_routes(cluster, nodes)
+    if gaps:
+        progress(f"going on without some: {'; '.join(gaps)}")
     return cluster
 
 
@@ -198,6 +203,26 @@ def _wait_ready(cluster: LocalCluster, nodes: list[str]) -> None:
 
     if not until(lambda: ready() or hopeless(), READY_SECONDS) or not ready():
         raise UpError(f"the cluster did not start: {_troubles(cluster)}")
+
+
+def _wait_routes(cluster: LocalCluster, nodes: list[str]) -> list[str]:
+    """Wait until every node has a route to the pods of every other; which are still missing."""
+    gaps: list[str] = []
+
+    def complete() -> bool:
+        try:
+            with cluster.client() as client:
+                found = client.list(resolve("nodes"))["items"]
+        except (Unreachable, ApiError) as error:
+            gaps[:] = [str(error)]
+            return False
+        blocks = {item["metadata"]["name"]: item["spec"].get("podCIDRs", []) for item in found}
+        known = {node: routes.known(node_namespace(cluster.layout.cluster, node)) for node in nodes}
+        gaps[:] = routes.missing({node: blocks.get(node, []) for node in nodes}, known)
+        return not gaps
+
+    until(complete, READY_SECONDS)
+    return gaps
 
 
 def wait_well(cluster: LocalCluster, seconds: float = READY_SECONDS) -> str:

@@ -67,10 +67,11 @@ def test_a_terminal_is_one_of_the_containers_own_and_has_the_windows_size(
         assert until(lambda: "alive" in asked(terminal, "echo a''live\n"), 20)
         typed(terminal, "exit 5\n")
         until_seen(terminal, "exit code 5")
+        assert until(lambda: exit_code(child) is not None, 20)  # closing the terminal would kill it
+        assert exit_code(child) == 5
     finally:
         os.close(terminal)
-        _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 5
+        os.waitpid(child, 0)
 
 
 def typed(terminal: int, text: str) -> None:
@@ -98,6 +99,12 @@ def until_seen(terminal: int, text: str, seconds: float = 20) -> str:
         assert time.monotonic() < end, found
         found += seen(terminal, 0.5)
     return found
+
+
+def exit_code(child: int) -> int | None:
+    """With what a child ended, which stays there to be waited for; None while it runs."""
+    ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return None if ended is None else ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
 def set_size(terminal: int, rows: int, columns: int) -> None:
