@@ -73,7 +73,17 @@ def _from_field(pod: Pod, entry: EnvVar, fields: Mapping[str, str]) -> str:
     reference = entry.value_from.field_ref if entry.value_from is not None else None
     if not isinstance(reference, dict):
         raise ConfigError(f"env {entry.name}: only value and valueFrom.fieldRef are supported")
-    path = str(reference.get("fieldPath", ""))
+    try:
+        return field(pod, str(reference.get("fieldPath", "")), fields)
+    except ConfigError as error:
+        raise ConfigError(f"env {entry.name}: {error}") from None
+
+
+def field(pod: Pod, path: str, fields: Mapping[str, str]) -> str:
+    """What a field path of a pod stands for; `fields` are the values of those that are not in it.
+
+    Raises ConfigError.
+    """
     keyed = KEYED.fullmatch(path)
     if keyed:
         table = pod.metadata.labels if keyed.group(1) == "labels" else pod.metadata.annotations
@@ -87,7 +97,7 @@ def _from_field(pod: Pod, entry: EnvVar, fields: Mapping[str, str]) -> str:
         **fields,
     }
     if path not in known:
-        raise ConfigError(f"env {entry.name}: unknown fieldPath {path!r}; one of {', '.join(sorted(known))}")
+        raise ConfigError(f"unknown fieldPath {path!r}; one of {', '.join(sorted(known))}")
     return known[path]
 
 

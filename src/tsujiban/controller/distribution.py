@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import msgspec
 import structlog
 
+from tsujiban.controller import podrefs
 from tsujiban.controller.loop import Change
 from tsujiban.controller.world import NODES, PODS, Json, Ref, World
 from tsujiban.policy import providers, revocation
@@ -188,7 +189,7 @@ class Distributor:
         value = None if change.new is None else msgspec.json.encode(change.new)
         for node, pods in self._pods.items():
             if any(
-                key.startswith(change.ref.namespace + "/") and change.ref.name in _mounted(pod)
+                key.startswith(change.ref.namespace + "/") and change.ref.name in podrefs.mounted(pod["spec"])
                 for key, pod in pods.items()
             ):
                 before = messages.get(node, PodsDelta(pods={}))
@@ -203,7 +204,7 @@ class Distributor:
         for key in keys:
             pod = pods.get(key)
             wanted[key] = None if pod is None else msgspec.json.encode(pod)
-            for name in _mounted(pod) if pod else ():
+            for name in podrefs.mounted(pod["spec"]) if pod else ():
                 namespace = key.partition("/")[0]
                 found = world.find(CONFIG_MAPS, namespace, name)
                 raw = None if found is None else msgspec.json.encode(found)
@@ -263,8 +264,3 @@ def _place(pod: Json | None) -> str:
     if pod is None or not pod.get("status", {}).get("podIP"):
         return ""
     return str(pod["spec"].get("nodeName", ""))
-
-
-def _mounted(pod: Json) -> list[str]:
-    """Names of the ConfigMaps that a pod mounts."""
-    return [v["configMap"]["name"] for v in pod["spec"].get("volumes", ()) if "configMap" in v]

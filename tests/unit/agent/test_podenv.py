@@ -62,7 +62,7 @@ def test_downward_api(path: str, expected: str) -> None:
     [
         (Container(env=(EnvVar(name="X", value_from=_from("spec.secret")),)), "spec.secret"),
         (Container(env=(EnvVar(name="X", value_from=EnvVarSource(secret_key_ref={"name": "s"})),)), "X"),
-        (Container(env_from=[{"configMapRef": {"name": "x"}}]), "envFrom"),
+        (Container(env_from=({"configMapRef": {"name": "x"}},)), "envFrom"),
     ],
 )
 def test_what_is_not_supported_is_said(container: Container, word: str) -> None:

@@ -9,16 +9,17 @@ from tsujiban.agent import volumes
 from tsujiban.agent.podenv import ConfigError
 from tsujiban.agent.sandbox import Mount
 from tsujiban.resources.kinds.core import ConfigMap, Container, Pod, PodSpec
+from tsujiban.resources.kinds.meta import ObjectMeta
 
 APPS = ConfigMap(data={"a.py": "print(1)", "b": "2"}, binary_data={"c": base64.b64encode(b"\0").decode()})
 
 
 def _pod(*entries: dict[str, Any]) -> Pod:
-    return Pod(spec=PodSpec(volumes=list(entries)))
+    return Pod(spec=PodSpec(volumes=entries))
 
 
 def _container(*entries: dict[str, Any]) -> Container:
-    return Container(name="c", volume_mounts=list(entries))
+    return Container(name="c", volume_mounts=entries)
 
 
 BOTH = _pod({"name": "data", "emptyDir": {}}, {"name": "apps", "configMap": {"name": "apps"}})
@@ -71,7 +72,7 @@ def test_places_that_no_volume_may_take(path: str) -> None:
         (
             _pod({"name": "h", "hostPath": {"path": "/"}}),
             {"name": "h", "mountPath": "/x"},
-            "emptyDir and configMap",
+            "emptyDir, configMap",
         ),
         (_pod({"name": "h"}), {"name": "h", "mountPath": "/x"}, "must be"),
         (_pod({"name": "../h", "emptyDir": {}}), {"name": "h", "mountPath": "/x"}, "not a name"),
@@ -126,6 +127,73 @@ def test_config_maps_that_cannot_be_shown(source: dict[str, Any], word: str, tmp
     known = {"apps": APPS, "bad": ConfigMap(binary_data={"x": "!"})}
     with pytest.raises(ConfigError, match=word):
         volumes.materialise(_pod({"name": "v", "configMap": source}), tmp_path, 0, known)
+
+
+PROJECTED: list[dict[str, Any]] = [
+    {"configMap": {"name": "apps", "items": [{"key": "b", "path": "conf/b"}]}},
+    {
+        "downwardAPI": {
+            "items": [
+                {"path": "name", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}},
+                {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}, "mode": 0o600},
+                {"path": "app", "fieldRef": {"fieldPath": "metadata.labels['app']"}},
+            ]
+        }
+    },
+]
+
+
+def _named(*entries: dict[str, Any]) -> Pod:
+    meta = ObjectMeta(name="web-1", labels={"tier": 'a "b"', "app": "web"})
+    return Pod(metadata=meta, spec=PodSpec(volumes=entries))
+
+
+def test_a_projected_volume_holds_the_files_of_all_its_sources(tmp_path: Path) -> None:
+    pod = _named({"name": "v", "projected": {"sources": PROJECTED, "defaultMode": 0o440}})
+    volumes.materialise(pod, tmp_path, 0, {"apps": APPS})
+    place = tmp_path / "v"
+    assert (place / "conf" / "b").read_text() == "2"
+    assert (place / "name").read_text() == "web-1"
+    assert (place / "labels").read_text() == 'app="web"\ntier="a \\"b\\""'
+    assert (place / "app").read_text() == "web"
+    assert {path: (place / path).stat().st_mode & 0o777 for path in ("conf/b", "name", "labels")} == {
+        "conf/b": 0o440,
+        "name": 0o440,
+        "labels": 0o600,
+    }
+    assert volumes.mounts(pod, _container({"name": "v", "mountPath": "/v"}), Path("/x")) == (
+        Mount("/x/v", "/v", False),
+    )
+
+
+def test_the_pod_as_files(tmp_path: Path) -> None:
+    volumes.materialise(_named({"name": "v", **PROJECTED[1]}), tmp_path, 0, {})
+    assert (tmp_path / "v" / "name").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("sources", "word"),
+    [
+        ([{}], "source 0"),
+        ([{**PROJECTED[0], **PROJECTED[1]}], "source 0"),
+        ([PROJECTED[1], PROJECTED[1]], "two sources"),
+        ([{"serviceAccountToken": {"path": "token"}}], "only emptyDir"),
+        ([{"secret": {"name": "x"}}], "only emptyDir"),
+        (
+            [{"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "status.podIP"}}]}}],
+            "metadata",
+        ),
+        ([{"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "metadata.x"}}]}}], "unknown"),
+        (
+            [{"downwardAPI": {"items": [{"path": "../a", "fieldRef": {"fieldPath": "metadata.name"}}]}}],
+            "relative",
+        ),
+    ],
+)
+def test_what_cannot_be_projected(sources: list[Any], word: str, tmp_path: Path) -> None:
+    pod = _named({"name": "v", "projected": {"sources": sources}})
+    with pytest.raises(ConfigError, match=word):
+        volumes.materialise(pod, tmp_path, 0, {"apps": APPS})
 
 
 def test_an_optional_config_map_may_be_missing(tmp_path: Path) -> None:

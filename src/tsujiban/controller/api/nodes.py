@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tsujiban.controller import podrefs
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.authorize import NO_OPINION, Decision
 from tsujiban.controller.api.users import User
@@ -112,27 +113,5 @@ class NodeAuthorizer:
 
 def _needs(spec: dict[str, Any], namespace: str) -> set[Ref]:
     """What a pod's node must read for it."""
-    found = {("serviceaccounts", namespace, spec.get("serviceAccountName") or "default")}
-
-    def note(resource: str, name: Any) -> None:
-        if isinstance(name, str) and name:
-            found.add((resource, namespace, name))
-
-    for secret in spec.get("imagePullSecrets") or ():
-        note("secrets", secret.get("name"))
-    for volume in spec.get("volumes") or ():
-        note("secrets", (volume.get("secret") or {}).get("secretName"))
-        note("configmaps", (volume.get("configMap") or {}).get("name"))
-        for source in (volume.get("projected") or {}).get("sources") or ():
-            note("secrets", (source.get("secret") or {}).get("name"))
-            note("configmaps", (source.get("configMap") or {}).get("name"))
-    for field in ("containers", "initContainers", "ephemeralContainers"):
-        for container in spec.get(field) or ():
-            for source in container.get("envFrom") or ():
-                note("secrets", (source.get("secretRef") or {}).get("name"))
-                note("configmaps", (source.get("configMapRef") or {}).get("name"))
-            for variable in container.get("env") or ():
-                source = variable.get("valueFrom") or {}
-                note("secrets", (source.get("secretKeyRef") or {}).get("name"))
-                note("configmaps", (source.get("configMapKeyRef") or {}).get("name"))
-    return found
+    found = {(resource, namespace, name) for resource, name in podrefs.references(spec)}
+    return {("serviceaccounts", namespace, podrefs.account(spec)), *found}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -91,3 +92,23 @@ async def test_a_node_writes_its_own_and_does_not_lie(bed: ApiBed, admin: httpx.
         listed = await node1.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1")
         assert [item["metadata"]["name"] for item in listed.json()["items"]] == ["p"]
         assert (await node1.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn2")).status_code == 403
+
+
+async def test_a_pod_of_odd_parts_stops_nobody(bed: ApiBed, admin: httpx.AsyncClient) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    container = {"name": "c", "image": "host"}
+    odd_fields: list[dict[str, Any]] = [{"volumes": ["x"]}, {"imagePullSecrets": "x"}, {"tolerations": [1]}]
+    for number, odd in enumerate(odd_fields):
+        body = {
+            "metadata": {"name": f"p{number}"},
+            "spec": {"nodeName": "n1", "containers": [container], **odd},
+        }
+        assert (await admin.post(pods, json=body)).status_code == 422
+    volume = {"name": "v", "secret": "x", "configMap": [], "projected": {"sources": [1]}}
+    source = {"envFrom": [{"secretRef": "x"}], "env": [{"name": "A", "valueFrom": {"secretKeyRef": "x"}}]}
+    spec = {"nodeName": "n1", "containers": [{**container, **source}], "volumes": [volume]}
+    made = await admin.post(pods, json={"metadata": {"name": "p"}, "spec": spec})
+    assert made.status_code == 201, made.text
+    await bed.caught_up()
+    async with bed.client(bed.node("n1")) as node:
+        assert (await node.get(f"{pods}/p")).status_code == 200

@@ -1,0 +1,65 @@
+"""What a pod refers to: the Secrets and ConfigMaps that its node must read for it.
+
+A stored pod may hold anything where our model has no type (`volumes`, `envFrom`): what is not of the
+right shape refers to nothing, and stops neither the controller nor the authorizer. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Json = dict[str, Any]
+Named = tuple[str, str]  # resource, name
+
+_VOLUME_SOURCES = (("secret", "secrets", "secretName"), ("configMap", "configmaps", "name"))
+_PROJECTED_SOURCES = (("secret", "secrets", "name"), ("configMap", "configmaps", "name"))
+_ENV_FROM = (("secretRef", "secrets", "name"), ("configMapRef", "configmaps", "name"))
+_VALUE_FROM = (("secretKeyRef", "secrets", "name"), ("configMapKeyRef", "configmaps", "name"))
+_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+
+
+def account(spec: Json) -> str:
+    """Name of the service account that a pod runs as."""
+    name = spec.get("serviceAccountName")
+    return name if isinstance(name, str) and name else "default"
+
+
+def references(spec: Json) -> Iterator[Named]:
+    """All Secrets and ConfigMaps that a pod names."""
+    yield from _named(({"secret": one} for one in _maps(spec, "imagePullSecrets")), _PROJECTED_SOURCES)
+    yield from _of_volumes(spec)
+    for field in _CONTAINERS:
+        for container in _maps(spec, field):
+            yield from _named(_maps(container, "envFrom"), _ENV_FROM)
+            values = (_map(variable, "valueFrom") for variable in _maps(container, "env"))
+            yield from _named(values, _VALUE_FROM)
+
+
+def mounted(spec: Json) -> list[str]:
+    """Names of the ConfigMaps that a pod mounts."""
+    return [name for resource, name in _of_volumes(spec) if resource == "configmaps"]
+
+
+def _of_volumes(spec: Json) -> Iterator[Named]:
+    for volume in _maps(spec, "volumes"):
+        yield from _named((volume,), _VOLUME_SOURCES)
+        yield from _named(_maps(_map(volume, "projected"), "sources"), _PROJECTED_SOURCES)
+
+
+def _named(holders: Iterable[Json], sources: tuple[tuple[str, str, str], ...]) -> Iterator[Named]:
+    for holder in holders:
+        for field, resource, key in sources:
+            name = _map(holder, field).get(key)
+            if isinstance(name, str) and name:
+                yield resource, name
+
+
+def _map(holder: Json, field: str) -> Json:
+    found = holder.get(field)
+    return found if isinstance(found, dict) else {}
+
+
+def _maps(holder: Json, field: str) -> list[Json]:
+    found = holder.get(field)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
