@@ -34,7 +34,8 @@ def test_the_selector_of_a_policy_is_one_value_and_its_rules_are_not_divided() -
 def test_data_without_a_struct() -> None:
     deployment = schema.of(kind_for("apps/v1", "Deployment"))
     assert down(deployment, "status", "conditions").rule.keys == ("type",)
-    assert down(deployment, "spec", "strategy", "rollingUpdate").type is typing.Any
+    stateful = schema.of(kind_for("apps/v1", "StatefulSet"))
+    assert down(stateful, "spec", "updateStrategy", "rollingUpdate").type is typing.Any
 
 
 @pytest.mark.parametrize("rule", sorted(rule for rule in schema._RULES if not rule.startswith("*")))

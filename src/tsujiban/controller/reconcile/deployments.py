@@ -129,10 +129,9 @@ def _replica_set(deployment: Json, ref: Ref, digest: str, replicas: int, revisio
 
 def _bounds(deployment: Json, wanted: int) -> tuple[int, int]:
     """(most pods at a time, least ready pods at a time)."""
-    strategy = deployment["spec"].get("strategy", {})
-    if strategy.get("type") == "Recreate":
+    if _recreates(deployment):
         return wanted, 0
-    rolling = strategy.get("rollingUpdate", {})
+    rolling = _map(_map(deployment["spec"].get("strategy")).get("rollingUpdate"))
     surge = _share(rolling.get("maxSurge", "25%"), wanted, up=True)
     unavailable = _share(rolling.get("maxUnavailable", "25%"), wanted, up=False)
     if surge == 0 and unavailable == 0:
@@ -140,16 +139,26 @@ def _bounds(deployment: Json, wanted: int) -> tuple[int, int]:
     return wanted + surge, wanted - unavailable
 
 
-def _share(value: int | str, wanted: int, *, up: bool) -> int:
+def _recreates(deployment: Json) -> bool:
+    return _map(deployment["spec"].get("strategy")).get("type") == "Recreate"
+
+
+def _map(found: Any) -> Json:
+    """What was stored before it was judged may be anything, and stops nobody."""
+    return found if isinstance(found, dict) else {}
+
+
+def _share(value: Any, wanted: int, *, up: bool) -> int:
     if isinstance(value, int):
-        return value
-    share = wanted * int(value.rstrip("%")) / 100
+        return max(0, value)
+    percent = str(value).removesuffix("%")
+    share = wanted * (int(percent) if percent.isascii() and percent.isdecimal() else 25) / 100
     return math.ceil(share) if up else math.floor(share)
 
 
 def _room(deployment: Json, wanted: int, old: list[tuple[Ref, Json]]) -> int:
     most, _ = _bounds(deployment, wanted)
-    if deployment["spec"].get("strategy", {}).get("type") == "Recreate":
+    if _recreates(deployment):
         return 0
     return max(0, min(wanted, most - sum(_size(rs) for _, rs in old)))
 
@@ -159,7 +168,7 @@ def _roll(
 ) -> list[Action]:
     """Scale the current ReplicaSet up and the old ones down, one safe step."""
     most, least = _bounds(deployment, wanted)
-    recreate = deployment["spec"].get("strategy", {}).get("type") == "Recreate"
+    recreate = _recreates(deployment)
     actions: list[Action] = []
     size = _size(current[1])
     old_size = sum(_size(rs) for _, rs in old)

@@ -10,13 +10,27 @@ from tsujiban.resources.kinds.core import PodTemplate
 from tsujiban.resources.kinds.meta import LabelSelector, Object, ObjectMeta, Shape
 
 
+class RollingUpdateDeployment(Shape, frozen=True):
+    """Numbers, or percentages of the replicas."""
+
+    max_surge: int | str | None = None
+    max_unavailable: int | str | None = None
+
+
+class DeploymentStrategy(Shape, frozen=True):
+    """How pods are replaced."""
+
+    type: str = ""
+    rolling_update: RollingUpdateDeployment | None = None
+
+
 class DeploymentSpec(Shape, frozen=True):
     """`replicas` None is 1."""
 
     replicas: int | None = None
     selector: LabelSelector | None = None
     template: PodTemplate = PodTemplate()
-    strategy: Any = None
+    strategy: DeploymentStrategy | None = None
     min_ready_seconds: int = 0
     revision_history_limit: int | None = None
     paused: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ _SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
 _CONCURRENCY = ("Allow", "Forbid", "Replace")
+_PERCENT = re.compile(r"[0-9]{1,9}%", re.ASCII)
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -212,6 +214,30 @@ def _workload(workload: Workload, raw: Mapping[str, Any], report: Report) -> Non
     _template(spec.template, ("spec", "template"), report, restarts=("Always",))
 
 
+def _deployment(deployment: apps.Deployment, raw: Mapping[str, Any], report: Report) -> None:
+    _workload(deployment, raw, report)
+    strategy = deployment.spec.strategy
+    if strategy is None:
+        return
+    path: Path = ("spec", "strategy")
+    report.one_of((*path, "type"), strategy.type, ("RollingUpdate", "Recreate"), empty=True)
+    rolling, path = strategy.rolling_update, (*path, "rollingUpdate")
+    if rolling is None:
+        return
+    if strategy.type == "Recreate":
+        report.error(path, "conflict", "strategy Recreate takes no rollingUpdate")
+    for field, value in (("maxSurge", rolling.max_surge), ("maxUnavailable", rolling.max_unavailable)):
+        if isinstance(value, str):
+            if not _PERCENT.fullmatch(value):
+                report.error((*path, field), "bad-value", f"{value[:64]!r} is no number and no percentage")
+            elif field == "maxUnavailable":
+                report.between((*path, field), int(value[:-1]), 0, 100)
+        elif value is not None:
+            report.between((*path, field), value, 0, 2**31 - 1)
+    if rolling.max_surge in (0, "0%") and rolling.max_unavailable in (0, "0%"):
+        report.error((*path, "maxUnavailable"), "conflict", "it cannot be 0 when maxSurge is 0")
+
+
 def _replicas(replicas: int | None, report: Report) -> None:
     if replicas is not None and replicas < 0:
         report.error(("spec", "replicas"), "out-of-range", "it cannot be negative")
@@ -254,7 +280,7 @@ CHECKS = {
     "Service": _service,
     "EndpointSlice": _endpoint_slice,
     "Node": _node,
-    "Deployment": _workload,
+    "Deployment": _deployment,
     "StatefulSet": _workload,
     "DaemonSet": _workload,
     "ReplicaSet": _workload,

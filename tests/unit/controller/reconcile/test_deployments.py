@@ -164,3 +164,11 @@ def test_a_paused_deployment_does_not_roll(kit: Any) -> None:
     kit.put(ref, {**deployment, "spec": {**deployment["spec"], "paused": False}})
     settle(kit, ref)
     assert revisions(kit) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["x", 1, [], {"rollingUpdate": "x"}, {"rollingUpdate": {"maxSurge": "x", "maxUnavailable": []}}],
+)
+def test_a_strategy_of_another_shape_is_the_usual_one(strategy: Any) -> None:
+    assert deployments._bounds({"spec": {"strategy": strategy}}, 4) == deployments._bounds({"spec": {}}, 4)

@@ -144,3 +144,29 @@ def test_node(judge: Any) -> None:
         ("spec.podCIDRs[0]", "bad-cidr"),
         ("status.addresses[1].address", "bad-address"),
     }
+
+
+@pytest.mark.parametrize(
+    ("strategy", "told"),
+    [
+        ({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}}, set()),
+        ({"type": "Recreate"}, set()),
+        ("x", {("spec.strategy", "wrong-type")}),
+        ({"type": "Slowly"}, {("spec.strategy.type", "bad-value")}),
+        ({"type": "Recreate", "rollingUpdate": {}}, {("spec.strategy.rollingUpdate", "conflict")}),
+        ({"rollingUpdate": {"maxSurge": "x"}}, {("spec.strategy.rollingUpdate.maxSurge", "bad-value")}),
+        ({"rollingUpdate": {"maxSurge": -1}}, {("spec.strategy.rollingUpdate.maxSurge", "out-of-range")}),
+        (
+            {"rollingUpdate": {"maxUnavailable": "101%"}},
+            {("spec.strategy.rollingUpdate.maxUnavailable", "out-of-range")},
+        ),
+        (
+            {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}},
+            {("spec.strategy.rollingUpdate.maxUnavailable", "conflict")},
+        ),
+    ],
+)
+def test_how_a_deployment_replaces_pods(judge: Any, strategy: Any, told: set[tuple[str, str]]) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": POD}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template, "strategy": strategy}
+    assert judge("apps/v1", "Deployment", spec=spec) == told
