@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,12 @@ class EasyMesh:
 
     async def leave(self, key: str, pod: Pod, _place: Place) -> None:
         self.journal.append(f"leave {pod.metadata.uid}")
+
+    async def part(self, key: str) -> None:
+        self.journal.append(f"part {key}")
+
+    async def flush(self, key: str, pod: Pod, _place: Place, left: Callable[[], float]) -> None:
+        self.journal.append(f"flush {pod.metadata.uid}" + (" at once" if left() <= 0 else ""))
 
     def serves(self, key: str, processes: Mapping[str, ProcessStatus]) -> bool:
         return any(name.endswith("/sidecar") and one.state == "running" for name, one in processes.items())

@@ -93,6 +93,11 @@ class PodRunner:
         """Path of the pod's network namespace."""
         return containers.sandbox_of(self.pod, self._place).netns_path
 
+    @property
+    def _grace(self) -> float:
+        """Seconds that the pod has to end."""
+        return max((plan.process.grace for plan in self._plans if plan.process is not None), default=0.0)
+
     def follows(self, other: PodRunner) -> bool:
         """Whether the other one must have ended before this one may begin: they share name or address."""
         return self.key == other.key or not set(self._place.addresses).isdisjoint(other._place.addresses)
@@ -183,11 +188,16 @@ class PodRunner:
         for running in self._probes.values():
             running.stop()
         names = [plan.process.name for plan in self._plans if plan.process is not None]
-        hurrying = asyncio.create_task(self._kill_late(names))
+        aside = [asyncio.create_task(self._kill_late(names)), asyncio.create_task(self._mesh.part(self.key))]
+        over = time.monotonic() + self._grace
         try:
             await asyncio.gather(*(self._supervisor.stop(name, forget_log=True) for name in names))
         finally:
-            hurrying.cancel()
+            for task in aside:
+                task.cancel()
+        await self._mesh.flush(
+            self.key, self.pod, self._place, lambda: min(over, self._kill_at) - time.monotonic()
+        )
         await self._mesh.leave(self.key, self.pod, self._place)
         await asyncio.to_thread(self._remove)
 
@@ -214,6 +224,8 @@ class PodRunner:
         Before the controller hears of the end, for it gives the address to another pod then."""
         if self._retired:
             return
+        over = time.monotonic() + self._grace
+        await self._mesh.flush(self.key, self.pod, self._place, lambda: over - time.monotonic())
         await self._mesh.leave(self.key, self.pod, self._place)
         await asyncio.to_thread(links.delete, self.uid)
         self._retired = True

@@ -16,10 +16,12 @@ import structlog
 
 from tsujiban.agent.containers import Place, sandbox_of
 from tsujiban.agent.mesh import PodMesh
+from tsujiban.agent.quiet import until_quiet
 from tsujiban.kernel import redirect
 from tsujiban.kernel.nft import NftError
 from tsujiban.policy.program import EndpointProgram, Mesh, NodeState
 from tsujiban.proxy import sockdiag
+from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.resources.kinds.core import Pod
 from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorGone
@@ -27,6 +29,7 @@ from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorGone
 log = structlog.get_logger(__name__)
 
 ENFORCED_SECONDS = 10.0
+CLOSING_SECONDS = 2.0  # how long a pod that ends takes new connections: others must hear of its end
 MOVE_SECONDS = 5.0  # how long a revision waits for pods that it moves
 
 
@@ -134,6 +137,19 @@ class Proxies:
             await self._ways[program.mesh].join(key, pod, place, program)
         else:
             await asyncio.to_thread(redirect.remove, _netns(pod, place))
+
+    async def part(self, key: str) -> None:
+        """A pod has begun to end: have its proxy take leave of those who speak with it (`proxy.parting`).
+        Returns when it takes nobody any more; not to be waited for."""
+        self._post.part(key, Parting.CLOSING)
+        await asyncio.sleep(CLOSING_SECONDS)
+        self._post.part(key, Parting.CLOSED)
+
+    async def flush(self, key: str, pod: Pod, place: Place, left: Callable[[], float]) -> None:
+        """The containers of a pod have ended: wait until its proxy has passed on what it has of them, for
+        `left()` seconds at most."""
+        if self._way(key) is not None and not await until_quiet(_netns(pod, place), left):
+            log.warning("connections of a pod are cut: its time to end is over", pod=key)
 
     async def leave(self, key: str, pod: Pod, place: Place) -> None:
         """Take a pod out of everything. May be repeated."""

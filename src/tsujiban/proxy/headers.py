@@ -5,6 +5,8 @@ an application may well read the first or the last one alone; HTTP/2 lets white 
 applications cut off. A clause on the exact value would not see through either. So a script of a few
 lines marks such a request, where rules name headers, and authorization refuses what is marked.
 It marks first and clears the mark last, so that a script that fails refuses.
+
+In a pod that ends the script has each connection closed after its request (`proxy.parting`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ MESSAGE = "envoy.extensions.filters.http.lua.v3.Lua"
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _SCRIPT = """\
 local named = {{{names}}}
-function envoy_on_request(handle)
+local function read(handle)
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set("{where}", "{key}", "not read yet")
   local headers = handle:headers()
@@ -35,18 +37,23 @@ function envoy_on_request(handle)
   metadata:set("{where}", "{key}", "")
 end
 """
+_READ = "  read(handle)\n"
+_LAST = "  handle:streamInfo():drainConnectionUponCompletion()\n"
 
 
-def resource(site: Site, named: Iterable[str]) -> Resource:
-    """The filter's configuration; `named` are in lower case. Without any it does nothing."""
+def resource(site: Site, named: Iterable[str], *, closing: bool = False) -> Resource:
+    """The filter's configuration; `named` are in lower case. Without any it does nothing, unless the pod
+    is `closing`."""
     name = site.name(names.HEADERS)
     listed = sorted({one for one in named if _TOKEN.fullmatch(one)})  # no request has others
     config = typed(MESSAGE)
-    if listed:
-        config["default_source_code"] = {"inline_string": _script(listed)}
+    if listed or closing:
+        config["default_source_code"] = {"inline_string": _script(listed, closing)}
     return Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config})
 
 
-def _script(listed: list[str]) -> str:
+def _script(listed: list[str], closing: bool) -> str:
     quoted = ", ".join(f'"{one}"' for one in listed)
-    return _SCRIPT.format(names=quoted, where=names.HEADERS, key=names.UNREADABLE)
+    script = _SCRIPT.format(names=quoted, where=names.HEADERS, key=names.UNREADABLE) if listed else ""
+    steps = (_READ if listed else "") + (_LAST if closing else "")
+    return f"{script}function envoy_on_request(handle)\n{steps}end\n"

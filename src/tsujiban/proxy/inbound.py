@@ -13,6 +13,7 @@ from tsujiban.proxy import external, filters, headers, matchers, names, rbac, tl
 from tsujiban.proxy.clusters import PRESERVE_CASE
 from tsujiban.proxy.decisions import Admission, Class, decision_name
 from tsujiban.proxy.matchers import Json, typed
+from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.resource import Kind, Resource
 from tsujiban.proxy.site import Site
 from tsujiban.proxy.table import Table
@@ -277,18 +278,20 @@ def authorization(
     staged: Table | None = None,
     named: frozenset[str] = frozenset(),
     revoked: frozenset[str] = frozenset(),
+    parting: Parting = Parting.NONE,
 ) -> list[Resource]:
     """The configurations of the two RBAC filters and of those that read headers and tokens for them,
     which change without touching a listener. `named` are the headers that rules ask for,
     `revoked` the serial numbers of certificates that are not taken."""
+    closed = parting is Parting.CLOSED
     pairs = (
-        (names.RBAC_CONNECT, rbac.connect_rbac(table, staged, revoked)),
+        (names.RBAC_CONNECT, rbac.ended_rbac() if closed else rbac.connect_rbac(table, staged, revoked)),
         (names.RBAC_HTTP, rbac.http_rbac(table, staged, revoked)),
     )
     filled = ((site.name(base), config) for base, config in pairs)
     out = [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in filled]
     return [
-        headers.resource(site, named),
+        headers.resource(site, named, closing=parting is not Parting.NONE),
         *out,
         tokens.resource(site, endpoint.jwt),
         *tokens.key_clusters(site, endpoint.jwt),

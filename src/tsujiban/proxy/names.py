@@ -53,6 +53,7 @@ PLAINTEXT = "plaintext"
 # rule ids of refusals that no policy wrote
 IDENTITY_RULE = "_mesh/identity"  # the peer cannot prove to be who owns its address
 REVOKED_RULE = "_mesh/revoked"  # the peer's certificate is on the mesh's list
+ENDING_RULE = "_mesh/ending"  # the pod ends, and takes no new connections
 UNKNOWN_RULE = "_mesh/unknown-destination"  # an address of the pods' networks that nobody owns
 # what a proxy says of everybody that it has not been told of; the agent knows why (`unlisted`)
 UNLISTED_RULE = "_mesh/unlisted"

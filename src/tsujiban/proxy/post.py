@@ -18,6 +18,7 @@ from tsujiban.proxy import tls
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.channel import Channel
 from tsujiban.proxy.guard import Authorize
+from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.site import SIDECAR, NodeSite
@@ -100,6 +101,12 @@ class ProxyPost:
         channel.join(pod)
         self._give_secrets(pod)
         self._render([pod.endpoint])
+
+    def part(self, endpoint_id: str, parting: Parting) -> None:
+        """A pod ends: its proxy takes leave so far. Unknown pods are no error."""
+        if endpoint_id in self._pods:
+            self._pods[endpoint_id][0].renderer.parting = parting
+            self._render([endpoint_id])
 
     async def remove(self, endpoint_id: str) -> None:
         """Stop serving a pod, forget its key, remove its socket. Unknown pods are no error."""

@@ -138,6 +138,12 @@ def by_serial(revoked: frozenset[str], otherwise: Json) -> Json:
     return matchers.exact(matchers.filter_state(names.SERIAL_STATE), listed, otherwise)
 
 
+def ended_rbac() -> Json:
+    """The HTTP RBAC filter in front of the tunnels of a pod that takes none any more."""
+    name = decision_name(Class.DENY, (names.ENDING_RULE,))
+    return _http_filter(matchers.rbac_action(name, allow=False), None)
+
+
 def connect_rbac(table: Table, staged: Table | None = None, revoked: frozenset[str] = frozenset()) -> Json:
     """The HTTP RBAC filter in front of tunnels; in its shadow what staged policies would say."""
 

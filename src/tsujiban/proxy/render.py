@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from tsujiban.policy.program import Direction, EndpointProgram, NodeState
 from tsujiban.proxy import clusters, external, inbound, names, outbound
+from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.reach import Reach, has_staged
 from tsujiban.proxy.resource import Resource, Resources, collect
@@ -27,6 +28,7 @@ class Renderer:
         self.resources: Resources = {}
         self.tables: Tables | None = None
         self.work: Counter[str] = Counter()  # how often each piece has been made
+        self.parting = Parting.NONE
         self._endpoint_id = endpoint_id
         self._site = site
         self._forget()
@@ -107,8 +109,8 @@ class Renderer:
             *self._piece("constant", (), constant),
             *self._piece(
                 "authorization",
-                (endpoint, incoming, staged, named, revoked),
-                lambda: inbound.authorization(site, endpoint, incoming, staged, named, revoked),
+                (endpoint, incoming, staged, named, revoked, self.parting),
+                lambda: inbound.authorization(site, endpoint, incoming, staged, named, revoked, self.parting),
             ),
             *self._piece(
                 "inbound",

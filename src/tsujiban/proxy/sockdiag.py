@@ -1,4 +1,4 @@
-"""End one TCP connection in another network namespace, and no other.
+"""TCP connections in another network namespace: end one and no other, or see what moves on them.
 
 Envoy has no way to close a connection by what it carries; the kernel closes a socket by its
 addresses (SOCK_DESTROY of linux/sock_diag.h), and Envoy does the rest as for any reset.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import re
 import socket
 import struct
 import subprocess
+from typing import NamedTuple
 
 from tsujiban.supervise.netns import call_in
 
@@ -55,12 +57,44 @@ def destroy(namespace: str, local: tuple[str, int], remote: tuple[str, int]) -> 
     return call_in(namespace, work)
 
 
+class Traffic(NamedTuple):
+    """The TCP connections that leave a namespace or came in, at one moment."""
+
+    moved: frozenset[tuple[str, ...]]  # ends and the bytes that have passed, of each
+    queued: bool  # whether bytes wait in any of them: to be sent and acknowledged, or to be read
+
+
+_COUNTERS = re.compile(r"(?:bytes_acked|bytes_received):\d+")
+_OUTSIDE = "not dst 127.0.0.0/8 and not dst [::1]"
+
+
+def traffic(namespace: str) -> Traffic:
+    """What passes in the network namespace at `namespace`. Raises OSError. Blocks."""
+    return parse_traffic(_ss(namespace, "-OHtin", "state", "connected", "exclude", "time-wait", _OUTSIDE))
+
+
+def parse_traffic(listing: str) -> Traffic:
+    """The same, from what `ss -OHtin state connected` writes: a line each."""
+    moved, queued = set(), False
+    for line in listing.splitlines():
+        state, receive, send, near, far = line.split()[:5]
+        moved.add((near, far, state, *_COUNTERS.findall(line)))
+        queued = queued or receive != "0" or send != "0"
+    return Traffic(frozenset(moved), queued)
+
+
 def destroy_all(namespace: str) -> None:
     """Destroy every TCP connection in the network namespace at `namespace` that goes out of it or came in.
 
     Raises OSError, also when the kernel cannot destroy sockets. Blocks."""
-    outside = "not dst 127.0.0.0/8 and not dst [::1]"
-    command = ["nsenter", f"--net={namespace}", "--", "ss", "--kill", "--tcp", "state", "connected", outside]
+    _ss(namespace, "--kill", "--tcp", "state", "connected", _OUTSIDE)
+
+
+def _ss(namespace: str, *arguments: str) -> str:
+    command = ["nsenter", f"--net={namespace}", "--", "ss", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise OSError(errno.EIO, f"cannot end the connections of a pod: {done.stderr.strip()}")
+        raise OSError(
+            errno.EIO, f"ss {arguments[0]} fails on the connections of a pod: {done.stderr.strip()}"
+        )
+    return done.stdout

@@ -77,6 +77,21 @@ async def main():
     await (await asyncio.start_server(echo, '', 9000)).serve_forever()
 asyncio.run(main())
 """
+SLOW = """
+import http.server, os, signal, threading
+told = threading.Event()
+class Slow(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header('Content-Length', '4000006')
+        self.end_headers()
+        self.wfile.write(b'begun\\n')
+        told.wait()
+        self.wfile.write(b'x' * 4000000)
+        os._exit(0)
+signal.signal(signal.SIGTERM, lambda *_: told.set())
+http.server.ThreadingHTTPServer(('', 8080), Slow).serve_forever()
+"""
 OBJECTS: list[dict[str, Any]] = [
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default", "labels": {LABEL: "node"}}},
     account("web"),
@@ -293,6 +308,37 @@ def test_a_running_pod_moves_into_the_mesh_and_out_and_is_not_restarted(cluster:
     assert until(lambda: answers(healthy(cluster)), SECONDS)
     with cluster.client() as client:
         client.delete(resolve("pods"), "default", "wanderer")
+
+
+@pytest.mark.parametrize("mesh", ["node", "sidecar"])
+def test_an_answer_that_is_under_way_when_its_pod_is_deleted_arrives_whole(
+    cluster: LocalCluster, mesh: str
+) -> None:
+    """The application goes on until it has said all, and ends at once; its proxy has the rest of it then."""
+    slow = wanderer(mesh)
+    slow["metadata"]["name"] = slow["metadata"]["labels"]["app"] = f"slow-{mesh}"
+    slow["spec"]["containers"][0] |= {
+        "command": ["python3", "-c", SLOW],
+        "readinessProbe": {"tcpSocket": {"port": 8080}},
+    }
+    name = slow["metadata"]["name"]
+    with cluster.client() as client:
+        client.apply([slow])
+    assert until(lambda: bool(pods(cluster, name)) and ready(pods(cluster, name)[0]), SECONDS)
+    address = pods(cluster, name)[0]["status"]["podIP"]
+    friend = pods(cluster, "friend")[0]["metadata"]["name"]
+    with cluster.socket_in_pod("default", friend, address, 8080) as connection:
+        connection.settimeout(SECONDS)
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"begun\n"):
+            part = connection.recv(65536)
+            assert part
+            answer += part
+        with cluster.client() as client:
+            client.delete(resolve("pods"), "default", name)
+        assert sum(iter(lambda: len(connection.recv(65536)), 0)) == 4_000_000
+    assert until(lambda: not pods(cluster, name), SECONDS)
 
 
 def test_an_authz_server_answers_by_the_policy_that_is_in_force_now(

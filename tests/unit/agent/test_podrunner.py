@@ -117,3 +117,31 @@ def test_why_a_pod_can_never_run_is_said_though_it_has_no_policy(play: Play) -> 
         assert bed.journal == []
 
     play(story)
+
+
+def test_a_pod_that_ends_takes_leave_while_its_containers_end_and_its_proxy_goes_last(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1")
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        bed.supervisor.gate.clear()
+        bed.journal.clear()
+        bed.terminate("u1", "10.244.0.1", 30)
+        await until(lambda: bed.journal == ["part default/web"])
+        bed.supervisor.gate.set()
+        await bed.pods.settle()
+        assert bed.journal == [
+            "part default/web", f"stop {MAIN}", "flush u1", "leave u1", "removed u1"
+        ]  # fmt: skip
+
+    play(story)
+
+
+def test_a_pod_without_time_waits_for_nobody(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1")
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        bed.terminate("u1", "10.244.0.1", 0)
+        await bed.pods.settle()
+        assert "flush u1 at once" in bed.journal
+
+    play(story)

@@ -17,6 +17,7 @@ from tsujiban.agent.proxies import Proxies
 from tsujiban.kernel import redirect
 from tsujiban.policy.program import EndpointProgram, Mesh, NodeState
 from tsujiban.proxy import sockdiag
+from tsujiban.proxy.parting import Parting
 from tsujiban.resources.kinds.core import Pod
 from tsujiban.supervise.client import SupervisorGone
 
@@ -59,6 +60,10 @@ class Post:
     def __init__(self) -> None:
         self.refused: tuple[str, ...] = ()
         self.slow = False
+        self.parted: list[tuple[str, Parting]] = []
+
+    def part(self, key: str, parting: Parting) -> None:
+        self.parted.append((key, parting))
 
     def update(self, _state: NodeState, _endpoints: set[str] | None) -> None:
         return None
@@ -190,3 +195,34 @@ def test_refusals_silence_and_proxies_that_are_away_are_problems(
 
 def test_a_supervisor_that_is_gone_is_no_error_of_the_program() -> None:
     assert issubclass(SupervisorGone, OSError)
+
+
+def test_a_pod_that_ends_takes_new_connections_for_a_while_and_then_no_more(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.join(Mesh.NODE)
+        leaving = asyncio.create_task(scene.proxies.part(KEY))
+        await asyncio.sleep(0)
+        assert scene.post.parted == [(KEY, Parting.CLOSING)]
+        monkeypatch.setattr(proxies, "CLOSING_SECONDS", 0.0)
+        leaving.cancel()
+        await scene.proxies.part(KEY)
+        assert scene.post.parted[1:] == [(KEY, Parting.CLOSING), (KEY, Parting.CLOSED)]
+
+    play(story)
+
+
+def test_only_a_pod_with_a_proxy_is_waited_for(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(scene: Scene) -> None:
+        async def until_quiet(_namespace: str, left: Callable[[], float]) -> bool:
+            scene.journal.append(f"for {left()}")
+            return False
+
+        monkeypatch.setattr(proxies, "until_quiet", until_quiet)
+        for mesh, waited in ((Mesh.NONE, []), (Mesh.NODE, ["for 3.0"]), (Mesh.SIDECAR, ["for 3.0"])):
+            await scene.join(mesh)
+            await scene.proxies.flush(KEY, POD, scene.place, lambda: 3.0)
+            assert scene.journal == waited
+
+    play(story)

@@ -34,3 +34,17 @@ def test_the_mark_is_set_first_and_cleared_last_so_that_a_script_that_fails_refu
 def test_a_pod_of_a_node_s_envoy_has_a_configuration_of_its_own() -> None:
     site = NodeSite(namespace="/run/netns/a")
     assert headers.resource(site, ["x-a"]).name == site.name(names.HEADERS)
+
+
+def test_a_pod_that_ends_has_each_connection_closed_after_headers_were_read() -> None:
+    last = "handle:streamInfo():drainConnectionUponCompletion()"
+
+    def source(*named: str) -> str:
+        message: Any = headers.resource(SIDECAR, named, closing=True).message()
+        lua = lua_pb2.Lua()
+        assert message.typed_config.Unpack(lua)
+        return str(lua.default_source_code.inline_string)
+
+    assert source() == f"function envoy_on_request(handle)\n  {last}\nend\n"
+    assert source("x-a").endswith(f"function envoy_on_request(handle)\n  read(handle)\n  {last}\nend\n")
+    assert last not in config("x-a").default_source_code.inline_string

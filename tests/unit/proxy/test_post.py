@@ -11,10 +11,13 @@ import pytest
 from msgspec import structs
 from tests.support.proxystate import CUSTOMER, POD_CIDRS, rule, state
 
+from tsujiban.proxy import names
 from tsujiban.proxy import post as post_module
 from tsujiban.proxy.channel import Channel
+from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.post import ProxyPost
+from tsujiban.proxy.resource import Kind
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -161,6 +164,24 @@ def test_a_proxy_from_before_loses_nothing_before_its_pod_is_rendered(tmp_path: 
         assert not removes()
         assert await post.enforced(world.revision) == ()
         assert removes()
+        await post.close()
+
+    run(main())
+
+
+def test_a_pod_that_ends_is_rendered_as_that(tmp_path: Path) -> None:
+    async def main() -> None:
+        post = ProxyPost(POD_CIDRS)
+        world = state(rule("r"))
+        post.update(world)
+        await post.add("default/server", tmp_path / "s", os.getuid())
+        pod = post._pods["default/server"][0]
+        await post.enforced(world.revision)
+        before = pod.resources[Kind.EXTENSION][names.HEADERS].version
+        post.part("default/server", Parting.CLOSING)
+        post.part("default/nobody", Parting.CLOSING)
+        await post.enforced(world.revision)
+        assert pod.resources[Kind.EXTENSION][names.HEADERS].version != before
         await post.close()
 
     run(main())

@@ -97,3 +97,9 @@ def test_serial_numbers_that_are_not_taken_are_looked_up_first_in_either_spellin
     assert sorted(listed) == ["0abc", "12", "abc"]
     assert {one["action"]["typed_config"]["name"] for one in listed.values()} == {"deny:_mesh/revoked"}
     assert rbac.by_serial(frozenset(), tree) == tree
+
+
+def test_a_pod_that_takes_no_tunnel_says_why_and_asks_nothing() -> None:
+    matcher = rbac.ended_rbac()["matcher"]
+    assert list(matcher) == ["on_no_match"]
+    assert "deny:_mesh/ending" in str(matcher)

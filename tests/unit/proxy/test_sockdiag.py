@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from tsujiban.proxy.sockdiag import request
+from tsujiban.proxy.sockdiag import parse_traffic, request
 
 
 def test_the_message_is_that_of_linux_inet_diag() -> None:
@@ -23,3 +23,22 @@ def test_the_message_is_that_of_linux_inet_diag() -> None:
 def test_mixed_versions_are_refused() -> None:
     with pytest.raises(ValueError, match="different IP versions"):
         request(("10.0.0.1", 1), ("::1", 1))
+
+
+LISTING = """\
+ESTAB      0      0      10.244.0.1:15006 10.244.0.2:40000 cubic bytes_sent:9 bytes_acked:10 bytes_received:5
+CLOSE-WAIT 1      0      10.244.0.1:15006 10.244.0.3:40000 cubic
+"""
+
+
+def test_traffic_is_the_bytes_that_have_passed_and_whether_any_wait() -> None:
+    found = parse_traffic(LISTING)
+    assert found.queued
+    assert found.moved == {
+        ("10.244.0.1:15006", "10.244.0.2:40000", "ESTAB", "bytes_acked:10", "bytes_received:5"),
+        ("10.244.0.1:15006", "10.244.0.3:40000", "CLOSE-WAIT"),
+    }
+    one, _ = LISTING.splitlines()
+    assert not parse_traffic(one).queued
+    assert parse_traffic(one.replace("     0      10.", "     4      10.")).queued
+    assert parse_traffic("") == (frozenset(), False)

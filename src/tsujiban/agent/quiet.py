@@ -1,0 +1,45 @@
+"""When a proxy whose pod has ended has passed on all that it had.
+
+The containers are gone, so nothing new comes from them. What an Envoy holds of their last answers is on its
+way into sockets, and while it holds anything for one, that one is full. So it has nothing left when no socket
+of the pod's has bytes waiting, and no byte has passed for a moment, which is longer than Envoy keeps its
+records (0.1 s). Connections that are merely open, as tunnels are kept for the next one, are not waited for.
+
+What cannot be seen from here: a client that has left so much unread that its HTTP/2 window is used up, and
+reads nothing for that moment, may lose the rest, 1 MiB of it at most (Envoy's buffer of a connection).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from tsujiban.proxy import sockdiag
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.1
+QUIET_SECONDS = 0.3
+
+
+async def until_quiet(namespace: str, left: Callable[[], float]) -> bool:
+    """Wait until nothing moves on the connections of the network namespace at `namespace`, for as long as
+    `left` says (seconds; it may change). Whether it was quiet, or nobody could tell."""
+    looks = round(QUIET_SECONDS / LOOK_SECONDS)
+    before: sockdiag.Traffic | None = None
+    still = 0
+    while True:
+        try:
+            now = await asyncio.to_thread(sockdiag.traffic, namespace)
+        except OSError as error:  # it is gone, and with it all that could be waited for
+            log.info("nothing to wait for", namespace=namespace, reason=str(error))
+            return True
+        still = still + 1 if now == before and not now.queued else 0
+        if not now.moved or still >= looks:
+            return True
+        if left() <= 0:
+            return not now.queued
+        before = now
+        await asyncio.sleep(LOOK_SECONDS)
