@@ -5,8 +5,7 @@ way into sockets, and while it holds anything for one, that one is full. So it h
 of the pod's has bytes waiting, and no byte has passed for a moment, which is longer than Envoy keeps its
 records (0.1 s). Connections that are merely open, as tunnels are kept for the next one, are not waited for.
 
-What cannot be seen from here: a client that has left so much unread that its HTTP/2 window is used up, and
-reads nothing for that moment, may lose the rest, 1 MiB of it at most (Envoy's buffer of a connection).
+What cannot be seen from here is what the client's own proxy holds for a client that reads slowly.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -83,11 +84,11 @@ told = threading.Event()
 class Slow(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
-        self.send_header('Content-Length', '4000006')
+        self.send_header('Content-Length', '600006')
         self.end_headers()
         self.wfile.write(b'begun\\n')
         told.wait()
-        self.wfile.write(b'x' * 4000000)
+        self.wfile.write(b'x' * 600000)
         os._exit(0)
 signal.signal(signal.SIGTERM, lambda *_: told.set())
 http.server.ThreadingHTTPServer(('', 8080), Slow).serve_forever()
@@ -320,6 +321,7 @@ def test_an_answer_that_is_under_way_when_its_pod_is_deleted_arrives_whole(
     slow["spec"]["containers"][0] |= {
         "command": ["python3", "-c", SLOW],
         "readinessProbe": {"tcpSocket": {"port": 8080}},
+        "ports": [{"name": "http", "containerPort": 8080}],
     }
     name = slow["metadata"]["name"]
     with cluster.client() as client:
@@ -329,15 +331,13 @@ def test_an_answer_that_is_under_way_when_its_pod_is_deleted_arrives_whole(
     friend = pods(cluster, "friend")[0]["metadata"]["name"]
     with cluster.socket_in_pod("default", friend, address, 8080) as connection:
         connection.settimeout(SECONDS)
-        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        answer = b""
-        while not answer.endswith(b"begun\n"):
-            part = connection.recv(65536)
-            assert part
-            answer += part
-        with cluster.client() as client:
-            client.delete(resolve("pods"), "default", name)
-        assert sum(iter(lambda: len(connection.recv(65536)), 0)) == 4_000_000
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: slow\r\n\r\n")
+        with http.client.HTTPResponse(connection) as answer:
+            answer.begin()
+            assert answer.read(6) == b"begun\n"
+            with cluster.client() as client:
+                client.delete(resolve("pods"), "default", name)
+            assert len(answer.read()) == 600_000
     assert until(lambda: not pods(cluster, name), SECONDS)
 
 

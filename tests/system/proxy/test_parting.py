@@ -14,13 +14,13 @@ from tests.support.meshapps import READS, allow, ask, echo_http, reads, web_clie
 from tests.support.proxybed import Bed, Pod, tier
 
 from tsujiban.agent.quiet import until_quiet
-from tsujiban.policy.program import Mesh
 from tsujiban.proxy import names
 from tsujiban.proxy.parting import Parting
 
 pytestmark = pytest.mark.system
 
 PART = b"x" * 65536
+CHUNK = b"%x\r\n%s\r\n" % (len(PART), PART)
 STALLED_SECONDS = 1.0  # then all buffers on the way are full
 
 
@@ -87,42 +87,37 @@ def quiet(pod: Pod, left: Callable[[], float]) -> bool:
 
 
 class Pourer:
-    """A server that says as much as finds room on the way to a client that does not listen, then goes."""
+    """A server whose answer is as long as finds room on the way to a client that does not listen."""
 
     def __init__(self) -> None:
-        self.sent = 0
-        self.gone = threading.Event()
+        self.chunks = 1
+        self.stalled = threading.Event()
 
     def __call__(self, connection: socket.socket) -> None:
+        connection.recv(65536)
+        left = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNK
         connection.setblocking(False)
         while select.select([], [connection], [], STALLED_SECONDS)[1]:
-            self.sent += connection.send(PART)
-        connection.close()
-        self.gone.set()
+            left = left[connection.send(left) :]
+            if not left:
+                left, self.chunks = CHUNK, self.chunks + 1
+        self.stalled.set()
+        connection.setblocking(True)
+        connection.sendall(left + b"0\r\n\r\n")
 
 
-def test_the_last_bytes_of_a_pod_arrive_before_its_proxy_ends(bed: Bed) -> None:
-    web, customer, pourer = bed.pod("web"), bed.pod("customer"), Pourer()
-    web.listen(9000, pourer)
+def test_a_proxy_is_not_done_while_a_client_has_not_taken_what_it_is_told(bed: Bed) -> None:
+    web, customer, pourer = bed.pod("web", ingress=(tier("default/web"),)), bed.pod("customer"), Pourer()
+    web.listen(80, pourer)
+    bed.update(**allow(customer, http=READS))
     bed.settle()
-    with customer.connect(web.address, 9000, timeout=30) as connection:
-        assert pourer.gone.wait(60)
-        assert not quiet(web, lambda: 0.0)
-        counted: list[int] = []
-
-        def read() -> None:
-            counted.append(sum(iter(lambda: len(connection.recv(65536)), 0)))
-
-        thread = threading.Thread(target=read, daemon=True)
-        thread.start()
-        end = time.monotonic() + 60
-        assert quiet(web, lambda: end - time.monotonic())
-        if web.mesh is Mesh.SIDECAR:
-            web.stop_envoy()
-        else:
-            bed.drop("web")
-        thread.join(30)
-    assert counted == [pourer.sent]
+    connection = web_client(customer, web.address, 80)
+    connection.request("GET", "/v1")
+    assert pourer.stalled.wait(60)
+    end = time.monotonic() + 1.0
+    assert not quiet(web, lambda: end - time.monotonic())
+    assert len(connection.getresponse().read()) == pourer.chunks * len(PART)
+    assert quiet(web, lambda: 60.0)
 
 
 def test_open_connections_that_say_nothing_keep_no_pod_from_ending(bed: Bed) -> None:
