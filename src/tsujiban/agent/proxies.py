@@ -149,7 +149,7 @@ class Proxies:
         """The containers of a pod have ended: wait until its proxy has passed on what it has of them, for
         `left()` seconds at most."""
         if self._way(key) is not None and not await until_quiet(_netns(pod, place), left):
-            log.warning("connections of a pod are cut: its time to end is over", pod=key)
+            log.warning("connections of a pod are cut while bytes wait in them", pod=key)
 
     async def leave(self, key: str, pod: Pod, place: Place) -> None:
         """Take a pod out of everything. May be repeated."""

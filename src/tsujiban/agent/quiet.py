@@ -21,12 +21,12 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.1
 QUIET_SECONDS = 0.3
+PATIENCE_SECONDS = 3.0  # with bytes that nobody takes: what policy has ended is never acknowledged
 
 
 async def until_quiet(namespace: str, left: Callable[[], float]) -> bool:
     """Wait until nothing moves on the connections of the network namespace at `namespace`, for as long as
     `left` says (seconds; it may change). Whether it was quiet, or nobody could tell."""
-    looks = round(QUIET_SECONDS / LOOK_SECONDS)
     before: sockdiag.Traffic | None = None
     still = 0
     while True:
@@ -35,10 +35,10 @@ async def until_quiet(namespace: str, left: Callable[[], float]) -> bool:
         except OSError as error:  # it is gone, and with it all that could be waited for
             log.info("nothing to wait for", namespace=namespace, reason=str(error))
             return True
-        still = still + 1 if now == before and not now.queued else 0
-        if not now.moved or still >= looks:
+        still = still + 1 if now == before else 0
+        if not now.moved or (not now.queued and still >= round(QUIET_SECONDS / LOOK_SECONDS)):
             return True
-        if left() <= 0:
+        if left() <= 0 or still >= round(PATIENCE_SECONDS / LOOK_SECONDS):
             return not now.queued
         before = now
         await asyncio.sleep(LOOK_SECONDS)

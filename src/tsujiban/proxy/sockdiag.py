@@ -65,12 +65,13 @@ class Traffic(NamedTuple):
 
 
 _COUNTERS = re.compile(r"(?:bytes_acked|bytes_received):\d+")
+_NOT_OPEN = ("exclude", "time-wait", "exclude", "syn-sent")
 _OUTSIDE = "not dst 127.0.0.0/8 and not dst [::1]"
 
 
 def traffic(namespace: str) -> Traffic:
     """What passes in the network namespace at `namespace`. Raises OSError. Blocks."""
-    return parse_traffic(_ss(namespace, "-OHtin", "state", "connected", "exclude", "time-wait", _OUTSIDE))
+    return parse_traffic(_ss(namespace, "-OHtin", "state", "connected", *_NOT_OPEN, _OUTSIDE))
 
 
 def parse_traffic(listing: str) -> Traffic:

@@ -20,6 +20,7 @@ import pytest
 from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from grpclib.client import Channel, UnaryUnaryMethod
 from tests.support.clusterapps import (
+    ASK,
     POLICY,
     READY,
     SECONDS,
@@ -35,6 +36,7 @@ from tests.support.clusterapps import (
     healthy,
     pods,
     ready,
+    run,
 )
 
 from tsujiban.agent import sandbox_init
@@ -84,9 +86,11 @@ told = threading.Event()
 class Slow(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
-        self.send_header('Content-Length', '600006')
+        self.send_header('Content-Length', '6' if self.path == '/ready' else '600006')
         self.end_headers()
         self.wfile.write(b'begun\\n')
+        if self.path == '/ready':
+            return
         told.wait()
         self.wfile.write(b'x' * 600000)
         os._exit(0)
@@ -329,6 +333,8 @@ def test_an_answer_that_is_under_way_when_its_pod_is_deleted_arrives_whole(
     assert until(lambda: bool(pods(cluster, name)) and ready(pods(cluster, name)[0]), SECONDS)
     address = pods(cluster, name)[0]["status"]["podIP"]
     friend = pods(cluster, "friend")[0]["metadata"]["name"]
+    asking = (*ASK, f"http://{address}:8080/ready")
+    assert until(lambda: run(cluster, "friend", *asking).stdout == "200", SECONDS)
     with cluster.socket_in_pod("default", friend, address, 8080) as connection:
         connection.settimeout(SECONDS)
         connection.sendall(b"GET / HTTP/1.1\r\nHost: slow\r\n\r\n")

@@ -21,6 +21,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[bool, int]]:
     """What comes of these looks (an OSError is raised), and how many were taken; the last one stays."""
     monkeypatch.setattr(quiet, "LOOK_SECONDS", 0.001)
     monkeypatch.setattr(quiet, "QUIET_SECONDS", 0.003)
+    monkeypatch.setattr(quiet, "PATIENCE_SECONDS", 0.008)
 
     def run(*looks: Traffic | OSError, left: Callable[[], float] = lambda: 60.0) -> tuple[bool, int]:
         taken = 0
@@ -59,6 +60,12 @@ def test_it_is_quiet_when_nothing_has_moved_for_a_while(waits: Callable[..., tup
 def test_bytes_that_wait_are_waited_for_though_nothing_moves(waits: Callable[..., tuple[bool, int]]) -> None:
     assert waits(FULL, FULL, FULL, FULL, FULL, NOTHING) == (True, 6)
     assert waits(*[FULL] * 5, MOVED) == (True, 9)
+
+
+def test_bytes_that_nobody_takes_are_not_waited_for_without_end(
+    waits: Callable[..., tuple[bool, int]],
+) -> None:
+    assert waits(FULL) == (False, 9)
 
 
 def test_no_longer_than_there_is_time(waits: Callable[..., tuple[bool, int]]) -> None:
