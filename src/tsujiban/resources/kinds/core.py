@@ -33,11 +33,18 @@ class NodeAddress(Status, frozen=True):
     address: str = ""
 
 
+class Condition(Status, frozen=True):
+    """One of the conditions of a node or a pod, which the control plane reads."""
+
+    type: str
+    status: str
+
+
 class NodeStatus(Status, frozen=True):
     """What policy reads of it: the addresses."""
 
     addresses: tuple[NodeAddress, ...] = ()
-    conditions: Any = None
+    conditions: tuple[Condition, ...] | None = None
 
 
 class NodeSpec(Shape, frozen=True):
@@ -248,7 +255,7 @@ class PodStatus(Status, frozen=True):
     start_time: str = ""
     message: str = ""
     reason: str = ""
-    conditions: Any = None
+    conditions: tuple[Condition, ...] | None = None
     container_statuses: tuple[ContainerStatus, ...] = ()
 
 

@@ -170,3 +170,15 @@ def test_how_a_deployment_replaces_pods(judge: Any, strategy: Any, told: set[tup
     template = {"metadata": {"labels": {"a": "b"}}, "spec": POD}
     spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template, "strategy": strategy}
     assert judge("apps/v1", "Deployment", spec=spec) == told
+
+
+@pytest.mark.parametrize("conditions", ["x", [1], [{"type": "Ready"}], {"type": "Ready"}])
+@pytest.mark.parametrize(("kind", "fields"), [("Pod", {"spec": POD}), ("Node", {})])
+def test_conditions_are_what_is_read_as_such(
+    judge: Any, kind: str, fields: dict[str, Any], conditions: Any
+) -> None:
+    good = [{"type": "Ready", "status": "True", "observedGeneration": 3}]
+    assert judge("v1", kind, status={"conditions": good}, **fields) == set()
+    assert {code for _, code in judge("v1", kind, status={"conditions": conditions}, **fields)} == {
+        "wrong-type"
+    }
