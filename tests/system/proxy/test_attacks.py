@@ -117,6 +117,10 @@ class Place:
         with ThreadPoolExecutor(len(attacks)) as pool:
             return dict(zip(attacks, pool.map(attack, attacks.values()), strict=True))
 
+    def both(self, attack: Callable[[str], R]) -> list[R]:
+        """Try an attack on both web servers, side by side."""
+        return list(self.all_at_once({one: one for one in ("web", "api")}, attack).values())
+
     def raw(self, target: str, sent: bytes, client: str = "customer", wait: float = 5.0) -> bytes:
         """Everything that comes back for these bytes."""
         with self.pod(client).connect(self.pod(target).address, 80) as connection:
@@ -223,7 +227,7 @@ PATHS = {
 
 def test_a_path_that_is_not_what_it_seems(place: Place) -> None:
     def attack(path: str) -> set[int]:
-        return {status(place.raw(to, get(path))) for to in ("web", "api")}
+        return set(place.both(lambda to: status(place.raw(to, get(path)))))
 
     found = place.all_at_once(PATHS, attack)
     assert {story: got for story, got in found.items() if not got <= {400, 403, 404}} == {}
@@ -260,9 +264,8 @@ def test_a_second_request_hidden_in_the_framing_of_the_first(place: Place) -> No
 
     def attack(frame: bytes) -> int:
         head = b"GET /v1/x HTTP/1.1\r\nHost: shop.example\r\n"
-        return max(
-            place.raw(to, head + frame + SMUGGLED, wait=1.0).count(b"HTTP/1.1 200") for to in ("web", "api")
-        )
+        sent = head + frame + SMUGGLED
+        return max(place.both(lambda to: place.raw(to, sent, wait=1.0).count(b"HTTP/1.1 200")))
 
     found = place.all_at_once(FRAMES, attack)
     assert {story: answers for story, answers in found.items() if answers > 1} == {}
@@ -341,7 +344,7 @@ METHODS = ("CONNECT", "TRACE", "get", "GET\x0b", "PRI", "POST", "G" * 5000)
 def test_a_method_that_is_not_the_allowed_one(place: Place) -> None:
     def attack(method: str) -> list[int]:
         path = "mail:25" if method == "CONNECT" else "/v1/x"
-        return [status(place.raw(to, get(path, method=method), wait=1.0)) for to in ("web", "api")]
+        return place.both(lambda to: status(place.raw(to, get(path, method=method), wait=1.0)))
 
     found = place.all_at_once({one: one for one in METHODS}, attack)
     assert {one: got for one, got in found.items() if not set(got) <= {0, 400, 403, 404, 405}} == {}
@@ -356,7 +359,7 @@ def test_an_upgrade_that_the_application_did_not_agree_to(place: Place) -> None:
     def attack(upgrade: str) -> list[bytes]:
         head = get("/v1/x", f"Upgrade: {upgrade}", "HTTP2-Settings: AAMAAABkAAQAAP__")
         head = head.replace(b"Connection: close", b"Connection: Upgrade, HTTP2-Settings")
-        return [place.raw(to, head + SMUGGLED, wait=1.0) for to in ("web", "api")]
+        return place.both(lambda to: place.raw(to, head + SMUGGLED, wait=1.0))
 
     for answers in place.all_at_once({one: one for one in UPGRADES}, attack).values():
         for answer in answers:
