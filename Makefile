@@ -3,6 +3,7 @@
 VENV   := .venv
 BIN    := $(VENV)/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+PYTEST := $(AS_ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: setup demo test lint unit system worlds soak bench bench-policy bench-api bench-dataplane example clean root
@@ -10,8 +11,16 @@ export PYTHONDONTWRITEBYTECODE := 1
 demo: setup root
 	$(AS_ROOT) $(BIN)/tsujiban demo bank $(ARGS)
 
+# Tests without root on all cores, then the system tests one after the other. With ARGS: what they choose, in one go.
 test: setup root lint
-	$(AS_ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider $(ARGS)
+ifdef ARGS
+	$(PYTEST) $(ARGS)
+else
+	@failed=0; \
+	$(PYTEST) -m "not system" -n auto || failed=1; \
+	$(PYTEST) -m system || failed=1; \
+	exit $$failed
+endif
 
 setup: $(VENV)/.ready
 
@@ -30,10 +39,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(BIN)/python -m pytest -m "not system" $(ARGS)
+	$(BIN)/python -m pytest -m "not system" -n auto $(ARGS)
 
 system: setup root
-	$(AS_ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider -m system $(ARGS)
+	$(PYTEST) -m system $(ARGS)
 
 bench: setup root
 	$(AS_ROOT) $(BIN)/python bench/bank.py $(ARGS)

@@ -48,8 +48,10 @@ def test_a_life(path: Path) -> None:
 def test_requests_run_beside_each_other(path: Path) -> None:
     async def main() -> None:
         async with asyncio.timeout(20), SupervisorClient(path) as supervisor:
-            argv = ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+            deaf = path.parent / "deaf"
+            argv = ("sh", "-c", f"trap '' TERM; : > {deaf}; while :; do sleep 0.05; done")
             await supervisor.start(ProcessSpec(name="slow", argv=argv, grace=1.0))
+            await until(deaf.exists)  # a signal before it is deaf would end it
             stopping = asyncio.create_task(supervisor.stop("slow"))
             await asyncio.sleep(0)  # the request is on its way, before the next one
             assert (await supervisor.status("slow")).state == "stopping"
