@@ -37,6 +37,8 @@ COLOURS = {"allow": "green", "deny": "red", "pass": "yellow", "log": "yellow"}
 @click.option(
     "--header", "headers", multiple=True, metavar="NAME:VALUE", help="HTTP header; may be repeated."
 )
+@click.option("--claims", metavar="JSON", help="Claims of a token that verified; an HTTP request's.")
+@click.option("--sni", default="", help="Server name of the application's own TLS.")
 @click.option("--principal", help="SPIFFE ID that the source proves; '' for plaintext. Default: its own.")
 @click.option("--trust-domain", help="With -f: the mesh's trust domain [default: cluster.local].")
 @click.option(
@@ -61,6 +63,8 @@ def explain(
     path: str | None,
     host: str | None,
     headers: tuple[str, ...],
+    claims: str | None,
+    sni: str,
     principal: str | None,
     trust_domain: str | None,
     strict: bool | None,
@@ -83,7 +87,7 @@ def explain(
         domain = trust_domain or "cluster.local"
     else:
         objects, domain = _live(cluster)
-    request = _request(method, path, host, headers)
+    request = _request(method, path, host, headers, claims)
     try:
         told = explain_objects(
             objects,
@@ -97,6 +101,7 @@ def explain(
             icmp_code=icmp_code,
             request=request,
             principal=principal,
+            sni=sni,
             trust_domain=domain,
             strict=not files if strict is None else strict,
         )
@@ -133,11 +138,11 @@ def _finished(one: LoadedObject) -> bool:
 
 
 def _request(
-    method: str | None, path: str | None, host: str | None, headers: tuple[str, ...]
+    method: str | None, path: str | None, host: str | None, headers: tuple[str, ...], claims: str | None
 ) -> Request | None:
     from tsujiban.policy.flow import Request
 
-    if method is None and path is None and host is None and not headers:
+    if all(one is None for one in (method, path, host, claims)) and not headers:
         return None
     given: dict[str, str] = {}
     repeated: set[str] = set()
@@ -155,7 +160,18 @@ def _request(
         host=host or "",
         headers=given,
         repeated=frozenset(repeated),
+        claims=None if claims is None else _claims(claims),
     )
+
+
+def _claims(text: str) -> dict[str, object]:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except msgspec.MsgspecError as error:
+        hint = """Write an object, such as '{"iss": "https://issuer", "sub": "me"}'."""
+        raise Failure(f"--claims: {error}", hint=hint, code=Exit.USAGE) from error
 
 
 # ---------------------------------------------------------------------- readable form
@@ -171,6 +187,8 @@ def lines(told: Explanation) -> Iterator[str]:
         what += f" port {flow.port}"
     if flow.http is not None:
         what += f", {flow.http.method} {flow.http.path}"
+    if flow.sni:
+        what += f", TLS to {flow.sni}"
     yield click.style(f"{told.source} -> {told.destination}", bold=True) + f"  {what}"
     if not told.layers:
         yield "  no policy stands between them"

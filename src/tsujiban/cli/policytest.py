@@ -211,6 +211,8 @@ def told(flow: Flow) -> str:
         parts.append(str(flow.port))
     if flow.http is not None:
         parts.append(f"{flow.http.method} {flow.http.path}")
+    if flow.sni:
+        parts.append(f"TLS to {flow.sni}")
     if flow.peer is not None:
         parts.append(f"as {flow.peer}" if flow.peer else "in plaintext")
     return " ".join(parts)

@@ -113,6 +113,7 @@ def explain_objects(
     icmp_code: int | None = None,
     request: Request | None = None,
     principal: str | None = None,
+    sni: str = "",
     trust_domain: str = "cluster.local",
     strict: bool = True,
 ) -> Explanation:
@@ -132,6 +133,7 @@ def explain_objects(
         "icmp_code": icmp_code,
         "http": request,
         "peer": principal,
+        "sni": sni,
     }
     pairs = [
         (here, there)

@@ -40,6 +40,7 @@ class Traffic(Shape, frozen=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     claims: dict[str, Any] | None = None
     principal: str | None = None  # SPIFFE ID that the source proves; "" is plaintext
+    sni: str = ""  # server name of the application's own TLS
 
 
 class CaseText(Traffic, frozen=True):
@@ -88,6 +89,7 @@ class Case(Frozen, frozen=True):
     icmp_code: int | None = None
     http: Request | None = None
     principal: str | None = None
+    sni: str = ""
     rule: str = ""
     file: str = ""
     line: int = 0
@@ -102,6 +104,7 @@ class Case(Frozen, frozen=True):
             "icmp_code": self.icmp_code,
             "http": self.http,
             "peer": self.principal,
+            "sni": self.sni,
         }
 
 
@@ -260,10 +263,15 @@ class _Reader:
             where = root.find((*path, "protocol"))
             message = f"unknown protocol {text.protocol!r}"
             self.tell("bad-value", message, where, (*path, "protocol"), hint)
-        for field, port in (("port", text.port), ("sourcePort", text.source_port)):
-            if port is not None and not 0 <= port <= 65535:
+        for field, given, most in (
+            ("port", text.port, 65535),
+            ("sourcePort", text.source_port, 65535),
+            ("icmpType", text.icmp_type, 255),
+            ("icmpCode", text.icmp_code, 255),
+        ):
+            if given is not None and not 0 <= given <= most:
                 where = root.find((*path, field))
-                self.tell("out-of-range", f"{field} {port} is not from 0 to 65535", where, (*path, field))
+                self.tell("out-of-range", f"{field} {given} is not from 0 to {most}", where, (*path, field))
         if len(self.findings) > before or number is None:
             return
         yield Case(
@@ -278,6 +286,7 @@ class _Reader:
             icmp_code=text.icmp_code,
             http=_request(text),
             principal=text.principal,
+            sni=text.sni,
             rule=text.rule,
             file=self.file,
             line=at.line,

@@ -37,10 +37,12 @@ cases:
     headers: {X-Team: red}
     claims: {iss: me}
     principal: ""
+    sni: db.example
     expect: deny
     rule: a/b/ingress/0
 """
     ).cases
+    assert (case.sni, case.clauses["sni"]) == ("db.example", "db.example")
     assert (case.name, case.source, case.destination, case.line) == ("all of it", "web", "db", 5)
     assert (case.protocol, case.port, case.source_port, case.principal) == (17, 53, 1024, "")
     assert case.http is not None
@@ -122,6 +124,10 @@ matrix:
         (
             "cases:\n  - {from: a, to: b, expect: deny, port: 65536}",
             (5, "out-of-range", "port 65536 is not from 0 to 65535", ""),
+        ),
+        (
+            "cases:\n  - {from: a, to: b, expect: deny, protocol: ICMP, icmpType: 300}",
+            (5, "out-of-range", "icmpType 300 is not from 0 to 255", ""),
         ),
         (
             "table: |\n  from to expct\n  a b allow",
