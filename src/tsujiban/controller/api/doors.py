@@ -69,10 +69,11 @@ class Doors:
             try:
                 connection, address = await loop.sock_accept(listener)
             except OSError as error:
-                if error.errno in _SHORT:
+                short = error.errno in _SHORT  # else the client has left meanwhile
+                if short:
                     log.error("no connection can be accepted", reason=str(error))
-                    await asyncio.sleep(PAUSE_SECONDS)
-                continue  # else the client has left meanwhile
+                await asyncio.sleep(PAUSE_SECONDS if short else 0)  # whatever it is, others have their turn
+                continue
             peer = peer_of(address)
             if self._count[peer] >= MAX_PER_PEER or self._count.total() >= MAX_HANDSHAKES:
                 connection.close()
