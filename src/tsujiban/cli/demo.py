@@ -130,6 +130,8 @@ def interruptible() -> Iterator[None]:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in what a script runs in the background
+        raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)
 
 

@@ -72,11 +72,19 @@ def test_json_is_alone_on_standard_output(monkeypatch: pytest.MonkeyPatch) -> No
     assert "1 of 1 acts" in result.stderr
 
 
-def test_a_polite_kill_is_an_interruption_and_handlers_are_put_back() -> None:
+@pytest.mark.parametrize(
+    "ctrl_c", [signal.default_int_handler, signal.SIG_IGN]
+)  # the other in the background
+def test_a_polite_kill_is_an_interruption_and_handlers_are_put_back(ctrl_c: signal.Handlers) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with demo.interruptible(), pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
+    held = signal.signal(signal.SIGINT, ctrl_c)
+    try:
+        with demo.interruptible(), pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is before
+        assert signal.getsignal(signal.SIGINT) == ctrl_c
+    finally:
+        signal.signal(signal.SIGINT, held)
 
 
 def test_cleaning_up_is_not_interrupted() -> None:

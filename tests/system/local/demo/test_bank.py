@@ -61,7 +61,8 @@ def test_an_interruption_cleans_up(cluster: str, number: signal.Signals, tmp_pat
     log = tmp_path / "log"
     with log.open("wb") as out:
         evening = subprocess.Popen(
-            command("demo", "bank", "--cluster", cluster),
+            # where the tests run in the background, Ctrl-C would be ignored
+            ["env", "--default-signal=INT", *command("demo", "bank", "--cluster", cluster)],
             stdout=out,
             stderr=out,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
