@@ -235,10 +235,10 @@ def flat(table: Any, _staged: Any = None, _revoked: Any = None) -> Json:
     return typed("envoy.extensions.filters.http.rbac.v3.RBAC", rules={"action": "ALLOW", "policies": listed})
 
 
-def external(site: Any, name: str, message: str) -> Json:
+def external(site: Any, name: str, *messages: str) -> Json:
     """In place of the RBAC filter of requests: a question to the agent."""
     if name != names.RBAC_HTTP:
-        return discovered(site, name, message)
+        return discovered(site, name, *messages)
     service = {"envoy_grpc": {"cluster_name": names.AGENT_CLUSTER}, "timeout": "1s"}
     kind = ext_authz_pb2.ExtAuthz.DESCRIPTOR.full_name
     config = typed(kind, transport_api_version="V3", grpc_service=service)
