@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from tsujiban.cli.flowline import FlowLine, flow_of, parts_of, request_of
+from tsujiban.cli.flowline import FlowLine, flow_of, parts_of, request_in
 from tsujiban.policy.bulk import BulkEvaluator
 from tsujiban.policy.bulk.asked import Asked
 from tsujiban.policy.bulk.judge import Party
@@ -77,7 +77,7 @@ class FastAnswers:
         return found
 
     def _question(self, asked: FlowLine) -> Asked:
-        return self._judge.ask(parts_of(asked), request_of(asked))
+        return self._judge.ask(parts_of(asked), request_in(asked))
 
     def _pair(self, src: str, dst: str) -> tuple[Party, Party]:
         source, destination = self._end(src), self._end(dst)

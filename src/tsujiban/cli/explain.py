@@ -140,10 +140,10 @@ def _finished(one: LoadedObject) -> bool:
 def _request(
     method: str | None, path: str | None, host: str | None, headers: tuple[str, ...], claims: str | None
 ) -> Request | None:
-    from tsujiban.policy.flow import Request
+    from msgspec.structs import replace
 
-    if all(one is None for one in (method, path, host, claims)) and not headers:
-        return None
+    from tsujiban.policy.flow import request_of
+
     given: dict[str, str] = {}
     repeated: set[str] = set()
     for header in headers:
@@ -154,14 +154,8 @@ def _request(
         if key in given:
             repeated.add(key)
         given[key] = f"{given[key]},{value.strip()}" if key in given else value.strip()
-    return Request(
-        method=method or "GET",
-        path=path or "/",
-        host=host or "",
-        headers=given,
-        repeated=frozenset(repeated),
-        claims=None if claims is None else _claims(claims),
-    )
+    found = request_of(method, path, host, given, None if claims is None else _claims(claims))
+    return replace(found, repeated=frozenset(repeated)) if found else None
 
 
 def _claims(text: str) -> dict[str, object]:

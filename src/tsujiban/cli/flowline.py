@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tsujiban.policy.bulk.asked import Parts
-from tsujiban.policy.flow import Flow, Request
+from tsujiban.policy.flow import Flow, Request, out_of_range, request_of
 from tsujiban.policy.offline import End, OfflineWorld
 from tsujiban.resources import protocols
 
@@ -34,14 +34,8 @@ def parts_of(asked: FlowLine) -> Parts:
     protocol = protocols.number(asked.protocol)
     if protocol is None:
         raise ValueError(f"unknown protocol {asked.protocol!r}")
-    for what, given, most in (
-        ("port", asked.port, 65535),
-        ("sourcePort", asked.source_port, 65535),
-        ("icmpType", asked.icmp_type, 255),
-        ("icmpCode", asked.icmp_code, 255),
-    ):
-        if given is not None and not 0 <= given <= most:
-            raise ValueError(f"{what} {given} is not from 0 to {most}")
+    for what, given, most in out_of_range(asked.port, asked.source_port, asked.icmp_type, asked.icmp_code):
+        raise ValueError(f"{what} {given} is not from 0 to {most}")
     return (
         protocol,
         asked.port,
@@ -53,18 +47,9 @@ def parts_of(asked: FlowLine) -> Parts:
     )
 
 
-def request_of(asked: FlowLine) -> Request | None:
+def request_in(asked: FlowLine) -> Request | None:
     """The HTTP request of a line; None when it names nothing of one."""
-    given = (asked.method, asked.path, asked.host, asked.claims)
-    if not asked.headers and all(value is None for value in given):
-        return None
-    return Request(
-        method=asked.method or "GET",
-        path=asked.path or "/",
-        host=asked.host or "",
-        headers={name.lower(): value for name, value in asked.headers.items()},
-        claims=asked.claims,
-    )
+    return request_of(asked.method, asked.path, asked.host, asked.headers, asked.claims)
 
 
 def flow_of(world: OfflineWorld, asked: FlowLine, source: End, destination: End) -> Flow:
@@ -80,5 +65,5 @@ def flow_of(world: OfflineWorld, asked: FlowLine, source: End, destination: End)
         icmp_code=icmp_code,
         peer=peer,
         sni=sni,
-        http=request_of(asked),
+        http=request_in(asked),
     )

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -181,18 +182,21 @@ async def _launch(layout: Layout, nodes: list[str], port: int) -> None:
             await supervisor.start(specs.agent(layout, node))
 
 
-def _wait_ready(cluster: LocalCluster, nodes: list[str]) -> None:
-    kind = resolve("nodes")
+def _listed(cluster: LocalCluster) -> list[dict[str, Any]]:
+    """The cluster's nodes; none while nobody answers."""
+    try:
+        with cluster.client() as client:
+            found: list[dict[str, Any]] = client.list(resolve("nodes"))["items"]
+    except (Unreachable, ApiError):
+        return []
+    return found
 
+
+def _wait_ready(cluster: LocalCluster, nodes: list[str]) -> None:
     def ready() -> bool:
-        try:
-            with cluster.client() as client:
-                found = client.list(kind)["items"]
-        except (Unreachable, ApiError):
-            return False
         up = {
             item["metadata"]["name"]
-            for item in found
+            for item in _listed(cluster)
             for c in (item.get("status") or {}).get("conditions", ())
             if c["type"] == "Ready" and c["status"] == "True"
         }
@@ -210,13 +214,10 @@ def _wait_routes(cluster: LocalCluster, nodes: list[str]) -> list[str]:
     gaps: list[str] = []
 
     def complete() -> bool:
-        try:
-            with cluster.client() as client:
-                found = client.list(resolve("nodes"))["items"]
-        except (Unreachable, ApiError) as error:
-            gaps[:] = [str(error)]
+        blocks = {item["metadata"]["name"]: item["spec"].get("podCIDRs", []) for item in _listed(cluster)}
+        if not blocks:
+            gaps[:] = ["the API does not answer"]
             return False
-        blocks = {item["metadata"]["name"]: item["spec"].get("podCIDRs", []) for item in found}
         known = {node: routes.known(node_namespace(cluster.layout.cluster, node)) for node in nodes}
         gaps[:] = routes.missing({node: blocks.get(node, []) for node in nodes}, known)
         return not gaps

@@ -6,6 +6,7 @@ test file) need not import it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -31,6 +32,39 @@ class Request(Frozen, frozen=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict)  # names in lower case
     repeated: frozenset[str] = frozenset()  # names of headers that it gives more than once
     claims: dict[str, object] | None = None  # of a token that verified; None is: no token
+
+
+def request_of(
+    method: str | None,
+    path: str | None,
+    host: str | None,
+    headers: Mapping[str, str],
+    claims: dict[str, object] | None,
+) -> Request | None:
+    """The request that a person names parts of; None when nothing of one is named."""
+    if not headers and all(one is None for one in (method, path, host, claims)):
+        return None
+    return Request(
+        method=method or "GET",
+        path=path or "/",
+        host=host or "",
+        headers={name.lower(): value for name, value in headers.items()},
+        claims=claims,
+    )
+
+
+def out_of_range(
+    port: int | None, source_port: int | None, icmp_type: int | None, icmp_code: int | None
+) -> Iterator[tuple[str, int, int]]:
+    """Numbers that no packet can carry: as what files call them, the number, and the most that it can be."""
+    for field, given, most in (
+        ("port", port, 65535),
+        ("sourcePort", source_port, 65535),
+        ("icmpType", icmp_type, 255),
+        ("icmpCode", icmp_code, 255),
+    ):
+        if given is not None and not 0 <= given <= most:
+            yield field, given, most
 
 
 class Flow(Frozen, frozen=True):

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from tests.support.manifests import world
 
-from tsujiban.cli.flowline import FlowLine, flow_of, parts_of, request_of
+from tsujiban.cli.flowline import FlowLine, flow_of, parts_of, request_in
 from tsujiban.policy.flow import Flow, Request
 
 
@@ -14,7 +14,7 @@ def line(**fields: object) -> FlowLine:
 
 def test_a_line_says_as_little_as_it_likes() -> None:
     assert parts_of(line()) == (6, 0, None, None, None, None, "")
-    assert request_of(line()) is None
+    assert request_in(line()) is None
 
 
 def test_a_line_says_all_of_a_flow() -> None:
@@ -51,7 +51,7 @@ def test_a_line_says_all_of_a_flow() -> None:
 
 @pytest.mark.parametrize("said", [{"path": "/a"}, {"host": "h"}, {"headers": {"a": "b"}}, {"claims": {}}])
 def test_any_part_of_a_request_makes_it_http(said: dict[str, object]) -> None:
-    found = request_of(line(**said))
+    found = request_in(line(**said))
     assert found is not None
     assert found.method == "GET"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tsujiban.policy.flow import Request
+from tsujiban.policy.flow import Request, out_of_range, request_of
 from tsujiban.policy.program import Frozen
 from tsujiban.policy.testing import table
 from tsujiban.resources import positions, protocols, yaml_reader
@@ -263,15 +263,9 @@ class _Reader:
             where = root.find((*path, "protocol"))
             message = f"unknown protocol {text.protocol!r}"
             self.tell("bad-value", message, where, (*path, "protocol"), hint)
-        for field, given, most in (
-            ("port", text.port, 65535),
-            ("sourcePort", text.source_port, 65535),
-            ("icmpType", text.icmp_type, 255),
-            ("icmpCode", text.icmp_code, 255),
-        ):
-            if given is not None and not 0 <= given <= most:
-                where = root.find((*path, field))
-                self.tell("out-of-range", f"{field} {given} is not from 0 to {most}", where, (*path, field))
+        for field, given, most in out_of_range(text.port, text.source_port, text.icmp_type, text.icmp_code):
+            where = root.find((*path, field))
+            self.tell("out-of-range", f"{field} {given} is not from 0 to {most}", where, (*path, field))
         if len(self.findings) > before or number is None:
             return
         yield Case(
@@ -284,7 +278,7 @@ class _Reader:
             source_port=text.source_port,
             icmp_type=text.icmp_type,
             icmp_code=text.icmp_code,
-            http=_request(text),
+            http=request_of(text.method, text.path, text.host, text.headers, text.claims),
             principal=text.principal,
             sni=text.sni,
             rule=text.rule,
@@ -298,19 +292,6 @@ def _port_of(target: str, port: int) -> tuple[str, int]:
     if colon and number.isdecimal() and ":" not in name:
         return name, int(number)
     return target, port
-
-
-def _request(text: CaseText) -> Request | None:
-    given = (text.method, text.path, text.host, text.claims)
-    if all(part is None for part in given) and not text.headers:
-        return None
-    return Request(
-        method=text.method or "GET",
-        path=text.path or "/",
-        host=text.host or "",
-        headers={name.lower(): value for name, value in text.headers.items()},
-        claims=text.claims,
-    )
 
 
 def _title(text: CaseText) -> str:
