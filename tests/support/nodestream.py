@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tests.support.pki import TRUST_DOMAIN, Pki, listener
+from tests.support.wait import until
 
 from tsujiban.controller.nodes import NodeServer
 from tsujiban.identity.tls import client_context
 from tsujiban.policy.program import NodeDelta
 from tsujiban.wire.messages import (
     PROTOCOL_VERSION,
+    Flows,
     Hello,
+    NodeStatus,
     Policy,
     Sign,
     Signed,
@@ -23,7 +26,14 @@ from tsujiban.wire.messages import (
     TokenIssued,
     WantToken,
 )
-from tsujiban.wire.transport import ClientStream, StreamRefused, connect
+from tsujiban.wire.transport import (
+    ClientStandby,
+    ClientStream,
+    ServerSession,
+    StreamRefused,
+    connect,
+    connect_standby,
+)
 
 FULL = Policy(delta=NodeDelta(revision=1, full=True))
 
@@ -40,6 +50,8 @@ class Controller:
         self.pki = pki
         self.events: list[tuple[str, str]] = []  # (hello or gone, node)
         self.messages: list[tuple[str, ToController]] = []
+        self.told: list[tuple[str, NodeStatus | Flows]] = []
+        self.leads = True
         self.hold: asyncio.Event | None = None  # on_message waits for it
         self.port = 0
         self.make_listener: Callable[[], socket.socket] = lambda: listener(self.port)
@@ -54,6 +66,8 @@ class Controller:
             on_gone=self._gone,
             sign=self._sign,
             token=self._token,
+            on_told=lambda node, message: self.told.append((node, message)),
+            on_session=self._session,
         )
         sock = self.make_listener()
         self.port = sock.getsockname()[1]
@@ -72,6 +86,15 @@ class Controller:
             yield stream
 
     @asynccontextmanager
+    async def standing_by(self, node: str) -> AsyncIterator[ClientStandby]:
+        """The stream of a node that obeys another controller, after Hello."""
+        context = client_context(self.pki.node(node).path, self.pki.ca.bundle_pem)
+        async with connect_standby("127.0.0.1", self.port, context, "127.0.0.1") as stream:
+            await stream.send(hello(node))
+            await until(lambda: node in self.server.nodes())
+            yield stream
+
+    @asynccontextmanager
     async def greeted(self, node: str) -> AsyncIterator[ClientStream]:
         """A stream after Hello and the full state."""
         async with self.client(node) as stream:
@@ -84,7 +107,12 @@ class Controller:
             return TokenIssued(request=want.request, error="not yours")
         return TokenIssued(request=want.request, token=f"{node} {want.pod}", expires=1.0)
 
+    async def _session(self, node: str, _stream: ServerSession) -> None:
+        self.events.append(("session", node))
+
     async def _hello(self, node: str, _message: Hello) -> None:
+        if not self.leads:
+            raise StreamRefused("this controller stands by")
         self.events.append(("hello", node))
         await self.server.send(node, FULL)
 

@@ -20,8 +20,13 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     join_file: str  # server, token, digest of the CA; removed once used
     controller_host: str
     controller_port: int
-    other_controllers: tuple[tuple[str, int], ...] = ()  # host and port of each that may lead instead
+    other_controllers: tuple[tuple[str, int], ...] = ()  # host and port of each other
     router_id: str = ""  # of BGP; the address when empty
+
+    @property
+    def controllers(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of the node stream of each controller."""
+        return ((self.controller_host, self.controller_port), *self.other_controllers)
 
     @property
     def run(self) -> Path:

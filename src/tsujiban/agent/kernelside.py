@@ -53,8 +53,8 @@ class KernelSide:
         """Rule ids by their stand-in in log prefixes, as in force."""
         return self._post.long_ids()
 
-    def configure(self, network: NodeConfig, controller_port: int) -> None:
-        """Take over what the controller says of enforcement. The way to it is never closed."""
+    def configure(self, network: NodeConfig, controller_ports: Sequence[int]) -> None:
+        """Take over what the controller says of enforcement. No way to a controller is closed."""
         usual = Failsafes()
         inbound, outbound = (
             given if told is None else tuple(Failsafe(*port) for port in told)
@@ -63,11 +63,11 @@ class KernelSide:
                 (network.failsafe_outbound, usual.outbound),
             )
         )
-        lifeline = Failsafe(TCP, controller_port)
+        lifelines = (Failsafe(TCP, port) for port in controller_ports)
         settings = Settings(
             dns_addresses=(network.dns_address,),
             api_endpoints=network.api_endpoints,
-            failsafes=Failsafes(inbound, tuple(dict.fromkeys((*outbound, lifeline)))),
+            failsafes=Failsafes(inbound, tuple(dict.fromkeys((*outbound, *lifelines)))),
             reject=network.reject,
         )
         if settings != self._post.settings:

@@ -1,4 +1,5 @@
-"""The node's side of the node stream: always connected, or about to be.
+"""The node's side of the node stream: always connected, or about to be. To the controllers that do not lead
+there are streams as well (`agent.standby`), for sessions.
 
 The node works on without its controller; what it has to tell waits here in bounded space, and
 newer news replaces older. Nothing in here touches the data plane.
@@ -9,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from tsujiban.agent.credentials import CredentialsError, NodeCredentials, load, save
+from tsujiban.agent.standby import StandbyLink
+from tsujiban.agent.together import first_failure
 from tsujiban.identity.keys import create_csr, new_key
 from tsujiban.identity.rotation import SignFailed, next_renewal, retry_delay
 from tsujiban.identity.tls import TlsError, client_context
@@ -25,6 +30,7 @@ from tsujiban.wire.messages import (
     Flows,
     Hello,
     NodeStatus,
+    OpenSession,
     PodStatus,
     Sign,
     Signed,
@@ -37,11 +43,13 @@ from tsujiban.wire.outbox import Outbox, OutboxFull
 from tsujiban.wire.transport import (
     BadMessage,
     ClientSession,
+    ClientStandby,
     ClientStream,
     StreamLost,
     StreamRefused,
     connect,
     connect_session,
+    connect_standby,
 )
 
 log = structlog.get_logger(__name__)
@@ -53,6 +61,13 @@ SIGN_TIMEOUT = 10.0
 OUTBOX_LIMIT = 8192  # messages
 FLOWS_LIMIT = 1024  # messages, from which on flow records are dropped: everything else goes first
 INBOX_LIMIT = 64  # messages; a slow agent makes the controller wait, and then start over
+
+Dial = Callable[[], AbstractAsyncContextManager[ClientSession]]
+OnSession = Callable[[OpenSession, Dial], None]
+
+
+def _no_sessions(_message: OpenSession, _dial: Dial) -> None:
+    return None
 
 
 class ControllerLink:
@@ -67,12 +82,14 @@ class ControllerLink:
         *,
         server_name: str = "",
         on_connected: Callable[[], None] = lambda: None,
+        on_session: OnSession = _no_sessions,
     ) -> None:
         """`controllers` are host and port of each, tried in turn: one of them leads. `directory` holds the
         node's credentials (`agent.credentials`); `hello` makes the first message of every stream;
         `server_name` is what the controller's certificate must say when it is not its host; `on_connected`
         is called after Hello was sent, so that the agent queues what the controller may have missed
-        (statuses of all pods)."""
+        (statuses of all pods). `on_session` serves a session that any of the controllers asks for; what it
+        is given connects to that one."""
         self._controllers = tuple(controllers)
         self._turn = 0
         self._server_name = server_name
@@ -80,6 +97,11 @@ class ControllerLink:
         self._directory = directory
         self._hello = hello
         self._on_connected = on_connected
+        self._on_session = on_session
+        self._standby = [
+            StandbyLink(partial(self._dial_standby, place), hello, partial(self._asked, place))
+            for place in range(len(self._controllers) if len(self._controllers) > 1 else 0)
+        ]
         self._outbox: Outbox[ToController] = Outbox(OUTBOX_LIMIT, _key, _newer)
         self._inbox: asyncio.Queue[ToNode] = asyncio.Queue(INBOX_LIMIT)
         self._requests = itertools.count(1)
@@ -101,7 +123,8 @@ class ControllerLink:
         return self._renewal_error
 
     async def messages(self) -> AsyncIterator[ToNode]:
-        """What the controller says, of one stream after the other; answers to questions excepted. Never ends.
+        """What the controller says, of one stream after the other; answers to questions and what is asked for
+        of sessions excepted. Never ends.
 
         Each stream begins with the full state, so the seam needs no care."""
         while True:
@@ -110,6 +133,9 @@ class ControllerLink:
     def send(self, message: ToController) -> None:
         """Queue a message; never blocks. Of statuses the newest is kept; flow records are dropped
         (and counted in `dropped`) when many messages wait."""
+        if isinstance(message, NodeStatus | Flows):
+            for standby in self._standby:
+                standby.tell(message)
         if isinstance(message, Flows) and len(self._outbox) >= FLOWS_LIMIT:
             self.dropped += 1
             return
@@ -152,23 +178,40 @@ class ControllerLink:
         finally:
             del self._waiting[request]
 
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[ClientSession]:
-        """A connection to the controller for one session. Raises StreamLost, StreamRefused,
-        CredentialsError, TlsError."""
-        credentials = load(self._directory, self._node)
-        context = client_context(credentials.path, credentials.trust.bundle_pem)
-        host, port = self._controllers[self._turn]  # the one that we are connected to
-        async with connect_session(host, port, context, self._server_name or host) as stream:
-            yield stream
-
     async def run(self) -> None:
         """Connect, and connect again, until cancelled; renew the node's certificate meanwhile."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._stay_connected())
             tasks.create_task(self._renew())
+            for standby in self._standby:
+                tasks.create_task(standby.run())
 
-    # ------------------------------------------------------------ the connection
+    # ------------------------------------------------------------ the connections
+
+    def _way(self, place: int) -> tuple[str, int, ssl.SSLContext, str]:
+        """To a controller. Raises CredentialsError, TlsError."""
+        credentials = load(self._directory, self._node)
+        host, port = self._controllers[place]
+        context = client_context(credentials.path, credentials.trust.bundle_pem)
+        return host, port, context, self._server_name or host
+
+    @asynccontextmanager
+    async def _dial_standby(self, place: int) -> AsyncIterator[ClientStandby]:
+        async with connect_standby(*self._way(place)) as stream:
+            yield stream
+
+    @asynccontextmanager
+    async def _dial_session(self, place: int) -> AsyncIterator[ClientSession]:
+        async with connect_session(*self._way(place)) as stream:
+            yield stream
+
+    def _asked(self, place: int, message: OpenSession) -> None:
+        self._on_session(message, partial(self._dial_session, place))
+
+    def _obey(self, place: int | None) -> None:
+        """Which controller there is a node stream to: all the others stand by."""
+        for number, standby in enumerate(self._standby):
+            standby.want(number != place)
 
     async def _stay_connected(self) -> None:
         delay = FIRST_RETRY
@@ -184,17 +227,16 @@ class ControllerLink:
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret
 
     async def _session(self) -> None:
-        credentials = load(self._directory, self._node)
-        context = client_context(credentials.path, credentials.trust.bundle_pem)
+        way = self._way(self._turn)
         try:
-            host, port = self._controllers[self._turn]
-            async with connect(host, port, context, self._server_name or host) as stream:
+            async with connect(*way) as stream:
                 await stream.send(self._hello())
                 self._connected.set()
                 self._on_connected()
-                await _first_failure(self._read(stream), self._write(stream), stream.watch())
+                await first_failure(self._read(stream), self._write(stream), stream.watch())
         finally:
             self._connected.clear()
+            self._obey(None)
             self._outbox.discard(_is_of_one_stream)
             for answer in self._waiting.values():
                 if not answer.done():
@@ -205,7 +247,10 @@ class ControllerLink:
             message = await stream.next()
             if isinstance(message, Signed | TokenIssued):
                 self._answer(message)
+            elif isinstance(message, OpenSession):
+                self._asked(self._turn, message)
             else:
+                self._obey(self._turn)  # it leads: one that stands by refuses before it says anything
                 await self._inbox.put(message)
 
     async def _write(self, stream: ClientStream) -> None:
@@ -275,16 +320,3 @@ def _newer(_older: ToController, newer: ToController) -> ToController:
 def _is_of_one_stream(message: ToController) -> bool:
     """Messages that mean nothing to the next stream."""
     return isinstance(message, Sign | WantToken | Enforced | Hello)
-
-
-async def _first_failure(*coroutines: Awaitable[None]) -> None:
-    """Run all until one fails, then cancel the others and raise its exception, bare (no group)."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

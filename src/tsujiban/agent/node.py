@@ -21,7 +21,7 @@ from tsujiban.agent.flowlog import FlowLog
 from tsujiban.agent.health import Health
 from tsujiban.agent.join import ensure_joined
 from tsujiban.agent.kernelside import KernelSide
-from tsujiban.agent.link import ControllerLink
+from tsujiban.agent.link import ControllerLink, Dial
 from tsujiban.agent.memory import Memory, recall
 from tsujiban.agent.mesh import PodMesh
 from tsujiban.agent.names import NamesSide
@@ -88,7 +88,7 @@ class Node:
         self.kernel.refresh = self.enforcer.refresh
         self.routing = Routing(config, supervisor)
         self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send, link.token)
-        self.sessions = Sessions(config.node, self.pods.running, supervisor, link.session)
+        self.sessions = Sessions(config.node, self.pods.running, supervisor)
         self.health = Health(
             config,
             supervisor,
@@ -106,7 +106,7 @@ class Node:
         self._network = network
         self.memory.touch()
         self.pods.configure(network)
-        self.kernel.configure(network, self._config.controller_port)
+        self.kernel.configure(network, [port for _, port in self._config.controllers])
         self.post.set_pod_cidrs(network.pod_cidrs)
         self.svids.set_bundle(network.trust_bundle_pem)
         self.names.configure(network)
@@ -240,12 +240,13 @@ class Agent:
         self._supervisor = SupervisorClient(config.supervisor_socket)
         self._node: Node | None = None
         self._link = ControllerLink(
-            ((config.controller_host, config.controller_port), *config.other_controllers),
+            config.controllers,
             config.node,
             config.state,
             self._hello,
             server_name=CONTROLLER_NAME,
             on_connected=self._connected,
+            on_session=self._open_session,
         )
 
     async def run(self) -> None:
@@ -267,6 +268,12 @@ class Agent:
     def _connected(self) -> None:
         if self._node is not None:
             self._node.pods.report_all()
+
+    def _open_session(self, message: OpenSession, dial: Dial) -> None:
+        if self._node is None:
+            log.error("a session was asked for before the node has its configuration; ignored")
+        else:
+            self._node.sessions.open(message, dial)
 
     def _begin(self, network: NodeConfig, tasks: asyncio.TaskGroup) -> Node:
         """Build the node, or tell it of changed networks."""
@@ -291,5 +298,3 @@ class Agent:
                 self._node.enforcer.take(message.delta)
             elif isinstance(message, PodsDelta):
                 self._node.take_pods(message)
-            elif isinstance(message, OpenSession):
-                self._node.sessions.open(message)

@@ -1,7 +1,7 @@
-"""Sessions that the controller asks this node for: logs, commands and connections of its pods.
+"""Sessions that a controller asks this node for: logs, commands and connections of its pods.
 
-The node calls back, on a connection of the session's own, with its own certificate: it obeys nobody but the
-controller that it has verified, and what it serves is looked up among the pods that it runs.
+The node calls that controller back, on a connection of the session's own, with its own certificate: it obeys
+nobody but controllers that it has verified, and what it serves is looked up among the pods that it runs.
 """
 
 from __future__ import annotations
@@ -50,17 +50,15 @@ class Sessions:
         node: str,
         pods: Callable[[], Mapping[str, PodRunner]],
         supervisor: SupervisorClient,
-        dial: Dial,
     ) -> None:
         self._node = node
         self._pods = pods
         self._supervisor = supervisor
-        self._dial = dial
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def open(self, message: OpenSession) -> None:
-        """Serve one, in a task of its own."""
-        task = asyncio.create_task(self._session(message), name=f"session of {message.pod}")
+    def open(self, message: OpenSession, dial: Dial) -> None:
+        """Serve one, in a task of its own; `dial` leads to the controller that asks."""
+        task = asyncio.create_task(self._session(message, dial), name=f"session of {message.pod}")
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -69,9 +67,9 @@ class Sessions:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a session has crashed", task=task.get_name(), exc_info=error)
 
-    async def _session(self, message: OpenSession) -> None:
+    async def _session(self, message: OpenSession, dial: Dial) -> None:
         try:
-            async with self._dial() as stream:
+            async with dial() as stream:
                 await self._serve(message, stream)
                 await stream.end()
         except (StreamLost, StreamRefused, BadMessage, CredentialsError, TlsError, OSError) as error:

@@ -77,7 +77,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     lead = Lead(config, store)
     try:
         plane = Plane(config, lead.store, ca.bundle_pem)
-        sessions = Sessions(lambda node, message: plane.send(node, message))
+        sessions = Sessions(lambda node, message: nodes.ask(node, message))
         keys = SigningKeys(config.state / "token-keys")
         tokens = TokenService(store, keys, f"https://kubernetes.default.svc.{config.cluster_domain}")
         nodes = NodeServer(
@@ -88,6 +88,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             sign=Signer(ca, plane.pod_identity, config.svid_lifetime).sign,
             token=PodTokens(store, tokens).issue,
             on_session=sessions.serve,
+            on_told=plane.told,
         )
         plane.send, plane.disconnect = lead.while_leading(nodes.send), nodes.disconnect
         plane.sign_request = Signers(ca, plane.account_exists).sign
@@ -99,7 +100,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             store,
             trust_domain=config.trust_domain,
             join=JoinService(ca, FileTokenStore(config.state / "tokens")),
-            status=StatusReport(plane, serving.expires(certificate), store.health, lead.role),
+            status=StatusReport(plane, serving.expires(certificate), store, lead.role, nodes.nodes),
             flows=plane.flows,
             tokens=tokens.user,
             access=access,

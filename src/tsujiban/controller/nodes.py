@@ -7,26 +7,19 @@ another node ends the stream: a node that is confused or compromised must not be
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Hashable
 
-import msgspec
 import structlog
-from cryptography import x509
 
-from tsujiban.identity.certificates import validity_of
-from tsujiban.identity.verify import VerificationError, leaf_identity
-from tsujiban.resources.names import node_identity
+from tsujiban.controller.nodechecks import check, check_hello, identify
 from tsujiban.wire.messages import (
-    PROTOCOL_VERSION,
-    SYSTEM,
-    Flow,
     Flows,
     Hello,
-    PodStatus,
+    NodeStatus,
+    OpenSession,
     Sign,
     Signed,
     ToController,
@@ -38,6 +31,7 @@ from tsujiban.wire.outbox import Outbox, OutboxFull
 from tsujiban.wire.transport import (
     NodeStreamServer,
     ServerSession,
+    ServerStandby,
     ServerStream,
     StreamLost,
     StreamRefused,
@@ -47,14 +41,12 @@ log = structlog.get_logger(__name__)
 
 HELLO_TIMEOUT = 10.0  # seconds
 STOPPING = "the controller is stopping"
-MAX_ADDRESSES = 16
-MAX_SYSTEM_TEXT = 200  # characters of one thing that a node says of its machine
-MAX_FLOW_TEXT = 16 * 1024  # characters of one flow record; many are kept
 QUEUE_LIMIT = 4096  # messages that may wait for a slow node before it must start over
 
 OnHello = Callable[[str, Hello], Awaitable[None]]
 OnMessage = Callable[[str, ToController], Awaitable[None]]
 OnGone = Callable[[str], Awaitable[None]]
+OnTold = Callable[[str, NodeStatus | Flows], None]
 SignCsr = Callable[[str, Sign], Awaitable[Signed]]
 IssueToken = Callable[[str, WantToken], Awaitable[TokenIssued]]
 OnSession = Callable[[str, ServerSession], Awaitable[None]]
@@ -70,6 +62,10 @@ async def _no_token(_node: str, message: WantToken) -> TokenIssued:
     return TokenIssued(request=message.request, error="this controller issues no tokens")
 
 
+def _not_told(_node: str, _message: NodeStatus | Flows) -> None:
+    return None
+
+
 async def _no_session(_node: str, _stream: ServerSession) -> None:
     raise StreamRefused("no session was asked for")
 
@@ -79,15 +75,31 @@ def _no_merge(_older: ToNode, _newer: ToNode) -> None:
 
 
 class _Session:
-    """One live stream."""
+    """One live stream. `among` are those of its kind, by node."""
 
-    def __init__(self, node: str, stream: ServerStream, outbox: Outbox[ToNode], expires: float) -> None:
+    def __init__(
+        self,
+        node: str,
+        among: dict[str, _Session],
+        stream: ServerStream | ServerStandby,
+        outbox: Outbox[ToNode],
+        expires: float,
+    ) -> None:
         self.node = node
+        self.among = among
         self.stream = stream
         self.outbox = outbox
         self.expires = expires
         self.ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
+
+    async def send(self, message: ToNode) -> None:
+        """Returns when it is in the socket's buffer."""
+        match self.stream, message:
+            case ServerStream() as stream, _:
+                await stream.send(message)
+            case ServerStandby() as stream, OpenSession() as asked:  # all that `NodeServer.ask` queues there
+                await stream.send(asked)
 
     def end(self, reason: str) -> None:
         """Make the stream end, with a reason for the node."""
@@ -104,6 +116,9 @@ class NodeServer:
     `on_gone` is awaited when a node's stream ended and no newer one has replaced it. `merge_key` and `merge`
     coalesce what waits for a slow node (see `wire.outbox.Outbox`). `on_session(node, stream)` serves a
     session that a node opens (`controller.sessions`).
+
+    A node that obeys another controller keeps a stream to this one as well, over which it is only asked for
+    sessions (`ask`) and tells how it is and what flows: `on_told(node, message)`.
     """
 
     def __init__(
@@ -116,6 +131,7 @@ class NodeServer:
         sign: SignCsr,
         token: IssueToken = _no_token,
         on_session: OnSession = _no_session,
+        on_told: OnTold = _not_told,
         merge_key: MergeKey = _no_key,
         merge: Merge = _no_merge,
         clock: Callable[[], float] = time.time,
@@ -127,13 +143,15 @@ class NodeServer:
         self._sign = sign
         self._token = token
         self._on_session = on_session
+        self._on_told = on_told
         self._merge_key = merge_key
         self._merge = merge
         self._clock = clock
         self._sessions: dict[str, _Session] = {}
+        self._standby: dict[str, _Session] = {}
         self._stopping = asyncio.Event()
         self._opening: set[asyncio.Event] = set()  # streams that are no session yet, until they are over
-        self._server = NodeStreamServer(self._serve, self._serve_session)
+        self._server = NodeStreamServer(self._obeyed, self._serve_session, self._told)
 
     async def start(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         """Serve on a bound socket, which may have been opened in another network namespace."""
@@ -146,43 +164,56 @@ class NodeServer:
         A connection that is there already may still open its stream: it is refused.
         """
         self._stopping.set()
-        for session in self._sessions.values():
+        sessions = [*self._sessions.values(), *self._standby.values()]
+        for session in sessions:
             session.end(STOPPING)
-        ends = [*self._opening, *(session.over for session in self._sessions.values())]
+        ends = [*self._opening, *(session.over for session in sessions)]
         await asyncio.gather(*(end.wait() for end in ends))
         self._server.close()
 
     def nodes(self) -> frozenset[str]:
-        """Names of the connected nodes."""
-        return frozenset(self._sessions)
+        """Names of the nodes that are connected, whomever they obey."""
+        return frozenset(self._sessions.keys() | self._standby.keys())
 
     def disconnect(self, node: str, reason: str) -> None:
-        """End the stream of a node, e.g. because it was deleted."""
-        session = self._sessions.get(node)
-        if session is not None:
-            session.end(reason)
+        """End the streams of a node, e.g. because it was deleted."""
+        for session in (self._sessions.get(node), self._standby.get(node)):
+            if session is not None:
+                session.end(reason)
 
     async def send(self, node: str, message: ToNode) -> bool:
         """Queue a message; False when the node is not connected. Never waits for the node:
         one that is too slow is disconnected, and gets the full state when it comes back."""
-        session = self._sessions.get(node)
+        return self._queue(self._sessions.get(node), message)
+
+    async def ask(self, node: str, message: OpenSession) -> bool:
+        """`send`, over whichever stream there is: a session is asked for by any controller."""
+        return self._queue(self._sessions.get(node) or self._standby.get(node), message)
+
+    def _queue(self, session: _Session | None, message: ToNode) -> bool:
         if session is None or session.ending.done():
             return False
         try:
             session.outbox.put(message)
         except OutboxFull as error:
-            log.warning("node is too slow", node=node, reason=str(error))
+            log.warning("node is too slow", node=session.node, reason=str(error))
             session.end("too slow; connect again for the full state")
             return False
         return True
 
     # ------------------------------------------------------------ one stream
 
-    async def _serve(self, stream: ServerStream) -> None:
+    async def _obeyed(self, stream: ServerStream) -> None:
+        await self._serve(stream, self._sessions)
+
+    async def _told(self, stream: ServerStandby) -> None:
+        await self._serve(stream, self._standby)
+
+    async def _serve(self, stream: ServerStream | ServerStandby, among: dict[str, _Session]) -> None:
         over = asyncio.Event()
         self._opening.add(over)
         try:
-            session, hello = await self._admit(stream)
+            session, hello = await self._admit(stream, among)
         except StreamRefused as refusal:
             log.warning("node refused", address=stream.peer_address, reason=str(refusal))
             raise
@@ -200,26 +231,22 @@ class NodeServer:
 
     async def _serve_session(self, stream: ServerSession) -> None:
         node, _ = self._identify(stream.peer_certificate)
-        if node not in self._sessions:
+        if node not in self.nodes():
             raise StreamRefused("a node that has no stream serves no session")
         await self._on_session(node, stream)
 
-    async def _admit(self, stream: ServerStream) -> tuple[_Session, Hello]:
+    async def _admit(
+        self, stream: ServerStream | ServerStandby, among: dict[str, _Session]
+    ) -> tuple[_Session, Hello]:
         node, expires = self._identify(stream.peer_certificate)
-        hello = await self._first_message(stream)
-        if not isinstance(hello, Hello):
-            raise StreamRefused("the first message must be Hello")
-        if hello.node != node:
-            raise StreamRefused(f"Hello says node {hello.node[:100]!r}, the certificate {node!r}")
-        if hello.protocol != PROTOCOL_VERSION:
-            raise StreamRefused(
-                f"protocol {hello.protocol} is not {PROTOCOL_VERSION}; upgrade the older side"
-            )
-        _check_addresses(hello.addresses)
-        _check_system(hello.system)
-        return _Session(node, stream, Outbox(QUEUE_LIMIT, self._merge_key, self._merge), expires), hello
+        hello = check_hello(node, await self._first_message(stream))
+        outbox: Outbox[ToNode] = Outbox(QUEUE_LIMIT, self._merge_key, self._merge)
+        return _Session(node, among, stream, outbox, expires), hello
 
-    async def _first_message(self, stream: ServerStream) -> ToController | None:
+    def _identify(self, der: bytes) -> tuple[str, float]:
+        return identify(der, self._trust_domain, self._clock())
+
+    async def _first_message(self, stream: ServerStream | ServerStandby) -> ToController | None:
         """What a node says first. Raises StreamRefused when that takes too long, or this server stops."""
         first = asyncio.ensure_future(stream.receive())
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -237,27 +264,12 @@ class NodeServer:
             stopping.cancel()
             await asyncio.gather(first, stopping, return_exceptions=True)
 
-    def _identify(self, der: bytes) -> tuple[str, float]:
-        """Name of the node and expiry of its certificate (UNIX seconds)."""
-        try:
-            certificate = x509.load_der_x509_certificate(der)
-            identity = leaf_identity(certificate, self._trust_domain)
-        except (ValueError, VerificationError, x509.InvalidVersion) as error:
-            raise StreamRefused(f"certificate is not a node's: {error}") from error
-        node = identity.path.rpartition("/")[2]
-        if str(identity) != node_identity(self._trust_domain, node):
-            raise StreamRefused(f"{identity} is not a node")
-        expires = validity_of(certificate).not_after
-        if expires <= self._clock():
-            raise StreamRefused("the certificate has expired")
-        return node, expires
-
     async def _replace(self, session: _Session) -> None:
         """Become the node's stream, after an older one has handled its last message."""
         if self._stopping.is_set():
             raise StreamRefused(STOPPING)
-        older = self._sessions.get(session.node)
-        self._sessions[session.node] = session
+        older = session.among.get(session.node)
+        session.among[session.node] = session
         if older is not None:
             older.end("replaced by a newer stream of the same node")
             await older.over.wait()
@@ -272,8 +284,8 @@ class NodeServer:
             if self._sessions.get(session.node) is session:
                 await self._on_gone(session.node)
         finally:
-            if self._sessions.get(session.node) is session:
-                del self._sessions[session.node]
+            if session.among.get(session.node) is session:
+                del session.among[session.node]
             session.over.set()
 
     async def _run(self, session: _Session, hello: Hello) -> None:
@@ -296,8 +308,9 @@ class NodeServer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, session: _Session, hello: Hello) -> None:
-        node = session.node
-        await self._on_hello(node, hello)
+        node, standby = session.node, session.among is self._standby
+        if not standby:
+            await self._on_hello(node, hello)
         while (message := await session.stream.receive()) is not None:
             if isinstance(message, Sign):
                 await self.send(node, await self._sign(node, message))
@@ -305,13 +318,16 @@ class NodeServer:
                 await self.send(node, await self._token(node, message))
             elif isinstance(message, Hello):
                 raise StreamRefused("a second Hello")
+            elif standby and isinstance(message, NodeStatus | Flows):
+                check(node, message)
+                self._on_told(node, message)
             else:
-                _check(node, message)
+                check(node, message)
                 await self._on_message(node, message)
 
     async def _write(self, session: _Session) -> None:
         while True:
-            await session.stream.send(await session.outbox.get())
+            await session.send(await session.outbox.get())
 
     async def _end(self, session: _Session) -> None:
         """Refuse when asked to, or when the certificate expires."""
@@ -321,46 +337,3 @@ class NodeServer:
         except TimeoutError as error:
             raise StreamRefused("the certificate has expired") from error
         raise StreamRefused(reason)
-
-
-def _check_system(system: dict[str, str]) -> None:
-    """What a node says of its machine is shown to people, beside what is nobody's to say but ours."""
-    strange = sorted(system.keys() - set(SYSTEM))
-    if strange:
-        raise StreamRefused(f"Hello tells {strange[0][:100]!r} of its machine, which is none of its to tell")
-    if any(len(value) > MAX_SYSTEM_TEXT or not value.isprintable() for value in system.values()):
-        raise StreamRefused(
-            f"Hello describes its machine in more than {MAX_SYSTEM_TEXT} printable characters"
-        )
-
-
-def _check_addresses(addresses: tuple[str, ...]) -> None:
-    """Addresses of a node become configuration of other nodes, so they must be nothing else."""
-    if len(addresses) > MAX_ADDRESSES:
-        raise StreamRefused(f"Hello names more than {MAX_ADDRESSES} addresses")
-    for address in addresses:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError as error:
-            raise StreamRefused(f"Hello names {address[:100]!r}, which is not an address") from error
-        scoped = "%" in address  # Python takes any text as an IPv6 scope, line breaks included
-        useless = parsed.is_multicast or parsed.is_unspecified or parsed.is_loopback
-        if scoped or useless or str(parsed) != address:
-            raise StreamRefused(f"Hello names {address[:100]!r}, which is not the address of a node")
-
-
-def _check(node: str, message: ToController) -> None:
-    """Refuse what no honest node says."""
-    if isinstance(message, Flows) and any(flow.node != node for flow in message.flows):
-        raise StreamRefused("a flow record in the name of another node")
-    if isinstance(message, Flows) and any(_text(flow) > MAX_FLOW_TEXT for flow in message.flows):
-        raise StreamRefused(f"a flow record of more than {MAX_FLOW_TEXT} characters")
-    if isinstance(message, PodStatus):
-        try:
-            msgspec.json.decode(message.status, type=dict[str, object])
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise StreamRefused("a pod status that is not a JSON object") from error
-
-
-def _text(flow: Flow) -> int:
-    return sum(len(value) for value in msgspec.structs.astuple(flow) if isinstance(value, str))

@@ -167,11 +167,18 @@ class Plane:
         elif isinstance(message, PodStatus):
             await self.loop.submit(lambda: self._pod_status(node, message))
         elif isinstance(message, Flows):
-            self.flows.extend(message.flows)
+            self.told(node, message)
         elif isinstance(message, NodeStatus):
-            self.components[node] = (time.time(), message)
+            self.told(node, message)
             if self._pulse.heard(node, time.monotonic()):
                 await self.loop.submit(lambda: self._beat(node))
+
+    def told(self, node: str, message: NodeStatus | Flows) -> None:
+        """What nodes tell every controller, so that each can be asked for it."""
+        if isinstance(message, Flows):
+            self.flows.extend(message.flows)
+        else:
+            self.components[node] = (time.time(), message)
 
     async def gone(self, node: str) -> None:
         """A node's stream has ended."""

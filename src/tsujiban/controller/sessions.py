@@ -1,5 +1,8 @@
 """The controller's end of sessions: a log, a command or a connection of a pod, asked of the pod's node.
 
+Any controller asks, whichever leads: every node has a stream to each (`controller.nodes`). So a client is
+authorized and audited by the controller that serves it, and no controller takes another's word for anybody.
+
 A session has a secret name that only the node that was asked knows; the node calls back with it, under its
 own certificate. So a node can answer for its own pods only, and only what it was asked.
 """
@@ -15,7 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tsujiban.wire.messages import OpenSession, ToNode
+from tsujiban.wire.messages import OpenSession
 from tsujiban.wire.sessions import Asks, Begin, FromSession, ToSession
 from tsujiban.wire.transport import BadMessage, ServerSession, StreamLost, StreamRefused
 
@@ -24,7 +27,7 @@ BEGIN_SECONDS = 10.0  # from its connection to its first frame
 MAX_PER_NODE = 128
 
 _T = TypeVar("_T")
-Deliver = Callable[[str, ToNode], Awaitable[bool]]
+Deliver = Callable[[str, OpenSession], Awaitable[bool]]
 
 
 class PodRef(msgspec.Struct, frozen=True):
@@ -36,11 +39,13 @@ class PodRef(msgspec.Struct, frozen=True):
 
 
 class SessionUnavailable(Exception):
-    """There can be no such session; the text is for the user. `missing`: what was asked for is not there."""
+    """There can be no such session; the text is for the user. `missing`: what was asked for is not there.
+    `passing`: the same may be asked again soon."""
 
-    def __init__(self, message: str, *, missing: bool = False) -> None:
+    def __init__(self, message: str, *, missing: bool = False, passing: bool = False) -> None:
         super().__init__(message)
         self.missing = missing
+        self.passing = passing
 
 
 class Session:
@@ -109,7 +114,8 @@ class Sessions:
         try:
             request = OpenSession(session=name, pod=pod.key, uid=pod.uid, ask=ask)
             if not await self._deliver(pod.node, request):
-                raise SessionUnavailable(f"node {pod.node}, on which pod {pod.key} runs, is not connected")
+                message = f"node {pod.node}, on which pod {pod.key} runs, is not connected to this controller"
+                raise SessionUnavailable(message, passing=True)
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await answer
         except TimeoutError:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Set
 from pathlib import Path
 
 from tsujiban import __version__
 from tsujiban.controller.lead import LEADS
 from tsujiban.controller.plane import Plane
 from tsujiban.controller.world import NODES, Json
-from tsujiban.store.protocol import Health
+from tsujiban.store.protocol import Health, Store
 from tsujiban.wire.messages import Component
 
 STALE_SECONDS = 25.0  # nodes report every 10 s at least
@@ -24,34 +24,51 @@ class StatusReport:
         self,
         plane: Plane,
         certificate_expires: float,
-        store: Callable[[], Awaitable[Sequence[Health]]],
+        store: Store,
         role: Callable[[], str],
+        connected: Callable[[], Set[str]],
     ) -> None:
-        """`store` tells how its parts are; `role` which one this controller has among others ("": alone)."""
+        """`role` is which one this controller has among others ("": alone); `connected` the nodes that have a
+        stream to it, whomever they obey."""
         self._plane = plane
         self._certificate_expires = certificate_expires
         self._store = store
         self._role = role
+        self._connected = connected
 
     async def __call__(self) -> Json:
         """The report: {"healthy", "components": [{"node", ...}]}."""
         rows = [{"node": "", **_row(self._controller())}]
-        rows += [{"node": "", **_row(_part(part))} for part in await self._store()]
+        rows += [{"node": "", **_row(_part(part))} for part in await self._store.health()]
         now = time.time()
-        for ref, _ in sorted(self._plane.loop.world.all(NODES)):
-            heard = self._plane.components.get(ref.name)
-            progress = self._plane.distributor.nodes.get(ref.name)
-            connected = progress is not None and progress.connected
+        for name, connected in sorted((await self._nodes()).items()):
+            heard = self._plane.components.get(name)
             if heard is None or not connected or now - heard[0] > STALE_SECONDS:
                 detail = "not heard of since it disconnected" if heard else "never heard of"
-                rows.append({"node": ref.name, **_row(Component(name="agent", healthy=False, detail=detail))})
+                rows.append({"node": name, **_row(Component(name="agent", healthy=False, detail=detail))})
             if heard is not None and connected:
-                rows += [{"node": ref.name, **_row(component)} for component in heard[1].components]
+                rows += [{"node": name, **_row(component)} for component in heard[1].components]
         return {"healthy": all(row["healthy"] for row in rows), "components": rows}
 
+    @property
+    def _stands_by(self) -> bool:
+        return self._role() not in ("", LEADS)
+
+    async def _nodes(self) -> dict[str, bool]:
+        """All nodes, and whether each is connected. One that stands by has no world: it asks the store."""
+        if self._stands_by:
+            there = self._connected()
+            return {
+                item.key.name: item.key.name in there for item in (await self._store.list("", "nodes")).items
+            }
+        progress = self._plane.distributor.nodes
+        return {
+            ref.name: ref.name in progress and progress[ref.name].connected
+            for ref, _ in self._plane.loop.world.all(NODES)
+        }
+
     def _controller(self) -> Component:
-        role = self._role()
-        stands_by = role not in ("", LEADS)
+        role, stands_by = self._role(), self._stands_by
         enforced, nodes = self._plane.distributor.count(self._plane.distributor.revision)
         return Component(
             name="controller",

@@ -3,6 +3,9 @@
 The controller sends `ToNode`, the node sends `ToController`. After every (re)connection the
 node says `Hello`, the controller answers with a full `NodeDelta` and a full `PodsDelta`, then
 only differences. The node acknowledges a revision when it is enforced on both posts.
+
+To controllers that stand by, a node has a stream too (`ToStandby`, `FromStandby`): it tells them how it is
+and what flowed, and serves the sessions that they ask for. It obeys them in nothing else.
 """
 
 from __future__ import annotations
@@ -90,6 +93,7 @@ class OpenSession(Message, frozen=True):
     ask: Asks
 
 
+FromStandby = OpenSession
 ToNode = Policy | PodsDelta | NodeConfig | Signed | TokenIssued | OpenSession
 
 # ---------------------------------------------------------------- node to controller
@@ -190,4 +194,5 @@ class NodeStatus(Message, frozen=True):
     components: tuple[Component, ...]
 
 
+ToStandby = Hello | NodeStatus | Flows
 ToController = Hello | Enforced | PodStatus | Sign | WantToken | Flows | NodeStatus

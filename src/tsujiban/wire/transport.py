@@ -27,12 +27,14 @@ from grpclib.server import Server
 from h2.exceptions import H2Error
 
 from tsujiban.wire import sessions
-from tsujiban.wire.messages import ToController, ToNode
+from tsujiban.wire.messages import FromStandby, ToController, ToNode, ToStandby
 
 METHOD = "/tsujiban.node.v1.NodeStream/Connect"
+STANDBY = "/tsujiban.node.v1.NodeStream/Standby"
 SESSION = "/tsujiban.node.v1.NodeStream/Session"
 SESSION_WINDOW = 128 * 1024  # bytes that wait on a node for a slow client, at most
 MAX_TO_NODE = 256 * 1024 * 1024  # bytes; a node trusts its controller with a full state
+MAX_FROM_STANDBY = 4 * 1024 * 1024  # bytes; such a controller asks for sessions and nothing else
 MAX_TO_CONTROLLER = 4 * 1024 * 1024  # bytes; a controller does not trust a node
 CONNECT_TIMEOUT = 10.0  # seconds, TCP and TLS handshake
 PING_INTERVAL = 5.0
@@ -147,6 +149,10 @@ class ServerStream(_ServerEnd[ToNode, ToController]):
     """The controller's end of a node stream."""
 
 
+class ServerStandby(_ServerEnd[FromStandby, ToStandby]):
+    """The end of a controller that stands by."""
+
+
 class ServerSession(_ServerEnd[sessions.ToSession, sessions.FromSession]):
     """The controller's end of a session. What ends it is raised as StreamLost, or BadMessage."""
 
@@ -206,6 +212,10 @@ class ClientStream(_ClientEnd[ToController, ToNode]):
     """The node's end of its stream."""
 
 
+class ClientStandby(_ClientEnd[ToStandby, FromStandby]):
+    """The node's end of its stream to a controller that stands by."""
+
+
 class ClientSession(_ClientEnd[sessions.FromSession, sessions.ToSession]):
     """The node's end of a session."""
 
@@ -222,21 +232,29 @@ async def _no_sessions(_stream: ServerSession) -> None:
     raise StreamRefused("no session was asked for")
 
 
-class NodeStreamServer:
-    """Accepts node streams and hands each to `handle`; sessions to `serve_session`.
+async def _no_standby(_stream: ServerStandby) -> None:
+    raise StreamRefused("this controller does not stand by for another")
 
-    `handle` may raise StreamRefused (the client is told), BadMessage or StreamLost; when it
-    returns, the stream ends. The TLS context must demand client certificates.
+
+class NodeStreamServer:
+    """Accepts node streams and hands each to `handle`; sessions to `serve_session`; streams of nodes that
+    obey another controller to `stand_by`.
+
+    All may raise StreamRefused (the client is told), BadMessage or StreamLost; when they
+    return, the stream ends. The TLS context must demand client certificates.
     """
 
     def __init__(
         self,
         handle: Callable[[ServerStream], Awaitable[None]],
         serve_session: Callable[[ServerSession], Awaitable[None]] = _no_sessions,
+        stand_by: Callable[[ServerStandby], Awaitable[None]] = _no_standby,
     ) -> None:
         self._handle = handle
         self._serve_session = serve_session
+        self._stand_by = stand_by
         self._decoder = msgspec.msgpack.Decoder(ToController)
+        self._standby_decoder = msgspec.msgpack.Decoder(ToStandby)
         self._session_decoder = msgspec.msgpack.Decoder(sessions.FromSession)
         self._server: Any = None
 
@@ -256,11 +274,16 @@ class NodeStreamServer:
     def __mapping__(self) -> dict[str, Handler]:
         return {
             METHOD: Handler(self._serve, Cardinality.STREAM_STREAM, None, None),
+            STANDBY: Handler(self._standby, Cardinality.STREAM_STREAM, None, None),
             SESSION: Handler(self._session, Cardinality.STREAM_STREAM, None, None),
         }
 
     async def _serve(self, stream: Any) -> None:
         await self._answer(self._handle(ServerStream(stream, self._decoder, MAX_TO_CONTROLLER, MAX_TO_NODE)))
+
+    async def _standby(self, stream: Any) -> None:
+        ours = ServerStandby(stream, self._standby_decoder, MAX_TO_CONTROLLER, MAX_TO_NODE)
+        await self._answer(self._stand_by(ours))
 
     async def _session(self, stream: Any) -> None:
         limit = sessions.MAX_FRAME
@@ -288,6 +311,19 @@ async def connect(
     configuration = _configuration(ssl_target_name_override=server_name)
     async with _call(METHOD, host, port, context, configuration) as stream:
         client = ClientStream(stream, msgspec.msgpack.Decoder(ToNode), MAX_TO_NODE, MAX_TO_CONTROLLER)
+        await client.open()
+        yield client
+
+
+@asynccontextmanager
+async def connect_standby(
+    host: str, port: int, context: ssl.SSLContext, server_name: str
+) -> AsyncIterator[ClientStandby]:
+    """Open the stream to a controller that stands by, as `connect`. What it sends is small."""
+    configuration = _configuration(ssl_target_name_override=server_name)
+    async with _call(STANDBY, host, port, context, configuration) as stream:
+        decoder = msgspec.msgpack.Decoder(FromStandby)
+        client = ClientStandby(stream, decoder, MAX_FROM_STANDBY, MAX_TO_CONTROLLER)
         await client.open()
         yield client
 

@@ -41,8 +41,6 @@ class Watched(Supervisor):
 class Link:
     """What the controller is told."""
 
-    session = None  # nobody asks for one here
-
     def __init__(self) -> None:
         self.said: list[ToController] = []
 

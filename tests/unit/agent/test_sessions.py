@@ -103,8 +103,7 @@ class Bed:
             "default/a": SimpleNamespace(uid="u1", pod=SimpleNamespace(spec=spec), netns_path="/none")
         }
         supervisor: Any = self.supervisor
-        dial: Any = self.dial
-        self.sessions = Sessions("n1", lambda: pods, supervisor, dial)
+        self.sessions = Sessions("n1", lambda: pods, supervisor)
 
     @asynccontextmanager
     async def dial(self) -> AsyncIterator[Stream]:
@@ -113,7 +112,8 @@ class Bed:
         yield stream
 
     async def ask(self, ask: Asks, pod: str = "default/a", uid: str = "u1") -> Stream:
-        self.sessions.open(OpenSession(session="s", pod=pod, uid=uid, ask=ask))
+        dial: Any = self.dial
+        self.sessions.open(OpenSession(session="s", pod=pod, uid=uid, ask=ask), dial)
         async with asyncio.timeout(10):
             await until(lambda: bool(self.streams))
             await self.streams[-1].ended.wait()

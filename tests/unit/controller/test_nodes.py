@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,17 +20,27 @@ from tsujiban.identity.tls import client_context
 from tsujiban.identity.verify import verify_chain
 from tsujiban.policy.program import NodeDelta
 from tsujiban.wire.messages import (
+    Component,
     Enforced,
     Flow,
     Flows,
     Hello,
+    NodeStatus,
+    OpenSession,
     PodStatus,
     Policy,
     Sign,
     Signed,
     ToController,
 )
-from tsujiban.wire.transport import ServerStream, StreamLost, StreamRefused
+from tsujiban.wire.sessions import ForwardAsk
+from tsujiban.wire.transport import (
+    ServerStream,
+    StreamLost,
+    StreamRefused,
+    connect_session,
+    connect_standby,
+)
 
 
 @pytest.fixture
@@ -401,9 +412,11 @@ def test_a_stream_that_is_only_just_opening_does_not_outlive_the_server(
     admitting = asyncio.Event()
     admit = nodes.NodeServer._admit
 
-    async def noted(server: nodes.NodeServer, stream: ServerStream) -> tuple[nodes._Session, Hello]:
+    async def noted(
+        server: nodes.NodeServer, stream: ServerStream, among: dict[str, nodes._Session]
+    ) -> tuple[nodes._Session, Hello]:
         admitting.set()
-        return await admit(server, stream)
+        return await admit(server, stream, among)
 
     monkeypatch.setattr(nodes.NodeServer, "_admit", noted)
 
@@ -465,5 +478,102 @@ def test_coalescing_of_what_waits(pki: Pki) -> None:
             for revision in range(2, 100):  # no await: the writer cannot run between
                 running.server._sessions["node-1"].outbox.put(Policy(delta=NodeDelta(revision=revision)))
             assert await stream.next() == Policy(delta=NodeDelta(revision=99))
+
+    run(pki, scenario)
+
+
+# ---------------------------------------------------------------- nodes that obey another controller
+
+ASKED = OpenSession(session="secret", pod="default/a", uid="u", ask=ForwardAsk(port=80))
+ILL = NodeStatus(components=(Component(name="bird", healthy=False),))
+
+
+def test_a_node_that_obeys_another_is_asked_for_sessions_and_tells_what_people_ask_for(pki: Pki) -> None:
+    async def scenario(running: Controller) -> None:
+        assert not await running.server.ask("node-1", ASKED)
+        async with running.standing_by("node-1") as stream:
+            assert await running.server.ask("node-1", ASKED)
+            assert await stream.next() == ASKED
+            assert not await running.server.send("node-1", FULL)  # it takes no orders from here
+            await stream.send(ILL)
+            await stream.send(Flows(flows=(flow("node-1"),)))
+            await until(lambda: len(running.told) == 2)
+            assert running.told == [("node-1", ILL), ("node-1", Flows(flows=(flow("node-1"),)))]
+        await until(lambda: not running.server.nodes())
+        assert not await running.server.ask("node-1", ASKED)
+        assert (running.events, running.messages) == ([], [])
+
+    run(pki, scenario)
+
+
+def test_a_session_is_asked_for_over_the_stream_that_there_is(pki: Pki) -> None:
+    async def scenario(running: Controller) -> None:
+        async with running.standing_by("node-1") as beside:
+            async with running.greeted("node-1") as stream:
+                assert await running.server.ask("node-1", ASKED)
+                assert await stream.next() == ASKED
+            await until(lambda: ("gone", "node-1") in running.events)
+            assert await running.server.ask("node-1", ASKED)
+            assert await beside.next() == ASKED
+
+    run(pki, scenario)
+
+
+def test_whoever_has_no_stream_serves_no_session(pki: Pki) -> None:
+    async def scenario(running: Controller) -> None:
+        context = client_context(pki.node("node-1").path, pki.ca.bundle_pem)
+        where = ("127.0.0.1", running.port, context, "127.0.0.1")
+        async with refused("no stream"), connect_session(*where) as session:
+            await session.next()
+        async with running.standing_by("node-1"), connect_session(*where) as session:
+            await session.end()
+        assert running.events == [("session", "node-1")]
+
+    run(pki, scenario)
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [(hello("node-2"), "certificate"), (hello("node-1", protocol=9), "protocol 9"), (ILL, "must be Hello")],
+)
+def test_such_a_stream_begins_as_any_other(pki: Pki, first: Hello | NodeStatus, reason: str) -> None:
+    async def scenario(running: Controller) -> None:
+        context = client_context(pki.node("node-1").path, pki.ca.bundle_pem)
+        async with (
+            refused(reason),
+            connect_standby("127.0.0.1", running.port, context, "127.0.0.1") as stream,
+        ):
+            await stream.send(first)
+            await stream.next()
+        assert running.server.nodes() == frozenset()
+
+    run(pki, scenario)
+
+
+def test_such_a_node_that_lies_or_wants_more_is_cut_off(pki: Pki) -> None:
+    async def scenario(running: Controller) -> None:
+        for message in (
+            Flows(flows=(flow("node-2"),)),
+            Enforced(revision=1, took_us=1),
+            Sign(request=1, pod="", csr_pem=""),
+            hello("node-1"),
+        ):
+            async with running.standing_by("node-1") as stream:
+                raw: Any = stream
+                await raw.send(message)
+                with pytest.raises(StreamRefused):
+                    await stream.next()
+            await until(lambda: not running.server.nodes())
+        assert (running.told, running.messages, running.events) == ([], [], [])
+
+    run(pki, scenario)
+
+
+def test_a_controller_that_stops_ends_these_streams_too(pki: Pki) -> None:
+    async def scenario(running: Controller) -> None:
+        async with refused(nodes.STOPPING), running.standing_by("node-1") as stream:
+            stopping = asyncio.create_task(running.stop())
+            await stream.next()
+        await stopping
 
     run(pki, scenario)

@@ -11,6 +11,7 @@ from tsujiban.controller.distribution import Progress
 from tsujiban.controller.plane import Plane
 from tsujiban.controller.status import STALE_SECONDS, StatusReport
 from tsujiban.controller.world import NODES, Json, Ref
+from tsujiban.store.protocol import Key
 from tsujiban.store.sqlite import SqliteStore
 from tsujiban.wire.messages import Component, NodeStatus
 
@@ -18,7 +19,14 @@ AGENT = NodeStatus(components=(Component(name="agent", healthy=True, detail="fin
 
 
 def report(
-    tmp_path: Path, *, connected: bool, heard: float | None, synced: bool = True, role: str = ""
+    tmp_path: Path,
+    *,
+    connected: bool,
+    heard: float | None,
+    synced: bool = True,
+    role: str = "",
+    streams: frozenset[str] = frozenset(),
+    stored: tuple[str, ...] = (),
 ) -> Json:
     async def run() -> Json:
         store = await SqliteStore.open(tmp_path / "store.db")
@@ -28,9 +36,13 @@ def report(
             plane.distributor.nodes["n1"] = Progress(connected=connected)
             if heard is not None:
                 plane.components["n1"] = (heard, AGENT)
+            for name in stored:
+                await store.create(
+                    Key("", "nodes", "", name), b'{"metadata": {"name": "%s"}}' % name.encode()
+                )
             if synced:
                 plane.loop.synced.set()
-            return await StatusReport(plane, 1234.0, store.health, lambda: role)()
+            return await StatusReport(plane, 1234.0, store, lambda: role, lambda: streams)()
         finally:
             await store.close()
 
@@ -68,3 +80,11 @@ def test_a_controller_that_stands_by_is_healthy_and_says_so(tmp_path: Path) -> N
     assert found["components"][0]["detail"] == "stands by for two"
     found = report(tmp_path, connected=True, heard=time.time(), role="leads")
     assert found["components"][0]["detail"].startswith("leads; revision")
+
+
+def test_a_controller_that_stands_by_tells_of_the_nodes_that_have_a_stream_to_it(tmp_path: Path) -> None:
+    asked = {"connected": False, "synced": False, "role": "stands by for two", "stored": ("n1", "n2")}
+    found = report(tmp_path / "a", heard=time.time(), streams=frozenset({"n1"}), **asked)  # type: ignore[arg-type]
+    assert rows(found)[2:] == [("n1", "agent", True), ("n2", "agent", False)]
+    found = report(tmp_path / "b", heard=time.time(), **asked)  # type: ignore[arg-type]
+    assert rows(found)[2:] == [("n1", "agent", False), ("n2", "agent", False)]

@@ -12,6 +12,7 @@ from tsujiban.controller.api.errors import ApiError, bad_request
 from tsujiban.controller.sessions import PodRef, Session, Sessions, SessionUnavailable
 from tsujiban.wire.sessions import Asks
 
+RETRY_SECONDS = 1  # until a node that changes controllers has most likely done so
 FINISHED = ("Succeeded", "Failed")
 
 
@@ -100,7 +101,8 @@ async def session(sessions: Sessions, pod: Pod, ask: Asks) -> AsyncIterator[Sess
     """A session of the pod.
 
     Raises:
-        ApiError: 400 when there is no such thing, 503 when its node cannot serve it now.
+        ApiError: 400 when there is no such thing, 503 when its node cannot serve it now (with Retry-After,
+            when the node is not connected).
     """
     try:
         async with sessions.open(pod.ref, ask) as opened:
@@ -108,4 +110,5 @@ async def session(sessions: Sessions, pod: Pod, ask: Asks) -> AsyncIterator[Sess
     except SessionUnavailable as error:
         if error.missing:
             raise bad_request(str(error)) from None
-        raise ApiError(503, "ServiceUnavailable", str(error)) from None
+        details = {"retryAfterSeconds": RETRY_SECONDS} if error.passing else None
+        raise ApiError(503, "ServiceUnavailable", str(error), details) from None

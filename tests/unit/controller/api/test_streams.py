@@ -254,9 +254,14 @@ async def test_a_node_that_is_away_or_says_no(bed: ApiBed, who: Credentials) -> 
             pass
     assert missing.value.code == 400
     bed.streaming.connected = False
-    with pytest.raises(Refused, match="not connected"):
+    with pytest.raises(Refused, match="not connected") as away:
         async with websocket(bed, who, EXEC, WORD, V5):
             pass
+    assert (away.value.code, away.value.status["details"]) == (503, {"retryAfterSeconds": 1})
+    assert starting.value.status.get("details") is None
+    async with bed.client(who) as client:
+        answer = await client.get("/api/v1/namespaces/default/pods/a/log", params={"container": "web"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
 async def test_exec_needs_create_and_not_only_get(bed: ApiBed, who: Credentials) -> None:

@@ -1,0 +1,224 @@
+"""Two controllers on one etcd and a real node: people reach pods through either, whichever leads, and what
+they have begun at one goes on when the other ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from tests.support import etcdbed
+from tests.support.machine import unique_cluster
+from tests.system.controller.live.conftest import MANIFESTS, NEW, Kubectl
+from tests.system.controller.live.test_kubectl_streams import BARE_SPDY, read_line
+
+from tsujiban.agent.config import AgentConfig
+from tsujiban.controller.config import ControllerConfig
+from tsujiban.identity.files import make_private_directory, write_private
+from tsujiban.local import specs
+from tsujiban.local.cluster import LocalCluster
+from tsujiban.local.down import down
+from tsujiban.local.layout import CONTROLLER_ADDRESS, NODE_STREAM_PORT
+from tsujiban.local.up import up
+from tsujiban.local.waiting import until
+from tsujiban.resources.names import fabric_namespace
+from tsujiban.supervise.client import SupervisorClient
+from tsujiban.supervise.netns import namespace_path
+from tsujiban.supervise.spec import Listener, ProcessSpec
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+
+SECOND = "second"
+PORT = NODE_STREAM_PORT + 1
+
+
+class Pair:
+    """The cluster's own controller, and a second one that only this test knows of."""
+
+    def __init__(self, cluster: LocalCluster, home: Path) -> None:
+        self.cluster = cluster
+        self.layout = cluster.layout
+        self.state = self.layout.state / SECOND
+        self.port = _free_port()
+        self.first = Kubectl(NEW, self.layout.kubeconfig, home)
+        text = self.layout.kubeconfig.read_text()
+        other = home / "second.yaml"
+        other.write_text(text.replace(f":{cluster.record.api_port}", f":{self.port}"))
+        self.second = Kubectl(NEW, other, home)
+
+    async def start(self) -> None:
+        """As docs/store.md says: the same cluster and store, a state directory with copies of the keys."""
+        make_private_directory(self.state)
+        for keys in ("ca", "token-keys"):
+            shutil.copytree(self.layout.controller_state / keys, self.state / keys)
+        own = msgspec.json.decode(self.layout.controller_config.read_bytes(), type=ControllerConfig)
+        config = msgspec.structs.replace(own, state_dir=str(self.state), api_sockets=1, api_endpoints=())
+        write_private(self.state / "config.json", msgspec.json.encode(config))
+        node = self.cluster.record.nodes[0]
+        agent = msgspec.json.decode(self.layout.agent_config(node).read_bytes(), type=AgentConfig)
+        agent = msgspec.structs.replace(agent, other_controllers=((CONTROLLER_ADDRESS, PORT),))
+        write_private(self.layout.agent_config(node), msgspec.json.encode(agent))
+        fabric = namespace_path(fabric_namespace(self.layout.cluster))
+        process = ProcessSpec(
+            name=SECOND,
+            argv=(sys.executable, "-I", "-m", "tsujiban.controller", "--config", f"{self.state}/config.json"),
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            listen=(
+                Listener(address=f"127.0.0.1:{self.port}", name="api"),
+                Listener(address=f"{CONTROLLER_ADDRESS}:{PORT}", netns=fabric, name="nodes"),
+            ),
+        )
+        async with SupervisorClient(self.layout.supervisor_socket) as supervisor:
+            await supervisor.start(process)
+            await supervisor.kill(specs.agent_name(node), signal.SIGTERM)  # it reads its configuration again
+
+    def stop_first(self) -> ProcessSpec:
+        async def stop() -> ProcessSpec:
+            async with SupervisorClient(self.layout.supervisor_socket) as supervisor:
+                found = await supervisor.specification(specs.CONTROLLER)
+                await supervisor.stop(specs.CONTROLLER)
+                return found
+
+        return asyncio.run(stop())
+
+    def start_again(self, process: ProcessSpec) -> None:
+        async def start() -> None:
+            async with SupervisorClient(self.layout.supervisor_socket) as supervisor:
+                await supervisor.start(process)
+
+        asyncio.run(start())
+
+    def role(self, kubectl: Kubectl) -> str:
+        """Which role the controller of this kubectl has; "" while it, or a node, is not well."""
+        done = subprocess.run(
+            kubectl.argv("get", "--raw", "/tsujiban/v1/status"),
+            capture_output=True, text=True, timeout=60, env=kubectl.environment, check=False,
+        )  # fmt: skip
+        found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"healthy": False}
+        return str(found["components"][0]["detail"]) if found["healthy"] else ""
+
+    def audited(self, **wanted: str) -> list[dict[str, Any]]:
+        """What the second controller's audit log has of pods' subresources."""
+        lines = (self.state / "audit" / "audit.log").read_text().splitlines()
+        refs = [(line, line.get("objectRef", {})) for line in map(json.loads, lines)]
+        return [line for line, ref in refs if all(ref.get(key) == value for key, value in wanted.items())]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    name = unique_cluster()
+    with etcdbed.single() as etcd:
+        try:
+            made = Pair(up(name, 1, lambda _: None, store=etcd.config), tmp_path_factory.mktemp("home"))
+            made.first("apply", "-f", str(MANIFESTS / "pods.yaml"))
+            asyncio.run(made.start())
+            assert until(lambda: made.role(made.second).startswith("stands by for"), 60)
+            made.second("wait", "--for=condition=Ready", "pod", "-l", "set=pods", "--timeout=60s")
+            yield made
+        finally:
+            down(name)
+
+
+@pytest.mark.parametrize("way", [{}, BARE_SPDY], ids=["websocket", "spdy"])
+def test_pods_are_reached_through_the_one_that_stands_by(pair: Pair, way: dict[str, str]) -> None:
+    kubectl = pair.second
+    assert kubectl("exec", "-i", "talker", "--", "tr", "a-z", "A-Z", stdin="hello", env=way) == "HELLO"
+    said = kubectl("exec", "talker", "--", "sh", "-c", "echo out; echo err >&2; exit 7", code=7, env=way)
+    assert said.splitlines()[:2] == ["out", "err"]
+    hearing = kubectl.start("attach", "talker", env=way)
+    forwarding = kubectl.start("port-forward", "pod/web", ":8080", env=way)
+    try:
+        assert until(lambda: read_line(hearing).startswith("line "), 20)
+        found = re.search(r"127\.0\.0\.1:(\d+) -> 8080", read_line(forwarding))
+        assert found is not None
+        answer = httpx.get(f"http://127.0.0.1:{found[1]}/", trust_env=False, timeout=20)
+        assert "sources.list" in answer.text
+    finally:
+        for client in (hearing, forwarding):
+            client.kill()
+            client.communicate()
+
+
+def test_logs_and_flows_are_everywhere(pair: Pair) -> None:
+    assert until(lambda: "line 3\n" in pair.second("logs", "talker"), 20)
+    address = json.loads(pair.second("get", "pod", "web", "-o", "json"))["status"]["podIP"]
+    url = f"http://{address}:8080/"
+    assert "sources.list" in pair.second("exec", "talker", "--", "curl", "-sS", "-m", "20", url)
+
+    def both_have_it() -> bool:
+        path = "/tsujiban/v1/flows?post=proxy&endpoint=default/web"
+        return all(address in kubectl("get", "--raw", path) for kubectl in (pair.first, pair.second))
+
+    assert until(both_have_it, 30)
+
+
+def test_who_may_not_is_refused_there_and_both_are_audited_there(pair: Pair) -> None:
+    def run_as(user: str, code: int = 0) -> str:
+        return pair.second("exec", "talker", f"--as={user}", "--", "id", code=code)
+
+    pair.second("create", "role", "runner", "--verb=create", "--resource=pods/exec")
+    pair.second("create", "rolebinding", "runner", "--role=runner", "--user=somebody")
+    for user in ("nobody", "somebody"):  # kubectl reads the pod first
+        pair.second("create", "rolebinding", user, "--clusterrole=view", f"--user={user}")
+    assert "pods/exec" in run_as("nobody", code=1)
+    assert "uid=" in run_as("somebody")
+    lines = pair.audited(subresource="exec", name="talker")
+    told = {
+        (line["impersonatedUser"]["username"], line["responseStatus"]["code"])
+        for line in lines
+        if "impersonatedUser" in line and "responseStatus" in line
+    }
+    assert {("nobody", 403), ("somebody", 101)} <= told
+
+
+def test_what_goes_through_one_goes_on_when_the_other_ends(pair: Pair) -> None:
+    through = pair.second.argv("exec", "-i", "talker", "--", "cat")
+    talking = subprocess.Popen(
+        through, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=pair.second.environment
+    )
+    following = pair.second.start("logs", "-f", "talker", "--tail=1")
+    leaving = pair.first.start("exec", "talker", "--", "sleep", "1000")
+
+    def echoed(line: str) -> bool:
+        assert talking.stdin is not None
+        talking.stdin.write(line)
+        talking.stdin.flush()
+        return read_line(talking) == line
+
+    try:
+        assert echoed("before\n")
+        assert until(lambda: "sleep 1000" in pair.second("exec", "talker", "--", "ps", "-eo", "args"), 20)
+        process = pair.stop_first()  # it leads
+        assert leaving.wait(30) != 0  # its own clients are told
+        assert echoed("meanwhile\n")
+        assert until(lambda: pair.role(pair.second).startswith("leads; "), 60)
+        pair.start_again(process)
+        assert until(lambda: pair.role(pair.first).startswith("stands by for"), 60)
+        assert echoed("after\n")
+        numbers = [int(read_line(following).split()[1]) for _ in range(10)]
+        assert numbers == list(range(numbers[0], numbers[0] + 10))  # no line is missing
+        assert pair.first("exec", "-i", "talker", "--", "cat", stdin="changed places") == "changed places"
+        assert talking.stdin is not None
+        talking.stdin.close()
+        assert talking.wait(30) == 0
+    finally:
+        for client in (talking, following, leaving):
+            client.kill()
+            client.wait()

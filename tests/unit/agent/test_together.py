@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tsujiban.agent.together import first_failure
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_the_first_failure_ends_all_and_is_raised_bare() -> None:
+    cancelled: list[str] = []
+
+    async def wait(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(name)
+            raise
+
+    async def fail() -> None:
+        raise OSError("this one")
+
+    with pytest.raises(OSError, match="this one"):
+        await first_failure(wait("a"), fail(), wait("b"))
+    assert cancelled == ["a", "b"]
+
+
+async def test_one_that_ends_well_ends_all() -> None:
+    async def done() -> None:
+        return
+
+    async with asyncio.timeout(10):
+        await first_failure(asyncio.sleep(1000), done())

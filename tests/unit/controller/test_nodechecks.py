@@ -1,0 +1,51 @@
+"""What no honest node says, and whose certificate is a node's."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.support.nodestream import hello
+from tests.support.pki import TRUST_DOMAIN, Pki
+
+from tsujiban.controller.nodechecks import check, check_hello, identify
+from tsujiban.wire.messages import Enforced, PodStatus, ToController
+from tsujiban.wire.transport import StreamRefused
+
+
+def test_a_node_is_known_by_its_certificate_until_that_ends(tmp_path: Path) -> None:
+    text = Pki(tmp_path).node("node-1", 100.0).path.read_text()
+    first = text[text.index("-----BEGIN CERT") : text.index("-----END CERT")] + "-----END CERTIFICATE-----\n"
+    der = ssl.PEM_cert_to_DER_cert(first)
+    node, expires = identify(der, TRUST_DOMAIN, time.time())
+    assert node == "node-1"
+    with pytest.raises(StreamRefused, match="expired"):
+        identify(der, TRUST_DOMAIN, expires)
+    with pytest.raises(StreamRefused, match="not a node's"):
+        identify(der, "other.domain", time.time())
+    with pytest.raises(StreamRefused, match="not a node's"):
+        identify(b"", TRUST_DOMAIN, time.time())
+
+
+def test_hello_says_the_certificates_name() -> None:
+    good = hello("node-1")
+    assert check_hello("node-1", good) is good
+    bad: list[ToController | None] = [
+        None,
+        Enforced(revision=1, took_us=1),
+        hello("node-2"),
+        msgspec.structs.replace(good, addresses=("127.0.0.1",)),
+        msgspec.structs.replace(good, system={"name": "x"}),
+    ]
+    for message in bad:
+        with pytest.raises(StreamRefused):
+            check_hello("node-1", message)
+
+
+def test_a_status_is_json() -> None:
+    check("node-1", PodStatus(pod="a/b", uid="u", status=b"{}"))
+    with pytest.raises(StreamRefused):
+        check("node-1", PodStatus(pod="a/b", uid="u", status=b"["))
