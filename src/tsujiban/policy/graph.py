@@ -8,39 +8,32 @@ a function of the objects there are, kept current by following references.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TypeVar
 
 from pyroaring import BitMap
 
-from tsujiban.policy import order, services
+from tsujiban.policy import services
 from tsujiban.policy.attachments import Attachments
 from tsujiban.policy.claims import Claims
 from tsujiban.policy.compile import Form, compile_object
 from tsujiban.policy.definitions import (
-    AuthorizationForm,
     NetworkPolicyForm,
-    PeerAuthenticationForm,
     ProfileForm,
-    RequestAuthenticationForm,
     SetDefinition,
 )
 from tsujiban.policy.dialects.common import Place
 from tsujiban.policy.dialects.istio import MeshNames
-from tsujiban.policy.evaluate import judges_workloads
 from tsujiban.policy.heldsets import HeldSets
 from tsujiban.policy.index import LabelIndex
-from tsujiban.policy.inforce import InForce, Selecting, Selector
+from tsujiban.policy.inforce import InForce, Selector
 from tsujiban.policy.items import Item, Surroundings
 from tsujiban.policy.journal import Journal, Table
 from tsujiban.policy.nodeview import NodeView
 from tsujiban.policy.population import Key, Population
-from tsujiban.policy.profiles import default_profile
 from tsujiban.policy.program import (
     Authentication,
-    AuthzProgram,
     EndpointProgram,
     Frozen,
     Mesh,
@@ -48,11 +41,12 @@ from tsujiban.policy.program import (
     NodeDelta,
     NodeState,
     Peer,
-    PolicyProgram,
     ServiceProgram,
     ServiceSet,
 )
 from tsujiban.policy.providers import CONFIG_KEY, Providers
+from tsujiban.policy.standing import Standing, selector_of
+from tsujiban.policy.tables import put
 from tsujiban.resources.kinds import calico, core
 from tsujiban.resources.kinds.meta import Object
 from tsujiban.resources.load import LoadedObject
@@ -60,9 +54,6 @@ from tsujiban.resources.registry import kind_for
 
 Change = tuple[Key, Object | LoadedObject | None]
 _POLICY_KINDS = ("Policy", "Authentication", "Profile")  # how the names of kinds with a normal form end
-
-Name = TypeVar("Name", bound=Hashable)
-Value = TypeVar("Value")
 
 
 class GraphDelta(Frozen, frozen=True):
@@ -111,7 +102,6 @@ class PolicyGraph:
         self._forms: dict[Key, Form] = {}
         self._attachments = Attachments()
         self._providers = Providers()
-        self._profile_users: Counter[str] = Counter()
         self._by_node: dict[str, set[str]] = defaultdict(set)
         self._views: dict[str, NodeView] = {}
         self._endpoint_items = BitMap()
@@ -123,10 +113,11 @@ class PolicyGraph:
         note_set = partial(self._note, Table.SETS)
         self._held = HeldSets(self._population, self._index, self._node_index, note_set)
         self.sets = self._held.states
-        self.programs: dict[str, PolicyProgram] = {}
+        self._standing = Standing(self._in_force, self._index, self._held, self._note, self._touch_item)
+        self.programs = self._standing.programs
+        self.authorizations = self._standing.authorizations
         self.endpoints: dict[str, EndpointProgram] = {}
         self._claims = Claims(self.endpoints)
-        self.authorizations: dict[str, AuthzProgram] = {}
         self.peers: dict[str, Peer] = {}
         self.services: dict[str, ServiceProgram] = {}
 
@@ -215,18 +206,10 @@ class PolicyGraph:
 
     def selected(self, key: Key) -> int:
         """How many endpoints a policy selects by its selector; 0 for what is no policy."""
-        match self._forms.get(key):
-            case NetworkPolicyForm() as form:
-                name = (Selecting.POLICY, form.program.id)
-            case AuthorizationForm() as form:
-                name = (Selecting.AUTHORIZATION, form.program.id)
-            case PeerAuthenticationForm() as form:
-                name = (Selecting.PEER_AUTHENTICATION, form.id)
-            case RequestAuthenticationForm() as form:
-                name = (Selecting.REQUEST_AUTHENTICATION, form.id)
-            case _:
-                return 0
-        return self._index.matched(name).intersection_cardinality(self._endpoint_items)
+        form = self._forms.get(key)
+        if form is None or isinstance(form, ProfileForm):
+            return 0
+        return self._index.matched(selector_of(form)).intersection_cardinality(self._endpoint_items)
 
     def labels(self, endpoint: str) -> dict[str, str]:
         """Effective labels of an endpoint; empty for one that does not exist."""
@@ -249,7 +232,7 @@ class PolicyGraph:
             loaded = LoadedObject(kind_for(new.api_version, new.kind), new, {})
         form = None if new is None else compile_object(new, Place(loaded), self._mesh_names)
         form = self._providers.resolved(key, self._attachments.resolved(key, form))
-        _put(self._objects, key, new)
+        put(self._objects, key, new)
         self._population.change(key, old, new)
         match new if new is not None else old:
             case core.Service():
@@ -262,137 +245,14 @@ class PolicyGraph:
             case core.EndpointSlice():
                 self._dirty_services.update(self._held.change_slice(key, old, new))
             case calico.Tier():
-                self._change_tier(key[2], new)
+                self._standing.change_tier(key[2], new)
         self._change_form(key, form)
 
     def _change_form(self, key: Key, form: Form | None) -> None:
         before = self._forms.get(key)
         if before != form:
-            _put(self._forms, key, form)
-            self._replace(before, form)
-
-    def _change_tier(self, name: str, tier: Object | None) -> None:
-        form = order.compile_tier(tier) if isinstance(tier, calico.Tier) else order.BUILT_IN.get(name)
-        if form == self._in_force.tiers.get(name):
-            return
-        _put(self._in_force.tiers, name, form)
-        for policy in self._in_force.policies.values():
-            if policy.tier == name:
-                self._touch(Selecting.POLICY, policy.program.id)
-
-    def _replace(self, old: Form | None, new: Form | None) -> None:
-        """Put one form in the place of another. New sets are taken before old ones are let go,
-        so that what both need is not computed again."""
-        if isinstance(new, NetworkPolicyForm | ProfileForm):
-            for name, definition in new.sets.items():
-                self._held.acquire(name, definition)
-        if not self._update_in_place(old, new):
-            if old is not None:
-                self._detach(old)
-            if new is not None:
-                self._attach(new)
-        if isinstance(old, NetworkPolicyForm | ProfileForm):
-            for name in old.sets:
-                self._held.release(name)
-
-    def _update_in_place(self, old: Form | None, new: Form | None) -> bool:
-        """A policy whose rules alone changed keeps its endpoints' programs as they are."""
-        match old, new:
-            case NetworkPolicyForm(), NetworkPolicyForm():
-                if _standing(old) != _standing(new):
-                    return False
-                self._in_force.policies[new.program.id] = new
-                self._set_program(new.program.id, new.program)
-                return True
-            case AuthorizationForm(), AuthorizationForm():
-                same = old.selector is new.selector and old.program.id == new.program.id
-                if not same or old.program.action is not new.program.action:
-                    return False
-                self._in_force.authorizations[new.program.id] = new
-                self.authorizations[new.program.id] = new.program
-                self._note(Table.AUTHORIZATIONS, new.program.id)
-                return True
-        return False
-
-    def _attach(self, form: Form) -> None:
-        match form:
-            case NetworkPolicyForm():
-                name = form.program.id
-                self._in_force.policies[name] = form
-                self._set_program(name, form.program)
-                self._select(Selecting.POLICY, name, form)
-            case ProfileForm():
-                self._in_force.profiles[form.program.id] = form
-                self._refresh_profile(form.program.id)
-            case AuthorizationForm():
-                name = form.program.id
-                self._in_force.authorizations[name] = form
-                self.authorizations[name] = form.program
-                self._note(Table.AUTHORIZATIONS, name)
-                self._select(Selecting.AUTHORIZATION, name, form)
-            case PeerAuthenticationForm():
-                self._in_force.authentications[form.id] = form
-                self._select(Selecting.PEER_AUTHENTICATION, form.id, form)
-            case RequestAuthenticationForm():
-                self._in_force.tokens[form.id] = form
-                self._select(Selecting.REQUEST_AUTHENTICATION, form.id, form)
-
-    def _detach(self, form: Form) -> None:
-        match form:
-            case NetworkPolicyForm():
-                name = form.program.id
-                self._unselect(Selecting.POLICY, name)
-                del self._in_force.policies[name]
-                self._set_program(name, None)
-            case ProfileForm():
-                del self._in_force.profiles[form.program.id]
-                self._refresh_profile(form.program.id)
-            case AuthorizationForm():
-                name = form.program.id
-                self._unselect(Selecting.AUTHORIZATION, name)
-                del self._in_force.authorizations[name], self.authorizations[name]
-                self._note(Table.AUTHORIZATIONS, name)
-            case PeerAuthenticationForm():
-                self._unselect(Selecting.PEER_AUTHENTICATION, form.id)
-                del self._in_force.authentications[form.id]
-            case RequestAuthenticationForm():
-                self._unselect(Selecting.REQUEST_AUTHENTICATION, form.id)
-                del self._in_force.tokens[form.id]
-
-    def _select(
-        self,
-        what: Selecting,
-        name: str,
-        form: NetworkPolicyForm | AuthorizationForm | PeerAuthenticationForm | RequestAuthenticationForm,
-    ) -> None:
-        for item in self._index.add_selector((what, name), form.selector.node):
-            self._touch_item(item)
-
-    def _unselect(self, what: Selecting, name: str) -> None:
-        for item in self._index.remove_selector((what, name)):
-            self._touch_item(item)
-
-    def _touch(self, what: Selecting, name: str) -> None:
-        for item in self._index.matched((what, name)):
-            self._touch_item(item)
-
-    def _touch_item(self, item: int) -> None:
-        endpoint = self._population.items[item].endpoint
-        if endpoint:
-            self._dirty_endpoints.add(endpoint)
-
-    def _set_program(self, name: str, program: PolicyProgram | None) -> None:
-        if self.programs.get(name) != program:
-            _put(self.programs, name, program)
-            self._note(Table.POLICIES, name)
-
-    def _refresh_profile(self, name: str) -> None:
-        """A profile's program exists while an endpoint names it."""
-        form = self._in_force.profiles.get(name)
-        program = None
-        if self._profile_users[name]:
-            program = form.program if form is not None else default_profile(name)
-        self._set_program(name, program)
+            put(self._forms, key, form)
+            self._standing.replace(before, form)
 
     # ------------------------------------------------------------------ settling
 
@@ -441,7 +301,7 @@ class PolicyGraph:
         if isinstance(service, core.Service):
             program = services.compile_service(service, self._held.slices(name))
         if self.services.get(name) != program:
-            _put(self.services, name, program)
+            put(self.services, name, program)
             self._note(Table.SERVICES, name)
         self._held.refill(name)
 
@@ -451,22 +311,25 @@ class PolicyGraph:
         new = None if found is None else self._in_force.program(found[1], self._index.selectors_of(found[0]))
         if old == new:
             return
-        _put(self.endpoints, name, new)
+        put(self.endpoints, name, new)
         self._note(Table.ENDPOINTS, name)
         if old is not None:
             self._by_node[old.node].discard(name)
         if new is not None:
             self._by_node[new.node].add(name)
         for profile in new.profiles if new is not None else ():
-            self._profile_users[profile] += 1
-            self._refresh_profile(profile)
+            self._standing.use_profile(profile, 1)
         for profile in old.profiles if old is not None else ():
-            self._profile_users[profile] -= 1
-            self._refresh_profile(profile)
+            self._standing.use_profile(profile, -1)
         for address, peer in self._claims.change(name, old, new):
             if self.peers.get(address) != peer:
-                _put(self.peers, address, peer)
+                put(self.peers, address, peer)
                 self._note(Table.PEERS, address)
+
+    def _touch_item(self, item: int) -> None:
+        endpoint = self._population.items[item].endpoint
+        if endpoint:
+            self._dirty_endpoints.add(endpoint)
 
     def _note(self, table: Table, name: str) -> None:
         self._noted.add((table, name))
@@ -477,23 +340,3 @@ def _full_key(key: Key, value: Object | LoadedObject | None) -> Key:
     if isinstance(value, LoadedObject):
         return key_of(value.object)
     return key if value is None else key_of(value)
-
-
-def _standing(form: NetworkPolicyForm) -> tuple[object, ...]:
-    """What of a policy its endpoints' programs depend on."""
-    return (
-        form.program.id,
-        form.tier,
-        form.order,
-        form.tie,
-        form.selector.canonical,
-        form.directions,
-        judges_workloads(form.program),
-    )
-
-
-def _put(table: dict[Name, Value], key: Name, value: Value | None) -> None:
-    if value is None:
-        table.pop(key, None)
-    else:
-        table[key] = value

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tsujiban.policy.journal import Table
 from tsujiban.policy.program import AuthzProgram, EndpointProgram, NodeDelta, PolicyProgram, SetChange
+from tsujiban.policy.tables import put
 
 if TYPE_CHECKING:
     from tsujiban.policy.graph import PolicyGraph
     from tsujiban.policy.members import SetState
-
-Value = TypeVar("Value")
 
 
 class NodeView:
@@ -113,7 +112,7 @@ class NodeView:
             old = self._endpoints.get(name)
             if program == old:
                 continue
-            _put(self._endpoints, name, program)
+            put(self._endpoints, name, program)
             new_endpoints[name] = program
             _recount(self._policy_users, touched_policies, policies_of(old), policies_of(program))
             _recount(
@@ -128,7 +127,7 @@ class NodeView:
             policy = graph.programs.get(name) if self._policy_users[name] else None
             if policy == self._policies.get(name):
                 continue
-            _put(self._policies, name, policy)
+            put(self._policies, name, policy)
             new_policies[name] = policy
             before = self._policy_sets.pop(name, ())
             if policy is not None:
@@ -138,7 +137,7 @@ class NodeView:
         for name in touched_authorizations:
             authorization = graph.authorizations.get(name) if self._authorization_users[name] else None
             if authorization != self._authorizations.get(name):
-                _put(self._authorizations, name, authorization)
+                put(self._authorizations, name, authorization)
                 new_authorizations[name] = authorization
         return new_endpoints, new_policies, new_authorizations, self._set_changes(graph, touched_sets)
 
@@ -179,10 +178,3 @@ def _recount(users: Counter[str], touched: set[str], old: Iterable[str], new: It
         if not users[name]:
             del users[name]
         touched.add(name)
-
-
-def _put(table: dict[str, Value], name: str, value: Value | None) -> None:
-    if value is None:
-        table.pop(name, None)
-    else:
-        table[name] = value

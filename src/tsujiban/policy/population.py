@@ -19,6 +19,7 @@ from tsujiban.policy.items import (
     pod_item,
     workload_endpoint_item,
 )
+from tsujiban.policy.tables import put
 from tsujiban.resources import defaults
 from tsujiban.resources.kinds import calico, core
 from tsujiban.resources.kinds.meta import Object
@@ -54,7 +55,7 @@ class Population:
                 | calico.NetworkSet()
                 | calico.GlobalNetworkSet()
             ):
-                _put(self._objects, key, new)
+                put(self._objects, key, new)
                 self.dirty.add(key)
             case core.Namespace():
                 labels = None if new is None else defaults.namespace_labels(key[2], new.metadata.labels)
@@ -144,10 +145,3 @@ def _ancestors(item: Item | None) -> Iterator[tuple[str, ...]]:
         yield ("account", item.namespace, item.account)
     for profile in item.profiles:
         yield ("profile", profile)
-
-
-def _put(table: dict[Key, Object], key: Key, value: Object | None) -> None:
-    if value is None:
-        table.pop(key, None)
-    else:
-        table[key] = value
