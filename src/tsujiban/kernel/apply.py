@@ -46,6 +46,7 @@ class KernelPost:
         self.settings = settings  # may be replaced; the next `sync` follows
         self._policy = TableKeeper(self._nft, TABLE)
         self._services = TableKeeper(self._nft, services.TABLE)
+        self._translations = services.ServiceTable()
         self._memory = Memory()
         self._conntrack = Conntrack()
         self._conversation = Conversation()
@@ -65,7 +66,7 @@ class KernelPost:
         own = self.own = self._interfaces.addresses() if hosts else {}
         generation = self._generation()
         rendered = render(state, self.settings, self._memory, own)
-        addresses = services.render(state, self.settings.dns_addresses, self.settings.api_endpoints)
+        addresses = self._translations.render(state, self.settings.dns_addresses, self.settings.api_endpoints)
         before = self._sources()
         policy = self._policy.apply(rendered.table)
         self.rendered = rendered

@@ -1,10 +1,21 @@
-from tsujiban.kernel.services import render
+from typing import Any
+
+import pytest
+
+from tsujiban.kernel.services import ServiceTable
+from tsujiban.kernel.table import Table
 from tsujiban.policy.program import Backend, EndpointProgram, NodeState, ServicePort, ServiceProgram
+from tsujiban.policy.versions import difference
 
 
 def service(name: str, address: str, *backends: tuple[str, int], port: int = 80) -> ServiceProgram:
     made = ServicePort(protocol=6, port=port, backends=tuple(Backend(address=a, port=p) for a, p in backends))
     return ServiceProgram(id=name, addresses=(address,), ports=(made,))
+
+
+def render(state: NodeState, **given: Any) -> Table:
+    """From nothing."""
+    return ServiceTable().render(state, **given)
 
 
 def state(*services: ServiceProgram) -> NodeState:
@@ -47,7 +58,7 @@ def test_a_change_of_backends_is_a_change_of_elements() -> None:
 
 
 def test_the_nodes_own_addresses_are_left_alone() -> None:
-    table = render(state(service("dns", "10.96.0.10", port=53)), ("10.96.0.10",))
+    table = render(state(service("dns", "10.96.0.10", port=53)), local=("10.96.0.10",))
     assert table.sets["services4"].elements == {}
     assert table.sets["virtual4"].elements == {}
 
@@ -77,3 +88,29 @@ def test_the_nodes_own_pods_go_to_the_api_under_the_nodes_address() -> None:
         "meta l4proto 6 ip saddr @inhabitants4 ip daddr . th dport @api4 masquerade"
         in table.chains["postrouting"].rules
     )
+
+
+def test_what_is_the_same_is_the_same_object() -> None:
+    table = ServiceTable()
+    a, b = service("a", "10.96.0.1", ("10.0.0.1", 80)), service("b", "10.96.0.2", ("10.0.0.2", 80))
+    first = table.render(state(a, b))
+    again = table.render(state(a, b))
+    assert again.chains is first.chains
+    assert all(again.sets[name].elements is first.sets[name].elements for name in first.sets)
+    moved = table.render(state(a, service("b", "10.96.0.2", ("10.0.0.3", 80))))
+    assert moved.chains is first.chains
+    differences = {
+        name: difference(first.sets[name].elements, moved.sets[name].elements) for name in first.sets
+    }
+    assert {name: one for name, one in differences.items() if any(one)} == {
+        "slot0-4": ({"10.96.0.2 . 6 . 80": "10.0.0.2 . 80"}, {"10.96.0.2 . 6 . 80": "10.0.0.3 . 80"})
+    }
+
+
+def test_a_service_that_cannot_be_read_leaves_the_others_as_they_were() -> None:
+    table = ServiceTable()
+    good = service("a", "10.96.0.1", ("10.0.0.1", 80))
+    table.render(state(good))
+    with pytest.raises(ValueError, match="nonsense"):
+        table.render(state(service("a", "10.96.0.9"), service("b", "nonsense")))
+    assert table.render(state(good)) == render(state(good))
