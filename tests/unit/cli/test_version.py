@@ -11,9 +11,9 @@ from tsujiban.cli.main import main
 
 
 def test_both_sides(serve: Callable[..., Any]) -> None:
-    serve("version", {("GET", "/version"): {"gitVersion": "v1.34.0+tsujiban-9"}})
+    serve("version", {("GET", "/version"): {"gitVersion": "v1.35.0+tsujiban-9"}})
     result = CliRunner().invoke(main, ["version", "-o", "json"])
-    assert json.loads(result.output) == {"client": tsujiban.__version__, "server": "v1.34.0+tsujiban-9"}
+    assert json.loads(result.output) == {"client": tsujiban.__version__, "server": "v1.35.0+tsujiban-9"}
 
 
 def test_this_side_alone_asks_nobody(serve: Callable[..., Any]) -> None:

@@ -370,8 +370,8 @@ async def _version(_request: Request, _user: User) -> Response:
     return json_response(
         {
             "major": "1",
-            "minor": "34",  # of the Kubernetes API whose behaviour this follows
-            "gitVersion": f"v1.34.0+tsujiban-{tsujiban.__version__}",
+            "minor": "35",  # of the Kubernetes API whose behaviour this follows, as its kubectl judges it
+            "gitVersion": f"v1.35.0+tsujiban-{tsujiban.__version__}",
             "gitCommit": "",
             "gitTreeState": "clean",
             "buildDate": "1970-01-01T00:00:00Z",

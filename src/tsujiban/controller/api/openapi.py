@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 import tsujiban
-from tsujiban.controller.api import discovery, gnostic
+from tsujiban.controller.api import discovery, gnostic, swagger
 from tsujiban.controller.api.dispatch import Table
 from tsujiban.controller.api.errors import path_not_found
 from tsujiban.controller.api.paths import STATUS, STATUS_SCHEMA, paths
@@ -41,8 +41,13 @@ class Documents:
         if self._v2 is None:
             kinds = [pair for group_version in self._versions() for pair in self._kinds(group_version)]
             definitions = openapi.gathered(kinds, "#/definitions/", v3=False)
-            swagger = {"swagger": "2.0", "info": _INFO, "paths": {}, "definitions": definitions}
-            self._v2 = msgspec.json.encode(swagger), gnostic.document(swagger)
+            document = {
+                "swagger": "2.0",
+                "info": _INFO,
+                "paths": {path: swagger.path_item(item) for path, item in self._paths(kinds).items()},
+                "definitions": {**definitions, STATUS: STATUS_SCHEMA},
+            }
+            self._v2 = msgspec.json.encode(document), gnostic.document(document)
         as_json, as_protobuf = self._v2
         if "protobuf" in request.headers.get("accept", ""):
             return _kept(request, as_protobuf, _hash(as_protobuf), PROTOBUF)
@@ -86,6 +91,13 @@ class Documents:
         kinds = discovery.served(self._table)[group][version]
         return [(kind, group_version) for kind in kinds]
 
+    def _paths(self, kinds: list[tuple[Kind, str]]) -> dict[str, Json]:
+        return {
+            path: operations
+            for kind, version in kinds
+            for path, operations in paths(kind, version, self._table).items()
+        }
+
     def _document(self, group_version: str) -> tuple[bytes, str]:
         known = self._v3.get(group_version)
         if known is None:
@@ -95,11 +107,7 @@ class Documents:
                 {
                     "openapi": "3.0.0",
                     "info": _INFO,
-                    "paths": {
-                        path: operations
-                        for kind, version in kinds
-                        for path, operations in paths(kind, version, self._table).items()
-                    },
+                    "paths": self._paths(kinds),
                     "components": {"schemas": {**schemas, STATUS: STATUS_SCHEMA}},
                 }
             )

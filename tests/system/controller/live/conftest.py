@@ -17,7 +17,7 @@ from tsujiban.local.up import up
 
 MANIFESTS = Path(__file__).parent / "manifests"
 NEW = Path(sys.prefix) / "libexec" / "kubectl-1.35"
-OLD = "/usr/bin/kubectl"  # of the distribution: 1.20 on Debian 12
+OLD = Path(sys.prefix) / "libexec" / "kubectl-1.20"
 
 
 class Kubectl:
@@ -81,6 +81,7 @@ def kubectl(live: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kub
 
 @pytest.fixture(scope="session")
 def old_kubectl(live: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    assert OLD.exists(), f"{OLD} is missing: run .ci/setup"
     return Kubectl(OLD, live.layout.kubeconfig, tmp_path_factory.mktemp("old-home"))
 
 

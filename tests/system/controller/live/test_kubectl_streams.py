@@ -1,4 +1,4 @@
-"""logs, exec, attach, cp and port-forward: kubectl 1.35, and what older ones speak (SPDY)."""
+"""logs, exec, attach, cp and port-forward: kubectl 1.35 in both its ways, WebSocket and SPDY."""
 
 from __future__ import annotations
 
@@ -235,18 +235,6 @@ def test_a_port_that_nobody_listens_on(pods: Kubectl) -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             assert connection.recv(1) == b""
         assert until(lambda: "Connection refused" in read_line(client), 20)
-    finally:
-        client.kill()
-        client.communicate()
-
-
-def test_debians_kubectl_too(pods: Kubectl, old_kubectl: Kubectl) -> None:
-    assert old_kubectl("exec", "-i", "talker", "--", "cat", stdin="hello") == "hello"
-    assert "line" in old_kubectl("logs", "talker", "--tail=1")
-    client = old_kubectl.start("port-forward", "pod/web", ":8080")
-    try:
-        port = int(re.search(r"127\.0\.0\.1:(\d+) -> 8080", read_line(client))[1])  # type: ignore[index]
-        assert "sources.list" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=20).text
     finally:
         client.kill()
         client.communicate()

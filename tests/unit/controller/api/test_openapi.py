@@ -20,6 +20,26 @@ async def test_v2_in_both_forms(admin: httpx.AsyncClient) -> None:
     assert b"io.k8s.api.core.v1.PodSpec" in answer.content
 
 
+async def test_v2_says_which_parameters_a_patch_takes(admin: httpx.AsyncClient) -> None:
+    """kubectl up to 1.26 has no dry run, and no diff, of a kind that does not say so here."""
+    swagger = (await admin.get("/openapi/v2")).json()
+    patched = {
+        tuple(item["patch"]["x-kubernetes-group-version-kind"].values()): {
+            parameter["name"] for parameter in item["patch"]["parameters"]
+        }
+        for item in swagger["paths"].values()
+        if "patch" in item
+    }
+    for kind in (
+        ("apps", "v1", "Deployment"),
+        ("", "v1", "Pod"),
+        ("projectcalico.org", "v3", "NetworkPolicy"),
+    ):
+        assert {"dryRun", "fieldValidation", "body"} <= patched[kind]
+    for item in swagger["paths"].values():
+        _check(item, {f"#/definitions/{name}": None for name in swagger["definitions"]})
+
+
 async def test_the_index_leads_to_a_document_for_each_version(admin: httpx.AsyncClient) -> None:
     index = (await admin.get("/openapi/v3")).json()["paths"]
     assert {"api/v1", "apis/apps/v1", "apis/crd.projectcalico.org/v1"} <= index.keys()
