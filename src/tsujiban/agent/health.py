@@ -20,6 +20,7 @@ from tsujiban.agent.routing import Routing
 from tsujiban.identity.rotation import SvidManager, SvidStatus
 from tsujiban.network.birdc import BirdcError
 from tsujiban.proxy import binary
+from tsujiban.proxy.post import ProxyPost
 from tsujiban.supervise.client import ProcessStatus, SupervisorClient
 from tsujiban.wire.messages import Component, NodeStatus
 from tsujiban.wire.sessions import SIDECAR
@@ -41,6 +42,7 @@ class Health:
         node_proxy: NodeProxy,
         svids: SvidManager,
         pods: Pods,
+        post: ProxyPost,
     ) -> None:
         self._config = config
         self._supervisor = supervisor
@@ -51,6 +53,7 @@ class Health:
         self._node_proxy = node_proxy
         self._svids = svids
         self._pods = pods
+        self._post = post
         self._versions = {"bird": "", "kernel": "", "sidecar": ""}
         self.routing_error = ""
         self.node_certificate_expires = 0.0
@@ -91,13 +94,15 @@ class Health:
                 status = expiry.get(key)
                 ready = self._proxies.ready(key)
                 error = status.error if status else ""
+                there = self._post.versions(key)
                 components.append(
                     _component(
                         f"sidecar {key}",
                         processes[name],
-                        self._versions["sidecar"],
+                        self._envoys(there),
                         healthy=ready,
-                        detail=error or ("" if ready else "has not accepted its configuration yet"),
+                        detail=error
+                        or (_renewed(there) if ready else "has not accepted its configuration yet"),
                         certificate_expires=status.expires if status else 0.0,
                     )
                 )
@@ -109,14 +114,20 @@ class Health:
         waiting = [key for key in pods if not self._node_proxy.ready(key)]
         errors = [f"{key}: {expiry[key].error}" for key in pods if key in expiry and expiry[key].error]
         said = [f"not served yet: {', '.join(waiting)}"] if waiting else []
+        there = self._post.shared_versions
         return _component(
             "proxy",
             process,
-            self._versions["sidecar"],
+            self._envoys(there),
             healthy=not waiting and not errors,
-            detail="; ".join((*said, *errors)) or f"serves {len(pods)} pods",
+            detail="; ".join((*said, *errors))
+            or "; ".join(filter(None, (f"serves {len(pods)} pods", _renewed(there)))),
             certificate_expires=min((expiry[key].expires for key in pods if key in expiry), default=0.0),
         )
+
+    def _envoys(self, there: tuple[str, ...]) -> str:
+        """What to call the version of these Envoys; the one that would be started, when there are none."""
+        return f"envoy {', '.join(sorted(set(there)))}" if there else self._versions["sidecar"]
 
     def _agent(self, processes: dict[str, ProcessStatus]) -> Component:
         return _component(
@@ -178,6 +189,10 @@ def _component(
         rss_bytes=process.rss_bytes,
         private_bytes=process.private_bytes,
     )
+
+
+def _renewed(there: tuple[str, ...]) -> str:
+    return "an Envoy before this one still has connections" if len(there) > 1 else ""
 
 
 def _version(*command: str) -> str:

@@ -78,8 +78,8 @@ class Node:
         self.node_proxy = NodeProxy(
             config.node, config.address, config.run, self.post, self.svids, supervisor, self._wanted
         )
-        sidecars = Sidecars(config.node, config.run, self.post, self.svids, supervisor)
-        ways: dict[Mesh, PodMesh] = {Mesh.SIDECAR: sidecars, Mesh.NODE: self.node_proxy}
+        self.sidecars = Sidecars(config.node, config.run, self.post, self.svids, supervisor)
+        ways: dict[Mesh, PodMesh] = {Mesh.SIDECAR: self.sidecars, Mesh.NODE: self.node_proxy}
         self.proxies = Proxies(self.post, ways, lambda: self.pods.look_again())
         self.memory = Memory(config.state / MEMORY, lambda: self._network, lambda: self.pods.delta())
         self.names = NamesSide(config, network)
@@ -99,6 +99,7 @@ class Node:
             self.node_proxy,
             self.svids,
             self.pods,
+            self.post,
         )
 
     def configure(self, network: NodeConfig) -> None:
@@ -154,6 +155,7 @@ class Node:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_routes())
             tasks.create_task(self._resume_proxy())
+            tasks.create_task(self.sidecars.renewal.run())
             tasks.create_task(self.enforcer.run())
             tasks.create_task(self.kernel.watch())
             tasks.create_task(self.flows.run())

@@ -20,14 +20,13 @@ import structlog
 
 from tsujiban.agent.containers import Place, sandbox_of
 from tsujiban.agent.proxy_init import RENEW
-from tsujiban.agent.proxyroom import proxy_room
-from tsujiban.agent.sandbox import Mount
-from tsujiban.agent.sidecars import BINARY, CONFIG, INSIDE, READY_SECONDS, SOCKET, make_directory
+from tsujiban.agent.proxyroom import INSIDE, command, mounts, proxy_room
+from tsujiban.agent.sidecars import READY_SECONDS, SOCKET, make_directory
 from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel import redirect
 from tsujiban.policy.program import EndpointProgram
 from tsujiban.proxy import binary
-from tsujiban.proxy.bootstrap import argv, bootstrap
+from tsujiban.proxy.bootstrap import bootstrap
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.resources.kinds.core import Pod
@@ -214,12 +213,10 @@ class NodeProxy:
 
     def process(self) -> ProcessSpec:
         """The process of this node's Envoy."""
-        # all of where packages are: an upgrade of Envoy's puts a new directory there
-        packages, inside = self._binary.parents[2], self._binary.parts[-3:]
         return proxy_room(
             process_name(self._node),
-            tuple(argv(Path(BINARY, *inside), Path(INSIDE, CONFIG), hot_restart=True)),
+            command(self._binary),
             stage=self._stage,
             uid=self._uid,
-            mounts=(Mount(str(self.directory), INSIDE), Mount(str(packages), BINARY)),
+            mounts=mounts(self.directory, self._binary),
         )

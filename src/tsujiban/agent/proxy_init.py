@@ -1,13 +1,15 @@
-"""First process of the node proxy's room: as any sandbox's, but it stays, and hands Envoy over to Envoy.
+"""First process of an Envoy's room: as any sandbox's, but it stays, and hands Envoy over to Envoy.
 
 On SIGWINCH (which nothing else here minds) it starts a second Envoy beside the first. The second takes over
-the listening sockets of all pods, over a socket and shared memory that only this room has; the first
-lets go of its connections as they end, for as long as its command line says, then ends itself. A
-second one that fails leaves the first as it was. When the last one has ended, so does this process, and
-with it the room: whoever started it starts it anew.
+the listening sockets, over a Unix socket and shared memory that only this room has; the first lets go of
+its connections as they end, for as long as its command line says, then ends itself. A second one that
+fails leaves the first as it was; but if it had taken the sockets already nobody listens any more, which
+cannot be seen from here: so another one is tried, later and later. When the last one has ended, so does
+this process, and with it the room: whoever started it starts it anew.
 
-Run as a script, like `sandbox_init`; standard library only. The interpreter is loaded before the room
-hides it, so nothing is imported afterwards. Source: Envoy's documentation, "Hot restart Python wrapper".
+Run as a script, like `sandbox_init`; standard library only. When the room is built it becomes a shell, which
+needs 0.1 MB where the interpreter would keep 5, for each pod. Source: Envoy's documentation, "Hot restart
+Python wrapper".
 """
 
 from __future__ import annotations
@@ -16,14 +18,43 @@ import importlib.util
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
-EPOCH = "--restart-epoch"
-STOPPING = (signal.SIGTERM, signal.SIGINT)
+SHELL = "/bin/sh"
 RENEW = signal.SIGWINCH
+
+# Arguments: the command line of an Envoy. Their epochs count up; the highest one serves.
+KEEPER = """
+epoch=0 new= old= renew= stop= pause=0 begun=0
+trap renew=1 WINCH
+trap stop=TERM TERM
+trap stop=INT INT
+alive() { [ "$1" ] && kill -0 "$1" 2>/dev/null; }
+start() { begun=$(date +%s); "$@" --restart-epoch "$epoch" & new=$!; }
+start "$@"
+while :; do
+    wait "$new"; code=$?
+    if alive "$new"; then  # it is a signal that has come
+        if [ "$stop" ]; then kill -"$stop" "$new" $old 2>/dev/null
+        elif [ "$renew" ] && ! alive "$old"; then old=$new epoch=$((epoch + 1)) pause=0; start "$@"
+        fi
+        renew=
+    elif alive "$old" && [ "$stop" ]; then new=$old old=
+    elif alive "$old"; then
+        [ $(($(date +%s) - begun)) -gt 60 ] && pause=0
+        echo "the new Envoy ended ($code); the old one goes on, and another begins in $pause s" >&2
+        sleep "$pause" & wait "$!"
+        alive "$old" || exit "$code"
+        renew=
+        [ "$stop" ] && continue
+        [ "$pause" -lt 60 ] && pause=$((pause * 2 + 1))
+        start "$@"
+    else exit "$code"
+    fi
+done
+"""
 
 
 def sibling(name: str) -> ModuleType:
@@ -36,71 +67,17 @@ def sibling(name: str) -> ModuleType:
     return module
 
 
-class Keeper:
-    """The Envoys of this room. Their epochs count up; the highest one serves."""
-
-    def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
-        self._argv = argv
-        self._environment = environment
-        self._children: dict[int, int] = {}  # pid: epoch
-        self._epoch = 0
-        self._renew = False
-        self._stopping = 0
-
-    def run(self) -> int:
-        """Until the last Envoy has ended; its exit code."""
-        handled = {RENEW, signal.SIGCHLD, *STOPPING}
-        signal.pthread_sigmask(signal.SIG_BLOCK, handled)
-        self._start()
-        code = 0
-        while self._children:
-            number = signal.sigwait(handled)
-            if number == RENEW and not self._stopping and len(self._children) == 1:
-                self._epoch += 1
-                self._start()
-            elif number in STOPPING:
-                self._stopping = number
-                for pid in self._children:
-                    os.kill(pid, number)
-            code = self._reap(code)
-        return code
-
-    def _start(self) -> None:
-        argv = [*self._argv, EPOCH, str(self._epoch)]
-        pid = os.fork()
-        if pid:
-            self._children[pid] = self._epoch
-            return
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        try:
-            os.execvpe(argv[0], argv, self._environment)  # noqa: S606 - no shell is wanted
-        except OSError as error:
-            print(f"{argv[0]}: {error.strerror}", file=sys.stderr, flush=True)
-            os._exit(127)
-
-    def _reap(self, code: int) -> int:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return code
-            if pid == 0:
-                return code
-            if (epoch := self._children.pop(pid, None)) is None:
-                continue
-            code = os.waitstatus_to_exitcode(status)
-            if self._children and epoch == self._epoch:
-                print(f"the new Envoy ended ({code}); the old one goes on", file=sys.stderr, flush=True)
-                self._epoch -= 1
+def keeper(argv: list[str]) -> list[str]:
+    """The command line of who keeps the Envoys that `argv` starts; its exit code is the last one's."""
+    return [SHELL, "-c", KEEPER, "envoys", *argv]
 
 
-def main() -> NoReturn:
-    """Do what the environment variable says; the exit code of the last Envoy, or 126."""
+def main() -> None:
+    """Do what the environment variable says; the exit code of the last Envoy, or as of `sandbox_init`."""
     init: Any = sibling("sandbox_init")
     config = json.loads(os.environ.pop(init.VARIABLE))
     init.settle(config)
-    code = Keeper(config["argv"], config["env"]).run()
-    os._exit(code if code >= 0 else 128 - code)
+    init.become(keeper(config["argv"]), config["env"])
 
 
 if __name__ == "__main__":

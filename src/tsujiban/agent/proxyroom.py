@@ -1,9 +1,14 @@
-"""Where the node's Envoy lives: a sandbox without a pod, that can see every pod's network namespace.
+"""Where Envoys live: a sidecar in its pod's sandbox, the node's in a sandbox without a pod.
 
-Like any sandbox (`agent.sandbox`) it has its own mount, PID, UTS and IPC namespaces and an own user.
-It keeps two capabilities, and /run/netns is there: as it is now, and as it will be, for a pod that
-comes later must be seen too. So mounts come in from the machine, and none go out. Its first process
-stays, and has a new Envoy take over from the old one (`agent.proxy_init`). Pure.
+The first process of either stays, and has a new Envoy take over from the old one (`agent.proxy_init`). What
+is shared between the two is in the room's own /dev/shm and /tmp. Not in the abstract namespace of Unix
+sockets, where Envoy puts it by default: that belongs to the network namespace, and in a pod's there is the
+application, too, which could end an Envoy by a datagram, or ask it for its listening sockets.
+
+Like any sandbox (`agent.sandbox`) that of the node's Envoy has its own mount, PID, UTS and IPC namespaces
+and an own user. It keeps two capabilities, and can see every pod's network namespace: /run/netns is there, as
+it is now, and as it will be, for a pod that comes later must be seen too. So mounts come in from the machine,
+and none go out. Pure.
 """
 
 from __future__ import annotations
@@ -14,16 +19,32 @@ from pathlib import Path
 
 from tsujiban.agent import proxy_init, sandbox_init, seccomp
 from tsujiban.agent.sandbox import HIDDEN, PATH, Mount
+from tsujiban.proxy.bootstrap import argv
 from tsujiban.supervise.netns import NETNS_DIR
 from tsujiban.supervise.spec import ProcessSpec, Restart
 
 CAPABILITIES = ("net_admin", "sys_admin")
 _NUMBERS = {"net_admin": 12, "sys_admin": 21}  # <linux/capability.h>
-_INIT = (sys.executable, "-IS", str(Path(proxy_init.__file__)))
+INIT = (sys.executable, "-IS", str(Path(proxy_init.__file__)))
+INSIDE = "/run/tsujiban-proxy"  # where an Envoy sees its directory
+BINARY = "/run/tsujiban-envoy"  # and itself, wherever on the machine it is installed
+CONFIG = "bootstrap.json"
+_HANDOVER = Path("/tmp/hot-restart")  # noqa: S108 - the room's own
 _UNSHARE = (
     *("unshare", "--mount", "--net", "--uts", "--ipc", "--pid"),
     *("--fork", "--kill-child", "--propagation=slave", "--"),
 )
+
+
+def command(binary: Path) -> tuple[str, ...]:
+    """The command line of the Envoy that is `binary` outside."""
+    return tuple(argv(Path(BINARY, *binary.parts[-3:]), Path(INSIDE, CONFIG), handover=_HANDOVER))
+
+
+def mounts(directory: Path, binary: Path) -> tuple[Mount, ...]:
+    """What an Envoy must see: its directory, and where it is installed; all of where packages are, for
+    an upgrade of Envoy's puts a new directory there."""
+    return Mount(str(directory), INSIDE), Mount(str(binary.parents[2]), BINARY)
 
 
 def proxy_room(
@@ -46,7 +67,7 @@ def proxy_room(
     }
     return ProcessSpec(
         name=name,
-        argv=(*_UNSHARE, *_INIT),
+        argv=(*_UNSHARE, *INIT),
         env={sandbox_init.VARIABLE: json.dumps(config, sort_keys=True)},
         restart=Restart.ALWAYS,
         grace=5.0,

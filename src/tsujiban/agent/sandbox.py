@@ -103,8 +103,10 @@ class Sandbox:
         grace: float = 5.0,
         order: int = 5,
         log: str = "",
+        init: tuple[str, ...] = INIT,
     ) -> ProcessSpec:
-        """The specification of a process in this sandbox; `name` is the supervisor's."""
+        """The specification of a process in this sandbox; `name` is the supervisor's, `init` what builds
+        the sandbox and executes `argv`."""
         etc = tuple(Mount(str(self.directory / "etc" / entry), f"/etc/{entry}") for entry in self.etc_files())
         config = {
             "stage": str(self.directory / "root"),
@@ -123,7 +125,7 @@ class Sandbox:
         }
         return ProcessSpec(
             name=name,
-            argv=(*_UNSHARE, *INIT),
+            argv=(*_UNSHARE, *init),
             env={sandbox_init.VARIABLE: json.dumps(config, sort_keys=True)},
             netns=self.netns_path,
             log=log,

@@ -293,16 +293,20 @@ def settle(config: dict[str, Any]) -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def main() -> NoReturn:
-    """Do what the environment variable says; 126 and 127 as of a shell."""
-    config = json.loads(os.environ.pop(VARIABLE))
-    settle(config)
-    argv = config["argv"]
+def become(argv: list[str], environment: dict[str, str]) -> NoReturn:
+    """Execute a program in place of this one; 126 and 127 as of a shell when that fails."""
     try:
-        os.execvpe(argv[0], argv, config["env"])  # noqa: S606 - no shell is wanted
+        os.execvpe(argv[0], argv, environment)  # noqa: S606 - no shell is wanted
     except OSError as error:
         print(f"{argv[0]}: {error.strerror}", file=sys.stderr, flush=True)
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+def main() -> NoReturn:
+    """Do what the environment variable says."""
+    config = json.loads(os.environ.pop(VARIABLE))
+    settle(config)
+    become(config["argv"], config["env"])
 
 
 if __name__ == "__main__":

@@ -15,22 +15,21 @@ from pathlib import Path
 import msgspec
 
 from tsujiban.agent.containers import Place, process_name, sandbox_of
-from tsujiban.agent.sandbox import Mount
+from tsujiban.agent.proxy_init import RENEW
+from tsujiban.agent.proxyroom import CONFIG, INIT, INSIDE, command, mounts
+from tsujiban.agent.renewal import Renewal
 from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel import redirect
 from tsujiban.policy.program import EndpointProgram
 from tsujiban.proxy import binary
-from tsujiban.proxy.bootstrap import argv, bootstrap
+from tsujiban.proxy.bootstrap import bootstrap
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.resources.kinds.core import Pod
 from tsujiban.supervise.client import ProcessStatus, SupervisorClient
 from tsujiban.supervise.spec import ProcessSpec, Restart
 from tsujiban.wire.sessions import SIDECAR
 
-INSIDE = "/run/tsujiban-proxy"  # where a sidecar sees its directory
-BINARY = "/run/tsujiban-envoy"  # and Envoy, wherever on the machine it is installed
 SOCKET = "proxy.sock"
-CONFIG = "bootstrap.json"
 READY_SECONDS = 20.0
 
 
@@ -52,6 +51,7 @@ class Sidecars:
         # one left running, until they have come back; None before the first look
         self._away: set[str] | None = None
         self._serving: dict[str, tuple[int, int]] = {}  # pid and start of those that have been seen to serve
+        self.renewal = Renewal(post, self.hand_over)
 
     async def behind(self) -> tuple[str, ...]:
         """See `PodMesh.behind`. A sidecar that does not run, or holds nothing yet, is closed."""
@@ -84,6 +84,12 @@ class Sidecars:
             await self._svids.until(key)
             await self._post.until_ready(key)
         self._configured.add(key)
+        self.renewal.look(key)
+
+    async def hand_over(self, key: str) -> None:
+        """Have a new Envoy take over from a pod's. Connections that are open stay with the old one, which
+        goes on for `PARENT_SECONDS` at most. Raises OSError, Refused."""
+        await self._supervisor.kill(process_name(self._node, self._served[key], SIDECAR), RENEW)
 
     async def leave(self, key: str, pod: Pod, place: Place) -> None:
         """See `PodMesh.leave`."""
@@ -117,13 +123,13 @@ class Sidecars:
 
     def process(self, pod: Pod, place: Place) -> ProcessSpec:
         """The sidecar's process."""
-        config, directory = f"{INSIDE}/{CONFIG}", str(self.directory(pod))
         return sandbox_of(pod, place).process(
             process_name(place.node, pod.metadata.uid, SIDECAR),
-            tuple(argv(Path(BINARY), Path(config))),
+            command(self._binary),
             uid=place.sidecar_uid,
             gid=place.sidecar_uid,
-            mounts=(Mount(directory, INSIDE), Mount(str(self._binary), BINARY)),
+            mounts=mounts(self.directory(pod), self._binary),
+            init=INIT,
             restart=Restart.ALWAYS,
             grace=5.0,
             order=4,

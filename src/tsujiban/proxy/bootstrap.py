@@ -78,11 +78,18 @@ PARENT_SECONDS = 600
 
 
 def argv(
-    binary: Path, config: Path, *, concurrency: int = 1, log_level: str = "warning", hot_restart: bool = False
+    binary: Path,
+    config: Path,
+    *,
+    concurrency: int = 1,
+    log_level: str = "warning",
+    handover: Path | None = None,
 ) -> list[str]:
     """Command line of an Envoy. A changed listener lets go of its connections within 2 s. With
-    `hot_restart` another Envoy may take over (`agent.proxy_init`)."""
+    `handover`, how the names of sockets begin over which the two speak, another one may take
+    over (`agent.proxy_init`): whoever reaches these sockets commands it."""
     handing_over = ["--parent-shutdown-time-s", str(PARENT_SECONDS), "--skip-hot-restart-parent-stats"]
+    handing_over += ["--socket-path", str(handover), "--socket-mode", "600"]
     return [
         str(binary),
         "--config-path",
@@ -93,7 +100,7 @@ def argv(
         "2",
         "--drain-strategy",
         "immediate",
-        *(handing_over if hot_restart else ["--disable-hot-restart"]),
+        *(["--disable-hot-restart"] if handover is None else handing_over),
         "--log-level",
         log_level,
         # It warns of each use of a matcher whose message is not declared stable.

@@ -3,16 +3,13 @@
 What it should hold is what its pods need together. Its access log names the pod by the prefix that
 the pod's resources have.
 
-After a hot restart there are two Envoys for a while. The old one has stopped listening and takes no change
-of a listener any more, so it is ended when a change comes that its connections would have to feel:
-another way in, or a pod that goes.
+After a hot restart there are two Envoys for a while (`generations`). The old one is ended when a change of
+listeners comes that its connections would have to feel: another way in, or a pod that goes. Not before the
+new one is there, for until then the old one may be all there is.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +17,11 @@ from pathlib import Path
 from tsujiban.proxy import names
 from tsujiban.proxy.accesslog import AccessLogHandler, ProxyEvent, Sink
 from tsujiban.proxy.ads import AdsHandler
+from tsujiban.proxy.generations import Generations
 from tsujiban.proxy.guard import Authorize, GuardedServer, bind_private, unlink_stale
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.resource import Kind, Resources
 from tsujiban.proxy.session import Session
-from tsujiban.supervise import procfs
 
 _REMEMBERED = 256  # pods that have left: the last records of their connections come after them
 
@@ -42,14 +39,15 @@ class Channel:
     ) -> None:
         """`remove` is asked whether Envoy is to lose what no pod here needs."""
         self.path = path
-        self.pid = 0  # of the Envoy that connected last
         self.pods: dict[str, ServedPod] = {}  # by prefix: "" in a sidecar
-        self._pids: set[int] = set()  # of all Envoys that have connected and are there still
+        self._generations = Generations()
+        self._unfelt = False  # an old one has not felt a change, and must end
         self._entrances: dict[str, str] = {}  # versions of the listeners that let others in
         self._left: OrderedDict[str, ServedPod] = OrderedDict()
         self._uid = uid
         self._authorize = authorize
-        self._ads = AdsHandler(changed, remove)
+        self._changed = changed
+        self._ads = AdsHandler(self._moved, remove)
         self._server = GuardedServer([self._ads, AccessLogHandler(self._sink)], self._allowed)
 
     async def open(self) -> None:
@@ -87,30 +85,44 @@ class Channel:
             for kind, resources in pod.resources.items():
                 together[kind].update(resources)
         entrances = {name: one.version for name, one in together[Kind.LISTENER].items() if _lets_in(name)}
-        if len(self.sessions) > 1 and any(
-            entrances.get(name) != version for name, version in self._entrances.items()
-        ):
-            self._end_old()
+        changed = any(entrances.get(name) != version for name, version in self._entrances.items())
+        self._unfelt = (self._unfelt or changed) and bool(self._generations.succeeded)
         self._entrances = entrances
+        self._end_deaf()
         self._ads.push(together, revision)
 
-    def _end_old(self) -> None:
-        found = (procfs.stat(pid) for pid in self._pids)
-        *old, _ = sorted((one for one in found if one), key=lambda one: one.start_ticks)
-        for one in old:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(one.pid, signal.SIGTERM)
+    def _moved(self) -> None:
+        self._end_deaf()
+        self._changed()
+
+    def _end_deaf(self) -> None:
+        if self._unfelt and len(self.sessions) > 1:
+            self._generations.end_old()
+            self._unfelt = False
+
+    @property
+    def pid(self) -> int:
+        """The Envoy that serves; the last one that had connected, while none is connected. 0: none."""
+        return self._generations.newest
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Versions of the Envoys that are connected: two, while an old one goes on."""
+        return tuple(sorted(one.version for one in self.sessions if one.version))
 
     @property
     def sessions(self) -> list[Session]:
         """Streams that are open."""
         return self._ads.sessions
 
-    def ready(self, pod: ServedPod) -> bool:
-        """Whether Envoy (the new one, if there are two) has accepted all of a pod's."""
+    def ready(self, pod: ServedPod, version: str = "") -> bool:
+        """Whether Envoy (one of them, if there are two; of this version, if one is named) has accepted all of
+        a pod's."""
         resources, prefix = pod.resources, pod.site.name("")
         return bool(resources) and any(
-            one.holds(resources) and not one.problems_of(prefix) for one in self.sessions
+            one.holds(resources) and not one.problems_of(prefix)
+            for one in self.sessions
+            if version in ("", one.version)
         )
 
     def problems(self, pod: ServedPod) -> tuple[str, ...]:
@@ -122,8 +134,7 @@ class Channel:
     def _allowed(self, pid: int, uid: int) -> bool:
         welcome = uid == self._uid and (self._authorize is None or self._authorize(pid, uid))
         if welcome:
-            self.pid = pid
-            self._pids = {one for one in self._pids if procfs.stat(one)} | {pid}
+            self._generations.add(pid)
         return welcome
 
     def _sink(self, log: str) -> Sink:

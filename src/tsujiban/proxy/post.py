@@ -211,23 +211,28 @@ class ProxyPost:
         return self._shared.pid if self._shared is not None and self._shared.sessions else 0
 
     @property
-    def shared_versions(self) -> frozenset[str]:
-        """Versions of the Envoys that serve this node together, as far as they have told."""
-        sessions = self._shared.sessions if self._shared is not None else []
-        return frozenset(one.version for one in sessions if one.version)
+    def shared_versions(self) -> tuple[str, ...]:
+        """As `versions`, of the node's Envoy."""
+        return self._shared.versions if self._shared is not None else ()
 
-    def ready(self, endpoint_id: str) -> bool:
-        """Whether a pod's proxy is connected and has accepted all that it was sent for the pod."""
+    def versions(self, endpoint_id: str) -> tuple[str, ...]:
+        """Version of the Envoy that serves a pod; two, while an old one goes on beside it; none, when it is
+        not connected."""
+        return self._pods[endpoint_id][1].versions if endpoint_id in self._pods else ()
+
+    def ready(self, endpoint_id: str, version: str = "") -> bool:
+        """Whether a pod's proxy (of this version, if one is named) is connected and has accepted all that it
+        was sent for the pod."""
         if endpoint_id not in self._pods or endpoint_id not in self._state.endpoints:
             return False
         if endpoint_id in self._dirty:
             return False
         pod, channel = self._pods[endpoint_id]
-        return channel.ready(pod)
+        return channel.ready(pod, version)
 
-    async def until_ready(self, endpoint_id: str) -> None:
+    async def until_ready(self, endpoint_id: str, version: str = "") -> None:
         """Wait until a pod's proxy is `ready`."""
-        while not self.ready(endpoint_id):
+        while not self.ready(endpoint_id, version):
             self._moved.clear()
             await self._moved.wait()
 

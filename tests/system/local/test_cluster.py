@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -31,6 +32,21 @@ from tests.support.clusterapps import (
     ready,
     run,
 )
+from tests.support.handover import (
+    BIG,
+    ECHO_PORT,
+    HTTP_PORT,
+    TALKER,
+    Asking,
+    Download,
+    Squatter,
+    answers_again,
+    answers_anew,
+    asked_again,
+    children,
+    ended,
+    room_of,
+)
 
 from tsujiban.local import kubeconfig, leftovers
 from tsujiban.local.cluster import LocalCluster
@@ -45,11 +61,13 @@ from tsujiban.resources.registry import resolve
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 NAME = "systest"
+TALKS = {**READY, "ports": [{"name": "http", "containerPort": HTTP_PORT}]}
 OBJECTS: list[dict[str, Any]] = [
     account("web"),
     account("friend"),
     deployment("web", ["python3", "-c", SERVER], serviceAccountName="web", replicas=2, container=READY),
     deployment("friend", ["sleep", "infinity"], serviceAccountName="friend"),
+    deployment("talker", ["python3", "-c", TALKER], serviceAccountName="web", container=TALKS),
     deployment("stranger", ["sleep", "infinity"]),
     deployment("outsider", ["sleep", "infinity"], labels={"tsujiban.io/mesh": "none"}),
     WEB,
@@ -166,6 +184,66 @@ def test_a_killed_sidecar_comes_back_and_nothing_passes_meanwhile(cluster: Local
     assert first.startswith("curl ") or first == "200"
     assert until(lambda: get(cluster, "friend") == "200", SECONDS)
     assert cluster.process(name).pid != before.pid
+
+
+def test_a_new_sidecar_takes_over_and_loses_nothing_and_the_old_one_obeys(cluster: LocalCluster) -> None:
+    """At both ends of a connection. A new one that crashes when it has taken over is followed by another."""
+    name = pods(cluster, "friend")[0]["metadata"]["name"]
+    address = pods(cluster, "talker")[0]["status"]["podIP"]
+    rooms = [sidecar_of(cluster, app) for app in ("friend", "talker")]
+
+    def connect(port: int = ECHO_PORT) -> socket.socket:
+        return cluster.socket_in_pod("default", name, address, port)
+
+    with (
+        connect() as old,
+        connect() as silent,
+        connect(HTTP_PORT) as kept,
+        Download(connect(HTTP_PORT)) as download,
+        Squatter(cluster, "talker") as squatter,
+    ):
+        assert squatter.reached == []
+        for one in (old, silent):
+            assert answers_again(one)
+        assert asked_again(kept) == 200
+        with Asking(connect) as asking:
+            for room in rooms:
+                os.kill(room, signal.SIGWINCH)
+            assert until(lambda: all(len(children(room)) == 2 for room in rooms), SECONDS)
+            assert until(lambda: said_by_sidecars(cluster, "an Envoy before this one") == 2, SECONDS)
+            asking.more()
+        assert asking.failures == []
+        assert squatter.heard() == []
+        os.kill(children(rooms[1])[1], signal.SIGKILL)
+        assert until(lambda: len(children(rooms[1])) == 2 and answers_anew(connect), SECONDS)
+        for one in (old, silent):
+            assert answers_again(one)
+        assert asked_again(kept) == 200
+        assert download.finish() == f"{BIG} bytes"
+        with connect() as new:
+            assert answers_again(new)
+            closed = {**POLICY, "spec": {"selector": "app == 'talker'", "types": ["Ingress"]}}
+            with cluster.client() as client:
+                client.apply([closed])
+                assert wait_for(client, [closed], SECONDS).where == "2/2 nodes"
+            try:
+                assert ended(old, silent, new)
+            finally:
+                with cluster.client() as client:
+                    client.delete(resolve("networkpolicies.projectcalico.org"), "default", "web")
+    assert [sidecar_of(cluster, app) for app in ("friend", "talker")] == rooms
+
+
+def sidecar_of(cluster: LocalCluster, app: str) -> int:
+    """The first process of the sandbox that a pod's sidecar is in."""
+    pod = pods(cluster, app)[0]["metadata"]["name"]
+    return room_of(cluster, cluster.process(cluster.process_name("default", pod, "sidecar")))
+
+
+def said_by_sidecars(cluster: LocalCluster, what: str) -> int:
+    with cluster.client() as client:
+        components = client.status()["components"]
+    return sum(what in one["detail"] for one in components if one["name"].startswith("sidecar "))
 
 
 def test_a_container_has_no_rights_and_sees_nothing_of_ours(cluster: LocalCluster) -> None:

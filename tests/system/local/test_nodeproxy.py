@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
 import os
 import signal
 import socket
@@ -38,9 +37,8 @@ from tests.support.clusterapps import (
     ready,
     run,
 )
+from tests.support.handover import ECHO, answers_again, children, ended, room_of
 
-from tsujiban.agent import sandbox_init
-from tsujiban.agent.sandbox import sandbox_pid
 from tsujiban.extauthz.service import METHOD
 from tsujiban.local.cluster import LocalCluster, NotRunning
 from tsujiban.local.enforced import wait_for
@@ -70,16 +68,7 @@ def wanderer(mesh: str) -> dict[str, Any]:
     }
 
 
-ECHO = """
-import asyncio
-async def echo(reader, writer):
-    while data := await reader.read(65536):
-        writer.write(data)
-    writer.close()
-async def main():
-    await (await asyncio.start_server(echo, '', 9000)).serve_forever()
-asyncio.run(main())
-"""
+ECHOES = ECHO + "asyncio.run(main())\n"
 SLOW = """
 import http.server, os, signal, threading
 told = threading.Event()
@@ -103,7 +92,7 @@ OBJECTS: list[dict[str, Any]] = [
     account("friend"),
     deployment("web", ["python3", "-c", SERVER], serviceAccountName="web", replicas=2, container=READY),
     deployment("friend", ["sleep", "infinity"], serviceAccountName="friend"),
-    deployment("echo", ["python3", "-c", ECHO], serviceAccountName="web"),
+    deployment("echo", ["python3", "-c", ECHOES], serviceAccountName="web"),
     deployment("stranger", ["sleep", "infinity"]),
     deployment("sidecar", ["sleep", "infinity"], serviceAccountName="friend", labels={LABEL: "sidecar"}),
     deployment("outsider", ["sleep", "infinity"], labels={LABEL: "none"}),
@@ -126,8 +115,7 @@ def envoys(cluster: LocalCluster) -> dict[str, int]:
     for one in cluster.processes(""):
         if one.name.endswith(("/proxy", "/sidecar")):
             with suppress(NotRunning, LookupError):
-                uid = json.loads(cluster.specification(one.name).env[sandbox_init.VARIABLE])["uid"]
-                found[one.name] = sandbox_pid(one.pid, uid)
+                found[one.name] = room_of(cluster, one)
     return found
 
 
@@ -240,10 +228,6 @@ def test_a_new_envoy_takes_over_and_loses_nothing_and_the_old_one_obeys(cluster:
         name, address = friend["metadata"]["name"], echo["status"]["podIP"]
         return cluster.socket_in_pod("default", name, address, 9000)
 
-    def answers_again(connection: socket.socket) -> bool:
-        connection.sendall(b"ping")
-        return connection.recv(100) == b"ping"
-
     keepers = {name: pid for name, pid in envoys(cluster).items() if name.endswith("/proxy")}
     with connect() as old:
         assert answers_again(old)
@@ -261,26 +245,11 @@ def test_a_new_envoy_takes_over_and_loses_nothing_and_the_old_one_obeys(cluster:
                 client.apply([closed])
                 assert wait_for(client, [closed], SECONDS).where == "2/2 nodes"
             try:
-                for connection in (old, new):
-                    assert ended(connection)
+                assert ended(old, new)
             finally:
                 with cluster.client() as client:
                     client.delete(resolve("networkpolicies.projectcalico.org"), "default", "web")
     assert envoys(cluster).items() >= keepers.items()
-
-
-def children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def ended(connection: socket.socket) -> bool:
-    """Whether no answer comes any more: the connection is closed, or dropped by the kernel."""
-    connection.settimeout(3)
-    try:
-        connection.sendall(b"ping")
-        return connection.recv(100) == b""
-    except OSError:
-        return True
 
 
 def test_a_running_pod_moves_into_the_mesh_and_out_and_is_not_restarted(cluster: LocalCluster) -> None:

@@ -18,6 +18,20 @@ from tsujiban.wire.messages import Component
 UP = ProtocolState("n2", "BGP", "up", "Established")
 
 
+class Post:
+    """A proxy post whose Envoys have the scene's versions."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    @property
+    def shared_versions(self) -> tuple[str, ...]:
+        return self._scene.envoys
+
+    def versions(self, key: str) -> tuple[str, ...]:
+        return self._scene.envoys
+
+
 class Scene:
     """A node of parts that say what the test wants."""
 
@@ -33,6 +47,7 @@ class Scene:
         self.kernel = SimpleNamespace(repairs=0)
         self.sessions: list[ProtocolState] | None = [UP]
         self.served = True
+        self.envoys: tuple[str, ...] = ()
         self.error = ""
         svids = SimpleNamespace(
             status=lambda: [SimpleNamespace(pod="default/a", error=self.error, expires=99.0)]
@@ -43,6 +58,7 @@ class Scene:
             SimpleNamespace(name="n1/bird", sessions=self._sessions),
             SimpleNamespace(ready=lambda key: self.served),
             SimpleNamespace(ready=lambda key: self.served, pods={"default/a"}), svids, pods,
+            Post(self),
         ]  # fmt: skip
         self.health = Health(config, *parts)
 
@@ -108,6 +124,20 @@ def test_versions_are_the_tools_own(tmp_path: Path) -> None:
     scene.health.find_versions()
     assert re.fullmatch(r"nftables v[\d.]+", scene.look()["kernel"].version)
     assert scene.look()["sidecar default/a"].version.startswith("envoy 1.")
+
+
+def test_an_envoy_is_called_by_its_own_version_and_an_old_one_beside_it_is_told(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.supervisor.processes["n1/proxy"] = process("n1/proxy")
+    scene.envoys = ("1.39.0",)
+    for name in ("sidecar default/a", "proxy"):
+        assert scene.look()[name].version == "envoy 1.39.0"
+    scene.envoys = ("1.39.0", "1.40.0")
+    for name, serves in (("sidecar default/a", ""), ("proxy", "serves 1 pods; ")):
+        found = scene.look()[name]
+        assert found.version == "envoy 1.39.0, 1.40.0"
+        assert found.detail == f"{serves}an Envoy before this one still has connections"
+        assert found.healthy
 
 
 def test_the_nodes_proxy_is_healthy_when_it_serves_all_its_pods(tmp_path: Path) -> None:

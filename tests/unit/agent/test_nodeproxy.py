@@ -33,7 +33,7 @@ class Post:
         self.journal = journal
         self.remove_from_shared = True
         self.shared_pid = 0
-        self.shared_versions: frozenset[str] = frozenset()
+        self.shared_versions: tuple[str, ...] = ()
         self.connects = 1  # the pid of the Envoy that connects at once
 
     async def share(self, path: Path, _uid: int) -> None:
@@ -182,7 +182,7 @@ def test_one_of_another_version_hands_over_when_an_agent_comes(
 
     async def story(scene: Scene) -> None:
         scene.supervisor.processes[NAME] = process(NAME)
-        scene.post.shared_versions = frozenset({there})
+        scene.post.shared_versions = (there,)
         await scene.proxy.resume()
         assert (f"kill {NAME}" in scene.journal) is renewed
 

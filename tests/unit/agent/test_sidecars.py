@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.podbed import Supervisor, process
 
-from tsujiban.agent import sidecars
+from tsujiban.agent import proxyroom, sidecars
 from tsujiban.agent.sidecars import Sidecars
 from tsujiban.proxy import binary
 
@@ -100,7 +100,7 @@ def test_a_sidecars_directory_is_its_own_and_goes_whole(tmp_path: Path) -> None:
     uid = os.getuid()
     sidecars.make_directory(directory, uid, b"{}")
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert stat.S_IMODE((directory / sidecars.CONFIG).stat().st_mode) == 0o600
+    assert stat.S_IMODE((directory / proxyroom.CONFIG).stat().st_mode) == 0o600
     sidecars.remove_directory(directory)
     assert not directory.exists()
     sidecars.remove_directory(directory)

@@ -4,13 +4,18 @@ import asyncio
 import os
 from pathlib import Path
 
+import msgspec
+import pytest
 from tests.support.proxystate import POD_CIDRS, state
 
+from tsujiban.policy.program import Authentication, MtlsMode
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.channel import Channel
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.pod import ServedPod
-from tsujiban.proxy.site import NodeSite
+from tsujiban.proxy.resource import Resources
+from tsujiban.proxy.session import Session
+from tsujiban.proxy.site import SIDECAR, NodeSite
 
 
 def event(log: str) -> ProxyEvent:
@@ -52,5 +57,61 @@ def test_without_a_stream_nobody_is_ready(tmp_path: Path) -> None:
         assert channel.problems(pod) == ()
         pod.failure = "cannot"
         assert channel.problems(pod) == ("cannot",)
+
+    asyncio.run(main())
+
+
+class Generations:
+    """Two Envoys, of which the old one may be told to end."""
+
+    def __init__(self) -> None:
+        self.succeeded: tuple[int, ...] = (7,)
+        self.ended = 0
+
+    def end_old(self) -> None:
+        self.ended += 1
+
+
+class TwoStreams:
+    """An ADS server to which so many are connected."""
+
+    def __init__(self) -> None:
+        self.sessions = [Session(), Session()]
+
+    def push(self, _desired: Resources, _revision: int) -> None:
+        return None
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["after a hot restart", "there is no old one"])
+@pytest.mark.parametrize("away", [False, True], ids=["the new one is there", "and comes later"])
+def test_an_old_envoy_is_ended_when_the_way_in_changes_but_not_before_the_new_one_is_there(
+    tmp_path: Path, old: bool, away: bool
+) -> None:
+    async def main() -> None:
+        channel = Channel(tmp_path / "s", os.getuid(), None, lambda: None)
+        generations, ads = Generations(), TwoStreams()
+        generations.succeeded = (7,) if old else ()
+        channel._generations, channel._ads = generations, ads  # type: ignore[assignment]  # all it needs of them
+        pod = ServedPod("default/server", SIDECAR, lambda: "", lambda _: None)
+        channel.join(pod)
+        world = state()
+        pod.render(world, POD_CIDRS, Peers(world.peers))
+        channel.push(1)
+        new = ads.sessions.pop() if away else None
+        channel.push(2)
+        assert generations.ended == 0
+        endpoint = world.endpoints["default/server"]
+        lax = Authentication(mode=MtlsMode.PERMISSIVE)
+        world.endpoints["default/server"] = msgspec.structs.replace(endpoint, authentication=lax)
+        pod.render(world, POD_CIDRS, Peers(world.peers))
+        channel.push(3)
+        if new is not None:
+            assert generations.ended == 0
+            ads.sessions.append(new)
+            channel._moved()
+        assert generations.ended == (1 if old else 0)
+        channel._moved()
+        channel.push(4)
+        assert generations.ended == (1 if old else 0)
 
     asyncio.run(main())
