@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.support.clusterapps import SECONDS, pods
+from tests.support.clusterapps import POLICY, SECONDS, pods
 
 from tsujiban.agent import sandbox_init
 from tsujiban.agent.sandbox import sandbox_pid
 from tsujiban.local.cluster import LocalCluster
+from tsujiban.local.enforced import wait_for
 from tsujiban.local.waiting import until
+from tsujiban.resources.registry import resolve
 from tsujiban.supervise.client import ProcessStatus
 
 ECHO_PORT, HTTP_PORT = 9000, 8080
@@ -109,12 +109,7 @@ class Squatter:
         self._process.stdin.flush()
         return self._line()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._process.kill()
         self._process.communicate()
 
@@ -137,12 +132,7 @@ class Download:
         except (OSError, http.client.HTTPException) as error:
             return repr(error)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._answer.close()
         self._connection.close()
 
@@ -156,6 +146,7 @@ class Asking:
         self._count = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -173,13 +164,7 @@ class Asking:
         before = self._count
         assert until(lambda: self._count > before + count, SECONDS)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -208,7 +193,20 @@ def asked_again(connection: socket.socket) -> int:
         return answer.status
 
 
-def ended(*connections: socket.socket) -> bool:
+def end_by_policy(cluster: LocalCluster, app: str, *connections: socket.socket) -> None:
+    """Let nobody in, for a moment. Raises AssertionError when one of the connections goes on."""
+    closed = {**POLICY, "spec": {"selector": f"app == '{app}'", "types": ["Ingress"]}}
+    with cluster.client() as client:
+        client.apply([closed])
+        assert wait_for(client, [closed], SECONDS).where == "2/2 nodes"
+    try:
+        assert _ended(*connections)
+    finally:
+        with cluster.client() as client:
+            client.delete(resolve("networkpolicies.projectcalico.org"), "default", "web")
+
+
+def _ended(*connections: socket.socket) -> bool:
     """Whether no answer comes any more on any of these: they are closed, or the kernel drops what is said."""
     for one in connections:
         with suppress(OSError):

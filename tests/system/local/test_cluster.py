@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from tests.support.handover import (
     answers_anew,
     asked_again,
     children,
-    ended,
+    end_by_policy,
     room_of,
 )
 
@@ -199,14 +200,14 @@ def test_a_new_sidecar_takes_over_and_loses_nothing_and_the_old_one_obeys(cluste
         connect() as old,
         connect() as silent,
         connect(HTTP_PORT) as kept,
-        Download(connect(HTTP_PORT)) as download,
-        Squatter(cluster, "talker") as squatter,
+        closing(Download(connect(HTTP_PORT))) as download,
+        closing(Squatter(cluster, "talker")) as squatter,
     ):
         assert squatter.reached == []
         for one in (old, silent):
             assert answers_again(one)
         assert asked_again(kept) == 200
-        with Asking(connect) as asking:
+        with closing(Asking(connect)) as asking:
             for room in rooms:
                 os.kill(room, signal.SIGWINCH)
             assert until(lambda: all(len(children(room)) == 2 for room in rooms), SECONDS)
@@ -222,15 +223,7 @@ def test_a_new_sidecar_takes_over_and_loses_nothing_and_the_old_one_obeys(cluste
         assert download.finish() == f"{BIG} bytes"
         with connect() as new:
             assert answers_again(new)
-            closed = {**POLICY, "spec": {"selector": "app == 'talker'", "types": ["Ingress"]}}
-            with cluster.client() as client:
-                client.apply([closed])
-                assert wait_for(client, [closed], SECONDS).where == "2/2 nodes"
-            try:
-                assert ended(old, silent, new)
-            finally:
-                with cluster.client() as client:
-                    client.delete(resolve("networkpolicies.projectcalico.org"), "default", "web")
+            end_by_policy(cluster, "talker", old, silent, new)
     assert [sidecar_of(cluster, app) for app in ("friend", "talker")] == rooms
 
 

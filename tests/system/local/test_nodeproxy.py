@@ -37,7 +37,7 @@ from tests.support.clusterapps import (
     ready,
     run,
 )
-from tests.support.handover import ECHO, answers_again, children, ended, room_of
+from tests.support.handover import ECHO, answers_again, children, end_by_policy, room_of
 
 from tsujiban.extauthz.service import METHOD
 from tsujiban.local.cluster import LocalCluster, NotRunning
@@ -240,15 +240,7 @@ def test_a_new_envoy_takes_over_and_loses_nothing_and_the_old_one_obeys(cluster:
         assert until(lambda: answers(healthy(cluster)), SECONDS)
         with connect() as new:
             assert answers_again(new)
-            closed = {**POLICY, "spec": {"selector": "app == 'echo'", "types": ["Ingress"]}}
-            with cluster.client() as client:
-                client.apply([closed])
-                assert wait_for(client, [closed], SECONDS).where == "2/2 nodes"
-            try:
-                assert ended(old, new)
-            finally:
-                with cluster.client() as client:
-                    client.delete(resolve("networkpolicies.projectcalico.org"), "default", "web")
+            end_by_policy(cluster, "echo", old, new)
     assert envoys(cluster).items() >= keepers.items()
 
 
