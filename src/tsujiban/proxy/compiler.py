@@ -40,7 +40,6 @@ class Compiler:
     def __init__(
         self, state: NodeState, endpoint: EndpointProgram, direction: Direction, *, staged: bool = False
     ) -> None:
-        self.endpoint = endpoint
         self.ingress = direction is Direction.INGRESS
         self.policy = NetworkPolicy(state, endpoint, direction, staged=staged)
         self.authorization = Authorization(state, endpoint, staged=staged) if self.ingress else None
@@ -55,18 +54,18 @@ class Compiler:
         if self.authorization is not None:
             nets.update(self.authorization.nets())
         self.vocabulary = Vocabulary(nets, sets, services)
-        self.own = {
-            one.version: one
-            for one in (
-                self.vocabulary.signature(address, endpoint.identity)
-                for address in reversed(endpoint.addresses)
-            )
-        }
+        self.own = self.ends(endpoint)
         self.cuts = {0} | {cut for rule in self.policy.rules() for cut in _cuts(rule)}
         if self.authorization is not None:
             self.cuts |= {cut for port in self.authorization.ports() for cut in (port, port + 1)}
         self._judged: dict[Signature, Judgement] = {}
         self._distinct: dict[Intervals, Intervals] = {}
+
+    def ends(self, endpoint: EndpointProgram) -> dict[int, Signature]:
+        """All that the policy can ask of an endpoint's own addresses, by IP version."""
+        owner = endpoint.identity  # it is in the sets of its own; no rule asks for it by name
+        found = (self.vocabulary.signature(one, owner, stands_for="") for one in reversed(endpoint.addresses))
+        return {one.version: one for one in found}
 
     def judge(self, prefix: str, identity: str) -> Judgement:
         """What the policy makes of an address or network whose owner has proven `identity` ("" is none)."""

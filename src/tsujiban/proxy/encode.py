@@ -8,10 +8,12 @@ A node renders for a hundred pods at once, and most of that is this. Fields are 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
+import msgspec
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -25,11 +27,38 @@ _WRAPPERS = {f"{_WELL_KNOWN}{one}Value" for one in ("UInt32", "UInt64", "Double"
 
 
 class Typed(dict[str, Any]):
-    """A message that says its type, to be put into an `Any`. Not to be changed once it was encoded."""
+    """A message that says its type, to be put into an `Any`. Not to be changed once it was encoded, or its
+    `digest` was asked for."""
 
-    __slots__ = ("packed",)
+    __slots__ = ("_digest", "packed")
 
     packed: bytes
+    _digest: str
+
+    @property
+    def digest(self) -> str:
+        """Hash of its content, hex."""
+        try:
+            return self._digest
+        except AttributeError:
+            self._digest = digest(self)
+            return self._digest
+
+
+def sealed(value: _Json) -> Typed:
+    """A `Typed` as it is sent. Its plain form is not kept."""
+    made = Typed({_TYPE: value[_TYPE]})
+    made.packed = _packed(value)
+    made._digest = digest(value)
+    return made
+
+
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def digest(body: _Json) -> str:
+    """Hash of plain data, in whatever order it was told, hex."""
+    return hashlib.sha256(_encoder.encode(body)).hexdigest()[:16]
 
 
 def fill(message: Message, body: _Json) -> None:
@@ -122,12 +151,16 @@ def _pack(message: Any, value: _Json) -> None:
     message.type_url = value[_TYPE]
     packed = getattr(value, "packed", None)
     if packed is None:
-        inner = _message(value[_TYPE])()
-        fill(inner, {name: one for name, one in value.items() if name != _TYPE})
-        packed = inner.SerializeToString()
+        packed = _packed(value)
         if isinstance(value, Typed):
             value.packed = packed
     message.value = packed
+
+
+def _packed(value: _Json) -> bytes:
+    inner = _message(value[_TYPE])()
+    fill(inner, {name: one for name, one in value.items() if name != _TYPE})
+    return inner.SerializeToString()
 
 
 @cache

@@ -12,6 +12,7 @@ from tsujiban.policy.program import Authentication, EndpointProgram, MtlsMode
 from tsujiban.proxy import external, filters, headers, matchers, names, rbac, tls, tokens
 from tsujiban.proxy.clusters import PRESERVE_CASE
 from tsujiban.proxy.decisions import Admission, Class, decision_name
+from tsujiban.proxy.encode import sealed
 from tsujiban.proxy.matchers import Json, typed
 from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.resource import Kind, Resource
@@ -58,6 +59,13 @@ def listener(site: Site, endpoint: EndpointProgram, table: Table) -> Resource:
         "access_log": filters.access_log(site, "connection"),
     }
     return Resource(Kind.LISTENER, site.name(names.INBOUND), body)
+
+
+def plaintext_rows(authentication: Authentication, table: Table) -> object:
+    """What of a table decides about plaintext in the listener itself; None where no port takes any."""
+    if {authentication.mode, *authentication.ports.values()} == {MtlsMode.STRICT}:
+        return None
+    return table.rows.get("", ()), table.rest
 
 
 def _plaintext(site: Site, authentication: Authentication, table: Table, chains: dict[str, Json]) -> Json:
@@ -283,10 +291,17 @@ def authorization(
     """The configurations of the two RBAC filters and of those that read headers and tokens for them,
     which change without touching a listener. `named` are the headers that rules ask for,
     `revoked` the serial numbers of certificates that are not taken."""
-    closed = parting is Parting.CLOSED
+
+    def connects() -> Json:
+        return sealed(rbac.connect_rbac(table, staged, revoked))
+
+    def requests() -> Json:
+        return sealed(rbac.http_rbac(table, staged, revoked))
+
+    closed, of = parting is Parting.CLOSED, (staged, revoked)
     pairs = (
-        (names.RBAC_CONNECT, rbac.ended_rbac() if closed else rbac.connect_rbac(table, staged, revoked)),
-        (names.RBAC_HTTP, rbac.http_rbac(table, staged, revoked)),
+        (names.RBAC_CONNECT, rbac.ended_rbac() if closed else table.once("connect", of, connects)),
+        (names.RBAC_HTTP, table.once("http", of, requests)),
     )
     filled = ((site.name(base), config) for base, config in pairs)
     out = [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in filled]

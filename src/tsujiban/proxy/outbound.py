@@ -16,6 +16,7 @@ from tsujiban.policy.program import EndpointProgram
 from tsujiban.proxy import filters, matchers, names, rbac
 from tsujiban.proxy.clusters import mesh
 from tsujiban.proxy.decisions import Admission, Class, decision_name
+from tsujiban.proxy.encode import sealed
 from tsujiban.proxy.matchers import Json
 from tsujiban.proxy.resource import Kind, Resource
 from tsujiban.proxy.services import Services
@@ -64,8 +65,12 @@ def resources(
         _listener(site, names.OUTBOUND, choice, outer, **site.listens(endpoint, names.OUTBOUND_PORT)),
         _listener(site, names.OUTBOUND_INNER, inner_choice, inner, internal_listener={}),
         *(mesh(site, identity) for identity in sorted(table.rows) if identity),
-        Resource(Kind.EXTENSION, name, {"name": name, "typed_config": rbac.egress_rbac(table)}),
+        Resource(Kind.EXTENSION, name, {"name": name, "typed_config": _named(table)}),
     ]
+
+
+def _named(table: Table) -> Json:
+    return table.once("egress", (), lambda: sealed(rbac.egress_rbac(table)))
 
 
 def _listener(site: Site, base: str, choice: Json, chains: _Chains, **where: object) -> Resource:

@@ -12,6 +12,7 @@ from tsujiban.proxy import sockdiag
 from tsujiban.proxy.accesslog import TOKEN_REFUSED, ProxyEvent
 from tsujiban.proxy.connections import Connections, ended, refusal
 from tsujiban.proxy.peers import Peers
+from tsujiban.proxy.programs import Programs
 from tsujiban.proxy.render import Renderer
 from tsujiban.proxy.resource import Kind, Resource, Resources
 from tsujiban.proxy.site import NodeSite, Site
@@ -27,6 +28,7 @@ class ServedPod:
         site: Site,
         namespace: Callable[[], str],
         events: Callable[[ProxyEvent], None],
+        programs: Programs,
     ) -> None:
         self.endpoint = endpoint
         self.site = site
@@ -34,10 +36,9 @@ class ServedPod:
         self.secrets: dict[str, Resource] = {}
         self._namespace = namespace
         self._events = events
-        self.renderer = Renderer(endpoint, site)
+        self.renderer = Renderer(endpoint, site, programs)
         self._rendered: Resources = {}
         self._peers = Peers()
-        self._moved: set[str] = set()  # addresses that have other owners since it was rendered
         self._services: Mapping[str, ServiceProgram] = {}
         self._tables: list[Tables] = []  # the newest, and those before it
         self._addresses: tuple[str, ...] = ()
@@ -53,16 +54,11 @@ class ServedPod:
             return {}
         return {**self._rendered, Kind.SECRET: self.secrets}
 
-    def moved(self, addresses: Iterable[str]) -> None:
-        """These addresses have other owners than before: `render` is to look at them."""
-        self._moved.update(addresses)
-
     def render(self, state: NodeState, pod_cidrs: Iterable[str], peers: Peers) -> None:
         """Take a new state, and `peers` of it. What has not changed keeps its encoded form."""
         self._peers, self._services = peers, state.services
         before = self.renderer.tables
-        self.renderer.take(state, peers, self._moved, pod_cidrs)
-        self._moved.clear()
+        self.renderer.take(state, peers, (), pod_cidrs)
         newest = self.renderer.tables
         if newest is not before:
             self._tables = [one for one in (newest, before) if one is not None]

@@ -21,6 +21,7 @@ from tsujiban.proxy.guard import Authorize
 from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.pod import ServedPod
+from tsujiban.proxy.programs import Programs
 from tsujiban.proxy.site import SIDECAR, NodeSite
 
 ANSWER_SECONDS = 2.0
@@ -36,6 +37,7 @@ class ProxyPost:
         self._events = events or (lambda _: None)
         self._state = NodeState()
         self._peers = Peers()
+        self._programs = Programs()
         self._dirty: dict[str, None] = {}  # endpoints that are to be rendered, in order
         self._rendering: asyncio.Task[None] | None = None
         self._pods: dict[str, tuple[ServedPod, Channel]] = {}
@@ -60,7 +62,7 @@ class ProxyPost:
         def namespace() -> str:
             return f"/proc/{channel.pid}/ns/net" if channel.pid else ""
 
-        self._join(channel, ServedPod(endpoint_id, SIDECAR, namespace, self._events))
+        self._join(channel, ServedPod(endpoint_id, SIDECAR, namespace, self._events, self._programs))
 
     async def share(self, socket_path: Path, uid: int, authorize: Authorize | None = None) -> None:
         """Serve the node's Envoy on `socket_path`; otherwise as `add`."""
@@ -87,7 +89,8 @@ class ProxyPost:
         self._refuse_known(endpoint_id)
         if self._shared is None:
             raise ValueError("the node's proxy is not served yet")
-        pod = ServedPod(endpoint_id, NodeSite(namespace=namespace), lambda: namespace, self._events)
+        site = NodeSite(namespace=namespace)
+        pod = ServedPod(endpoint_id, site, lambda: namespace, self._events, self._programs)
         if self._shared.serves(pod):
             raise ValueError(f"another pod in {namespace} is served already")
         self._join(self._shared, pod)
@@ -169,8 +172,7 @@ class ProxyPost:
         rendered one by one, and others have their turn in between."""
         self._state = state
         moved = self._peers.take(state.peers)
-        for pod, _ in self._pods.values():
-            pod.moved(moved)
+        self._programs.moved(moved)
         concerned = self._pods.keys() if touched is None or moved else set(touched) & self._pods.keys()
         self._render(name for name in self._pods if name in concerned)
 

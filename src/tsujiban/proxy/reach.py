@@ -11,14 +11,46 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from tsujiban.policy.addresses import contains
-from tsujiban.policy.program import Direction, EndpointProgram, Frozen, NodeState
+from tsujiban.policy.program import Direction, EndpointProgram, Frozen, JwtRule, NodeState, Tier
 from tsujiban.proxy.compiler import Compiler
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.table import Intervals, Row, Table
 
 
+class Program(Frozen, frozen=True):
+    """By which policies an endpoint is judged in one direction: replicas of a workload have the same."""
+
+    direction: Direction
+    staged: bool
+    pod_cidrs: tuple[str, ...]
+    tiers: tuple[Tier, ...]
+    profiles: tuple[str, ...]
+    no_profile_id: str
+    authorization: tuple[str, ...] = ()
+    no_allow_id: str = ""
+    jwt: tuple[JwtRule, ...] = ()
+
+
+def program(
+    endpoint: EndpointProgram, direction: Direction, pod_cidrs: tuple[str, ...] = (), *, staged: bool = False
+) -> Program:
+    """That of one endpoint."""
+    incoming = direction is Direction.INGRESS
+    return Program(
+        direction=direction,
+        staged=staged,
+        pod_cidrs=pod_cidrs,
+        tiers=endpoint.ingress if incoming else endpoint.egress,
+        profiles=endpoint.profiles,
+        no_profile_id=endpoint.no_profile_id,
+        authorization=endpoint.authorization if incoming else (),
+        no_allow_id=endpoint.no_allow_id if incoming else "",
+        jwt=endpoint.jwt if incoming else (),
+    )
+
+
 class Reach:
-    """One endpoint and direction."""
+    """One direction of one endpoint, and of all that are alike to it."""
 
     def __init__(
         self,
@@ -35,7 +67,8 @@ class Reach:
         self._peers = peers
         self._pod_cidrs = pod_cidrs
         self._compiler = Compiler(state, endpoint, direction, staged=staged)
-        self._decided_by = _inputs(state, endpoint, direction, self._compiler.names)
+        self._program = program(endpoint, direction, pod_cidrs, staged=staged)
+        self._decided_by = _inputs(state, self._program, self._compiler.names)
         self._rest = self._compiler.rest()
         # Networks prove nothing; on the way in, neither does plaintext from any address.
         prefixes = sorted(self._compiler.vocabulary.prefixes())
@@ -70,8 +103,10 @@ class Reach:
         return frozenset() if authorization is None else authorization.revoked_identities
 
     def is_of(self, state: NodeState, endpoint: EndpointProgram) -> bool:
-        """Whether what decides is the same in this state: then `follow` is enough."""
-        return self._decided_by == _inputs(state, endpoint, self._direction, self._compiler.names)
+        """Whether what decides about this endpoint, whose `program` is the same, is the same in this
+        state: then `follow` is enough."""
+        inputs = _inputs(state, self._program, self._compiler.names)
+        return self._decided_by == inputs and self._compiler.ends(endpoint) == self._compiler.own
 
     def follow(self, addresses: Iterable[str]) -> None:
         """These addresses have other owners than before."""
@@ -133,25 +168,14 @@ class Reach:
         return self._compiler.judge(address, identity).intervals
 
 
-class _Inputs(Frozen, frozen=True):
-    """All that a compiled policy depends on."""
-
-    endpoint: EndpointProgram
-    parts: tuple[object, ...]
-
-
-def _inputs(
-    state: NodeState, endpoint: EndpointProgram, direction: Direction, sets: frozenset[str]
-) -> _Inputs:
-    incoming = direction is Direction.INGRESS
-    tiers = endpoint.ingress if incoming else endpoint.egress
-    names = [*(name for tier in tiers for name in tier.policies), *endpoint.profiles]
+def _inputs(state: NodeState, program: Program, sets: frozenset[str]) -> tuple[object, ...]:
+    """All that the program's names stand for."""
+    names = [*(name for tier in program.tiers for name in tier.policies), *program.profiles]
     parts: list[object] = [state.policies.get(name) for name in names]
-    if incoming:
-        parts += [state.authorizations.get(name) for name in endpoint.authorization]
+    parts += [state.authorizations.get(name) for name in program.authorization]
     for name in sorted(sets):
         parts += (state.sets.get(name), state.service_sets.get(name))
-    return _Inputs(endpoint=endpoint, parts=tuple(parts))
+    return tuple(parts)
 
 
 def ingress(state: NodeState, endpoint: EndpointProgram, *, staged: bool = False) -> Table:

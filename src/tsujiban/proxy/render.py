@@ -13,6 +13,7 @@ from tsujiban.policy.program import Direction, EndpointProgram, NodeState
 from tsujiban.proxy import clusters, external, inbound, names, outbound
 from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.peers import Peers
+from tsujiban.proxy.programs import Programs
 from tsujiban.proxy.reach import Reach, has_staged
 from tsujiban.proxy.resource import Resource, Resources, collect
 from tsujiban.proxy.services import Services
@@ -24,13 +25,15 @@ from tsujiban.proxy.unlisted import Tables
 class Renderer:
     """One endpoint's resources, but its secrets, for where its proxy is."""
 
-    def __init__(self, endpoint_id: str, site: Site = SIDECAR) -> None:
+    def __init__(self, endpoint_id: str, site: Site = SIDECAR, programs: Programs | None = None) -> None:
+        """`programs`: shared with other endpoints' renderers; who shares them tells them who has moved."""
         self.resources: Resources = {}
         self.tables: Tables | None = None
         self.work: Counter[str] = Counter()  # how often each piece has been made
         self.parting = Parting.NONE
         self._endpoint_id = endpoint_id
         self._site = site
+        self._programs = programs if programs is not None else Programs()
         self._forget()
 
     def _forget(self) -> None:
@@ -49,22 +52,19 @@ class Renderer:
         if endpoint is None:
             self._forget()
             return
-        networks = tuple(pod_cidrs)
-        if networks != self._pod_cidrs:
-            self._reach.clear()
-            self._pod_cidrs = networks
-        changed = list(changed)
-        incoming = self._table("ingress", state, endpoint, peers, changed)
-        outgoing = self._table("egress", state, endpoint, peers, changed)
+        self._pod_cidrs = networks = tuple(pod_cidrs)
+        self._programs.moved(changed)
+        incoming = self._table("ingress", state, endpoint, peers)
+        outgoing = self._table("egress", state, endpoint, peers)
         staged = None
         if has_staged(state, endpoint):
-            staged = self._table("staged", state, endpoint, peers, changed)
+            staged = self._table("staged", state, endpoint, peers)
         else:
             self._reach.pop("staged", None)
         question = external.question(state, endpoint)
         marks = None
         if question is not None:
-            marks = self._table("marks", question.alone, question.bare, peers, changed)
+            marks = self._table("marks", question.alone, question.bare, peers)
         else:
             self._reach.pop("marks", None)
         tables = Tables(incoming, outgoing, staged)
@@ -81,18 +81,15 @@ class Renderer:
             ]
         )
 
-    def _table(
-        self, name: str, state: NodeState, endpoint: EndpointProgram, peers: Peers, changed: list[str]
-    ) -> Table:
-        reach = self._reach.get(name)
-        if reach is not None and reach.is_of(state, endpoint):
-            reach.follow(changed)
-        else:
+    def _table(self, name: str, state: NodeState, endpoint: EndpointProgram, peers: Peers) -> Table:
+        direction = Direction.EGRESS if name == "egress" else Direction.INGRESS
+        networks = self._pod_cidrs if name == "egress" else ()
+        reach, made = self._programs.find(
+            state, endpoint, direction, peers, networks, staged=name == "staged"
+        )
+        if made:
             self.work[f"{name} table"] += 1
-            direction = Direction.EGRESS if name == "egress" else Direction.INGRESS
-            networks = self._pod_cidrs if name == "egress" else ()
-            reach = Reach(state, endpoint, direction, peers, networks, staged=name == "staged")
-            self._reach[name] = reach
+        self._reach[name] = reach
         return reach.table
 
     def _made(self, endpoint: EndpointProgram, tables: Tables, networks: tuple[str, ...]) -> list[Resource]:
@@ -100,6 +97,7 @@ class Renderer:
         incoming, outgoing, staged = tables
         named, revoked = self._reach["ingress"].headers, self._reach["ingress"].revoked
         avoided = self._reach["ingress"].revoked_identities
+        plaintext = inbound.plaintext_rows(endpoint.authentication, incoming)
 
         def constant() -> list[Resource]:
             inner = clusters.internal(site.name(names.INBOUND_INNER))
@@ -109,12 +107,12 @@ class Renderer:
             *self._piece("constant", (), constant),
             *self._piece(
                 "authorization",
-                (endpoint, incoming, staged, named, revoked, self.parting),
+                (endpoint.jwt, incoming, staged, named, revoked, self.parting),
                 lambda: inbound.authorization(site, endpoint, incoming, staged, named, revoked, self.parting),
             ),
             *self._piece(
                 "inbound",
-                (endpoint, incoming),
+                (endpoint.addresses, endpoint.authentication, endpoint.named_ports, plaintext),
                 lambda: [inbound.listener(site, endpoint, incoming), inbound.inner_listener(site, endpoint)],
             ),
             *self._piece(

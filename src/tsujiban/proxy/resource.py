@@ -6,10 +6,8 @@ renders the same versions again and a reconnecting Envoy is sent nothing.
 
 from __future__ import annotations
 
-import hashlib
 from enum import StrEnum
 
-import msgspec
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
@@ -55,7 +53,7 @@ from google.protobuf.message import Message
 from xds.type.matcher.v3 import ip_pb2
 from xds.type.v3 import typed_struct_pb2
 
-from tsujiban.proxy.encode import fill
+from tsujiban.proxy.encode import Typed, digest, fill
 from tsujiban.proxy.matchers import Json
 
 # Imported for what they register: messages that appear inside `Any` fields.
@@ -111,8 +109,6 @@ _MESSAGES: dict[Kind, type[Message]] = {
     Kind.LISTENER: listener_pb2.Listener,
 }
 
-_encoder = msgspec.json.Encoder(order="sorted")
-
 
 class Resource:
     """A resource as it is sent. Encoding is put off until somebody asks for the bytes."""
@@ -123,7 +119,8 @@ class Resource:
         self.kind = kind
         self.name = name
         self.on_demand = on_demand  # Envoy asks for it when it is needed, and perhaps never
-        self.version = hashlib.sha256(_encoder.encode(body)).hexdigest()[:16]
+        config = body.get("typed_config")  # of a filter, that may be many endpoints'
+        self.version = digest({**body, "typed_config": config.digest} if isinstance(config, Typed) else body)
         self._body: Json | None = body
         self._encoded = b""
 

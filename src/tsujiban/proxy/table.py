@@ -8,11 +8,13 @@ cluster, and what it refuses has its rule nevertheless (`unlisted`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from tsujiban.policy.addresses import contains, span
 from tsujiban.policy.program import Frozen
 from tsujiban.proxy.decisions import Decision
 
+T = TypeVar("T")
 LAST_PORT = 65535
 
 
@@ -52,6 +54,7 @@ class Table:
         self.rows = rows
         self.rest = rest
         self.closed = closed
+        self._made: dict[str, tuple[tuple[object, ...], Any]] = {}
         self._unlisted = unlisted
         self._owned = owned
         self._hosts = {
@@ -61,6 +64,13 @@ class Table:
             for prefix in row.prefixes
         }
         self._nets = [(one, row.intervals) for row in rows.get("", ()) for one in row.prefixes if "/" in one]
+
+    def once(self, what: str, of: tuple[object, ...], make: Callable[[], T]) -> T:
+        """What `make` makes of the table and of `of`: the same for all endpoints that share it."""
+        if what not in self._made or self._made[what][0] != of:
+            self._made[what] = of, make()
+        made: T = self._made[what][1]
+        return made
 
     def find(self, identity: str, address: str, port: int) -> Decision | None:
         """The decision for one flow. None: the identity, which is proven, does not own the address, or

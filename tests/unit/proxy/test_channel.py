@@ -13,6 +13,7 @@ from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.channel import Channel
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.pod import ServedPod
+from tsujiban.proxy.programs import Programs
 from tsujiban.proxy.resource import Resources
 from tsujiban.proxy.session import Session
 from tsujiban.proxy.site import SIDECAR, NodeSite
@@ -29,7 +30,9 @@ def test_a_log_names_its_pod_also_shortly_after_the_pod_has_left(tmp_path: Path)
     async def main() -> None:
         seen: list[ProxyEvent] = []
         channel = Channel(tmp_path / "s", os.getuid(), None, lambda: None)
-        pod = ServedPod("default/a", NodeSite(namespace="/run/netns/n-a"), lambda: "", seen.append)
+        pod = ServedPod(
+            "default/a", NodeSite(namespace="/run/netns/n-a"), lambda: "", seen.append, Programs()
+        )
         channel.join(pod)
         assert channel._sink("pod:n-a|http")[:2] == ("default/a", "http")
         channel.leave(pod)
@@ -48,7 +51,9 @@ def test_a_log_names_its_pod_also_shortly_after_the_pod_has_left(tmp_path: Path)
 def test_without_a_stream_nobody_is_ready(tmp_path: Path) -> None:
     async def main() -> None:
         channel = Channel(tmp_path / "s", os.getuid(), None, lambda: None)
-        pod = ServedPod("default/server", NodeSite(namespace="/run/netns/n-a"), lambda: "", lambda _: None)
+        pod = ServedPod(
+            "default/server", NodeSite(namespace="/run/netns/n-a"), lambda: "", lambda _: None, Programs()
+        )
         channel.join(pod)
         assert channel.serves(pod)
         pod.render(state(), POD_CIDRS, Peers(state().peers))
@@ -92,7 +97,7 @@ def test_an_old_envoy_is_ended_when_the_way_in_changes_but_not_before_the_new_on
         generations, ads = Generations(), TwoStreams()
         generations.succeeded = (7,) if old else ()
         channel._generations, channel._ads = generations, ads  # type: ignore[assignment]  # all it needs of them
-        pod = ServedPod("default/server", SIDECAR, lambda: "", lambda _: None)
+        pod = ServedPod("default/server", SIDECAR, lambda: "", lambda _: None, Programs())
         channel.join(pod)
         world = state()
         pod.render(world, POD_CIDRS, Peers(world.peers))

@@ -11,7 +11,8 @@ from google.protobuf.message import Message
 from tests.support.proxystate import POD_CIDRS, READS, identity, port, rule, state
 
 from tsujiban.policy.program import Authentication, JwtRule, MtlsMode
-from tsujiban.proxy.encode import Typed, fill
+from tsujiban.proxy import inbound, outbound
+from tsujiban.proxy.encode import Typed, digest, fill, sealed
 from tsujiban.proxy.render import render
 from tsujiban.proxy.resource import Kind, Resource
 from tsujiban.proxy.site import SIDECAR, NodeSite, Site
@@ -35,6 +36,8 @@ def test_all_that_is_rendered_is_what_the_library_makes_of_it(
 
     before = Resource.__init__
     monkeypatch.setattr(Resource, "__init__", kept)
+    for room in (inbound, outbound):  # what is sealed has no plain form to compare with
+        monkeypatch.setattr(room, "sealed", dict)
     rules = (rule("r", src=port(1, 1023), http=READS), rule("s", dst=port(80)))
     world = state(*rules, egress=(rule("e", dst=port(80)),), **WIDE)
     resources = render(world, "default/server", POD_CIDRS, site).resources
@@ -80,3 +83,15 @@ def test_what_stands_in_many_places_is_encoded_once() -> None:
     assert messages[0] == messages[1]
     assert value.packed == wrappers_pb2.StringValue(value="x").SerializeToString()
     assert messages[0].typed_config.value == value.packed
+
+
+def test_what_is_sealed_is_the_same_message_under_the_same_digest() -> None:
+    plain = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "x" * 100}
+    kept = sealed(Typed(plain))
+    assert "value" not in kept
+    packed = [extension_pb2.TypedExtensionConfig() for _ in range(2)]
+    for message, config in zip(packed, (Typed(plain), kept), strict=True):
+        fill(message, {"name": "a", "typed_config": config})
+    assert packed[0] == packed[1]
+    assert kept.digest == Typed(plain).digest == digest(dict(reversed(plain.items())))
+    assert Typed({**plain, "value": "y"}).digest != kept.digest

@@ -10,6 +10,7 @@ from tsujiban.proxy import tls
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.pod import ServedPod
+from tsujiban.proxy.programs import Programs
 from tsujiban.proxy.resource import Kind
 from tsujiban.proxy.site import SIDECAR, NodeSite
 
@@ -27,7 +28,7 @@ HERE = NodeSite(namespace="/run/netns/n-a")
 
 
 def test_in_a_nodes_envoy_a_pod_has_nothing_before_it_has_a_key() -> None:
-    pod = ServedPod("default/server", HERE, lambda: "", lambda _: None)
+    pod = ServedPod("default/server", HERE, lambda: "", lambda _: None, Programs())
     take(pod, state(rule("r")))
     assert pod.resources == {}
     pod.secrets = {one.name: one for one in tls.secrets(SVID, HERE)}
@@ -36,13 +37,13 @@ def test_in_a_nodes_envoy_a_pod_has_nothing_before_it_has_a_key() -> None:
 
 
 def test_in_a_sidecar_it_waits_for_the_key_alone() -> None:
-    pod = ServedPod("default/server", SIDECAR, lambda: "", lambda _: None)
+    pod = ServedPod("default/server", SIDECAR, lambda: "", lambda _: None, Programs())
     take(pod, state(rule("r")))
     assert pod.resources[Kind.LISTENER]
 
 
 def test_what_stays_the_same_is_the_same_object() -> None:
-    pod = ServedPod("default/server", SIDECAR, lambda: "", lambda _: None)
+    pod = ServedPod("default/server", SIDECAR, lambda: "", lambda _: None, Programs())
     take(pod, state(rule("r")))
     before = pod.resources[Kind.LISTENER]
     take(pod, state(rule("s")))
@@ -51,7 +52,7 @@ def test_what_stays_the_same_is_the_same_object() -> None:
 
 def test_what_came_through_a_service_came_from_the_pod() -> None:
     seen: list[ProxyEvent] = []
-    pod = ServedPod("default/server", SIDECAR, lambda: "", seen.append)
+    pod = ServedPod("default/server", SIDECAR, lambda: "", seen.append, Programs())
     take(pod, state(rule("r")))
     pod.event(msgspec.structs.replace(event("egress"), direction="egress"))
     pod.event(msgspec.structs.replace(event("egress"), periodic=True))

@@ -101,7 +101,7 @@ def test_a_policy_makes_work_where_it_counts() -> None:
     world = state(ONLY_CLIENTS)
     renderer, peers = followed(world)
     world.policies["p"] = world.policies["p"].__class__(id="p", ingress=(rule("s", src=ONLY_CLIENTS.src),))
-    assert made_by(renderer, peers, world) == {"ingress table", "authorization", "inbound"}
+    assert made_by(renderer, peers, world) == {"ingress table", "authorization"}
     world.policies["q"] = world.policies["p"]
     assert made_by(renderer, peers, world) == set()
 

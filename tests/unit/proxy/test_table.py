@@ -59,3 +59,12 @@ def test_each_port_has_its_interval() -> None:
     )
     made = Table({}, {4: intervals}, lambda _identity, _address: None)
     assert [made.find("", "10.0.0.1", port) for port in (0, 79, 80, LAST_PORT)] == [low, low, high, high]
+
+
+def test_what_is_made_of_it_is_made_once_until_what_goes_in_changes() -> None:
+    one = table()
+    first: list[int] = one.once("a", (1,), list)
+    assert one.once("a", (1,), list) is first
+    assert one.once("b", (1,), list) is not first
+    assert one.once("a", (2,), list) is not first
+    assert table().once("a", (1,), list) is not first
