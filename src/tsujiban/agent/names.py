@@ -39,6 +39,7 @@ class NamesSide:
     def __init__(self, config: AgentConfig, network: NodeConfig) -> None:
         self._path = zone_file(config)
         self._network = network
+        self._zones = zone.Builder()
 
     def configure(self, network: NodeConfig) -> None:
         """The cluster's networks, when they change; they count from the next zone on."""
@@ -47,7 +48,7 @@ class NamesSide:
     async def enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
         """Write the zone, if it has changed."""
         networks = (*self._network.pod_cidrs, *self._network.service_cidrs)
-        built = zone.build(state.services, state.peers, self._network.cluster_domain, networks)
+        built = self._zones.build(state.services, state.peers, self._network.cluster_domain, networks)
         try:
             await asyncio.to_thread(zone.write, self._path, built)
         except OSError as error:

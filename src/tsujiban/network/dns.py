@@ -24,7 +24,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from tsujiban.network.zone import Records, Zone
+from tsujiban.network.zone import Records, Zone, dashed, undashed
 
 TTL = 5  # seconds; also of negative answers
 MAX_UDP = 1232  # bytes; what fits every path without fragments (DNS flag day 2020)
@@ -37,20 +37,40 @@ class Index:
 
     def __init__(self, zone: Zone) -> None:
         self._names = zone.names
+        self._pods = zone.pods
         self._domain = zone.domain
         self._networks = [ipaddress.ip_network(entry) for entry in zone.networks]
         self._parents = {zone.domain}
         for name in zone.names:
-            parent = name.partition(".")[2]
-            while parent and parent not in self._parents:
-                self._parents.add(parent)
-                parent = parent.partition(".")[2]
+            self._add_parents(name)
+        for namespace in {pod.partition("/")[0] for pod in zone.pods.values()}:
+            self._add_parents(f"*.{namespace}.pod.{zone.domain}")
+
+    def _add_parents(self, name: str) -> None:
+        parent = name.partition(".")[2]
+        while parent and parent not in self._parents:
+            self._parents.add(parent)
+            parent = parent.partition(".")[2]
 
     def records(self, name: str) -> Records | None:
         """What a name has; None when it does not exist."""
-        if name in self._names:
-            return self._names[name]
-        return Records() if name in self._parents else None
+        found = self._names.get(name) or self._pod(name)
+        if found is None and name in self._parents:
+            return Records()
+        return found
+
+    def _pod(self, name: str) -> Records | None:
+        """What a name has because a pod has its address: `10-0-0-7.NAMESPACE.pod.DOMAIN`, reverse names."""
+        address = str(_reversed(name) or "")
+        if address in self._pods:
+            namespace = self._pods[address].partition("/")[0]
+            return Records(ptr=[f"{dashed(address)}.{namespace}.pod.{self._domain}"])
+        label, _, rest = name.partition(".")
+        namespace, _, zone = rest.partition(".")
+        address = undashed(label) if zone == f"pod.{self._domain}" else ""
+        if address not in self._pods or self._pods[address].partition("/")[0] != namespace:
+            return None
+        return Records(addresses=[address])
 
     def apex(self, name: str) -> str:
         """The zone of ours that holds `name`: the domain or a reverse zone; "" when none does."""
@@ -61,7 +81,7 @@ class Index:
             address.version == net.version and address in net for net in self._networks
         ):
             return "in-addr.arpa" if address.version == 4 else "ip6.arpa"
-        return self._domain if name in self._names else ""
+        return self._domain if name in self._names or str(address) in self._pods else ""
 
 
 def _reversed(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -15,8 +15,10 @@ ZONE = Zone(
         "db.shop.svc.cluster.local": Records(addresses=["10.244.0.5", "10.244.0.6"]),
         "_http._tcp.web.shop.svc.cluster.local": Records(srv=[Srv(80, "web.shop.svc.cluster.local")]),
         "7.0.96.10.in-addr.arpa": Records(ptr=["web.shop.svc.cluster.local"]),
+        "5.0.244.10.in-addr.arpa": Records(ptr=["db-0.db.shop.svc.cluster.local"]),
         "big.shop.svc.cluster.local": Records(addresses=[f"10.1.0.{number}" for number in range(200)]),
     },
+    pods={"10.244.0.5": "shop/db-0", "10.244.0.9": "shop/lone", "fd00::9": "shop/lone"},
 )
 INDEX = server.Index(ZONE)
 
@@ -43,6 +45,10 @@ def _answers(response: dns.message.Message) -> list[str]:
         ("WEB.shop.SVC.cluster.local", "AAAA", ["fd96::7"]),
         ("_http._tcp.web.shop.svc.cluster.local", "SRV", ["0 100 80 web.shop.svc.cluster.local."]),
         ("7.0.96.10.in-addr.arpa", "PTR", ["web.shop.svc.cluster.local."]),
+        ("10-244-0-5.shop.pod.cluster.local", "A", ["10.244.0.5"]),
+        ("fd00-0-0-0-0-0-0-9.SHOP.pod.cluster.local", "AAAA", ["fd00::9"]),
+        ("9.0.244.10.in-addr.arpa", "PTR", ["10-244-0-9.shop.pod.cluster.local."]),
+        ("5.0.244.10.in-addr.arpa", "PTR", ["db-0.db.shop.svc.cluster.local."]),
     ],
 )
 def test_answers(name: str, kind: str, expected: list[str]) -> None:
@@ -172,3 +178,21 @@ def test_errors_are_short(data: bytes, code: dns.rcode.Rcode) -> None:
     assert response[:2] == data[:2]
     assert response[3] & 0xF == code
     assert response[2] & 0x80
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("shop.pod.cluster.local", dns.rcode.NOERROR),  # there are names below it
+        ("pod.cluster.local", dns.rcode.NOERROR),
+        ("10-244-0-5.other.pod.cluster.local", dns.rcode.NXDOMAIN),
+        ("10-244-0-7.shop.pod.cluster.local", dns.rcode.NXDOMAIN),
+        ("10-244-0-05.shop.pod.cluster.local", dns.rcode.NXDOMAIN),
+        ("web.pod.cluster.local", dns.rcode.NXDOMAIN),
+        ("x.10-244-0-5.shop.pod.cluster.local", dns.rcode.NXDOMAIN),
+    ],
+)
+def test_a_pod_has_its_namespaces_name_and_no_other(name: str, code: dns.rcode.Rcode) -> None:
+    response = _ask(name)
+    assert response.rcode() == code
+    assert not response.answer

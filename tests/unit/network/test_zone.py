@@ -27,7 +27,7 @@ PEERS = {
     "10.244.0.5": Peer(address="10.244.0.5", endpoint="shop/db-0"),
     "172.31.255.11": Peer(address="172.31.255.11", endpoint="host/node-1"),
 }
-ZONE = zone.build({"shop/web": WEB, "shop/db": DB}, PEERS, "Cluster.Local.")
+ZONE = zone.Builder().build({"shop/web": WEB, "shop/db": DB}, PEERS, "Cluster.Local.")
 
 
 def test_a_service_has_its_virtual_addresses() -> None:
@@ -51,18 +51,55 @@ def test_a_headless_service_has_its_endpoints_by_their_pods_names() -> None:
     assert ZONE.names["5.0.244.10.in-addr.arpa"].ptr == ["db-0.db.shop.svc.cluster.local"]
 
 
-def test_pods_have_names_and_hosts_have_none() -> None:
-    assert ZONE.names["10-244-0-5.shop.pod.cluster.local"].addresses == ["10.244.0.5"]
-    assert not any("172-31" in name for name in ZONE.names)
+def test_pods_are_told_by_their_addresses_and_hosts_are_not() -> None:
+    assert ZONE.pods == {"10.244.0.5": "shop/db-0"}
+    six = zone.Builder().build({}, {"fd00::0:7": Peer(address="fd00::0:7", endpoint="a/b")})
+    assert six.pods == {"fd00::7": "a/b"}
 
 
-def test_a_pod_of_no_service_is_found_by_its_address() -> None:
-    lone = zone.build({}, {"10.244.0.9": Peer(address="10.244.0.9", endpoint="a/b")})
-    assert lone.names["9.0.244.10.in-addr.arpa"].ptr == ["10-244-0-9.a.pod.cluster.local"]
+def test_what_is_the_same_is_not_made_again() -> None:
+    builder = zone.Builder()
+    first = builder.build({"shop/web": WEB, "shop/db": DB}, PEERS)
+    again = builder.build({"shop/web": WEB, "shop/db": DB}, dict(PEERS))
+    assert again == first
+    assert all(again.names[name] is records for name, records in first.names.items())
+
+
+def test_a_pod_of_another_name_behind_a_headless_service_and_another_domain() -> None:
+    builder = zone.Builder()
+    builder.build({"shop/db": DB}, PEERS)
+    renamed = {"10.244.0.5": Peer(address="10.244.0.5", endpoint="shop/other")}
+    for peers, domain in ((renamed, "cluster.local"), (renamed, "x.y"), ({}, "x.y")):
+        assert builder.build({"shop/db": DB}, peers, domain) == zone.Builder().build(
+            {"shop/db": DB}, peers, domain
+        )
+
+
+def test_services_that_share_an_address_share_its_reverse_name() -> None:
+    other = ServiceProgram(id="a/also", addresses=("10.96.0.7",))
+    builder = zone.Builder()
+    for _ in range(2):
+        both = builder.build({"shop/web": WEB, "a/also": other}, {})
+        assert both.names["7.0.96.10.in-addr.arpa"].ptr == [
+            "web.shop.svc.cluster.local",
+            "also.a.svc.cluster.local",
+        ]
 
 
 def test_an_ipv6_address_as_a_label() -> None:
     assert zone.dashed("::1") == "0-0-0-0-0-0-0-1"
+
+
+@pytest.mark.parametrize("address", ["10.244.0.5", "fd00::7", "::"])
+def test_a_label_says_the_address_again(address: str) -> None:
+    assert zone.undashed(zone.dashed(address)) == address
+
+
+@pytest.mark.parametrize(
+    "label", ["", "web", "10-0-0", "10-0-0-07", "0-0-0-0-0-0-0-01", "10.0.0.7", "1-2-3-4-5-6-7"]
+)
+def test_other_labels_say_none(label: str) -> None:
+    assert zone.undashed(label) == ""
 
 
 def test_writing_is_atomic_readable_and_only_when_needed(tmp_path: Path) -> None:
