@@ -16,7 +16,7 @@ from typing import Protocol
 
 import structlog
 
-from tsujiban.agent.merge import touched
+from tsujiban.agent.merge import endangered, touched
 from tsujiban.policy.program import NodeDelta, NodeState
 from tsujiban.wire.messages import Enforced
 
@@ -38,7 +38,8 @@ class Post(Protocol):
 class Enforcer:
     """Runs the posts, in order, for each new state. `acknowledge` gets the outcome.
 
-    The first post is the kernel: what it holds is in force for everything that may begin now."""
+    The first post is the kernel: what it holds is in force for everything that may begin now. It looks at the
+    whole state anyway, and at connections of those endpoints of which some may have become illegal."""
 
     def __init__(self, posts: Sequence[Post], acknowledge: Callable[[Enforced], Awaitable[None]]) -> None:
         self.state = NodeState()
@@ -84,11 +85,13 @@ class Enforcer:
         self._held = False
         for delta in deltas:
             self.state.apply(delta)
-        endpoints = None if self._failures or self._stale else touched(self.state, deltas)
+        anew = bool(self._failures) or self._stale
+        endpoints = None if anew else touched(self.state, deltas)
+        judged = None if anew else endangered(self.state, deltas)
         self._stale = False
         problems: list[str] = []
-        for post in self._posts:
-            found = await post.enforce(self.state, endpoints)
+        for number, post in enumerate(self._posts):
+            found = await post.enforce(self.state, endpoints if number else judged)
             problems += [f"{post.name}: {problem}" for problem in found]
             if not self._held and not problems:
                 self._held = True

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from tests.support.wait import until as in_time
 
 from tsujiban.agent.enforcer import Enforcer
-from tsujiban.policy.program import EndpointProgram, NodeDelta, NodeState
+from tsujiban.policy.program import EndpointProgram, NodeDelta, NodeState, Peer
 from tsujiban.wire.messages import Enforced
 
 
@@ -192,6 +192,26 @@ def test_nothing_begins_while_the_kernel_has_refused() -> None:
         assert not waiting.done()
         kernel.problems = ()
         await asyncio.wait_for(waiting, 5)
+        task.cancel()
+
+    asyncio.run(story())
+
+
+def test_the_kernel_judges_connections_of_those_whom_the_change_endangers() -> None:
+    async def story() -> None:
+        enforcer, kernel, proxy, said = await scene()
+        kernel.go.set()
+        proxy.go.set()
+        task = asyncio.create_task(enforcer.run())
+        enforcer.take(delta(1, "a", full=True))
+        await until(lambda: len(said) == 1)
+        enforcer.take(NodeDelta(revision=2, peers={"10.0.0.1": Peer(address="10.0.0.1", endpoint="x/y")}))
+        await until(lambda: len(said) == 2)
+        assert kernel.endpoints == [None, set()]
+        assert proxy.endpoints == [None, None]
+        enforcer.refresh()
+        await until(lambda: len(said) == 3)
+        assert kernel.endpoints[2] is None
         task.cancel()
 
     asyncio.run(story())
