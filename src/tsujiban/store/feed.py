@@ -114,7 +114,7 @@ class FeedWatch(Batches):
         self.kind = kind
         self._feed = feed
         self._cursor = after
-        self._wakeup: asyncio.Event = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None  # an idle watch keeps nothing else
         self._closed = False
 
     @property
@@ -140,12 +140,16 @@ class FeedWatch(Batches):
         """End it."""
         self._closed = True
         self._feed.forget(self)
-        self._wakeup.set()
+        self._wake()
 
     def woken(self, revision: int) -> None:
         """The change at `revision` concerns this watch; none since it went to sleep did before."""
         self._cursor = max(self._cursor, revision - 1)
-        self._wakeup.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def _take(self) -> tuple[Sequence[Event], int]:
         recent = self._feed.recent(self._cursor)
@@ -161,14 +165,15 @@ class FeedWatch(Batches):
 
     async def _sleep(self, deadline: float | None) -> bool:
         """Wait for a change; False at the deadline."""
-        self._wakeup.clear()
+        self._waiter = asyncio.get_running_loop().create_future()
         self._feed.wait(self)
         try:
             async with asyncio.timeout_at(deadline):
-                await self._wakeup.wait()
+                await self._waiter
         except TimeoutError:
             return False
         finally:
+            self._waiter = None
             if self._feed.forget(self):  # nobody woke it, so nothing up to now concerns it
                 self._cursor = max(self._cursor, self._feed.revision)
         return True

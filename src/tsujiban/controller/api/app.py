@@ -35,7 +35,6 @@ from tsujiban.controller.api import (
     scale,
     selection,
     target,
-    tlsbuffers,
     validation,
     writes,
 )
@@ -152,7 +151,6 @@ async def serve(app: Starlette, context: ssl.SSLContext, sockets: Sequence[socke
         if listener.family in (socket.AF_INET, socket.AF_INET6):
             # accepted connections inherit it; asyncio sets it only on sockets whose `proto` says TCP
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    tlsbuffers.bound()
     server = _Server(config, context, list(sockets))
     serving = asyncio.create_task(server.serve([]))
     try:
@@ -170,6 +168,7 @@ def server_context(certificate: str, key: str, client_roots_pem: str) -> ssl.SSL
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(cadata=client_roots_pem)
     context.verify_mode = ssl.CERT_OPTIONAL
+    context.options |= ssl.OP_NO_RENEGOTIATION  # which `tlsconnection` relies on
     context.num_tickets = 0  # every connection shows a certificate that is good now
     return context
 
@@ -301,8 +300,8 @@ def _verb(request: Request, found: Target) -> str:
     method = request.method
     if found.name:
         verb = _OBJECT_VERBS.get(method)
-    elif method in ("GET", "HEAD"):
-        return "watch" if flag(request.query_params, "watch") else "list"
+    elif method in ("GET", "HEAD"):  # of a watch there is no head without the rest
+        return "watch" if method == "GET" and flag(request.query_params, "watch") else "list"
     else:
         verb = _COLLECTION_VERBS.get(method)
     if verb is None:

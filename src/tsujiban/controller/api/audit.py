@@ -11,6 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -59,6 +60,10 @@ class Trail:
         event["annotations"] = {**self.annotations, "tsujiban.io/apply": action}
         self._sink(event)
 
+    def later(self, stage: str, code: int) -> Callable[[], None]:
+        """What tells one event when the request itself is long gone."""
+        return partial(_tell_later, self._sink, encode(self.event(stage, code)))
+
     def event(self, stage: str, code: int, reason: str = "", message: str = "") -> Json:
         """The event as data."""
         request = self._request
@@ -101,6 +106,12 @@ def bounded(text: str) -> str:
     show the file's fields raw would not)."""
     short = text[:MAX_TEXT]
     return short if short.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in short)
+
+
+def _tell_later(sink: Sink, event: bytes) -> None:
+    found = msgspec.json.decode(event)
+    found["stageTimestamp"] = _micro_time(time.time())
+    sink(found)
 
 
 def _uri(request: HTTPConnection) -> str:

@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from tsujiban.controller.api import query, tables, watches
 from tsujiban.controller.api.errors import expired_page, too_new
-from tsujiban.controller.api.responses import Lines, compressed, json_response
+from tsujiban.controller.api.handover import HandedOver
+from tsujiban.controller.api.responses import compressed, json_response
 from tsujiban.controller.api.tables import Representation
 from tsujiban.controller.api.target import Target
 from tsujiban.controller.api.watches import converted
@@ -98,8 +99,8 @@ async def watch(store: Store, target: Target, request: Request) -> Response:
     try:
         initial, changes = await watches.start(store, options, None if send_initial else since)
     except Compacted as error:
-        return Lines(watches.refusal(options, error))
-    return Lines(watches.lines(options, initial, changes, loop.time))
+        return HandedOver(watches.refusal(options, error))
+    return HandedOver(watches.lines(options, initial, changes, loop.time))
 
 
 async def _page(store: Store, target: Target, parameters: QueryParams) -> Listing:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from starlette.responses import Response
 
 from tsujiban.controller.api.errors import ApiError
-from tsujiban.controller.api.responses import Lines
+from tsujiban.controller.api.handover import HandedOver
 from tsujiban.controller.api.users import MASTERS, User
 
 MAX_WATCHES = 512  # of a user
@@ -44,8 +44,8 @@ class Crowds:
         except BaseException:
             self._leave(name)
             raise
-        if isinstance(response, Lines):
-            response.ended = lambda: self._leave(name)
+        if isinstance(response, HandedOver):
+            response.ended.append(lambda: self._leave(name))
         else:
             self._leave(name)
         return response

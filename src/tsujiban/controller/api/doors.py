@@ -13,10 +13,11 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 
 import structlog
+
+from tsujiban.controller.api.tlsconnection import TlsConnection
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,7 @@ class Doors:
         self._protocols = protocols
         self._listeners: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: set[TlsConnection] = set()
         self._count: Counter[str] = Counter()  # handshakes under way, by peer
 
     def open(self, listeners: list[socket.socket]) -> None:
@@ -55,6 +57,8 @@ class Doors:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in list(self._under_way):
+            connection.abort()
         for listener in self._listeners:
             listener.close()
 
@@ -78,22 +82,27 @@ class Doors:
             if self._count[peer] >= MAX_PER_PEER or self._count.total() >= MAX_HANDSHAKES:
                 connection.close()
                 continue
-            self._count[peer] += 1
-            self._start(self._handshake(connection, peer))
+            self._shake_hands(connection, peer)
 
-    async def _handshake(self, connection: socket.socket, peer: str) -> None:
+    def _shake_hands(self, connection: socket.socket, peer: str) -> None:
+        self._count[peer] += 1
+
+        def settled(made: TlsConnection) -> None:
+            self._under_way.discard(made)
+            self._leave(peer)
+
         try:
-            with suppress(OSError):  # who fails is cut off already, and not worth a line
-                await asyncio.get_running_loop().connect_accepted_socket(
-                    self._protocols,
-                    connection,
-                    ssl=self._context,
-                    ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                )
-        finally:
-            self._count[peer] -= 1
-            if not self._count[peer]:
-                del self._count[peer]
+            made = TlsConnection(connection, self._context, self._protocols, settled, HANDSHAKE_SECONDS)
+        except OSError:  # who fails is cut off, and not worth a line
+            connection.close()
+            self._leave(peer)
+        else:
+            self._under_way.add(made)
+
+    def _leave(self, peer: str) -> None:
+        self._count[peer] -= 1
+        if not self._count[peer]:
+            del self._count[peer]
 
 
 def peer_of(address: object) -> str:

@@ -19,6 +19,7 @@ from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.audit import Sink, Trail
 from tsujiban.controller.api.authorize import Authorizer, refused
 from tsujiban.controller.api.errors import ApiError, from_store
+from tsujiban.controller.api.handover import HandedOver
 from tsujiban.controller.api.impersonate import impersonated
 from tsujiban.controller.api.responses import refusal
 from tsujiban.controller.api.users import Authenticator, NotAuthenticated, User
@@ -131,6 +132,11 @@ class _Told(Response):
             await self._inner(scope, receive, send)
             return
         self._trail.told(audit.RESPONSE_STARTED, self.status_code)
+        if isinstance(self._inner, HandedOver):
+            self._inner.ended.append(self._trail.later(audit.RESPONSE_COMPLETE, self.status_code))
+            scope["state"].pop("trail", None)  # which knows the request, which knows the scope
+            await self._inner(scope, receive, send)
+            return
         try:
             await self._inner(scope, receive, send)
         finally:

@@ -8,6 +8,8 @@ other; the response that accepts it takes the bare connection over (`api.upgrade
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from functools import partial
 
 import httptools
 import msgspec
@@ -15,12 +17,12 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tsujiban.controller.api.errors import ApiError
+from tsujiban.controller.api.handover import HAND_OVER, READ_AHEAD, Ended, LineStream
 
 PEER_CERTIFICATE = "tsujiban.peer_certificate"  # in scope["extensions"]: {"der": bytes}, absent without one
 
 UPGRADE = "tsujiban.upgrade"  # in scope["extensions"]: {"take_over": ...}, of requests that ask for one
 
-READ_AHEAD = 64 * 1024  # bytes of an upgraded connection that wait to be read
 MAX_HEADER_BYTES = 64 * 1024
 MAX_CONNECTIONS = 2048
 HEADER_SECONDS = 10.0  # from the first byte of a request, or from the connection, to the end of its headers
@@ -96,10 +98,11 @@ class PeerProtocol(HttpToolsProtocol):
             self.send_400_response("Invalid HTTP request received.")
 
     def on_message_begin(self) -> None:
-        """Add the certificate to the new request's scope."""
+        """Add the certificate to the new request's scope, and the way out of HTTP."""
         super().on_message_begin()
+        self.scope["extensions"] = {HAND_OVER: {"hand_over": self.hand_over}}
         if self._certificate is not None:
-            self.scope["extensions"] = {PEER_CERTIFICATE: {"der": self._certificate}}
+            self.scope["extensions"][PEER_CERTIFICATE] = {"der": self._certificate}
 
     def on_headers_complete(self) -> None:
         """The headers came in time."""
@@ -108,7 +111,7 @@ class PeerProtocol(HttpToolsProtocol):
         self.app = _crowded if len(self.connections) > MAX_CONNECTIONS else self.config.loaded_app
         if self.parser.should_upgrade():
             self._upgrading = True
-            self.scope.setdefault("extensions", {})[UPGRADE] = {"take_over": self.take_over}
+            self.scope["extensions"][UPGRADE] = {"take_over": self.take_over}
         super().on_headers_complete()
         if self._upgrading:
             self.cycle.keep_alive = False  # when it is refused, the answer is the last
@@ -127,6 +130,35 @@ class PeerProtocol(HttpToolsProtocol):
         if self._early:
             reader.feed_data(self._early)
         return reader, asyncio.StreamWriter(self.transport, protocol, reader, self.loop)
+
+    def hand_over(self, source: AsyncGenerator[bytes, None], ended: tuple[Ended, ...]) -> bool:
+        """Let the rest of an answer, whose head has been sent, go on without this protocol and its request;
+        False when the client has left."""
+        cycle = self.cycle
+        if cycle.disconnected or self.transport.is_closing():
+            return False
+        cycle.disconnected = True  # for uvicorn: nobody waits for an answer
+        again = None
+        if cycle.keep_alive and not cycle.more_body and not self.pipeline:
+            again = partial(PeerProtocol, self.config, self.server_state, self.app_state)
+        self.connections.discard(self)
+        stream = LineStream(self.transport, again, self.connections)
+        if self.flow.write_paused:
+            stream.pause_writing()
+        self.flow.resume_reading()
+        for name in ("cycle", "scope", "headers", "parser"):
+            setattr(self, name, None)  # each knows this; they would stay until the garbage is collected
+        stream.begin(source, ended)
+        return True
+
+    def take_back(self, transport: asyncio.Transport, early: bytes) -> None:
+        """Go on with a connection that had been handed over."""
+        transport.set_protocol(self)
+        self.connection_made(transport)
+        self._stop_timer()
+        self.on_response_complete()  # from here on it may be silent for as long as between any two requests
+        if early:
+            self.data_received(early)
 
     def shutdown(self) -> None:
         """The server ends: so do connections that would go on for ever."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -102,16 +102,9 @@ class Lines(Response):
         super().__init__(media_type=media_type)
         del self.headers["content-length"]
         self._source = source
-        self.ended: Callable[[], None] = lambda: None  # is called when nothing more is sent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it (ASGI)."""
-        try:
-            await self._until_gone(receive, send)
-        finally:
-            self.ended()
-
-    async def _until_gone(self, receive: Receive, send: Send) -> None:
         leaving = asyncio.ensure_future(_gone(receive))
         with suppress(TimeoutError):
             async with asyncio.timeout(None) as present:

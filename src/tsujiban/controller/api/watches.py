@@ -7,7 +7,7 @@ Source: Kubernetes API concepts, "Efficient detection of changes", "Watch bookma
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import msgspec
@@ -119,7 +119,7 @@ def converted(value: bytes, target: Target) -> bytes:
     return msgspec.json.encode(versions.shown(msgspec.json.decode(value), target.api_version))
 
 
-async def refusal(options: Options, error: StoreError) -> AsyncIterator[bytes]:
+async def refusal(options: Options, error: StoreError) -> AsyncGenerator[bytes, None]:
     """A watch that says why there is none, and ends: what a client does then it has to do anyway."""
     yield Encoder(options).error(error)
 
@@ -137,21 +137,25 @@ async def start(store: Store, options: Options, since: int | None) -> tuple[Sequ
     return listing.items, await store.watch(listing.revision, kind.group, kind.plural)
 
 
-async def lines(options: Options, initial: Sequence[Stored], watch: Watch, now: Any) -> AsyncIterator[bytes]:
+async def lines(
+    options: Options, initial: Sequence[Stored], watch: Watch, now: Any
+) -> AsyncGenerator[bytes, None]:
     """The events of a begun watch, until its deadline; `now` tells the event loop's time."""
     encoder = Encoder(options)
     try:
         if initial:
             yield encoder.initial(initial)
+            initial = ()  # nothing that was sent may stay for as long as the watch lasts
         if options.initial_end:
             yield encoder.bookmark(watch.revision, end_of_initial=True)
         while (left := options.deadline - now()) > 0:
             events = await watch.next(min(left, BOOKMARK_SECONDS))
-            chunk = encoder.changes(events)
-            if chunk:
-                yield chunk
-            elif options.bookmarks and not events:
-                yield encoder.bookmark(watch.revision)
+            if not events:
+                if options.bookmarks:
+                    yield encoder.bookmark(watch.revision)
+                continue
+            yield encoder.changes(events)
+            events = ()
     except StoreError as error:
         yield encoder.error(error)
     finally:

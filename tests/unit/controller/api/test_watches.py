@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -124,3 +125,17 @@ async def test_bookmarks_come_only_to_those_who_ask() -> None:
 async def test_initial_events_come_first() -> None:
     found = await lines(Script(Compacted(1, 9)), options(initial_end=True), [stored()])
     assert [event["type"] for event in found] == ["ADDED", "BOOKMARK", "ERROR"]
+
+
+class Items(list[Stored]):
+    """A list that can be missed."""
+
+
+async def test_what_was_there_at_the_beginning_does_not_stay() -> None:
+    items = Items([stored()])
+    missed = weakref.ref(items)
+    events = watches.lines(options(), items, Script([], Compacted(1, 9)), lambda: 0.0)
+    del items
+    assert b'"ADDED"' in await anext(events)
+    assert b'"ERROR"' in await anext(events)
+    assert missed() is None
