@@ -20,12 +20,14 @@ from tsujiban.controller.api import csrs, reviews, streams, tokenapi
 from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app, serve, server_context
 from tsujiban.controller.api.dispatch import Table
+from tsujiban.controller.api.mirror import Mirror
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.api.users import User
 from tsujiban.controller.join import JoinService
 from tsujiban.controller.loop import Change, Loop, Planner, Work
 from tsujiban.controller.reconcile import aggregation
 from tsujiban.controller.reconcile import csrs as signed
+from tsujiban.controller.revocations import KIND, Revocations
 from tsujiban.controller.signers import Signers
 from tsujiban.controller.world import CERTIFICATE_REQUESTS, CLUSTER_ROLES, SERVICE_ACCOUNTS, World
 from tsujiban.flows.ring import FlowRing
@@ -61,6 +63,8 @@ class ApiBed:
     def __init__(self, directory: Path, store: Store, port: int, ca: CertificateAuthority) -> None:
         self.directory = directory
         self.access = Access(store)
+        self.revocations = Revocations()
+        self.copy = Mirror(store, {KIND: [(self.revocations.put, self.revocations.drop)]})
         keys = SigningKeys(directory / "token-keys")
         self.service = TokenService(store, keys, ISSUER)
         self.store = store
@@ -205,7 +209,8 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
         ca.sign_server(create_csr(key, []), ["localhost"], ["127.0.0.1"]),
         key_to_pem(key),
     )
-    following = asyncio.gather(bed.access.run(), _reconciler(store, ca).run())
+    following = asyncio.gather(bed.access.run(), bed.copy.run(), _reconciler(store, ca).run())
+    bed.revocations.loaded()  # the store is new
     table = Table()
     table.add(*reviews.entries(bed.access), *tokenapi.entries(bed.service), *csrs.entries())
     streams.register(table, bed.streaming.sessions)
@@ -220,9 +225,10 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
         table=table,
         paths=tokenapi.paths(bed.service),
         audit_sink=bed.audit.append,
+        revocations=bed.revocations,
     )
     context = server_context(str(server.certificate), str(server.key), ca.bundle_pem)
-    serving = asyncio.create_task(serve(app, context, [listener]))
+    serving = asyncio.create_task(serve(app, context, [listener], bed.revocations))
     try:
         yield bed
     finally:

@@ -120,6 +120,13 @@ def tls_socket(
 ) -> ssl.SSLSocket:
     """TLS 1.3 from a pod's own program, with any certificate or none, asking for the server `name`.
     Raises OSError."""
+    return tls_over(bed, pod.connect(address, port), svid, name)
+
+
+def tls_over(
+    bed: Bed, connection: socket.socket, svid: Svid | None, name: str | None = None
+) -> ssl.SSLSocket:
+    """The same, on a connection that is there."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the thief does not care who answers
@@ -129,7 +136,7 @@ def tls_socket(
             file.write(svid.key_pem + svid.chain_pem)
             file.flush()
             context.load_cert_chain(Path(file.name))
-    return context.wrap_socket(pod.connect(address, port), server_hostname=name)
+    return context.wrap_socket(connection, server_hostname=name)
 
 
 def tunnel_status(secure: ssl.SSLSocket, authority: str) -> int:
@@ -153,6 +160,20 @@ def drain(connection: socket.socket, timeout: float) -> bytes:
     try:
         while data := connection.recv(65536):
             got += data
+    except OSError:
+        return got
+    return got
+
+
+def rest(connection: socket.socket, timeout: float = 20.0) -> bytes:
+    """What arrives until the peer closes. Raises AssertionError when it does not close."""
+    connection.settimeout(timeout)
+    got = b""
+    try:
+        while data := connection.recv(65536):
+            got += data
+    except TimeoutError:
+        raise AssertionError(f"open still after {timeout} s, and has said {got!r}") from None
     except OSError:
         return got
     return got

@@ -8,11 +8,13 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from cryptography import x509
 from tests.support.pki import TRUST_DOMAIN, Pki, listener
 from tests.support.wait import until
 
 from tsujiban.controller.nodes import NodeServer
 from tsujiban.identity.tls import client_context
+from tsujiban.identity.verify import leaf_identity
 from tsujiban.policy.program import NodeDelta
 from tsujiban.wire.messages import (
     PROTOCOL_VERSION,
@@ -52,6 +54,8 @@ class Controller:
         self.messages: list[tuple[str, ToController]] = []
         self.told: list[tuple[str, NodeStatus | Flows]] = []
         self.leads = True
+        self.revoked: dict[str, str] = {}  # why, by node
+        self.seen: list[str] = []  # nodes whose certificates were looked at
         self.hold: asyncio.Event | None = None  # on_message waits for it
         self.port = 0
         self.make_listener: Callable[[], socket.socket] = lambda: listener(self.port)
@@ -68,6 +72,7 @@ class Controller:
             token=self._token,
             on_told=lambda node, message: self.told.append((node, message)),
             on_session=self._session,
+            revoked=self._revoked,
         )
         sock = self.make_listener()
         self.port = sock.getsockname()[1]
@@ -101,6 +106,11 @@ class Controller:
             await stream.send(hello(node))
             assert await stream.next() == FULL
             yield stream
+
+    def _revoked(self, certificate: x509.Certificate) -> str:
+        node = str(leaf_identity(certificate)).rpartition("/")[2]
+        self.seen.append(node)
+        return self.revoked.get(node, "")
 
     async def _token(self, node: str, want: WantToken) -> TokenIssued:
         if want.uid == "refused":

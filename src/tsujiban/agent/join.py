@@ -15,7 +15,7 @@ import httpx
 import msgspec
 import structlog
 
-from tsujiban.agent.credentials import CredentialsError, NodeCredentials, Trust, load, save
+from tsujiban.agent.credentials import CREDENTIALS_FILE, CredentialsError, NodeCredentials, Trust, load, save
 from tsujiban.identity.files import PrivateFileError, read_private
 from tsujiban.identity.keys import create_csr, new_key
 from tsujiban.wire.join import BUNDLE_PATH, JOIN_PATH, JoinFile, JoinRequest, JoinResponse, bundle_digest
@@ -59,6 +59,44 @@ async def ensure_joined(join_file: Path, directory: Path, node: str) -> NodeCred
         else:
             _use_up(join_file)
             return credentials
+
+
+class Rejoining:
+    """Joins anew by a join file that somebody has put there for a node whose certificate is not taken (it
+    was revoked, or has expired meanwhile). Each file is tried once."""
+
+    def __init__(self, join_file: Path, directory: Path, node: str) -> None:
+        self._join_file = join_file
+        self._directory = directory
+        self._node = node
+        self._tried = 0  # when the file was written that was tried last
+
+    async def __call__(self) -> None:
+        """Join, if there is a file that is newer than the certificate. Failures are logged."""
+        written = _written(self._join_file)
+        if written <= max(self._tried, _written(self._directory / CREDENTIALS_FILE)):
+            return
+        try:
+            ticket = read_join_file(self._join_file)
+            if ticket.node != self._node:
+                raise JoinError(f"{self._join_file} is for node {ticket.node!r}, this is {self._node!r}")
+            await join(ticket, self._directory)
+        except ControllerUnreachable as error:
+            log.warning("controller unreachable", server=ticket.server, reason=str(error))
+        except JoinError as error:
+            self._tried = written
+            log.error("not joined again", reason=str(error))
+        else:
+            _use_up(self._join_file)
+            log.info("joined again", node=self._node)
+
+
+def _written(path: Path) -> int:
+    """When a file was written, in ns; 0 when there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def read_join_file(path: Path) -> JoinFile:

@@ -12,7 +12,7 @@ import itertools
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -70,6 +70,10 @@ def _no_sessions(_message: OpenSession, _dial: Dial) -> None:
     return None
 
 
+async def _nothing() -> None:
+    return None
+
+
 class ControllerLink:
     """Keeps the node stream up. `run` it as a task, read `messages`, `send` what there is to say."""
 
@@ -83,13 +87,16 @@ class ControllerLink:
         server_name: str = "",
         on_connected: Callable[[], None] = lambda: None,
         on_session: OnSession = _no_sessions,
+        rejoin: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         """`controllers` are host and port of each, tried in turn: one of them leads. `directory` holds the
         node's credentials (`agent.credentials`); `hello` makes the first message of every stream;
         `server_name` is what the controller's certificate must say when it is not its host; `on_connected`
         is called after Hello was sent, so that the agent queues what the controller may have missed
-        (statuses of all pods). `on_session` serves a session that any of the controllers asks for; what it
-        is given connects to that one."""
+        (statuses of all pods), `rejoin` when the node's certificate is not taken: it may get another.
+        `on_session` serves a session that any of the controllers asks for; what it is given connects to that
+        one."""
+        self._rejoin = rejoin
         self._controllers = tuple(controllers)
         self._turn = 0
         self._server_name = server_name
@@ -222,6 +229,8 @@ class ControllerLink:
             except (StreamLost, StreamRefused, BadMessage, CredentialsError, TlsError) as error:
                 host, port = self._controllers[self._turn]
                 log.warning("no controller", host=host, port=port, reason=str(error))
+                if isinstance(error, StreamRefused | CredentialsError):
+                    await self._rejoin()
             self._turn = (self._turn + 1) % len(self._controllers)
             delay = FIRST_RETRY if time.monotonic() - began > STABLE else min(delay * 2, LAST_RETRY)
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret

@@ -16,10 +16,10 @@ import structlog
 from tsujiban import __version__
 from tsujiban.agent import credentials, machine, names, records
 from tsujiban.agent.config import AgentConfig
-from tsujiban.agent.enforcer import Enforcer
+from tsujiban.agent.enforcer import Enforcer, Post
 from tsujiban.agent.flowlog import FlowLog
 from tsujiban.agent.health import Health
-from tsujiban.agent.join import ensure_joined
+from tsujiban.agent.join import Rejoining, ensure_joined
 from tsujiban.agent.kernelside import KernelSide
 from tsujiban.agent.link import ControllerLink, Dial
 from tsujiban.agent.memory import Memory, recall
@@ -28,6 +28,7 @@ from tsujiban.agent.names import NamesSide
 from tsujiban.agent.nodeproxy import NodeProxy
 from tsujiban.agent.pods import Pods
 from tsujiban.agent.proxies import Proxies
+from tsujiban.agent.reissue import Reissue
 from tsujiban.agent.routing import Routing
 from tsujiban.agent.sessions import Sessions
 from tsujiban.agent.sidecars import Sidecars
@@ -84,7 +85,8 @@ class Node:
         self.memory = Memory(config.state / MEMORY, lambda: self._network, lambda: self.pods.delta())
         self.names = NamesSide(config, network)
         self._routes = asyncio.Event()
-        self.enforcer = Enforcer([self.kernel, self.proxies, self.names, self.memory], self._acknowledge)
+        posts: list[Post] = [self.kernel, self.proxies, self.names, self.memory, Reissue(self.svids)]
+        self.enforcer = Enforcer(posts, self._acknowledge)
         self.kernel.refresh = self.enforcer.refresh
         self.routing = Routing(config, supervisor)
         self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send, link.token)
@@ -249,6 +251,7 @@ class Agent:
             server_name=CONTROLLER_NAME,
             on_connected=self._connected,
             on_session=self._open_session,
+            rejoin=Rejoining(Path(config.join_file), config.state, config.node),
         )
 
     async def run(self) -> None:

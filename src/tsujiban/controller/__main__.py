@@ -22,6 +22,7 @@ from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app, serve, server_context
 from tsujiban.controller.api.auditfile import AuditFile
 from tsujiban.controller.api.dispatch import Table
+from tsujiban.controller.api.mirror import Mirror
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.config import ControllerConfig, load
 from tsujiban.controller.join import JoinService
@@ -29,6 +30,7 @@ from tsujiban.controller.lead import Lead, end_of_lead
 from tsujiban.controller.nodes import NodeServer
 from tsujiban.controller.plane import Plane
 from tsujiban.controller.podtokens import PodTokens
+from tsujiban.controller.revocations import KIND, Revocations
 from tsujiban.controller.sessions import Sessions
 from tsujiban.controller.signers import Signers
 from tsujiban.controller.signing import Signer
@@ -69,6 +71,12 @@ def _sockets(count: int) -> list[socket.socket]:
     return [socket.socket(fileno=FIRST_DESCRIPTOR + number) for number in range(count)]
 
 
+async def _first_read(copy: Mirror, revocations: Revocations) -> None:
+    """What the store does not hold when it has been read once, is not there."""
+    await copy.ready.wait()
+    revocations.loaded()
+
+
 async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     make_private_directory(config.state)
     ca = CertificateAuthority.open(config.state / "ca", config.trust_domain)
@@ -76,7 +84,10 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     store = await open_store(config.store, config.state, config.cluster)
     lead = Lead(config, store)
     try:
-        plane = Plane(config, lead.store, ca.bundle_pem)
+        revocations = Revocations()
+        ca.refuses = revocations.identity
+        copy = Mirror(store, {KIND: [(revocations.put, revocations.drop)]})
+        plane = Plane(config, lead.store, ca.bundle_pem, ca.crl)
         sessions = Sessions(lambda node, message: nodes.ask(node, message))
         keys = SigningKeys(config.state / "token-keys")
         tokens = TokenService(store, keys, f"https://kubernetes.default.svc.{config.cluster_domain}")
@@ -85,11 +96,13 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             on_hello=lead.only_leader(plane.hello),
             on_message=plane.message,
             on_gone=plane.gone,
-            sign=Signer(ca, plane.pod_identity, config.svid_lifetime).sign,
+            sign=Signer(ca, plane.pod_identity, config.svid_lifetime, plane.not_signed).sign,
             token=PodTokens(store, tokens).issue,
             on_session=sessions.serve,
             on_told=plane.told,
+            revoked=revocations.certificate,
         )
+        revocations.on_change.append(nodes.end_revoked)
         plane.send, plane.disconnect = lead.while_leading(nodes.send), nodes.disconnect
         plane.sign_request = Signers(ca, plane.account_exists).sign
         access = Access(store)
@@ -99,23 +112,29 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
         app = create_app(
             store,
             trust_domain=config.trust_domain,
-            join=JoinService(ca, FileTokenStore(config.state / "tokens")),
-            status=StatusReport(plane, serving.expires(certificate), store, lead.role, nodes.nodes),
+            join=JoinService(ca, FileTokenStore(config.state / "tokens"), revoked=revocations.node_revoked),
+            status=StatusReport(
+                plane, serving.expires(certificate), store, lead.role, nodes.nodes, revocations.problem
+            ),
             flows=plane.flows,
             tokens=tokens.user,
             access=access,
             table=table,
             paths=tokenapi.paths(tokens),
             audit_sink=AuditFile(config.state / "audit"),
+            revocations=revocations,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(access.run())
+            tasks.create_task(copy.run())
+            tasks.create_task(_first_read(copy, revocations))
             tasks.create_task(lead.run(plane.run))
             if not lead.elects:
                 await plane.loop.synced.wait()
+                await revocations.read.wait()
             await nodes.start(sockets[-1], node_context(certificate, ca.bundle_pem))
             context = server_context(str(certificate), str(certificate), ca.bundle_pem)
-            tasks.create_task(serve(app, context, sockets[:-1]))
+            tasks.create_task(serve(app, context, sockets[:-1], revocations))
     finally:
         await lead.end()
         await store.close()

@@ -20,6 +20,9 @@ from tsujiban.policy import providers, revocation
 from tsujiban.policy.graph import Change as GraphChange
 from tsujiban.policy.graph import PolicyGraph
 from tsujiban.policy.population import Key as GraphKey
+from tsujiban.resources import revoked
+from tsujiban.resources.kinds import core
+from tsujiban.resources.kinds.meta import Object
 from tsujiban.resources.load import decode
 from tsujiban.resources.registry import KINDS
 from tsujiban.wire.messages import Enforced, PodsDelta, Policy, ToNode
@@ -27,8 +30,14 @@ from tsujiban.wire.messages import Enforced, PodsDelta, Policy, ToNode
 log = structlog.get_logger(__name__)
 
 Send = Callable[[str, ToNode], Awaitable[None]]
+SignList = Callable[[Iterable[int]], str]
 
 CONFIG_MAPS = ("", "configmaps")
+
+
+def no_list(_serials: Iterable[int]) -> str:
+    """Of a controller that has no authority: its nodes will say that they cannot enforce the list."""
+    return ""
 
 
 class Progress(msgspec.Struct):
@@ -48,8 +57,10 @@ class Progress(msgspec.Struct):
 class Distributor:
     """Holds the policy graph. Used from the control loop's task only."""
 
-    def __init__(self, graph: PolicyGraph, send: Send) -> None:
+    def __init__(self, graph: PolicyGraph, send: Send, sign: SignList = no_list) -> None:
+        """`sign` gives the signed list of revoked serial numbers."""
         self.graph = graph
+        self._sign = sign
         self.revision = 0
         self.nodes: dict[str, Progress] = {}
         # revision at which the meaning of each policy last changed
@@ -148,9 +159,17 @@ class Distributor:
                 self.unsettled.add(change.ref)
             else:
                 self.moved = True
-            obj = None if change.new is None else decode(change.new)
+            obj = None if change.new is None else self._signed(decode(change.new))
             found.append((_key(change.ref), obj))
         return found
+
+    def _signed(self, obj: Object) -> Object:
+        """The list of revoked certificates with what nodes can verify; anything else as it is."""
+        if not isinstance(obj, core.ConfigMap) or obj.metadata.name != revoked.NAME:
+            return obj
+        serials = revoked.read(obj.data.get(revoked.FIELD, "")).serials
+        signed = self._sign(int(one, 16) for one in serials) if serials else ""
+        return msgspec.structs.replace(obj, data={**obj.data, revocation.SIGNED: signed})
 
     async def _send_policy(self, name: str, node: Progress) -> None:
         delta = self.graph.delta(name, self.revision)

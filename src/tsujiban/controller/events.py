@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from tsujiban.controller import revocations
 from tsujiban.controller.loop import Change
 from tsujiban.controller.reconcile.actions import Action, Delete
 from tsujiban.controller.world import (
@@ -33,6 +34,7 @@ from tsujiban.controller.world import (
     is_terminating,
     stamp,
 )
+from tsujiban.resources import revoked
 from tsujiban.store.protocol import Key, NotFound, Store, StoreError
 
 log = structlog.get_logger(__name__)
@@ -65,8 +67,24 @@ def of(world: World, change: Change) -> Iterator[Happened]:
         yield from _of_pod(world, change.ref, change.old, change.new)
     elif kind == NODES and change.new is not None:
         yield from _of_node(change.ref, change.old, change.new)
+    elif change.ref == revocations.REF and change.new is not None:
+        yield from _of_list(change.old, change.new)
     elif kind == REPLICA_SETS and change.new is not None:
         yield from _of_replica_set(world, change.ref, change.old, change.new)
+
+
+def _of_list(old: Json | None, new: Json) -> Iterator[Happened]:
+    """The list of revoked certificates."""
+    before, faults = (
+        revoked.read((one.get("data") or {}).get(revoked.FIELD, "")).faults for one in (old or {}, new)
+    )
+    if faults and faults != before:
+        yield _about(new, "v1", "ConfigMap", _WARNING, "UnreadableEntry", revoked.told(faults))
+
+
+def not_signed(pod: Json, reason: str) -> Happened:
+    """A pod got no certificate."""
+    return _about(pod, "v1", "Pod", _WARNING, "IdentityRevoked", reason)
 
 
 def _of_pod(world: World, ref: Ref, old: Json | None, new: Json | None) -> Iterator[Happened]:
@@ -196,12 +214,16 @@ class Recorder:
     def observe(self, world: World, change: Change) -> None:
         """Have what a change means written, soon."""
         for happened in of(world, change):
-            if happened.namespace and world.find(NAMESPACES, "", happened.namespace) is None:
-                continue  # it is going, with all that is in it
-            if self._queue.full():
-                log.warning("too much happens: an event is not written", reason=happened.reason)
-                continue
-            self._queue.put_nowait(happened)
+            self.tell(world, happened)
+
+    def tell(self, world: World, happened: Happened) -> None:
+        """Have it written, soon."""
+        if happened.namespace and world.find(NAMESPACES, "", happened.namespace) is None:
+            return  # it is going, with all that is in it
+        if self._queue.full():
+            log.warning("too much happens: an event is not written", reason=happened.reason)
+            return
+        self._queue.put_nowait(happened)
 
     async def run(self) -> None:
         """Until cancelled."""

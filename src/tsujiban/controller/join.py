@@ -7,7 +7,7 @@ Free of any web framework; the API mounts `JoinService.join` at `wire.join.JOIN_
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -17,6 +17,13 @@ from tsujiban.identity.tokens import TokenRefused, TokenStore, check_token
 from tsujiban.wire.join import JoinRequest, JoinResponse
 
 log = structlog.get_logger(__name__)
+
+
+Revoked = Callable[[str], Awaitable[float]]
+
+
+async def _never(_node: str) -> float:
+    return 0.0
 
 
 class JoinRefused(Exception):
@@ -31,8 +38,15 @@ class JoinService:
     """Checks tokens and signs node certificates."""
 
     def __init__(
-        self, ca: CertificateAuthority, tokens: TokenStore, clock: Callable[[], float] = time.time
+        self,
+        ca: CertificateAuthority,
+        tokens: TokenStore,
+        clock: Callable[[], float] = time.time,
+        revoked: Revoked = _never,
     ) -> None:
+        """`revoked` tells when a node was revoked, UNIX seconds: a token of before, which lay beside the
+        certificates that are refused now, is refused as well."""
+        self._revoked = revoked
         self._ca = ca
         self._tokens = tokens
         self._clock = clock
@@ -49,6 +63,8 @@ class JoinService:
         """
         try:
             record = await check_token(self._tokens, request.token, request.node, self._clock())
+            if record.made < await self._revoked(record.node):
+                raise TokenRefused(f"token {record.id} was made before node {record.node!r} was revoked")
             chain_pem = self._ca.sign_node(request.csr_pem, record.node)
             if not await self._tokens.consume(record.id):
                 raise TokenRefused(f"token {record.id} was used a moment ago")

@@ -20,8 +20,8 @@ MAX_SYSTEM_TEXT = 200  # characters of one thing that a node says of its machine
 MAX_FLOW_TEXT = 16 * 1024  # characters of one flow record; many are kept
 
 
-def identify(der: bytes, trust_domain: str, now: float) -> tuple[str, float]:
-    """Name of the node whose certificate this is, and the certificate's end (UNIX seconds).
+def identify(der: bytes, trust_domain: str, now: float) -> tuple[str, x509.Certificate]:
+    """Name of the node whose certificate this is, and the certificate.
 
     Raises:
         StreamRefused: it is no node's, or has expired.
@@ -34,10 +34,9 @@ def identify(der: bytes, trust_domain: str, now: float) -> tuple[str, float]:
     node = identity.path.rpartition("/")[2]
     if str(identity) != node_identity(trust_domain, node):
         raise StreamRefused(f"{identity} is not a node")
-    expires = validity_of(certificate).not_after
-    if expires <= now:
+    if validity_of(certificate).not_after <= now:
         raise StreamRefused("the certificate has expired")
-    return node, expires
+    return node, certificate
 
 
 def check_hello(node: str, hello: ToController | None) -> Hello:

@@ -11,10 +11,13 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
 
 import structlog
+from cryptography import x509
 
 from tsujiban.controller.nodechecks import check, check_hello, identify
+from tsujiban.identity.certificates import validity_of
 from tsujiban.wire.messages import (
     Flows,
     Hello,
@@ -50,8 +53,13 @@ OnTold = Callable[[str, NodeStatus | Flows], None]
 SignCsr = Callable[[str, Sign], Awaitable[Signed]]
 IssueToken = Callable[[str, WantToken], Awaitable[TokenIssued]]
 OnSession = Callable[[str, ServerSession], Awaitable[None]]
+Revoked = Callable[[x509.Certificate], str]
 MergeKey = Callable[[ToNode], Hashable]
 Merge = Callable[[ToNode, ToNode], ToNode | None]
+
+
+def _not_revoked(_certificate: x509.Certificate) -> str:
+    return ""
 
 
 def _no_key(_message: ToNode) -> None:
@@ -83,13 +91,14 @@ class _Session:
         among: dict[str, _Session],
         stream: ServerStream | ServerStandby,
         outbox: Outbox[ToNode],
-        expires: float,
+        certificate: x509.Certificate,
     ) -> None:
         self.node = node
         self.among = among
+        self.certificate = certificate
         self.stream = stream
         self.outbox = outbox
-        self.expires = expires
+        self.expires = validity_of(certificate).not_after
         self.ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
 
@@ -115,7 +124,8 @@ class NodeServer:
     `Sign` and `WantToken`, in order; whatever a message says of pods must be checked against the store.
     `on_gone` is awaited when a node's stream ended and no newer one has replaced it. `merge_key` and `merge`
     coalesce what waits for a slow node (see `wire.outbox.Outbox`). `on_session(node, stream)` serves a
-    session that a node opens (`controller.sessions`).
+    session that a node opens (`controller.sessions`). `revoked(certificate)` says why one is not taken, ""
+    when it is.
 
     A node that obeys another controller keeps a stream to this one as well, over which it is only asked for
     sessions (`ask`) and tells how it is and what flows: `on_told(node, message)`.
@@ -134,6 +144,7 @@ class NodeServer:
         on_told: OnTold = _not_told,
         merge_key: MergeKey = _no_key,
         merge: Merge = _no_merge,
+        revoked: Revoked = _not_revoked,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._trust_domain = trust_domain
@@ -146,10 +157,12 @@ class NodeServer:
         self._on_told = on_told
         self._merge_key = merge_key
         self._merge = merge
+        self._revoked = revoked
         self._clock = clock
         self._sessions: dict[str, _Session] = {}
         self._standby: dict[str, _Session] = {}
         self._stopping = asyncio.Event()
+        self._calls: dict[asyncio.Future[str], x509.Certificate] = {}  # sessions, by what ends them
         self._opening: set[asyncio.Event] = set()  # streams that are no session yet, until they are over
         self._server = NodeStreamServer(self._obeyed, self._serve_session, self._told)
 
@@ -180,6 +193,17 @@ class NodeServer:
         for session in (self._sessions.get(node), self._standby.get(node)):
             if session is not None:
                 session.end(reason)
+
+    def end_revoked(self) -> None:
+        """End every stream and session of a certificate that is not taken any more."""
+        for session in (*self._sessions.values(), *self._standby.values()):
+            reason = self._revoked(session.certificate)
+            if reason:
+                session.end(reason)
+        for ending, certificate in self._calls.items():
+            reason = self._revoked(certificate)
+            if reason and not ending.done():
+                ending.set_result(reason)
 
     async def send(self, node: str, message: ToNode) -> bool:
         """Queue a message; False when the node is not connected. Never waits for the node:
@@ -230,21 +254,41 @@ class NodeServer:
             await self._leave(session)
 
     async def _serve_session(self, stream: ServerSession) -> None:
-        node, _ = self._identify(stream.peer_certificate)
+        node, certificate = self._identify(stream.peer_certificate)
         if node not in self.nodes():
             raise StreamRefused("a node that has no stream serves no session")
-        await self._on_session(node, stream)
+        ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        serving = asyncio.ensure_future(self._on_session(node, stream))
+        self._calls[ending] = certificate
+        try:
+            either: set[asyncio.Future[Any]] = {serving, ending}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done():
+                raise StreamRefused(ending.result())
+            serving.result()
+        finally:
+            del self._calls[ending]
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
 
     async def _admit(
         self, stream: ServerStream | ServerStandby, among: dict[str, _Session]
     ) -> tuple[_Session, Hello]:
-        node, expires = self._identify(stream.peer_certificate)
+        node, certificate = self._identify(stream.peer_certificate)
         hello = check_hello(node, await self._first_message(stream))
+        self._refuse_revoked(certificate)  # meanwhile, perhaps
         outbox: Outbox[ToNode] = Outbox(QUEUE_LIMIT, self._merge_key, self._merge)
-        return _Session(node, among, stream, outbox, expires), hello
+        return _Session(node, among, stream, outbox, certificate), hello
 
-    def _identify(self, der: bytes) -> tuple[str, float]:
-        return identify(der, self._trust_domain, self._clock())
+    def _identify(self, der: bytes) -> tuple[str, x509.Certificate]:
+        node, certificate = identify(der, self._trust_domain, self._clock())
+        self._refuse_revoked(certificate)
+        return node, certificate
+
+    def _refuse_revoked(self, certificate: x509.Certificate) -> None:
+        reason = self._revoked(certificate)
+        if reason:
+            raise StreamRefused(reason)
 
     async def _first_message(self, stream: ServerStream | ServerStandby) -> ToController | None:
         """What a node says first. Raises StreamRefused when that takes too long, or this server stops."""

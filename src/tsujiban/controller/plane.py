@@ -17,7 +17,7 @@ import structlog
 from tsujiban.controller import bootstrap, enforcement, events, felix, heartbeats, members
 from tsujiban.controller.addresses import Addresses
 from tsujiban.controller.config import ControllerConfig
-from tsujiban.controller.distribution import Distributor
+from tsujiban.controller.distribution import Distributor, SignList, no_list
 from tsujiban.controller.loop import Call, Change, Loop
 from tsujiban.controller.pace import Pace
 from tsujiban.controller.reconcile import (
@@ -91,14 +91,16 @@ class Plane:
     """One control plane. `send`, `disconnect` and `sign_request` are set by whoever owns the node server and
     the CA, before `run`."""
 
-    def __init__(self, config: ControllerConfig, store: Store, bundle_pem: str) -> None:
+    def __init__(
+        self, config: ControllerConfig, store: Store, bundle_pem: str, crl: SignList = no_list
+    ) -> None:
         self._config = config
         self._store = store
         self._bundle_pem = bundle_pem
         self._addresses = Addresses()
         self.flows: FlowRing[Flow] = FlowRing()
         self.components: dict[str, tuple[float, NodeStatus]] = {}
-        self.distributor = Distributor(PolicyGraph(config.trust_domain), self._send)
+        self.distributor = Distributor(PolicyGraph(config.trust_domain), self._send, crl)
         self.send: Deliver = _nowhere
         self.disconnect: Disconnect = _nobody
         self.sign_request: csrs.Sign = _no_signer
@@ -194,6 +196,17 @@ class Plane:
             return None
         account = found["spec"].get("serviceAccountName") or "default"
         return workload_identity(self._config.trust_domain, namespace, account)
+
+    async def not_signed(self, pod: str, reason: str) -> None:
+        """A pod gets no certificate, for its identity is revoked: those who look at it are told."""
+        namespace, _, name = pod.partition("/")
+
+        async def tell() -> None:
+            found = self.loop.world.find(PODS, namespace, name)
+            if found is not None:
+                self._events.tell(self.loop.world, events.not_signed(found, reason))
+
+        await self.loop.submit(tell)
 
     def account_exists(self, namespace: str, name: str) -> bool:
         """Whether the store has this service account."""

@@ -6,24 +6,37 @@ nobody else's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
-from tsujiban.identity.ca import HOUR, CertificateAuthority, SigningRefused
+from tsujiban.identity.ca import HOUR, CertificateAuthority, IdentityRevoked, SigningRefused
 from tsujiban.identity.csr import CsrRefused
 from tsujiban.wire.messages import Sign, Signed
 
 log = structlog.get_logger(__name__)
 
 PodIdentity = Callable[[str, str], str | None]  # (node, namespace/name) -> SPIFFE ID, None: not there
+Told = Callable[[str, str], Awaitable[None]]
+
+
+async def _nobody(_pod: str, _reason: str) -> None:
+    return None
 
 
 class Signer:
     """Signs for nodes. `pod_identity` must look at the store, never at what the node said."""
 
-    def __init__(self, ca: CertificateAuthority, pod_identity: PodIdentity, lifetime: float = HOUR) -> None:
+    def __init__(
+        self,
+        ca: CertificateAuthority,
+        pod_identity: PodIdentity,
+        lifetime: float = HOUR,
+        revoked: Told = _nobody,
+    ) -> None:
+        """`revoked(pod, reason)` is told of a pod that gets nothing because its identity is revoked."""
         self._ca = ca
+        self._revoked = revoked
         self._pod_identity = pod_identity
         self._lifetime = lifetime
 
@@ -33,6 +46,8 @@ class Signer:
             chain_pem = self._grant(node, request)
         except (CsrRefused, SigningRefused) as error:
             log.warning("signing refused", node=node, pod=request.pod[:600], reason=str(error))
+            if request.pod and isinstance(error, IdentityRevoked):
+                await self._revoked(request.pod, str(error))
             return Signed(request=request.request, error=str(error))
         return Signed(request=request.request, chain_pem=chain_pem)
 

@@ -27,9 +27,11 @@ class StatusReport:
         store: Store,
         role: Callable[[], str],
         connected: Callable[[], Set[str]],
+        revocations: Callable[[], str] = lambda: "",
     ) -> None:
         """`role` is which one this controller has among others ("": alone); `connected` the nodes that have a
-        stream to it, whomever they obey."""
+        stream to it, whomever they obey; `revocations` what is wrong with the list of revoked ones."""
+        self._revocations = revocations
         self._plane = plane
         self._certificate_expires = certificate_expires
         self._store = store
@@ -40,6 +42,10 @@ class StatusReport:
         """The report: {"healthy", "components": [{"node", ...}]}."""
         rows = [{"node": "", **_row(self._controller())}]
         rows += [{"node": "", **_row(_part(part))} for part in await self._store.health()]
+        trouble = self._revocations()
+        if trouble:
+            listed = Component(name="revocations", healthy=False, detail=trouble, last_sync=time.time())
+            rows.append({"node": "", **_row(listed)})
         now = time.time()
         for name, connected in sorted((await self._nodes()).items()):
             heard = self._plane.components.get(name)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tsujiban.identity import castore
+from tsujiban.identity import castore, crl
 from tsujiban.identity.certificates import (
     CLIENT_AUTH,
     SERVER_AUTH,
@@ -52,6 +53,10 @@ class SigningRefused(ValueError):
     """The CA does not grant what is asked of it: a name outside its rules, or an odd lifetime."""
 
 
+class IdentityRevoked(SigningRefused):
+    """The identity is on the list of those that are not taken any more."""
+
+
 class CertificateAuthority:
     """Signs for one trust domain. Make one with `create`, `load` or `open`."""
 
@@ -63,6 +68,8 @@ class CertificateAuthority:
         self._root = root
         self._intermediate = intermediate
         self._clock = clock
+        # Why nothing is signed for an identity that is revoked; "" is no reason.
+        self.refuses: Callable[[str], str] = lambda _: ""
 
     # ------------------------------------------------------------ life of the CA
 
@@ -103,9 +110,11 @@ class CertificateAuthority:
         return self._clock() >= (validity.not_before + validity.not_after) / 2
 
     def renew_intermediate(self) -> None:
-        """A new intermediate key and certificate, on disk first. What the old one signed stays valid."""
+        """A new certificate of the intermediate, on disk first, for the key that it has: what was signed
+        under the old one stays valid, and so do the lists of revoked certificates (see `crl`)."""
+        key = self._intermediate.key
         fresh = _new_authority(
-            self.trust_domain, "intermediate", self._root, 0, self._clock(), INTERMEDIATE_LIFETIME
+            self.trust_domain, "intermediate", self._root, 0, self._clock(), INTERMEDIATE_LIFETIME, key
         )
         write_private(self.directory / castore.INTERMEDIATE_FILE, castore.issuer_to_pem(fresh))
         self._intermediate = fresh
@@ -123,6 +132,16 @@ class CertificateAuthority:
     def bundle_pem(self) -> str:
         """The roots of the trust domain, PEM: what peers verify with."""
         return _pem(self._root.certificate)
+
+    def crl(self, serials: Iterable[int]) -> str:
+        """The lists of revoked certificates, PEM: the root's, which is empty, and the intermediate's.
+
+        Every controller that shares the keys makes the same ones, and a renewed certificate changes none.
+        Raises ValueError for what is no serial number.
+        """
+        validity = validity_of(self._root.certificate)
+        lists = (crl.sign(self._root, (), validity), crl.sign(self._intermediate, serials, validity))
+        return "".join(lists)
 
     def sign_workload(self, csr_pem: str, spiffe_id: str, lifetime: float = HOUR) -> str:
         """Chain (leaf first, without root) for `spiffe://<trust domain>/ns/<ns>/sa/<account>`.
@@ -185,6 +204,9 @@ class CertificateAuthority:
         return self._issue(asked.key, subject, [], [CLIENT_AUTH], lifetime)
 
     def _sign_svid(self, csr_pem: str, spiffe_id: str, lifetime: float) -> str:
+        reason = self.refuses(spiffe_id)
+        if reason:
+            raise IdentityRevoked(reason)
         # X.509-SVID 4.4: an SVID's extended key usage, when present, holds both
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id)]
         return self._sign(csr_pem, x509.Name([]), names, [SERVER_AUTH, CLIENT_AUTH], lifetime)
@@ -226,9 +248,15 @@ def _check_trust_domain(name: str) -> None:
 
 
 def _new_authority(
-    trust_domain: str, role: str, parent: Issuer | None, path_length: int, now: float, lifetime: float
+    trust_domain: str,
+    role: str,
+    parent: Issuer | None,
+    path_length: int,
+    now: float,
+    lifetime: float,
+    key: ec.EllipticCurvePrivateKey | None = None,
 ) -> Issuer:
-    key = new_key()
+    key = key or new_key()
     not_after = now + lifetime
     if parent is not None:
         not_after = min(not_after, validity_of(parent.certificate).not_after)

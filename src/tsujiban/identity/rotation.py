@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 import structlog
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tsujiban.identity.keys import create_spiffe_csr, key_to_pem, new_key
 from tsujiban.identity.svid import Svid
-from tsujiban.identity.verify import VerificationError, verify_chain
+from tsujiban.identity.verify import VerificationError, parse_chain, verify_chain
 from tsujiban.resources.spiffe import parse
 
 log = structlog.get_logger(__name__)
@@ -162,6 +162,14 @@ class SvidManager:
         for pod, entry in list(self._entries.items()):
             if entry.svid is not None:
                 self._rebase(pod, entry, entry.svid)
+
+    def revoked(self, serials: Collection[str]) -> None:
+        """Have the certificates with these serial numbers (hex) replaced now, and ask again for those that
+        could not be had: the list on which they were may have changed."""
+        for pod, entry in list(self._entries.items()):
+            serial = entry.svid and f"{parse_chain(entry.svid.chain_pem)[0].serial_number:x}"
+            if serial in serials or entry.error:
+                self._start(pod, entry)
 
     async def close(self) -> None:
         """Stop all renewals and forget all keys."""

@@ -33,6 +33,7 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
     secret_sha256: str  # hexadecimal
     node: str
     expires: float  # UNIX seconds
+    made: float = 0.0
 
 
 class TokenStore(Protocol):
@@ -51,7 +52,9 @@ class TokenStore(Protocol):
 def new_token(node: str, now: float, lifetime: float = DEFAULT_LIFETIME) -> tuple[str, TokenRecord]:
     """A token for `node` and the record to keep of it. The token itself is shown once."""
     token_id, secret = secrets.token_hex(8), secrets.token_hex(32)
-    record = TokenRecord(id=token_id, secret_sha256=_digest(secret), node=node, expires=now + lifetime)
+    record = TokenRecord(
+        id=token_id, secret_sha256=_digest(secret), node=node, expires=now + lifetime, made=now
+    )
     return f"{token_id}.{secret}", record
 
 

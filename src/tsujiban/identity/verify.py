@@ -80,8 +80,9 @@ def verify_chain(
     )
 
 
-def leaf_identity(leaf: x509.Certificate, trust_domain: str) -> SpiffeId:
-    """The SPIFFE ID of a leaf whose chain TLS has verified. Raises VerificationError."""
+def leaf_identity(leaf: x509.Certificate, trust_domain: str | None = None) -> SpiffeId:
+    """The SPIFFE ID, in this trust domain (None: in any), of a leaf whose chain TLS has verified. Raises
+    VerificationError."""
     try:
         extensions = leaf.extensions
     except (ValueError, x509.DuplicateExtension) as error:
@@ -93,7 +94,7 @@ def leaf_identity(leaf: x509.Certificate, trust_domain: str) -> SpiffeId:
     identity = parse(uris[0])
     if identity is None:
         raise VerificationError(f"{uris[0][:200]!a} is not a SPIFFE ID")
-    if identity.trust_domain != trust_domain:
+    if trust_domain is not None and identity.trust_domain != trust_domain:
         raise VerificationError(f"{identity} is not in trust domain {trust_domain}")
     if not identity.path:
         raise VerificationError(f"{identity} is a trust domain, not a peer")

@@ -27,7 +27,7 @@ def make(layout: Layout, trust_domain: str, nodes: list[str], api_port: int) -> 
     make_private_directory(layout.controller_state)
     ca = CertificateAuthority.open(layout.controller_state / "ca", trust_domain)
     _admin(layout, ca, api_port)
-    asyncio.run(_join_files(layout, ca, nodes))
+    asyncio.run(join_files(layout, ca, nodes))
 
 
 def _admin(layout: Layout, ca: CertificateAuthority, api_port: int) -> None:
@@ -42,7 +42,8 @@ def _admin(layout: Layout, ca: CertificateAuthority, api_port: int) -> None:
     kubeconfig.write(layout.kubeconfig, layout.cluster, access)
 
 
-async def _join_files(layout: Layout, ca: CertificateAuthority, nodes: list[str]) -> None:
+async def join_files(layout: Layout, ca: CertificateAuthority, nodes: list[str]) -> None:
+    """Make a new join file for each node."""
     tokens = FileTokenStore(layout.controller_state / "tokens")
     for node in nodes:
         make_private_directory(layout.node_state(node))

@@ -247,6 +247,7 @@ class AuthzProgram(Frozen, frozen=True):
     rules: tuple[AuthzRule, ...] = ()  # none: matches nothing
     dry_run: bool = False
     revokes: tuple[str, ...] | None = None  # the mesh's own list of revoked certificates: serial numbers, hex
+    crl: str = ""  # the same, signed by the authority: PEM, one for each issuer; "": none is revoked
     origin: Origin = Origin()
 
 

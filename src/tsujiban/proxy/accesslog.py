@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import grpclib.const
 import msgspec
@@ -17,12 +18,16 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 from google.protobuf import any_pb2, duration_pb2, timestamp_pb2, wrappers_pb2
 
+from tsujiban.identity.verify import VerificationError, leaf_identity, parse_chain
 from tsujiban.proxy import names
 from tsujiban.proxy.decisions import Admission, Class, parse_decision_name
 
 _METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 _VERSIONS = {1: "TLSv1", 2: "TLSv1.1", 3: "TLSv1.2", 4: "TLSv1.3"}
 _EXTERNAL = "ext_authz"  # how Envoy begins the reason of such a refusal
+_REVOKED = "certificate revoked"  # how BoringSSL calls one that is on a list
+_SYSTEM, _OWN = "system library", "SSL routines"  # whose words an error of TLS is in
+_SHORTEST = 100  # characters of a certificate
 _TLS_FAILURE = "TLS_error"  # how Envoy begins the reason of a failed handshake
 _UNKNOWN_ISSUER, _MISSING = "Jwt issuer is not configured", "Jwt is missing"  # Envoy's words
 TOKEN_REFUSED = "jwt_authn_access_denied"  # noqa: S105 - how Envoy begins what it says of a 401
@@ -36,7 +41,7 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     `log` tells what it is about: `http` a request, `tcp` an uninspected connection (twice: when
     it is connected, `final` false, and when it ends), `tunnel` a CONNECT that was refused,
     `connection` a connection refused before that (TLS, plaintext), `egress` an outgoing
-    connection of the endpoint's own.
+    connection of the endpoint's own; `tunnel-open` says of one of them that it is open, and to whom.
     """
 
     time_ns: int
@@ -50,6 +55,7 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     destination: str
     destination_port: int
     peer: str = ""  # authenticated SPIFFE ID
+    serial: str = ""  # of the certificate that proved it, hex, where that is known
     tls: str = ""  # TLS version of the tunnel
     method: str = ""
     path: str = ""
@@ -128,14 +134,58 @@ def accesslog_method(number: int) -> str:
     return "" if name == "METHOD_UNSPECIFIED" else name
 
 
+def _open_tunnel(endpoint: str, common: accesslog_pb2.AccessLogCommon) -> ProxyEvent | None:
+    certificate = common.custom_tags.get(names.CERTIFICATE_TAG, "")
+    if len(certificate) < _SHORTEST:  # "-": Envoy has lost sight of the server
+        return None
+    serial, peer = shown(certificate)
+    return ProxyEvent(
+        **_ends(common),
+        endpoint=endpoint,
+        log=names.TUNNEL_LOG,
+        direction="egress",
+        verdict="allow",
+        rules=(),
+        peer=peer,
+        serial=serial,
+        final=False,
+        near=_end(common.upstream_local_address),
+        far=_end(common.upstream_remote_address),
+    )
+
+
+@lru_cache(1024)  # a server shows the same one for half an hour
+def shown(certificate: str) -> tuple[str, str]:
+    """Serial number (hex) and SPIFFE ID of a certificate in Envoy's words (PEM, percent-encoded); "" for what
+    it does not prove to be."""
+    try:
+        leaf = parse_chain(unquote(certificate))[0]
+    except VerificationError:
+        return "", ""
+    serial = f"{leaf.serial_number:x}"
+    try:
+        return serial, str(leaf_identity(leaf))
+    except VerificationError:
+        return serial, ""
+
+
+def _serial(text: str) -> str:
+    """As the list of revoked certificates has it: Envoy writes whole bytes."""
+    return text.lower().lstrip("0")
+
+
 def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> ProxyEvent | None:
     common = entry.common_properties
+    if log == names.TUNNEL_LOG:
+        return _open_tunnel(endpoint, common)
     decision = _verdict(common, "envoy.filters.network.rbac", "shadow_effective_policy_id") or _carried(
         common
     )
     failure = common.downstream_transport_failure_reason
     upstream = common.upstream_transport_failure_reason
-    if not upstream.startswith(_TLS_FAILURE):
+    if _cut(failure):
+        failure = ""  # perhaps of a connection that had long been taken
+    if not upstream.startswith(_TLS_FAILURE) or _cut(upstream):
         upstream = ""  # nobody answered: a fault, and no decision of anyone's
     if log == "connection":
         if decision is not None and decision.kind is Class.DENY:
@@ -153,9 +203,10 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
         log=log,
         direction="egress" if log == "egress" else "ingress",
         verdict="deny" if denied else "allow",
-        rules=(names.IDENTITY_RULE,) if unproven else rules,
+        rules=(_unproven(failure or upstream),) if unproven else rules,
         audits=decision.audits if decision is not None else (),
         peer=_peer(common),
+        serial=_serial(_state(common, names.SERIAL_STATE)),
         tls=_tls(common),
         staged=_staged(parse_decision_name(_state(common, names.STAGED_STATE)), decision),
         detail=failure or upstream or common.connection_termination_details,
@@ -166,6 +217,16 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
         near=_end(common.upstream_local_address),
         far=_end(common.upstream_remote_address),
     )
+
+
+def _cut(failure: str) -> bool:
+    """Whether TLS failed for no reason of its own: somebody has reset the connection."""
+    return _SYSTEM in failure and _OWN not in failure
+
+
+def _unproven(failure: str) -> str:
+    """The rule by which a peer was refused whose certificate TLS did not take."""
+    return names.REVOKED_RULE if _REVOKED in failure else names.IDENTITY_RULE
 
 
 def _staged(would: Admission | None, decision: Admission | None) -> str:

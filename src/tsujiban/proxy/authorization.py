@@ -187,6 +187,7 @@ class Authorization:
         self.programs: list[AuthzProgram] = [one for one in known if staged or not one.dry_run]
         # Serial numbers of certificates that are not taken.
         self.revoked = frozenset(serial for one in self.programs for serial in one.revokes or ())
+        self.crl = "".join(one.crl for one in self.programs)
         self.revoked_identities = frozenset(_listed(self.programs))
         self._external = external_authorizer(self.programs) is not None
         rules = (rule for program in self.programs for rule in program.rules)

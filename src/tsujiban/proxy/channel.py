@@ -129,7 +129,7 @@ class Channel:
         """What Envoy has refused of a pod's, or could not do for it."""
         told = [one.problems_of(pod.site.name("")) for one in self.sessions]
         found = min(told, key=len, default=())  # an old one has refusals of its own
-        return (*found, pod.failure) if pod.failure else found
+        return (*found, pod.problem) if pod.problem else found
 
     def _allowed(self, pid: int, uid: int) -> bool:
         welcome = uid == self._uid and (self._authorize is None or self._authorize(pid, uid))

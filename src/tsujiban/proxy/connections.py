@@ -28,6 +28,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     peer: str  # authenticated SPIFFE ID; "" for plaintext
     near: tuple[str, int]  # the proxy's socket to the application, this end
     far: tuple[str, int]  # and the application's
+    serial: str = ""  # of the certificate that the client has shown, hex
 
 
 class Connections:
@@ -46,6 +47,7 @@ class Connections:
             peer=event.peer,
             near=event.near,
             far=event.far,
+            serial=event.serial,
         )
         if event.final:
             self._open.discard(connection)
@@ -53,9 +55,12 @@ class Connections:
         self._open.add(connection)
         return connection
 
-    def denied(self, table: Table) -> dict[Connection, tuple[str, ...]]:
-        """Open connections that `table` would not let pass uninspected, and by which rules."""
-        judged = ((one, refusal(table, one)) for one in self._open)
+    def denied(
+        self, table: Table, revoked: frozenset[str] = frozenset()
+    ) -> dict[Connection, tuple[str, ...]]:
+        """Open connections that `table` would not let pass uninspected, or that were opened with a
+        certificate of which the serial number is `revoked`, and by which rules."""
+        judged = ((one, refusal(table, one, revoked)) for one in self._open)
         return {one: rules for one, rules in judged if rules is not None}
 
     def forget(self, connection: Connection) -> bool:
@@ -66,8 +71,12 @@ class Connections:
         return True
 
 
-def refusal(table: Table, connection: Connection) -> tuple[str, ...] | None:
+def refusal(
+    table: Table, connection: Connection, revoked: frozenset[str] = frozenset()
+) -> tuple[str, ...] | None:
     """The rules by which a connection may not pass uninspected; None if it may."""
+    if connection.serial in revoked:
+        return (names.REVOKED_RULE,)
     seen = first_look(
         table, connection.peer, connection.source, connection.destination_port, connection.source_port
     )
@@ -87,13 +96,15 @@ def first_look(table: Table, identity: str, address: str, port: int, source_port
     return None
 
 
-def ended(endpoint: str, connection: Connection, rules: tuple[str, ...]) -> ProxyEvent:
+def ended(
+    endpoint: str, connection: Connection, rules: tuple[str, ...], direction: str = "ingress"
+) -> ProxyEvent:
     """The record of a connection that a change of policy has ended."""
     return ProxyEvent(
         time_ns=time.time_ns(),
         endpoint=endpoint,
         log="ended",
-        direction="ingress",
+        direction=direction,
         verdict="deny",
         rules=rules,
         source=connection.source,
@@ -101,5 +112,6 @@ def ended(endpoint: str, connection: Connection, rules: tuple[str, ...]) -> Prox
         destination=connection.destination,
         destination_port=connection.destination_port,
         peer=connection.peer,
+        serial=connection.serial,
         detail="ended by a change of policy",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tsujiban.proxy import names
@@ -27,9 +28,17 @@ LOCAL_ADDRESS_STATE = "envoy.filters.listener.original_dst.local_ip"
 REMOTE_ADDRESS_STATE = "envoy.filters.listener.original_dst.remote_ip"
 
 
-def access_log(site: Site, log: str, *, http: bool = False) -> list[Json]:
-    """Send records to the agent. `log` tells it where they come from."""
-    common = {
+def access_log(
+    site: Site,
+    log: str,
+    *,
+    http: bool = False,
+    tags: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
+) -> list[Json]:
+    """Send records to the agent. `log` tells it where they come from; `tags` are formats that it is told
+    besides, by name, `only` the types of records that it is sent, if not all."""
+    common: Json = {
         "log_name": site.name(log),
         "transport_api_version": "V3",
         "grpc_service": {"envoy_grpc": {"cluster_name": names.AGENT_CLUSTER}},
@@ -39,12 +48,17 @@ def access_log(site: Site, log: str, *, http: bool = False) -> list[Json]:
             names.PEER_STATE,
             names.DECISION_STATE,
             names.TLS_STATE,
-            *(() if http else (names.STAGED_STATE,)),
+            *(() if http else (names.STAGED_STATE, names.SERIAL_STATE)),
         ],
     }
+    if tags:
+        common["custom_tags"] = [{"tag": tag, "value": text} for tag, text in tags.items()]
     kind = "HttpGrpcAccessLogConfig" if http else "TcpGrpcAccessLogConfig"
     config = typed(f"envoy.extensions.access_loggers.grpc.v3.{kind}", common_config=common)
-    return [{"name": log, "typed_config": config}]
+    made: Json = {"name": log, "typed_config": config}
+    if only:
+        made["filter"] = {"log_type_filter": {"types": list(only)}}
+    return [made]
 
 
 def state_value(key: str, text: str, *, share: bool = True, own: bool = False) -> Json:

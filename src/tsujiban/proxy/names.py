@@ -22,6 +22,7 @@ RBAC_CUSTOM = "rbac-custom"  # ECDS: which requests somebody else is asked about
 EXT_AUTHZ = "ext-authz"  # ECDS: whom, and how
 HEADERS = "headers"  # ECDS: which headers must be given once; its mark is metadata of the same name
 JWT = "jwt"  # ECDS: which tokens are verified
+REVOCATIONS = "revocations"  # ECDS: parts connections that were made before a list from those after it
 RBAC_EGRESS = "rbac-egress"  # ECDS: names the rule that let a connection out
 
 IDENTITY_SECRET = "identity"  # noqa: S105 - the name of a secret, not one
@@ -48,7 +49,11 @@ DECISION_STATE = "tsujiban.decision"  # class and rule ids, as `decision_name` w
 STAGED_STATE = "tsujiban.staged"  # the same, if staged policies were enforced; "-" without any
 SERIAL_STATE = "tsujiban.serial"  # of the certificate that the peer has shown, hex
 TLS_STATE = "tsujiban.tls"
+REVOCATIONS_STATE = "tsujiban.revocations"  # which list a connection was made under
 PLAINTEXT = "plaintext"
+
+TUNNEL_LOG = "tunnel-open"  # access log: tunnels of the endpoint's own that are open
+CERTIFICATE_TAG = "certificate"  # in the access log: what a tunnel's server has shown
 
 # rule ids of refusals that no policy wrote
 IDENTITY_RULE = "_mesh/identity"  # the peer cannot prove to be who owns its address

@@ -9,6 +9,7 @@ addresses of the pods' networks: nobody's, or those of pods that the egress prog
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -24,6 +25,8 @@ from tsujiban.proxy.signature import minimal
 from tsujiban.proxy.site import Site
 from tsujiban.proxy.table import Intervals, Table
 
+_STATE = "envoy.extensions.filters.network.set_filter_state.v3.Config"
+_OPEN = ("TcpUpstreamConnected", "TcpPeriodic")  # records of connections that are open
 _NETWORK_RBAC = "envoy.extensions.filters.network.rbac.v3.RBAC"
 _SELF = "self"
 
@@ -148,7 +151,36 @@ def _admitted(site: Site, chains: _Chains, identity: str, seen: Admission) -> Js
     if identity in chains.revoked:
         return chains.refuse(decision_name(Class.DENY, (names.REVOKED_RULE,)))
     name = names.mesh_cluster(identity) if identity else names.PASSTHROUGH
-    tunnel: Json = {"tunneling_config": {"hostname": "%DOWNSTREAM_LOCAL_ADDRESS%"}} if identity else {}
-    proxy = filters.tcp_proxy(name, "egress", **tunnel)
     egress = filters.discovered(site, names.RBAC_EGRESS, _NETWORK_RBAC)
-    return chains.to(name, {"name": name, "filters": [egress, *site.leaves(), proxy]})
+    if not identity:
+        proxy = filters.tcp_proxy(name, "egress")
+        return chains.to(name, {"name": name, "filters": [egress, *site.leaves(), proxy]})
+    parted = filters.discovered(site, names.REVOCATIONS, _STATE)
+    return chains.to(name, {"name": name, "filters": [egress, parted, *site.leaves(), _tunnel(site, name)]})
+
+
+def _tunnel(site: Site, cluster: str) -> Json:
+    """The agent is told whom each open tunnel leads to, by certificate: it may be revoked meanwhile."""
+    tags = {names.CERTIFICATE_TAG: "%UPSTREAM_PEER_CERT%"}  # Envoy has no word for its serial number alone
+    return filters.tcp_proxy(
+        cluster,
+        "egress",
+        tunneling_config={"hostname": "%DOWNSTREAM_LOCAL_ADDRESS%"},
+        access_log=filters.access_log(site, names.TUNNEL_LOG, tags=tags, only=_OPEN),
+        access_log_options={
+            "flush_access_log_on_connected": True,
+            "access_log_flush_interval": "10s",  # a restarted agent learns what is open
+        },
+    )
+
+
+def revocations(site: Site, revoked: Iterable[str]) -> list[Resource]:
+    """What parts connections to servers by the list of certificates under which they were made: Envoy
+    shares none with one that was made under another, so no new tunnel leads to a server that has shown
+    its certificate before the list named it."""
+    text = hashlib.sha256(" ".join(sorted(revoked)).encode()).hexdigest()[:16]
+    state = filters.state_value(names.REVOCATIONS_STATE, text)
+    name = site.name(names.REVOCATIONS)
+    config = matchers.typed(_STATE, on_new_connection=[state])
+    body = {"name": name, "typed_config": config}
+    return [Resource(Kind.EXTENSION, name, body, on_demand=True)]  # where no tunnel leads it is not asked for

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from tsujiban.identity import crl
+from tsujiban.identity.svid import Svid
+from tsujiban.identity.verify import VerificationError
 from tsujiban.policy.program import JwtRule, NodeState, ServiceProgram
-from tsujiban.proxy import sockdiag
+from tsujiban.proxy import names, sockdiag, tls, tunnels
 from tsujiban.proxy.accesslog import TOKEN_REFUSED, ProxyEvent
-from tsujiban.proxy.connections import Connections, ended, refusal
+from tsujiban.proxy.connections import Connection, Connections, ended, refusal
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.programs import Programs
 from tsujiban.proxy.render import Renderer
 from tsujiban.proxy.resource import Kind, Resource, Resources
 from tsujiban.proxy.site import NodeSite, Site
+from tsujiban.proxy.tunnels import Tunnels
 from tsujiban.proxy.unlisted import Tables, explained
 
 
@@ -34,6 +39,10 @@ class ServedPod:
         self.site = site
         self.failure = ""
         self.secrets: dict[str, Resource] = {}
+        self._svid: Svid | None = None
+        self._crl = ""  # the newest good list of revoked certificates
+        self._crl_failure = ""
+        self._made_of: tuple[object, ...] = ()
         self._namespace = namespace
         self._events = events
         self.renderer = Renderer(endpoint, site, programs)
@@ -44,7 +53,13 @@ class ServedPod:
         self._addresses: tuple[str, ...] = ()
         self._tokens: tuple[JwtRule, ...] = ()
         self._connections = Connections()
+        self._tunnels = Tunnels()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def problem(self) -> str:
+        """What could not be done for it; "" is well."""
+        return self._crl_failure or self.failure
 
     @property
     def resources(self) -> Resources:
@@ -54,11 +69,37 @@ class ServedPod:
             return {}
         return {**self._rendered, Kind.SECRET: self.secrets}
 
+    def certify(self, svid: Svid) -> None:
+        """Give it a certificate, key and trust bundle, or new ones."""
+        self._svid = svid
+        self._take_crl()
+
+    def _take_crl(self) -> None:
+        """Believe the list of revoked certificates, if it is one. Else the one before it counts on, and no
+        revision is in force: with a list that is none Envoy would refuse everybody, whatever they show."""
+        made_of = self.renderer.crl, self.renderer.revoked, self._svid
+        if self._svid is None or made_of == self._made_of:
+            return
+        self._made_of = made_of
+        wanted = self.renderer.crl
+        self._crl_failure = ""
+        if wanted or self.renderer.revoked:
+            try:
+                crl.check(
+                    wanted, self._svid.chain_pem, self._svid.bundle_pem, self.renderer.revoked, time.time()
+                )
+            except VerificationError as error:
+                self._crl_failure = str(error)
+                wanted = self._crl
+        self._crl = wanted
+        self.secrets = {one.name: one for one in tls.secrets(self._svid, self.site, wanted)}
+
     def render(self, state: NodeState, pod_cidrs: Iterable[str], peers: Peers) -> None:
         """Take a new state, and `peers` of it. What has not changed keeps its encoded form."""
         self._peers, self._services = peers, state.services
         before = self.renderer.tables
         self.renderer.take(state, peers, (), pod_cidrs)
+        self._take_crl()
         newest = self.renderer.tables
         if newest is not before:
             self._tables = [one for one in (newest, before) if one is not None]
@@ -78,18 +119,25 @@ class ServedPod:
     def event(self, event: ProxyEvent) -> None:
         """Take a record of its proxy's."""
         table = self.renderer.tables.ingress if self.renderer.tables is not None else None
+        if event.log == names.TUNNEL_LOG:
+            if tunnels.refusal(self._tunnels.note(event), self.renderer.revoked) is not None:
+                self._soon()
+            return
         if event.log == "tcp":
             connection = self._connections.note(event)
             # One that opened just before a change, or that an agent before this one let be.
-            if connection and table and refusal(table, connection) is not None:
-                task = asyncio.create_task(self.end_denied())
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            if connection and table and refusal(table, connection, self.renderer.revoked) is not None:
+                self._soon()
         if not event.periodic:
             event = self._with_missing_token(self._with_source(event))
             if self._tables:
                 event = explained(event, self._tables, self._peers, self._services)
             self._events(event)
+
+    def _soon(self) -> None:
+        task = asyncio.create_task(self.end_denied())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _with_source(self, event: ProxyEvent) -> ProxyEvent:
         """What came through a service's address came from the pod, though from inside the proxy."""
@@ -105,16 +153,25 @@ class ServedPod:
         return msgspec.structs.replace(event, rules=required[:1])
 
     async def end_denied(self) -> None:
-        """End the uninspected connections that policy does not allow any more."""
+        """End the uninspected connections that policy does not allow any more, and those to servers whose
+        certificates are not taken any more."""
         namespace = self._namespace()
         if self.renderer.tables is None or not namespace:
             return
         self.failure = ""
-        for one, rules in self._connections.denied(self.renderer.tables.ingress).items():
-            try:
-                await asyncio.to_thread(sockdiag.destroy, namespace, one.near, one.far)
-            except OSError as error:
-                self.failure = f"a denied connection may be open still: {error}"
-                continue
-            if self._connections.forget(one):
+        revoked = self.renderer.revoked
+        came = self._connections.denied(self.renderer.tables.ingress, revoked)
+        for one, rules in came.items():
+            if await self._destroy(namespace, one) and self._connections.forget(one):
                 self._events(ended(self.endpoint, one, rules))
+        for one, rules in self._tunnels.denied(revoked).items():
+            if await self._destroy(namespace, one) and self._tunnels.forget(one):
+                self._events(ended(self.endpoint, one, rules, "egress"))
+
+    async def _destroy(self, namespace: str, connection: Connection) -> bool:
+        try:
+            await asyncio.to_thread(sockdiag.destroy, namespace, connection.near, connection.far)
+        except OSError as error:
+            self.failure = f"a denied connection may be open still: {error}"
+            return False
+        return True

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from tsujiban.identity.svid import Svid
 from tsujiban.policy.program import NodeState
-from tsujiban.proxy import tls
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.channel import Channel
 from tsujiban.proxy.guard import Authorize
@@ -102,7 +101,8 @@ class ProxyPost:
     def _join(self, channel: Channel, pod: ServedPod) -> None:
         self._pods[pod.endpoint] = (pod, channel)
         channel.join(pod)
-        self._give_secrets(pod)
+        if pod.endpoint in self._svids:
+            pod.certify(self._svids[pod.endpoint])
         self._render([pod.endpoint])
 
     def part(self, endpoint_id: str, parting: Parting) -> None:
@@ -152,13 +152,8 @@ class ProxyPost:
         self._svids[endpoint_id] = svid
         if endpoint_id in self._pods:
             pod, channel = self._pods[endpoint_id]
-            self._give_secrets(pod)
+            pod.certify(svid)
             channel.push(self._state.revision)
-
-    def _give_secrets(self, pod: ServedPod) -> None:
-        if pod.endpoint in self._svids:
-            secrets = tls.secrets(self._svids[pod.endpoint], pod.site)
-            pod.secrets = {one.name: one for one in secrets}
 
     def set_pod_cidrs(self, pod_cidrs: Iterable[str]) -> None:
         """The cluster's pod networks changed."""

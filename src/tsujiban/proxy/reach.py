@@ -97,6 +97,12 @@ class Reach:
         return frozenset() if authorization is None else authorization.revoked
 
     @property
+    def crl(self) -> str:
+        """The same, signed by the authority; "" for none."""
+        authorization = self._compiler.authorization
+        return "" if authorization is None else authorization.crl
+
+    @property
     def revoked_identities(self) -> frozenset[str]:
         """Whose certificates are not taken."""
         authorization = self._compiler.authorization

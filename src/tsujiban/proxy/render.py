@@ -31,6 +31,8 @@ class Renderer:
         self.tables: Tables | None = None
         self.work: Counter[str] = Counter()  # how often each piece has been made
         self.parting = Parting.NONE
+        self.crl = ""  # the signed list of revoked certificates
+        self.revoked: frozenset[str] = frozenset()  # serial numbers on it, hex
         self._endpoint_id = endpoint_id
         self._site = site
         self._programs = programs if programs is not None else Programs()
@@ -69,6 +71,7 @@ class Renderer:
             self._reach.pop("marks", None)
         tables = Tables(incoming, outgoing, staged)
         self.tables = self.tables if self.tables == tables else tables
+        self.revoked, self.crl = self._reach["ingress"].revoked, self._reach["ingress"].crl
         self._services.follow(state.services, outgoing, peers, endpoint.addresses)
         self.resources = collect(
             [
@@ -110,6 +113,7 @@ class Renderer:
                 (endpoint.jwt, incoming, staged, named, revoked, self.parting),
                 lambda: inbound.authorization(site, endpoint, incoming, staged, named, revoked, self.parting),
             ),
+            *self._piece("revocations", (revoked,), lambda: outbound.revocations(site, revoked)),
             *self._piece(
                 "inbound",
                 (endpoint.addresses, endpoint.authentication, endpoint.named_ports, plaintext),

@@ -56,8 +56,9 @@ def client(site: Site, identity: str) -> Json:
     return {"name": "tls", "typed_config": config}
 
 
-def secrets(svid: Svid, site: Site = SIDECAR) -> list[Resource]:
-    """The secrets of a workload: its certificate and key, and whom it trusts.
+def secrets(svid: Svid, site: Site = SIDECAR, crl: str = "") -> list[Resource]:
+    """The secrets of a workload: its certificate and key, and whom it trusts, but for what is in `crl`: lists
+    (PEM) of every authority, or none. Envoy's SPIFFE validator looks for them in the bundle.
 
     In a node's Envoy the certificate goes by two names: one that is asked for on demand is never
     delivered when a listener has asked for it before (Envoy 1.40)."""
@@ -70,7 +71,7 @@ def secrets(svid: Svid, site: Site = SIDECAR) -> list[Resource]:
     domain = svid.spiffe_id.removeprefix(SPIFFE_SCHEME).partition("/")[0]
     validator = typed(
         _TLS + "SPIFFECertValidatorConfig",
-        trust_domains=[{"name": domain, "trust_bundle": {"inline_string": svid.bundle_pem}}],
+        trust_domains=[{"name": domain, "trust_bundle": {"inline_string": svid.bundle_pem + crl}}],
     )
     trust: Json = {
         "name": names.TRUST_SECRET,

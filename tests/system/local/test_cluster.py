@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import calendar
 import os
 import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from tests.support.clusterapps import (
     CREDENTIALS,
     POLICY,
@@ -49,7 +53,9 @@ from tests.support.handover import (
     room_of,
 )
 
-from tsujiban.local import kubeconfig, leftovers
+from tsujiban.cli.main import main
+from tsujiban.identity.ca import CertificateAuthority
+from tsujiban.local import credentials, kubeconfig, leftovers
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.down import down
 from tsujiban.local.enforced import wait_for
@@ -237,6 +243,58 @@ def said_by_sidecars(cluster: LocalCluster, what: str) -> int:
     with cluster.client() as client:
         components = client.status()["components"]
     return sum(what in one["detail"] for one in components if one["name"].startswith("sidecar "))
+
+
+def test_a_revoked_node_is_cut_off_and_joins_again_by_a_new_join_file(cluster: LocalCluster) -> None:
+    layout = cluster.layout
+
+    def agent() -> bool:
+        with cluster.client() as client:
+            rows = client.status()["components"]
+        return all(row["healthy"] for row in rows if row["node"] == "node-2" and row["name"] == "agent")
+
+    assert until(lambda: answers(healthy(cluster)), SECONDS)
+    said = revoke("node/node-2", "--reason", "a test")
+    assert said.startswith("node/node-2 before=")
+    assert until(lambda: answers(lambda: not agent()), SECONDS)
+    assert get(cluster, "friend") == "200"  # its pods go on
+    issued = calendar.timegm(time.strptime(said.split()[1], "before=%Y-%m-%dT%H:%M:%SZ"))
+    assert until(lambda: time.time() > issued, SECONDS)  # a token of the same second is one of before
+    ca = CertificateAuthority.load(layout.controller_state / "ca", "cluster.local")
+    asyncio.run(credentials.join_files(layout, ca, ["node-2"]))
+    assert until(lambda: answers(healthy(cluster)), SECONDS)
+    assert not layout.join_file("node-2").exists()
+    assert revoke("--undo", "node/node-2") == "node/node-2 is taken again\n"
+
+
+def test_nothing_is_signed_for_a_revoked_identity_until_it_is_taken_from_the_list(
+    cluster: LocalCluster,
+) -> None:
+    identity = "spiffe://cluster.local/ns/default/sa/default"
+    assert until(lambda: len(pods(cluster, "stranger")) == 1, SECONDS)
+    before = pods(cluster, "stranger")[0]["metadata"]["name"]
+    revoke(identity)
+    with cluster.client() as client:
+        client.delete(resolve("pods"), "default", before)
+
+    def told() -> bool:
+        with cluster.client() as client:
+            events = client.list(resolve("events"), "default")["items"]
+        return any(
+            event["reason"] == "IdentityRevoked" and event["involvedObject"]["name"] != before
+            for event in events
+        )
+
+    assert until(told, SECONDS)
+    assert not any(ready(pod) for pod in pods(cluster, "stranger") if pod["metadata"]["name"] != before)
+    revoke("--undo", identity)
+    assert until(lambda: all(map(ready, pods(cluster, "stranger"))), SECONDS)
+
+
+def revoke(*words: str) -> str:
+    done = CliRunner().invoke(main, ["revoke", *words, "--cluster", NAME], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 def test_a_container_has_no_rights_and_sees_nothing_of_ours(cluster: LocalCluster) -> None:

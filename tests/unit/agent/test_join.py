@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -18,7 +19,14 @@ from tests.support.wait import until
 
 from tsujiban.agent import join as agent_join
 from tsujiban.agent.credentials import load
-from tsujiban.agent.join import ControllerUnreachable, JoinError, ensure_joined, join, read_join_file
+from tsujiban.agent.join import (
+    ControllerUnreachable,
+    JoinError,
+    Rejoining,
+    ensure_joined,
+    join,
+    read_join_file,
+)
 from tsujiban.controller.join import JoinRefused, JoinService
 from tsujiban.identity.files import write_private
 from tsujiban.identity.keys import create_csr, new_key
@@ -324,3 +332,44 @@ def test_unusable_join_files(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(JoinError, match="chmod 600"):
         read_join_file(path)
+
+
+def test_a_new_join_file_replaces_a_certificate_that_is_not_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario(api: Api) -> None:
+        file, directory = tmp_path / "join.json", tmp_path / "node"
+        again = Rejoining(file, directory, "node-1")
+        async with api.serving():
+            await join(await api.ticket(), directory)
+            await again()  # there is no file
+            assert len(api.requests) == 2
+
+            store(file, await api.ticket())
+            first = load(directory, "node-1").path.read_text()
+            old = (directory / "node.pem").stat().st_mtime_ns
+            os.utime(file, ns=(old, old))
+            await again()  # it was there before the certificate
+            assert file.exists()
+            os.utime(file, ns=(old + 1, old + 1))
+            await again()
+            assert not file.exists()
+            assert load(directory, "node-1").path.read_text() != first
+
+            store(file, await api.ticket(token="0" * 16 + "." + "0" * 64))
+            newer = (directory / "node.pem").stat().st_mtime_ns + 1
+            os.utime(file, ns=(newer, newer))
+            count = len(api.requests)
+            for _ in range(3):  # one that is refused is tried once
+                await again()
+            assert len(api.requests) == count + 2
+            await Rejoining(file, directory, "node-2")()
+            assert len(api.requests) == count + 2
+        os.utime(file, ns=(newer + 1, newer + 1))
+        await again()
+        assert file.exists()
+
+    run(tmp_path, scenario)
+    said = capsys.readouterr().out
+    assert said.count("not joined again") == 2
+    assert said.count("controller unreachable") == 1

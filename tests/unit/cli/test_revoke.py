@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from tsujiban.cli.errors import Exit
 from tsujiban.cli.main import main
-from tsujiban.cli.revoke import changed_list
+from tsujiban.cli.revoke import asked, changed_list
 
 PATH = "/api/v1/namespaces/kube-system/configmaps/tsujiban-revoked"
 MALLORY, EVE = "spiffe://t.example/ns/a/sa/mallory", "spiffe://t.example/ns/a/sa/eve"
@@ -45,3 +45,12 @@ def test_lists_keep_what_they_hold_besides() -> None:
     text = f"# ours\n{EVE} # old\nserial:0aff\n"
     assert changed_list(text, ["serial:aff"], undo=True, reason="") == f"# ours\n{EVE} # old\n"
     assert changed_list(text, [EVE], undo=False, reason="") == f"# ours\nserial:0aff\n{EVE}\n"
+
+
+def test_a_node_loses_what_it_was_given_until_now_and_has_one_entry() -> None:
+    then = ["node/n before=2026-01-31T12:00:01Z"]
+    assert asked(("node/n",), 1_769_860_800.7, undo=False) == then
+    text = f"{EVE}\nnode/n before=2026-01-01T00:00:00Z # first\nnode/nn before=2026-01-01T00:00:00Z\n"
+    rest = f"{EVE}\nnode/nn before=2026-01-01T00:00:00Z\n"
+    assert changed_list(text, then, undo=False, reason="") == f"{rest}{then[0]}\n"
+    assert changed_list(text, asked(("node/n",), 0.0, undo=True), undo=True, reason="") == rest

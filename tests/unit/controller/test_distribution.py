@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import msgspec
@@ -20,13 +20,17 @@ NP = ("networking.k8s.io", "networkpolicies")
 POLICY = Ref(*NP, "default", "deny")
 
 
+def signed(serials: Iterable[int]) -> str:
+    return " ".join(("signed", *(f"{one:x}" for one in sorted(serials))))
+
+
 class Scene:
     """A world, a distributor, and what it sends."""
 
     def __init__(self) -> None:
         self.world = World()
         self.sent: list[tuple[str, ToNode]] = []
-        self.distributor = Distributor(PolicyGraph("cluster.local"), self._send)
+        self.distributor = Distributor(PolicyGraph("cluster.local"), self._send, signed)
         self.revision = 0
 
     async def _send(self, node: str, message: ToNode) -> None:
@@ -140,10 +144,12 @@ def test_the_mesh_s_configuration_is_policy_and_no_other_config_map_is() -> None
         scene.sent.clear()
         ref, listed = config_map("tsujiban-revoked")
         listed["metadata"]["namespace"] = "kube-system"
-        listed["data"] = {"revoked": "serial:1"}
+        listed["data"] = {"revoked": "serial:1\nserial:A", "crl": "somebody's own"}
         await scene.put(ref._replace(namespace="kube-system"), listed)
         (message,) = scene.policies("n1")
-        assert "_mesh/revoked" in message.delta.authorizations
+        program = message.delta.authorizations["_mesh/revoked"]
+        assert program is not None
+        assert (program.revokes, program.crl) == (("1", "a"), "signed 1 a")
 
     story(run())
 

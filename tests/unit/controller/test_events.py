@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tsujiban.controller import events, members
+from tsujiban.controller import events, members, revocations
 from tsujiban.controller.events import EVENTS, KEPT_SECONDS, Recorder, expired, of
 from tsujiban.controller.loop import Change
 from tsujiban.controller.reconcile.actions import Delete
@@ -160,3 +160,19 @@ def test_when_too_much_happens_some_of_it_is_not_told(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(story())
+
+
+def test_lines_of_the_list_of_revoked_certificates_that_say_nothing_are_told_once() -> None:
+    def listed(text: str) -> Json:
+        head = {"name": "tsujiban-revoked", "namespace": "kube-system"}
+        return {"metadata": head, "data": {"revoked": text}}
+
+    bad, worse = listed("serial:1\nnonsense"), listed("x\ny")
+    ((kind, reason, message),) = told(revocations.REF, None, bad)
+    assert (kind, reason) == ("ConfigMap", "UnreadableEntry")
+    assert "line 2: 'nonsense'" in message
+    assert told(revocations.REF, bad, listed("serial:2\nnonsense")) == []
+    assert "line 1: 'x'" in told(revocations.REF, bad, worse)[0][2]
+    assert told(revocations.REF, worse, listed("")) == told(revocations.REF, worse, None) == []
+    other = revocations.REF._replace(name="other")
+    assert told(other, None, bad) == []

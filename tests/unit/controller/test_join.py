@@ -119,3 +119,19 @@ def test_the_log_names_the_node_but_not_the_secret(bench: Bench, capsys: pytest.
     assert "node-2" in logged
     assert "node joined" in logged
     assert token.split(".")[1] not in logged
+
+
+def test_a_token_of_before_the_node_was_revoked_is_none(bench: Bench) -> None:
+    """It lay on the same disk."""
+    old, other = bench.token(), bench.token("node-2")
+    bench.clock.now += 10
+    revoked = {"node-1": bench.clock.now}
+
+    async def when(node: str) -> float:
+        return revoked.get(node, 0.0)
+
+    bench.service = JoinService(bench.pki.ca, bench.tokens, bench.clock, when)
+    with pytest.raises(JoinRefused, match="not valid"):
+        bench.join(old)
+    assert bench.join(other, "node-2").chain_pem
+    assert bench.join(bench.token()).chain_pem

@@ -20,7 +20,8 @@ def test_a_node_is_known_by_its_certificate_until_that_ends(tmp_path: Path) -> N
     text = Pki(tmp_path).node("node-1", 100.0).path.read_text()
     first = text[text.index("-----BEGIN CERT") : text.index("-----END CERT")] + "-----END CERTIFICATE-----\n"
     der = ssl.PEM_cert_to_DER_cert(first)
-    node, expires = identify(der, TRUST_DOMAIN, time.time())
+    node, certificate = identify(der, TRUST_DOMAIN, time.time())
+    expires = certificate.not_valid_after_utc.timestamp()
     assert node == "node-1"
     with pytest.raises(StreamRefused, match="expired"):
         identify(der, TRUST_DOMAIN, expires)

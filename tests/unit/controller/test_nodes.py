@@ -506,6 +506,25 @@ def test_a_node_that_obeys_another_is_asked_for_sessions_and_tells_what_people_a
     run(pki, scenario)
 
 
+def test_a_revoked_certificate_ends_its_stream_and_opens_none(pki: Pki) -> None:
+    async def scenario(running: Controller) -> None:
+        async with running.greeted("node-2"):
+            async with refused("it was revoked"), running.greeted("node-1") as stream:
+                running.revoked["node-1"] = "it was revoked"
+                running.server.end_revoked()
+                await stream.next()
+            await until(lambda: running.events[-1] == ("gone", "node-1"))
+            async with refused("it was revoked"), running.client("node-1") as stream:
+                await stream.send(hello("node-1"))
+                await stream.next()
+            assert running.server.nodes() == {"node-2"}
+            running.revoked.clear()
+            async with running.greeted("node-1"):
+                assert running.server.nodes() == {"node-1", "node-2"}
+
+    run(pki, scenario)
+
+
 def test_a_session_is_asked_for_over_the_stream_that_there_is(pki: Pki) -> None:
     async def scenario(running: Controller) -> None:
         async with running.standing_by("node-1") as beside:
@@ -575,5 +594,17 @@ def test_a_controller_that_stops_ends_these_streams_too(pki: Pki) -> None:
             stopping = asyncio.create_task(running.stop())
             await stream.next()
         await stopping
+
+    run(pki, scenario)
+
+
+def test_what_is_revoked_before_hello_is_refused(pki: Pki) -> None:
+    async def scenario(running: Controller) -> None:
+        async with refused("it was revoked"), running.client("node-1") as stream:
+            await until(lambda: running.seen == ["node-1"])
+            running.revoked["node-1"] = "it was revoked"
+            await stream.send(hello("node-1"))
+            await stream.next()
+        assert running.events == []
 
     run(pki, scenario)

@@ -98,3 +98,18 @@ def test_refusals_are_logged_with_node_and_pod(bench: Bench, capsys: pytest.Capt
     assert "signing refused" in logged
     assert "node-1" in logged
     assert "kube-system/admin-1" in logged
+
+
+def test_a_pod_whose_identity_is_revoked_gets_nothing_and_is_told_of(bench: Bench) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def tell(pod: str, reason: str) -> None:
+        told.append((pod, reason))
+
+    bench.signer = Signer(bench.pki.ca, lambda node, pod: STORE.get((node, pod)), 600.0, tell)
+    bench.pki.ca.refuses = lambda one: "it is revoked" if one == WEB else ""
+    assert bench.ask("node-1", "default/web-1").error == "it is revoked"
+    assert "no pod" in bench.ask("node-1", "default/web-2").error
+    assert told == [("default/web-1", "it is revoked")]
+    bench.pki.ca.refuses = lambda _: ""
+    assert bench.ask("node-1", "default/web-1").chain_pem

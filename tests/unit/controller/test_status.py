@@ -27,6 +27,7 @@ def report(
     role: str = "",
     streams: frozenset[str] = frozenset(),
     stored: tuple[str, ...] = (),
+    trouble: str = "",
 ) -> Json:
     async def run() -> Json:
         store = await SqliteStore.open(tmp_path / "store.db")
@@ -42,7 +43,7 @@ def report(
                 )
             if synced:
                 plane.loop.synced.set()
-            return await StatusReport(plane, 1234.0, store, lambda: role, lambda: streams)()
+            return await StatusReport(plane, 1234.0, store, lambda: role, lambda: streams, lambda: trouble)()
         finally:
             await store.close()
 
@@ -88,3 +89,9 @@ def test_a_controller_that_stands_by_tells_of_the_nodes_that_have_a_stream_to_it
     assert rows(found)[2:] == [("n1", "agent", True), ("n2", "agent", False)]
     found = report(tmp_path / "b", heard=time.time(), **asked)  # type: ignore[arg-type]
     assert rows(found)[2:] == [("n1", "agent", False), ("n2", "agent", False)]
+
+
+def test_a_list_of_revoked_certificates_that_says_nothing_is_a_problem(tmp_path: Path) -> None:
+    found = report(tmp_path, connected=True, heard=time.time(), trouble="line 2: nonsense")
+    assert not found["healthy"]
+    assert ("", "revocations", False) in rows(found)

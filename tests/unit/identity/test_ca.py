@@ -18,6 +18,7 @@ from tsujiban.identity.ca import (
     INTERMEDIATE_LIFETIME,
     ROOT_LIFETIME,
     CertificateAuthority,
+    IdentityRevoked,
     SigningRefused,
 )
 from tsujiban.identity.castore import CaExistsError, CaStoreError
@@ -260,3 +261,15 @@ def test_two_authorities_do_not_trust_each_other(tmp_path: Path) -> None:
     one, two = Pki(tmp_path / "a"), Pki(tmp_path / "b")
     with pytest.raises(Exception, match="does not verify"):
         verify_chain(one.ca.sign_workload(csr(), WEB), two.ca.bundle_pem, TRUST_DOMAIN)
+
+
+def test_nothing_is_signed_for_a_revoked_identity(ca: CertificateAuthority) -> None:
+    listed = {WEB, f"spiffe://{TRUST_DOMAIN}/node/n"}
+    ca.refuses = lambda one: f"{one} is revoked" if one in listed else ""
+    with pytest.raises(IdentityRevoked, match="is revoked"):
+        ca.sign_workload(csr(), WEB)
+    with pytest.raises(IdentityRevoked, match="is revoked"):
+        ca.sign_node(csr(), "n")
+    assert ca.sign_workload(csr(), WEB + "-2")
+    listed.clear()
+    assert ca.sign_workload(csr(), WEB)

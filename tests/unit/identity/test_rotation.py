@@ -23,7 +23,7 @@ from tsujiban.identity.rotation import (
     retry_delay,
 )
 from tsujiban.identity.svid import Svid
-from tsujiban.identity.verify import VerificationError
+from tsujiban.identity.verify import VerificationError, parse_chain
 
 WEB = f"spiffe://{TRUST_DOMAIN}/ns/default/sa/web"
 API = f"spiffe://{TRUST_DOMAIN}/ns/default/sa/api"
@@ -335,5 +335,41 @@ def test_a_certificate_due_at_birth_does_not_spin(pki: Pki) -> None:
         before = len(controller.requests)
         await asyncio.sleep(0.2)
         assert len(controller.requests) - before <= 25
+
+    run(pki, scenario)
+
+
+def test_what_is_revoked_is_replaced_at_once_by_another_key(pki: Pki) -> None:
+    async def scenario(controller: Controller, node: Node) -> None:
+        node.manager.ensure(POD, WEB)
+        node.manager.ensure("default/api-1", WEB)
+        await until(lambda: len(node.updates) == 2)
+        first = node.manager.get(POD)
+        assert first is not None
+        serial = parse_chain(first.chain_pem)[0].serial_number
+        node.manager.revoked({"1"})
+        node.manager.revoked({f"{serial:x}"})
+        await until(lambda: len(node.updates) == 3)
+        pod, fresh = node.updates[-1]
+        assert pod == POD
+        assert fresh.key_pem != first.key_pem
+        assert len(controller.requests) == 3
+
+    run(pki, scenario)
+
+
+def test_who_got_nothing_asks_again_when_the_list_has_changed(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rotation, "FIRST_RETRY", 3600.0)
+    monkeypatch.setattr(rotation, "LAST_RETRY", 3600.0)
+
+    async def scenario(controller: Controller, node: Node) -> None:
+        controller.failures.append(SignFailed("revoked"))
+        node.manager.ensure(POD, WEB)
+        await until(lambda: node.manager.status()[0].error == "revoked")
+        node.manager.revoked(())
+        await until(lambda: len(node.updates) == 1)
+        assert node.manager.status()[0].error == ""
 
     run(pki, scenario)

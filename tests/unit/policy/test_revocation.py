@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import pytest
+from msgspec import structs
 from tests.support.manifests import judge, world
 
 from tsujiban.policy import revocation
 from tsujiban.policy.flow import Request
 from tsujiban.policy.program import StringMatch
+from tsujiban.resources import revoked
 from tsujiban.resources.kinds.core import ConfigMap
 from tsujiban.resources.kinds.meta import ObjectMeta
 
@@ -16,22 +17,9 @@ def listed(text: str) -> ConfigMap:
     return ConfigMap(
         api_version="v1",
         kind="ConfigMap",
-        metadata=ObjectMeta(name=revocation.NAME, namespace=revocation.NAMESPACE),
-        data={revocation.FIELD: text},
+        metadata=ObjectMeta(name=revoked.NAME, namespace=revoked.NAMESPACE),
+        data={revoked.FIELD: text},
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [(f" {EVE} ", EVE), ("serial:00:0A:ff", "serial:aff"), ("serial:0", "serial:0")]
-)
-def test_entries_have_one_spelling(text: str, expected: str) -> None:
-    assert revocation.entry(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "eve", "serial:", "serial:xy", "serial:-1", "spiffe://T/x", "serial::"])
-def test_what_is_no_entry(text: str) -> None:
-    with pytest.raises(ValueError, match="neither"):
-        revocation.entry(text)
 
 
 def test_the_list_is_a_denial_for_everybody() -> None:
@@ -44,6 +32,14 @@ def test_the_list_is_a_denial_for_everybody() -> None:
     only = revocation.compile_revocations(listed("serial:1"))
     assert only is not None
     assert only.program.rules == ()
+    assert revocation.compile_revocations(listed("node/n before=2026-01-31T12:00:00Z")) is None
+
+
+def test_what_a_controller_has_signed_goes_along() -> None:
+    config = listed("serial:1")
+    form = revocation.compile_revocations(structs.replace(config, data={**config.data, "crl": "signed"}))
+    assert form is not None
+    assert form.program.crl == "signed"
 
 
 LIST = """

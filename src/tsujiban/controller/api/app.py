@@ -58,6 +58,7 @@ from tsujiban.controller.api.query import flag
 from tsujiban.controller.api.responses import json_response, refusal
 from tsujiban.controller.api.target import Target
 from tsujiban.controller.api.users import Authenticator, TokenReview, User, no_tokens
+from tsujiban.controller.revocations import Revocations
 from tsujiban.flows.ring import FlowRing
 from tsujiban.store.protocol import Store, StoreError
 from tsujiban.wire.join import BUNDLE_PATH, JOIN_PATH
@@ -83,11 +84,12 @@ def create_app(
     audit_sink: Sink = nowhere,
     table: Table | None = None,
     paths: Mapping[str, Handler] | None = None,
+    revocations: Revocations | None = None,
 ) -> Starlette:
     """The application. `trust_domain` is that of node certificates; `tokens` knows bearer tokens; without
     `access` only administrators may do anything; `table` holds the subresources and virtual kinds that are
-    served, `paths` more plain paths to read."""
-    gate = Gate(Authenticator(trust_domain, tokens), access or OnlyMasters(), audit_sink)
+    served, `paths` more plain paths to read, `revocations` whose certificates are not taken."""
+    gate = Gate(Authenticator(trust_domain, tokens, revocations), access or OnlyMasters(), audit_sink)
     table = table or Table()
     table.add(*scale.entries(), *eviction.entries())
 
@@ -129,8 +131,14 @@ def create_app(
     return Starlette(routes=routes, exception_handlers=_HANDLERS)
 
 
-async def serve(app: Starlette, context: ssl.SSLContext, sockets: Sequence[socket.socket]) -> None:
+async def serve(
+    app: Starlette,
+    context: ssl.SSLContext,
+    sockets: Sequence[socket.socket],
+    revocations: Revocations | None = None,
+) -> None:
     """Serve on listening sockets until cancelled; then finish what is being answered. The sockets are closed.
+    Connections of certificates that come on the list of `revocations` are cut off.
 
     `context` should ask for client certificates (CERT_OPTIONAL): who has none needs a token.
     """
@@ -152,6 +160,8 @@ async def serve(app: Starlette, context: ssl.SSLContext, sockets: Sequence[socke
             # accepted connections inherit it; asyncio sets it only on sockets whose `proto` says TCP
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = _Server(config, context, list(sockets))
+    if revocations is not None:
+        revocations.on_change.append(lambda: server.cut_off(revocations.of_der))
     serving = asyncio.create_task(server.serve([]))
     try:
         await asyncio.shield(serving)
@@ -192,6 +202,15 @@ class _Server(uvicorn.Server):
         """Let nobody in, and end."""
         await self._doors.close()
         await super().shutdown(sockets)
+
+    def cut_off(self, refused: Callable[[bytes], str]) -> None:
+        """Cut the connections off whose certificate is refused, whatever is under way on them."""
+        connections: set[Any] = self.server_state.connections  # also of what is no HTTP any more
+        for one in list(connections):
+            tls = one.transport.get_extra_info("ssl_object")
+            shown = tls.getpeercert(binary_form=True) if tls is not None else None
+            if shown and refused(shown):
+                one.transport.abort()
 
     def _protocol(self) -> PeerProtocol:
         return PeerProtocol(self.config, self.server_state, self.lifespan.state)

@@ -42,7 +42,7 @@ class LineStream(asyncio.Protocol):
     `successor` makes whoever has it then; without one it is closed. `open_ones` are the server's connections.
     """
 
-    __slots__ = ("_early", "_open_ones", "_room", "_successor", "_task", "_transport")
+    __slots__ = ("_early", "_open_ones", "_room", "_successor", "_task", "transport")
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class LineStream(asyncio.Protocol):
         successor: Callable[[], Successor] | None,
         open_ones: set[Any],
     ) -> None:
-        self._transport = transport
+        self.transport = transport
         self._successor = successor
         self._open_ones = open_ones
         self._room: asyncio.Future[None] | None = None  # while the client is slow
@@ -59,7 +59,7 @@ class LineStream(asyncio.Protocol):
 
     def begin(self, source: AsyncGenerator[bytes, None], ended: tuple[Ended, ...]) -> None:
         """Pass on what `source` gives, until it, the client or the server ends; `ended` are told."""
-        self._transport.set_protocol(self)
+        self.transport.set_protocol(self)
         self._open_ones.add(self)
         self._task = asyncio.get_running_loop().create_task(self._run(source))
         self._task.add_done_callback(partial(self._over, ended))  # also of a task that never began
@@ -68,7 +68,7 @@ class LineStream(asyncio.Protocol):
         try:
             async for chunk in source:
                 if chunk:
-                    self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                    self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
                 chunk = b""  # it may be megabytes, and the next may be hours away
                 if self._room is not None:
                     async with asyncio.timeout(SEND_SECONDS):
@@ -87,20 +87,20 @@ class LineStream(asyncio.Protocol):
             return
         if error is not None and not isinstance(error, TimeoutError):  # which is a client that reads no more
             log.error("a stream broke", error=repr(error))
-        self._transport.abort()  # an unfinished body tells the client that something is missing
+        self.transport.abort()  # an unfinished body tells the client that something is missing
 
     def _finish(self) -> None:
-        self._transport.write(b"0\r\n\r\n")
-        if self._successor is None or self._transport.is_closing():
-            self._transport.close()
+        self.transport.write(b"0\r\n\r\n")
+        if self._successor is None or self.transport.is_closing():
+            self.transport.close()
         else:
-            self._successor().take_back(self._transport, self._early)
+            self._successor().take_back(self.transport, self._early)
 
     def data_received(self, data: bytes) -> None:
         """The client's next request comes early."""
         self._early += data
         if len(self._early) > READ_AHEAD:
-            self._transport.abort()
+            self.transport.abort()
 
     def pause_writing(self) -> None:
         """The client is slow."""

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 
 from tsujiban.controller.api.errors import ApiError, unauthorized
 from tsujiban.controller.api.peer import PEER_CERTIFICATE
+from tsujiban.controller.revocations import Revocations
 from tsujiban.identity.verify import VerificationError, identity_of_der, subject_of_der
 
 MASTERS = "system:masters"
@@ -77,10 +78,15 @@ def authenticated(user: User) -> User:
 class Authenticator:
     """Finds the user of a request."""
 
-    def __init__(self, trust_domain: str, review: TokenReview = no_tokens) -> None:
+    def __init__(
+        self, trust_domain: str, review: TokenReview = no_tokens, revocations: Revocations | None = None
+    ) -> None:
         self._trust_domain = trust_domain
+        self._revocations = revocations
         self._review = review
         self._user_of = lru_cache(KNOWN_CERTIFICATES)(self._of_certificate)
+        if revocations is not None:
+            revocations.on_change.append(self._user_of.cache_clear)
 
     async def user(self, request: HTTPConnection) -> User:
         """The user.
@@ -107,6 +113,11 @@ class Authenticator:
 
     def _of_certificate(self, der: bytes) -> User:
         """Says nothing about time: that the certificate is good now, TLS has seen."""
+        if self._revocations is not None and self._revocations.listed is None:
+            raise ApiError(503, "ServiceUnavailable", "the list of revoked certificates is not loaded yet")
+        reason = self._revocations.of_der(der) if self._revocations is not None else ""
+        if reason:
+            raise NotAuthenticated(f"the client certificate: {reason}")
         try:
             subject = subject_of_der(der)
         except VerificationError as not_a_user:

@@ -11,6 +11,7 @@ from tsujiban.resources.kinds import apps, core
 from tsujiban.resources.kinds.meta import LabelSelector
 from tsujiban.resources.positions import Path
 from tsujiban.resources.validate import names
+from tsujiban.resources.validate.configs import check_config_map
 from tsujiban.resources.validate.kubernetes import check_port_name
 from tsujiban.resources.validate.report import Report
 
@@ -276,6 +277,7 @@ def _cron_job(job: apps.CronJob, raw: Mapping[str, Any], report: Report) -> None
 
 
 CHECKS = {
+    "ConfigMap": check_config_map,
     "Pod": _pod,
     "Service": _service,
     "EndpointSlice": _endpoint_slice,

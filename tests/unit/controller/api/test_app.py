@@ -10,10 +10,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
 from tests.support.apibed import TOKEN, ApiBed, Credentials, api_bed
+from tests.support.wait import until
 
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.keys import create_csr, key_to_pem, new_key
+from tsujiban.resources import revoked
+
+CONFIGS = "/api/v1/namespaces/kube-system/configmaps"
 
 pytestmark = pytest.mark.anyio
 
@@ -242,3 +247,34 @@ async def test_a_cancelled_server_ends_its_watches(tmp_path: Path) -> None:
         assert answer.status_code == 200
         ending = clock()
     assert clock() - ending < 10
+
+
+async def test_a_revoked_user_is_cut_off_in_the_middle_of_a_watch(
+    bed: ApiBed, admin: httpx.AsyncClient
+) -> None:
+    """And no other user is."""
+    lost = bed.user("lost")
+    leaf = x509.load_pem_x509_certificates(lost.certificate.read_bytes())[0]
+    head = {"name": "tsujiban-revoked", "namespace": "kube-system"}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": head}
+    entries = {"revoked": f"serial:{leaf.serial_number:x}"}
+    made = await admin.post(CONFIGS, json=config)
+    assert made.status_code == 201
+    refused = await admin.put(f"{CONFIGS}/tsujiban-revoked", json={**config, "data": {"revoked": "nonsense"}})
+    assert refused.status_code == 422
+    assert "line 1: 'nonsense'" in refused.text
+    async with bed.client(lost) as client:
+        async with (
+            client.stream("GET", "/api/v1/pods?watch=1") as watch,
+            admin.stream("GET", "/api/v1/pods?watch=1") as other,
+        ):
+            listed = await admin.put(f"{CONFIGS}/tsujiban-revoked", json={**config, "data": entries})
+            assert listed.status_code == 200
+            with pytest.raises(httpx.HTTPError):
+                await anext(watch.aiter_bytes())
+            assert other.status_code == 200
+        assert (await client.get("/api/v1/pods")).status_code == 401
+        assert (await admin.get("/api/v1/pods")).status_code == 200
+        assert (await admin.delete(f"{CONFIGS}/tsujiban-revoked")).status_code == 200
+        await until(lambda: bed.revocations.listed == revoked.Listed())
+        assert (await client.get("/api/v1/pods")).status_code == 200

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tsujiban.controller.api import users
 from tsujiban.controller.api.errors import ApiError
 from tsujiban.controller.api.peer import PEER_CERTIFICATE
 from tsujiban.controller.api.users import Authenticator, NotAuthenticated, TokenRefused, User
+from tsujiban.controller.revocations import KEY, Revocations
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.keys import create_csr, create_spiffe_csr, new_key
 from tsujiban.identity.verify import Subject, subject_of_der
@@ -147,3 +149,20 @@ async def test_tokens() -> None:
     for header in ("", "Bearer", "Bearer ", "Bearer bad", "Basic good", "good"):
         await refused(authenticator, connection("", header))
     await refused(Authenticator(DOMAIN), connection("", "Bearer good"))
+
+
+async def test_a_revoked_certificate_is_nobody_s_from_the_next_request_on(ca: CertificateAuthority) -> None:
+    chain = ca.sign_admin(create_csr(new_key(), []), "ann", ("g",))
+    serial = x509.load_pem_x509_certificate(chain.encode()).serial_number
+    revocations = Revocations()
+    authenticator = Authenticator(DOMAIN, review, revocations)
+    with pytest.raises(ApiError) as error:
+        await authenticator.user(connection(chain))
+    assert error.value.code == 503
+    assert (await authenticator.user(connection("", "Bearer good"))).name == "robot"
+    revocations.loaded()
+    assert (await authenticator.user(connection(chain))).name == "ann"
+    revocations.put(KEY, json.dumps({"data": {"revoked": f"serial:{serial:x}"}}).encode())
+    await refused(authenticator, connection(chain))
+    revocations.drop(KEY)
+    assert (await authenticator.user(connection(chain))).name == "ann"
