@@ -56,6 +56,7 @@ class Controller:
         self.leads = True
         self.revoked: dict[str, str] = {}  # why, by node
         self.seen: list[str] = []  # nodes whose certificates were looked at
+        self.serving: asyncio.Event | None = None  # a session lasts until it is set
         self.hold: asyncio.Event | None = None  # on_message waits for it
         self.port = 0
         self.make_listener: Callable[[], socket.socket] = lambda: listener(self.port)
@@ -119,6 +120,8 @@ class Controller:
 
     async def _session(self, node: str, _stream: ServerSession) -> None:
         self.events.append(("session", node))
+        if self.serving is not None:
+            await self.serving.wait()
 
     async def _hello(self, node: str, _message: Hello) -> None:
         if not self.leads:

@@ -63,8 +63,12 @@ class Connections:
         judged = ((one, refusal(table, one, revoked)) for one in self._open)
         return {one: rules for one, rules in judged if rules is not None}
 
+    def put_back(self, connection: Connection) -> None:
+        """It could not be ended."""
+        self._open.add(connection)
+
     def forget(self, connection: Connection) -> bool:
-        """It was ended; whether it was still thought to be open."""
+        """It is being ended; whether it was still thought to be open."""
         if connection not in self._open:
             return False
         self._open.remove(connection)

@@ -161,17 +161,24 @@ class ServedPod:
         self.failure = ""
         revoked = self.renderer.revoked
         came = self._connections.denied(self.renderer.tables.ingress, revoked)
-        for one, rules in came.items():
-            if await self._destroy(namespace, one) and self._connections.forget(one):
-                self._events(ended(self.endpoint, one, rules))
-        for one, rules in self._tunnels.denied(revoked).items():
-            if await self._destroy(namespace, one) and self._tunnels.forget(one):
-                self._events(ended(self.endpoint, one, rules, "egress"))
+        await self._end(namespace, self._connections, came, "ingress")
+        await self._end(namespace, self._tunnels, self._tunnels.denied(revoked), "egress")
 
-    async def _destroy(self, namespace: str, connection: Connection) -> bool:
-        try:
-            await asyncio.to_thread(sockdiag.destroy, namespace, connection.near, connection.far)
-        except OSError as error:
-            self.failure = f"a denied connection may be open still: {error}"
-            return False
-        return True
+    async def _end(
+        self,
+        namespace: str,
+        among: Connections | Tunnels,
+        denied: Mapping[Connection, tuple[str, ...]],
+        direction: str,
+    ) -> None:
+        for one, rules in denied.items():
+            if not among.forget(one):  # first: Envoy may tell of its end before we go on
+                continue
+            try:
+                there = await asyncio.to_thread(sockdiag.destroy, namespace, one.near, one.far)
+            except OSError as error:
+                self.failure = f"a denied connection may be open still: {error}"
+                among.put_back(one)
+            else:
+                if there:
+                    self._events(ended(self.endpoint, one, rules, direction))

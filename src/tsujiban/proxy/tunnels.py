@@ -55,8 +55,12 @@ class Tunnels:
         judged = ((one, refusal(one, listed)) for _, one in self._open.values())
         return {one: rules for one, rules in judged if rules is not None}
 
+    def put_back(self, connection: Connection) -> None:
+        """It could not be ended."""
+        self._open[connection.near, connection.far] = self._clock(), connection
+
     def forget(self, connection: Connection) -> bool:
-        """It was ended; whether it was still thought to be open."""
+        """It is being ended; whether it was still thought to be open."""
         return self._open.pop((connection.near, connection.far), None) is not None
 
 

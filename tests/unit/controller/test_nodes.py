@@ -608,3 +608,24 @@ def test_what_is_revoked_before_hello_is_refused(pki: Pki) -> None:
         assert running.events == []
 
     run(pki, scenario)
+
+
+def test_it_ends_what_is_open_beside_the_stream_too(pki: Pki) -> None:
+    async def scenario(running: Controller) -> None:
+        context = client_context(pki.node("node-1").path, pki.ca.bundle_pem)
+        where = ("127.0.0.1", running.port, context, "127.0.0.1")
+        running.serving = asyncio.Event()
+        async with (
+            refused("it was revoked"),
+            running.standing_by("node-1") as beside,
+            connect_session(*where) as session,
+        ):
+            await until(lambda: ("session", "node-1") in running.events)
+            running.revoked["node-1"] = "it was revoked"
+            running.server.end_revoked()
+            async with refused("it was revoked"):
+                await session.next()
+            await beside.next()
+        await until(lambda: not running.server.nodes())
+
+    run(pki, scenario)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
-from tests.support.proxystate import POD_CIDRS, SERVER, rule, state
+import pytest
+from tests.support.proxystate import POD_CIDRS, SERVER, port, rule, state
 from tests.unit.proxy.test_channel import event
+from tests.unit.proxy.test_connections import event as connection_event
 
 from tsujiban.identity.svid import Svid
 from tsujiban.policy.program import NodeState
-from tsujiban.proxy import tls
+from tsujiban.proxy import sockdiag, tls
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.pod import ServedPod
@@ -57,3 +61,35 @@ def test_what_came_through_a_service_came_from_the_pod() -> None:
     pod.event(msgspec.structs.replace(event("egress"), direction="egress"))
     pod.event(msgspec.structs.replace(event("egress"), periodic=True))
     assert [one.source for one in seen] == [SERVER]
+
+
+@pytest.mark.parametrize(("outcome", "expected"), [(True, ["ended"]), (False, []), (OSError("no"), [])])
+def test_what_a_change_ends_is_told_also_when_envoy_tells_of_the_end_first(
+    monkeypatch: pytest.MonkeyPatch, outcome: bool | OSError, expected: list[str]
+) -> None:
+    seen: list[ProxyEvent] = []
+    pod = ServedPod("default/server", SIDECAR, lambda: "/run/netns/x", seen.append)
+    opened = connection_event()
+    ends: list[tuple[object, ...]] = []
+
+    def destroy(*asked: object) -> bool:
+        ends.append(asked)
+        if isinstance(outcome, OSError):
+            raise outcome
+        pod.event(msgspec.structs.replace(opened, final=True))
+        return outcome
+
+    monkeypatch.setattr(sockdiag, "destroy", destroy)
+
+    async def scenario() -> None:
+        take(pod, state(rule("r")))
+        pod.event(opened)
+        take(pod, state(rule("no", dst=port(1))))
+        await pod.end_denied()
+        await pod.end_denied()
+
+    asyncio.run(scenario())
+    assert [one.log for one in seen if one.log != "tcp"] == expected
+    failed = isinstance(outcome, OSError)
+    assert len(ends) == (2 if failed else 1)  # what could not be ended is tried again
+    assert bool(pod.problem) == failed
