@@ -68,7 +68,7 @@ def resources(
         _listener(site, names.OUTBOUND, choice, outer, **site.listens(endpoint, names.OUTBOUND_PORT)),
         _listener(site, names.OUTBOUND_INNER, inner_choice, inner, internal_listener={}),
         *(mesh(site, identity) for identity in sorted(table.rows) if identity),
-        Resource(Kind.EXTENSION, name, {"name": name, "typed_config": _named(table)}),
+        _filter(name, _named(table)),
     ]
 
 
@@ -182,5 +182,9 @@ def revocations(site: Site, revoked: Iterable[str]) -> list[Resource]:
     state = filters.state_value(names.REVOCATIONS_STATE, text)
     name = site.name(names.REVOCATIONS)
     config = matchers.typed(_STATE, on_new_connection=[state])
-    body = {"name": name, "typed_config": config}
-    return [Resource(Kind.EXTENSION, name, body, on_demand=True)]  # where no tunnel leads it is not asked for
+    return [_filter(name, config)]
+
+
+def _filter(name: str, config: Json) -> Resource:
+    """A filter's configuration. Where nothing may leave there is no such filter, and Envoy asks for none."""
+    return Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}, on_demand=True)

@@ -168,3 +168,14 @@ def test_permissive_takes_plaintext_without_identity_where_it_says(bed: Bed) -> 
     assert bed.seen(log="connection", verdict="deny").rules == ("default/pa:web/mtls",)
     assert reads(customer, web.address, 80) == 200
     assert bed.seen(log="tcp", final=False, peer=customer.identity).tls == "TLSv1.3"
+
+
+def test_a_pod_that_may_go_nowhere_is_served(bed: Bed) -> None:
+    """Envoy asks for no filter of connections that cannot be: its containers would never start."""
+    closed = bed.pod("closed", egress=(tier("default/none", direction="egress"),))
+    web = bed.pod("web")
+    web.listen(80, echo_http)
+    closed.listen(80, echo_http)
+    bed.settle()
+    assert reads(closed, web.address, 80) == 0
+    assert reads(web, closed.address, 80) == 200

@@ -68,7 +68,7 @@ def test_what_a_change_ends_is_told_also_when_envoy_tells_of_the_end_first(
     monkeypatch: pytest.MonkeyPatch, outcome: bool | OSError, expected: list[str]
 ) -> None:
     seen: list[ProxyEvent] = []
-    pod = ServedPod("default/server", SIDECAR, lambda: "/run/netns/x", seen.append)
+    pod = ServedPod("default/server", SIDECAR, lambda: "/run/netns/x", seen.append, Programs())
     opened = connection_event()
     ends: list[tuple[object, ...]] = []
 
