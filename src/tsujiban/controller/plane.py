@@ -24,6 +24,7 @@ from tsujiban.controller.reconcile import (
     accounts,
     aggregation,
     apiservice,
+    budgets,
     csrs,
     deployments,
     endpoints,
@@ -122,6 +123,7 @@ class Plane:
                 "schedule": self._schedule,
                 "service": lambda w, r: services.plan(w, r, config.service_cidr, reserved),
                 "endpoints": endpoints.plan,
+                "budget": lambda w, r: budgets.plan(w, r, time.time()),
                 "account": accounts.plan,
                 "aggregate": aggregation.plan,
                 "api-service": lambda w, _: apiservice.plan(w, api),
@@ -414,6 +416,8 @@ class Plane:
                 await self._call_unheard(node)
             for ref in taints.tainted(self.loop.world):
                 self.loop.enqueue("leaving", ref)
+            for ref in budgets.promising(self.loop.world):
+                self.loop.enqueue("budget", ref)
 
         while True:
             await asyncio.sleep(LOOK_SECONDS)

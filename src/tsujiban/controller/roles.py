@@ -135,6 +135,7 @@ def _view() -> list[Json]:
         *_by_group([*namespaced, *wide], READ),
         _rule(READ, "", "pods/log", "pods/status", "namespaces", "services/status"),
         _rule(READ, "apps", "deployments/status", "deployments/scale", "replicasets/scale"),
+        _rule(READ, "policy", "poddisruptionbudgets/status"),
     ]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tsujiban.controller.loop import Change, Work
-from tsujiban.controller.reconcile import aggregation, apiservice
+from tsujiban.controller.reconcile import aggregation, apiservice, budgets
 from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
 from tsujiban.controller.reconcile.garbage import alive, owner_refs
 from tsujiban.controller.world import (
+    BUDGETS,
     CERTIFICATE_REQUESTS,
     CLUSTER_ROLES,
     CONTROLLERS_CONFIGURATIONS,
@@ -46,6 +47,8 @@ def route(world: World, change: Change) -> Iterator[Work]:
             yield "empty-namespace", ref
     elif ref.namespace and world.find(NAMESPACES, "", ref.namespace) is None:
         yield "empty-namespace", Ref(*NAMESPACES, "", ref.namespace)
+    if kind in budgets.CONTROLLERS:
+        yield from (("budget", budget) for budget, _ in world.all(BUDGETS, ref.namespace))
     if kind == PODS:
         yield from _pod(world, change)
     elif kind == REPLICA_SETS:
@@ -53,6 +56,8 @@ def route(world: World, change: Change) -> Iterator[Work]:
         yield from _controller(change, DEPLOYMENTS, "deployment")
     elif kind == DEPLOYMENTS:
         yield "deployment", ref
+    elif kind == BUDGETS:
+        yield "budget", ref
     elif kind == SERVICES:
         yield "service", ref
         yield "endpoints", ref
@@ -118,6 +123,9 @@ def _pod(world: World, change: Change) -> Iterator[Work]:
         yield from _unplaced(world)  # its address is free now
     yield from _controller(change, REPLICA_SETS, "replicaset")
     versions = [version for version in (change.old, change.new) if version is not None]
+    for ref, budget in world.all(BUDGETS, change.ref.namespace):
+        if any(budgets.covers(budget, pod) for pod in versions):
+            yield "budget", ref
     for ref, service in world.all(SERVICES, change.ref.namespace):
         selector = {"matchLabels": service["spec"].get("selector", {})}
         if any(selects(selector, pod["metadata"].get("labels", {})) for pod in versions):

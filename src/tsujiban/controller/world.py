@@ -6,6 +6,7 @@ Reconcilers are pure functions of this view, so that they are tested without a s
 
 from __future__ import annotations
 
+import calendar
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ SERVICES = ("", "services")
 SERVICE_ACCOUNTS = ("", "serviceaccounts")
 DEPLOYMENTS = ("apps", "deployments")
 REPLICA_SETS = ("apps", "replicasets")
+STATEFUL_SETS = ("apps", "statefulsets")
+REPLICATION_CONTROLLERS = ("", "replicationcontrollers")
 ENDPOINT_SLICES = ("discovery.k8s.io", "endpointslices")
 IP_POOLS = ("projectcalico.org", "ippools")
 CLUSTER_ROLES = ("rbac.authorization.k8s.io", "clusterroles")
@@ -37,6 +40,7 @@ CLUSTER_ROLE_BINDINGS = ("rbac.authorization.k8s.io", "clusterrolebindings")
 HOST_ENDPOINTS = ("projectcalico.org", "hostendpoints")
 FELIX_CONFIGURATIONS = ("projectcalico.org", "felixconfigurations")
 CONTROLLERS_CONFIGURATIONS = ("projectcalico.org", "kubecontrollersconfigurations")
+BUDGETS = ("policy", "poddisruptionbudgets")
 CERTIFICATE_REQUESTS = ("certificates.k8s.io", "certificatesigningrequests")
 
 ResourceId = tuple[str, str]
@@ -125,6 +129,14 @@ def with_metadata(obj: Json, **fields: object) -> Json:
 def stamp(now: float) -> str:
     """UNIX seconds as the API writes time."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+
+
+def unstamped(text: Any) -> float | None:
+    """What `stamp` has written, as UNIX seconds; None for anything else."""
+    try:
+        return calendar.timegm(time.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return None
 
 
 def selects(selector: Json | None, labels: dict[str, str]) -> bool:

@@ -16,7 +16,7 @@ from tsujiban.resources.registry import KINDS
 Json = dict[str, Any]
 NOT_FOUND = 404
 # kinds that policy never looks at, and that may be many or private
-PASSED_OVER = {"Secret", "Event", "Lease", "ConfigMap", "ReplicaSet", "Deployment"}
+PASSED_OVER = {"Secret", "Event", "Lease", "ConfigMap", "ReplicaSet", "Deployment", "PodDisruptionBudget"}
 
 
 def fetch(client: Client) -> list[LoadedObject]:

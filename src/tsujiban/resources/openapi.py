@@ -29,6 +29,7 @@ _PACKAGES = {
     "apps": "io.k8s.api.apps.v1",
     "netpol": "io.k8s.api.networking.v1",
     "rbac": "io.k8s.api.rbac.v1",
+    "disruption": "io.k8s.api.policy.v1",
     "certificates": "io.k8s.api.certificates.v1",
     "authorization": "io.k8s.api.authorization.v1",
     "calico": "org.projectcalico.v3",

@@ -128,6 +128,9 @@ def _kubernetes() -> Iterator[Kind]:
     yield Kind("apps", "Job", "jobs", batch)
     yield Kind("apps", "CronJob", "cronjobs", batch, short_names=("cj",))
     yield Kind(
+        "disruption", "PodDisruptionBudget", "poddisruptionbudgets", ("policy/v1",), short_names=("pdb",)
+    )
+    yield Kind(
         "netpol", "NetworkPolicy", "networkpolicies", ("networking.k8s.io/v1",), short_names=("netpol", "np")
     )
     yield Kind(

@@ -83,11 +83,14 @@ _RULES: dict[str, Rule] = {
     "EnvVarSource.secretKeyRef": _ATOMIC,
     "HTTPGetAction.httpHeaders": _LIST,
     "StatefulSetSpec.volumeClaimTemplates": _LIST,
+    "PodDisruptionBudgetStatus.conditions": _BY_TYPE,
     "*.conditions": _BY_TYPE,
 }
 _ATOMIC_STRUCTS = frozenset({"LabelSelector", "ObjectReference"})
 # kinds that Kubernetes has built in; the others are custom resources to it, which know no strategic merge
-_BUILT_IN = frozenset({"core", "apps", "netpol", "rbac", "authentication", "authorization", "certificates"})
+_BUILT_IN = frozenset(
+    ("apps", "authentication", "authorization", "certificates", "core", "disruption", "netpol", "rbac")
+)
 
 
 def built_in(kind: Kind) -> bool:

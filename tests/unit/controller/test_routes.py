@@ -5,6 +5,7 @@ from __future__ import annotations
 from tsujiban.controller.loop import Change
 from tsujiban.controller.routes import route
 from tsujiban.controller.world import (
+    BUDGETS,
     CONTROLLERS_CONFIGURATIONS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
@@ -164,3 +165,19 @@ def test_the_service_of_the_api_is_looked_after_whatever_happens_to_it() -> None
     assert api in work(view, service, held, None)
     assert api in work(view, slices, obj("kubernetes"), None)
     assert api not in work(view, SERVICE, None, obj("s", spec={}))
+
+
+def test_budgets_are_counted_anew_with_their_pods_and_what_wants_them() -> None:
+    ours, other = Ref(*BUDGETS, "default", "ours"), Ref(*BUDGETS, "default", "other")
+    view = world(
+        (ours, obj("ours", spec={"selector": {"matchLabels": {"app": "a"}}})),
+        (other, obj("other", spec={"selector": {"matchLabels": {"app": "b"}}})),
+        (Ref(*BUDGETS, "elsewhere", "far"), obj("far", spec={"selector": {}})),
+    )
+    assert ("budget", "ours") in work(view, ours, None, view.get(ours))
+    pod = obj("p", spec={})
+    pod["metadata"]["labels"] = {"app": "a"}
+    assert {name for planner, name in work(view, POD, None, pod) if planner == "budget"} == {"ours"}
+    assert {name for planner, name in work(view, POD, pod, None) if planner == "budget"} == {"ours"}
+    scaled = work(view, DEPLOYMENT, None, obj("d", spec={}))
+    assert {name for planner, name in scaled if planner == "budget"} == {"ours", "other"}

@@ -19,6 +19,16 @@ _ROLE, _ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"
 _SHOWN = 3  # ports and addresses of a slice
 
 
+def or_none(path: str) -> Callable[[Json], str]:
+    """The value at a dotted path, `N/A` where it is not set."""
+
+    def cell(document: Json) -> str:
+        found = dig(document, path)
+        return "N/A" if found is None else str(found)
+
+    return cell
+
+
 def dig(document: Any, path: str) -> Any:
     """The value at a dotted path; None when there is none."""
     for name in path.split("."):

@@ -156,6 +156,11 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         Column("Images", cells.containers("image", _JOB), priority=1),
         Column("Selector", cells.selector("spec.jobTemplate.spec.selector"), priority=1),
     ),
+    ("policy", "poddisruptionbudgets"): (
+        Column("Min Available", cells.or_none("spec.minAvailable")),
+        Column("Max Unavailable", cells.or_none("spec.maxUnavailable")),
+        Column("Allowed Disruptions", "status.disruptionsAllowed", "integer"),
+    ),
     ("rbac.authorization.k8s.io", "rolebindings"): _BINDING,
     ("rbac.authorization.k8s.io", "clusterrolebindings"): _BINDING,
     ("networking.k8s.io", "networkpolicies"): (

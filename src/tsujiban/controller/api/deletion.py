@@ -58,7 +58,7 @@ async def delete_with(store: Store, target: Target, request: Request, options: O
 
     async def attempt() -> Response:
         current = await store.get(target.key)
-        _check(current, target, options)
+        check(current, target, options)
         marked = _marked(documents.json_of(current), target.kind, options)
         if marked is None:
             if options.dry_run:
@@ -181,7 +181,8 @@ def _invalid(what: str) -> ApiError:
     return ApiError(422, "Invalid", f'DeleteOptions.meta.k8s.io "" is invalid: {what}')
 
 
-def _check(current: Stored, target: Target, options: Options) -> None:
+def check(current: Stored, target: Target, options: Options) -> None:
+    """The preconditions. Raises ApiError: 409."""
     present = metadata.uid(current.value)
     if options.uid and options.uid != present:
         text = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {present}"

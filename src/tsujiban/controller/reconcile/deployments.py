@@ -132,8 +132,8 @@ def _bounds(deployment: Json, wanted: int) -> tuple[int, int]:
     if _recreates(deployment):
         return wanted, 0
     rolling = _map(_map(deployment["spec"].get("strategy")).get("rollingUpdate"))
-    surge = _share(rolling.get("maxSurge", "25%"), wanted, up=True)
-    unavailable = _share(rolling.get("maxUnavailable", "25%"), wanted, up=False)
+    surge = share(rolling.get("maxSurge", "25%"), wanted, up=True)
+    unavailable = share(rolling.get("maxUnavailable", "25%"), wanted, up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return wanted + surge, wanted - unavailable
@@ -148,7 +148,8 @@ def _map(found: Any) -> Json:
     return found if isinstance(found, dict) else {}
 
 
-def _share(value: Any, wanted: int, *, up: bool) -> int:
+def share(value: Any, wanted: int, *, up: bool) -> int:
+    """A number, or that percentage of `wanted`, rounded up or down."""
     if isinstance(value, int):
         return max(0, value)
     percent = str(value).removesuffix("%")

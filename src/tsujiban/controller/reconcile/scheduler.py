@@ -48,7 +48,8 @@ def plan(world: World, ref: Ref, allocate: Allocate) -> list[Action]:
 
 
 def _rank(world: World, pod: Json) -> list[str]:
-    """Nodes that may take the pod, best first: fewest pods of the same owner, then fewest pods."""
+    """Nodes that may take the pod, best first: fewest PreferNoSchedule taints that it does not bear, fewest
+    pods of the same owner, then fewest pods."""
     owner = controller_of(pod)
     same: Counter[str] = Counter()
     total: Counter[str] = Counter()
@@ -60,8 +61,8 @@ def _rank(world: World, pod: Json) -> list[str]:
         their = controller_of(other)
         if owner and their and their["uid"] == owner["uid"]:
             same[node] += 1
-    names = [ref.name for ref, node in world.all(NODES) if _fits(node, pod)]
-    return sorted(names, key=lambda name: (same[name], total[name], name))
+    unwelcome = {ref.name: taints.unwelcome(node, pod) for ref, node in world.all(NODES) if _fits(node, pod)}
+    return sorted(unwelcome, key=lambda name: (unwelcome[name], same[name], total[name], name))
 
 
 def _fits(node: Json, pod: Json) -> bool:

@@ -12,8 +12,6 @@ Source: Kubernetes documentation, "Taints and Tolerations", "Nodes".
 
 from __future__ import annotations
 
-import calendar
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,12 +27,14 @@ from tsujiban.controller.world import (
     is_ready,
     is_terminating,
     stamp,
+    unstamped,
 )
 
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 NO_SCHEDULE, NO_EXECUTE = "NoSchedule", "NoExecute"
+PREFER_NO_SCHEDULE = "PreferNoSchedule"
 PATIENCE = 300.0  # seconds that a pod bears NOT_READY and UNREACHABLE when it says nothing of them
 UNHEARD_SECONDS = 35.0  # of UNREACHABLE, after which nobody believes that its pods serve
 _OWN = (UNSCHEDULABLE, NOT_READY, UNREACHABLE)
@@ -76,6 +76,13 @@ def admits(node: Json, pod: Json) -> bool:
         held.append({"key": UNSCHEDULABLE, "effect": NO_SCHEDULE})
     borne = list(_entries(pod["spec"], "tolerations"))
     return all(any(tolerates(toleration, taint) for toleration in borne) for taint in held)
+
+
+def unwelcome(node: Json, pod: Json) -> int:
+    """How many taints of the node would rather have the pod elsewhere."""
+    borne = list(_entries(pod["spec"], "tolerations"))
+    held = [t for t in _entries(node.get("spec") or {}, "taints") if t.get("effect") == PREFER_NO_SCHEDULE]
+    return sum(not any(tolerates(toleration, taint) for toleration in borne) for taint in held)
 
 
 def tolerates(toleration: Json, taint: Json) -> bool:
@@ -158,10 +165,8 @@ def _executing(node: Json) -> list[Json]:
 
 
 def _added(taint: Json, now: float) -> float:
-    try:
-        return calendar.timegm(time.strptime(str(taint.get("timeAdded")), "%Y-%m-%dT%H:%M:%SZ"))
-    except ValueError:
-        return now  # it is being written
+    added = unstamped(taint.get("timeAdded"))
+    return now if added is None else added  # None: it is being written
 
 
 def _seconds(said: Any) -> float:

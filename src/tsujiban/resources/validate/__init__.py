@@ -27,6 +27,7 @@ _MODULES = {
     "calico": "calico",
     "rbac": "rbac",
     "certificates": "certificates",
+    "disruption": "disruption",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -10,6 +11,8 @@ import msgspec
 from tsujiban.resources import nets, selectors
 from tsujiban.resources.positions import Path
 from tsujiban.resources.shape import MAX_PROBLEMS, Problem
+
+_PERCENT = re.compile(r"[0-9]{1,9}%", re.ASCII)
 
 
 class Report:
@@ -56,6 +59,15 @@ class Report:
             return True
         self.error(path, code, f"{value} is not from {low} to {high}")
         return False
+
+    def share(self, path: Path, value: int | str, *, most: int | None = 100) -> bool:
+        """Whether a value is a number of things, or a percentage up to `most` (None: any)."""
+        if isinstance(value, int):
+            return self.between(path, value, 0, 2**31 - 1)
+        if not _PERCENT.fullmatch(value):
+            self.error(path, "bad-value", f"{value[:64]!r} is no number and no percentage")
+            return False
+        return most is None or self.between(path, int(value[:-1]), 0, most)
 
     def exactly_one_of(self, path: Path, choice: msgspec.Struct) -> bool:
         """Whether exactly one field of a struct of alternatives is set."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,6 @@ _SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
 _CONCURRENCY = ("Allow", "Forbid", "Replace")
-_PERCENT = re.compile(r"[0-9]{1,9}%", re.ASCII)
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -228,13 +226,8 @@ def _deployment(deployment: apps.Deployment, raw: Mapping[str, Any], report: Rep
     if strategy.type == "Recreate":
         report.error(path, "conflict", "strategy Recreate takes no rollingUpdate")
     for field, value in (("maxSurge", rolling.max_surge), ("maxUnavailable", rolling.max_unavailable)):
-        if isinstance(value, str):
-            if not _PERCENT.fullmatch(value):
-                report.error((*path, field), "bad-value", f"{value[:64]!r} is no number and no percentage")
-            elif field == "maxUnavailable":
-                report.between((*path, field), int(value[:-1]), 0, 100)
-        elif value is not None:
-            report.between((*path, field), value, 0, 2**31 - 1)
+        if value is not None:
+            report.share((*path, field), value, most=100 if field == "maxUnavailable" else None)
     if rolling.max_surge in (0, "0%") and rolling.max_unavailable in (0, "0%"):
         report.error((*path, "maxUnavailable"), "conflict", "it cannot be 0 when maxSurge is 0")
 

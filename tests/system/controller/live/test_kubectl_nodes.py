@@ -64,18 +64,31 @@ def test_a_node_shows_its_heartbeats(kubectl: Kubectl) -> None:
     assert re.search(rf"Kernel Version: +{re.escape(os.uname().release)}\n", text)
 
 
-def test_cordon_drain_and_uncordon(kubectl: Kubectl) -> None:
+def test_cordon_drain_within_a_budget_and_uncordon(kubectl: Kubectl) -> None:
     kubectl("create", "deployment", "moved", "--image=host", "--replicas=2", "--", "sleep", "infinity")
     try:
         assert until(lambda: places(kubectl, "moved") == ["node-1", "node-2"], SECONDS)
+        kubectl("create", "pdb", "moved", "--selector=app=moved", "--min-available=2")
+        kubectl("wait", "--for=jsonpath={.status.currentHealthy}=2", "pdb/moved", f"--timeout={SECONDS:.0f}s")
+        title, row = kubectl("get", "pdb", "moved").splitlines()
+        assert title.split() == "NAME MIN AVAILABLE MAX UNAVAILABLE ALLOWED DISRUPTIONS AGE".split()
+        assert row.split()[:4] == ["moved", "2", "N/A", "0"]
+        held = kubectl("drain", "node-2", "--pod-selector=app=moved", "--timeout=1s", code=1)
+        assert "Cannot evict pod as it would violate the pod's disruption budget" in held
+        assert places(kubectl, "moved") == ["node-1", "node-2"]
+        kubectl("patch", "pdb", "moved", "-p", '{"spec":{"minAvailable":1}}')
         drained = kubectl("drain", "node-2", "--pod-selector=app=moved", f"--timeout={SECONDS:.0f}s")
         assert "evicting pod default/moved-" in drained
         assert "SchedulingDisabled" in kubectl("get", "node", "node-2")
         assert "Unschedulable:      true" in kubectl("describe", "node", "node-2")
         assert until(lambda: places(kubectl, "moved") == ["node-1", "node-1"], SECONDS)
+        kubectl(
+            "wait", "--for=jsonpath={.status.disruptionsAllowed}=1", "pdb/moved", f"--timeout={SECONDS:.0f}s"
+        )
+        assert "disruptedPods" not in kubectl("get", "pdb", "moved", "-o", "yaml")
     finally:
         kubectl("uncordon", "node-2")
-        kubectl("delete", "deployment", "moved")
+        kubectl("delete", "deployment,pdb", "moved")
     assert until(lambda: "taints" not in node(kubectl, "node-2")["spec"], SECONDS)
 
 

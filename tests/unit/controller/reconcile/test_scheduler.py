@@ -56,6 +56,18 @@ def test_node_selector_unschedulable_and_unready_nodes(kit: Any) -> None:
     assert bound(kit, ref, allocator(n1=1, n2=2, n3=3, n4=4)) == ("n2", "10.0.0.2")
 
 
+def test_a_node_that_prefers_to_be_left_alone_is_taken_last(kit: Any) -> None:
+    shunned, _ = kit.node("n1"), kit.node("n2")
+    soft = {"key": "a", "effect": "PreferNoSchedule"}
+    kit.put(shunned, {**kit.world.get(shunned), "spec": {"taints": [soft]}})
+    both = allocator(n1=9, n2=9)
+    assert [bound(kit, kit.pod(f"p{i}"), both)[0] for i in range(3)] == ["n2"] * 3
+    bearing = kit.pod("q")
+    kit.world.get(bearing)["spec"]["tolerations"] = [{"key": "a", "operator": "Exists"}]
+    assert bound(kit, bearing, both)[0] == "n1"
+    assert bound(kit, kit.pod("r"), allocator(n1=5))[0] == "n1"
+
+
 def test_says_why_a_pod_waits_and_says_it_once(kit: Any) -> None:
     kit.node("n1")
     ref = kit.pod("p")

@@ -79,6 +79,15 @@ def test_tolerations(toleration: Json, held: bool) -> None:
     assert taints.tolerates(toleration, taint("a", value="1")) is held
 
 
+def test_a_node_would_rather_not_have_who_does_not_bear_its_soft_taints() -> None:
+    node = {"spec": {"taints": [taint("a", "PreferNoSchedule"), taint("b", "PreferNoSchedule"), taint("c")]}}
+    bears = [{"key": "a", "operator": "Exists", "effect": "PreferNoSchedule"}]
+    assert taints.unwelcome(node, {"spec": {}}) == 2
+    assert taints.unwelcome(node, {"spec": {"tolerations": bears}}) == 1
+    assert taints.unwelcome(node, {"spec": {"tolerations": [{"operator": "Exists"}]}}) == 0
+    assert taints.unwelcome({}, {"spec": {}}) == 0
+
+
 def test_a_pod_is_put_where_it_bears_every_taint() -> None:
     node = {"spec": {"unschedulable": True, "taints": [taint("a"), taint("soft", "PreferNoSchedule")]}}
     assert not taints.admits(node, {"spec": {}})
