@@ -200,7 +200,12 @@ def test_any_set_is_applied_whole_or_refused(server: Server, objects: list[Any],
     accept=st.sampled_from(["*/*", "application/json;as=Table;v=v1;g=meta.k8s.io", ";=,"]),
 )
 def test_any_query(server: Server, path: str, name: str, value: str, accept: str) -> None:
-    check(server.request("GET", path, params={name: value}, headers={"accept": accept}))
+    answer = server.request("GET", path, params={name: value}, headers={"accept": accept})
+    if answer.status_code == 504:  # the one that a question can earn: a state that is not there yet
+        assert name == "resourceVersion"
+        assert answer.json()["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+    else:
+        check(answer)
 
 
 POINTERS = st.sampled_from(
