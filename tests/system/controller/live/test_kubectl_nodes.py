@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -73,11 +74,15 @@ def test_cordon_drain_within_a_budget_and_uncordon(kubectl: Kubectl) -> None:
         title, row = kubectl("get", "pdb", "moved").splitlines()
         assert title.split() == "NAME MIN AVAILABLE MAX UNAVAILABLE ALLOWED DISRUPTIONS AGE".split()
         assert row.split()[:4] == ["moved", "2", "N/A", "0"]
-        held = kubectl("drain", "node-2", "--pod-selector=app=moved", "--timeout=1s", code=1)
-        assert "Cannot evict pod as it would violate the pod's disruption budget" in held
+        drain = kubectl.start("drain", "node-2", "--pod-selector=app=moved", f"--timeout={SECONDS:.0f}s")
+        assert drain.stdout is not None
+        held = "Cannot evict pod as it would violate the pod's disruption budget"
+        seen = list(itertools.takewhile(lambda line: held not in line, drain.stdout))
+        assert drain.poll() is None, "".join(seen)
         assert places(kubectl, "moved") == ["node-1", "node-2"]
         kubectl("patch", "pdb", "moved", "-p", '{"spec":{"minAvailable":1}}')
-        drained = kubectl("drain", "node-2", "--pod-selector=app=moved", f"--timeout={SECONDS:.0f}s")
+        drained = "".join(seen) + drain.communicate(timeout=SECONDS)[0]
+        assert drain.returncode == 0, drained
         assert "evicting pod default/moved-" in drained
         assert "SchedulingDisabled" in kubectl("get", "node", "node-2")
         assert "Unschedulable:      true" in kubectl("describe", "node", "node-2")
