@@ -102,9 +102,7 @@ def _garbage(world: World, change: Change) -> Iterator[Work]:
 
 def _unplaced(world: World) -> Iterator[Work]:
     """Pods that wait for a node or an address."""
-    for ref, pod in world.all(PODS):
-        if not (pod.get("status") or {}).get("podIP") and not is_finished(pod):
-            yield "schedule", ref
+    yield from (("schedule", ref) for ref, _ in world.unplaced())
 
 
 def _slice(world: World, change: Change) -> Iterator[Work]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import calendar
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -47,27 +47,39 @@ ResourceId = tuple[str, str]
 
 
 class World:
-    """Objects by reference, by namespace, and by owner."""
+    """Objects by reference, by kind and namespace, and by owner; pods by node as well."""
 
     def __init__(self) -> None:
         self._objects: dict[ResourceId, dict[Ref, Json]] = defaultdict(dict)
+        self._spaces: dict[tuple[ResourceId, str], dict[Ref, Json]] = {}
         self._owned: dict[str, set[Ref]] = defaultdict(set)
+        self._pods = Placed()
 
     def put(self, ref: Ref, obj: Json) -> None:
         """Add or replace an object."""
         self.drop(ref)
         self._objects[ref[:2]][ref] = obj
+        self._spaces.setdefault((ref[:2], ref.namespace), {})[ref] = obj
         for owner in owners(obj):
             self._owned[owner].add(ref)
+        if ref[:2] == PODS:
+            self._pods.add(ref, obj)
 
     def drop(self, ref: Ref) -> Json | None:
         """Remove an object; returns what was there."""
         obj = self._objects[ref[:2]].pop(ref, None)
-        if obj is not None:
-            for owner in owners(obj):
-                self._owned[owner].discard(ref)
-                if not self._owned[owner]:
-                    del self._owned[owner]
+        if obj is None:
+            return None
+        space = self._spaces[ref[:2], ref.namespace]
+        del space[ref]
+        if not space:
+            del self._spaces[ref[:2], ref.namespace]
+        for owner in owners(obj):
+            self._owned[owner].discard(ref)
+            if not self._owned[owner]:
+                del self._owned[owner]
+        if ref[:2] == PODS:
+            self._pods.remove(ref, obj)
         return obj
 
     def get(self, ref: Ref) -> Json | None:
@@ -80,9 +92,22 @@ class World:
 
     def all(self, kind: ResourceId, namespace: str | None = None) -> Iterator[tuple[Ref, Json]]:
         """Objects of a kind, in one namespace or everywhere."""
-        for ref, obj in self._objects[kind].items():
-            if namespace is None or ref.namespace == namespace:
-                yield ref, obj
+        if namespace is None:
+            yield from self._objects[kind].items()
+        else:
+            yield from self._spaces.get((kind, namespace), {}).items()
+
+    def pods_on(self, node: str) -> list[tuple[Ref, Json]]:
+        """Pods that are bound to a node, also those that have finished."""
+        return list(self._pods.on.get(node, {}).items())
+
+    def load(self, node: str) -> int:
+        """How many pods of a node have not finished."""
+        return self._pods.load[node]
+
+    def unplaced(self) -> list[tuple[Ref, Json]]:
+        """Pods that wait for a node or an address."""
+        return list(self._pods.waiting.items())
 
     def everything(self) -> Iterator[tuple[Ref, Json]]:
         """Every object there is."""
@@ -93,6 +118,34 @@ class World:
         """Objects that name `uid` as an owner, sorted by reference."""
         refs = sorted(ref for ref in self._owned.get(uid, ()) if kind is None or ref[:2] == kind)
         return [(ref, self._objects[ref[:2]][ref]) for ref in refs]
+
+
+class Placed:
+    """Pods by where they are, for there are many, and each change is about one."""
+
+    def __init__(self) -> None:
+        self.on: dict[str, dict[Ref, Json]] = {}
+        self.load: Counter[str] = Counter()  # pods of a node that have not finished
+        self.waiting: dict[Ref, Json] = {}  # for a node or an address
+
+    def add(self, ref: Ref, pod: Json) -> None:
+        """A pod there was not."""
+        node = node_of(pod)
+        if node:
+            self.on.setdefault(node, {})[ref] = pod
+            self.load[node] += not is_finished(pod)
+        if not (pod.get("status") or {}).get("podIP") and not is_finished(pod):
+            self.waiting[ref] = pod
+
+    def remove(self, ref: Ref, pod: Json) -> None:
+        """A pod as it was added."""
+        self.waiting.pop(ref, None)
+        node = node_of(pod)
+        if node:
+            self.load[node] -= not is_finished(pod)
+            del self.on[node][ref]
+            if not self.on[node]:
+                del self.on[node], self.load[node]
 
 
 def owners(obj: Json) -> list[str]:
@@ -163,6 +216,11 @@ def _expression(expression: Json, labels: dict[str, str]) -> bool:
     return key not in labels  # DoesNotExist: the API admits no fifth operator
 
 
+def node_of(pod: Json) -> str:
+    """The node that a pod is bound to; "" when it is not."""
+    return str((pod.get("spec") or {}).get("nodeName") or "")
+
+
 def is_ready(obj: Json) -> bool:
     """Whether the Ready condition of a pod or a node is True."""
     conditions = (obj.get("status") or {}).get("conditions", ())
@@ -176,4 +234,4 @@ def is_terminating(obj: Json) -> bool:
 
 def is_finished(pod: Json) -> bool:
     """Whether the pod has come to an end: it holds no address and counts for no replica."""
-    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")

@@ -15,7 +15,7 @@ from tsujiban.controller.world import Json, Ref, World
 from tsujiban.store.protocol import Key, NotFound
 from tsujiban.store.sqlite import SqliteStore
 
-THING = ("", "pods")
+THING = ("", "configmaps")
 COPY = ("", "services")
 
 
@@ -37,7 +37,7 @@ def route(world: World, change: Change) -> list[Work]:
 
 
 def planner(world: World, ref: Ref) -> list[Action]:
-    source = world.get(ref._replace(resource="pods"))
+    source = world.get(ref._replace(resource=THING[1]))
     there = world.get(ref)
     if source is None:
         return [Delete(ref)] if there else []

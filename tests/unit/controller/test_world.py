@@ -30,6 +30,44 @@ def test_ownership_follows_replacement_and_removal() -> None:
     assert view.drop(ref) is None
 
 
+def placed(
+    name: str, node: str = "", address: str = "", phase: str = "Running"
+) -> tuple[world.Ref, world.Json]:
+    ref, obj = pod(name)
+    return ref, {**obj, "spec": {"nodeName": node}, "status": {"phase": phase, "podIP": address}}
+
+
+def test_pods_are_found_by_node_and_while_they_wait() -> None:
+    view = world.World()
+    for one in (
+        placed("a", "n", "10.0.0.1"),
+        placed("b", "n", "10.0.0.2", "Failed"),
+        placed("c"),
+        placed("d", "n"),
+    ):
+        view.put(*one)
+    assert [ref.name for ref, _ in view.pods_on("n")] == ["a", "b", "d"]
+    assert view.load("n") == 2, "those that have not finished"
+    assert [ref.name for ref, _ in view.unplaced()] == ["c", "d"]
+    view.put(*placed("c", "m", "10.0.0.3"))
+    view.put(*placed("d", "m", "10.0.0.4", "Succeeded"))
+    assert [ref.name for ref, _ in view.pods_on("m")] == ["c", "d"]
+    assert (view.load("n"), view.load("m"), view.unplaced()) == (1, 1, [])
+    for name in "abcd":
+        view.drop(pod(name)[0])
+    assert (view.pods_on("n"), view.load("n"), view.load("m")) == ([], 0, 0)
+
+
+def test_objects_are_found_by_namespace() -> None:
+    view = world.World()
+    view.put(*pod("a"))
+    view.put(world.Ref("", "pods", "other", "b"), pod("b")[1])
+    assert [ref.name for ref, _ in view.all(world.PODS, "default")] == ["a"]
+    assert [ref.name for ref, _ in view.all(world.PODS)] == ["a", "b"]
+    view.drop(pod("a")[0])
+    assert list(view.all(world.PODS, "default")) == []
+
+
 def test_controller_of() -> None:
     assert (world.controller_of(pod("a", "one")[1]) or {})["uid"] == "one"
     assert world.controller_of(pod("a")[1]) is None

@@ -10,7 +10,6 @@ from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.world import (
     NAMESPACES,
     NODES,
-    PODS,
     Json,
     Ref,
     World,
@@ -121,4 +120,4 @@ def of_node(world: World, node: str) -> list[Action]:
     """The pods of a node that does not exist: nobody runs them, and their addresses are free again."""
     if world.find(NODES, "", node) is not None:
         return []
-    return [Delete(ref) for ref, pod in world.all(PODS) if pod["spec"].get("nodeName") == node]
+    return [Delete(ref) for ref, _ in world.pods_on(node)]

@@ -22,6 +22,7 @@ from tsujiban.controller.world import (
     is_finished,
     is_ready,
     is_terminating,
+    node_of,
 )
 
 # (node, pod reference) -> addresses from the node's blocks; () when they are exhausted
@@ -36,10 +37,7 @@ def plan(world: World, ref: Ref, allocate: Allocate) -> list[Action]:
     status = pod.get("status", {})
     if pod["spec"].get("nodeName") and status.get("podIP"):
         return []
-    named = pod["spec"].get("nodeName")
-    candidates = _rank(world, pod)
-    if named:  # by the user: asked for, whatever the node's state, but not on a node that there is not
-        candidates = [named] if world.find(NODES, "", named) else []
+    candidates = _candidates(world, pod)
     for node in candidates:
         addresses = allocate(node, ref)
         if addresses:
@@ -47,22 +45,22 @@ def plan(world: World, ref: Ref, allocate: Allocate) -> list[Action]:
     return _unschedulable(pod, ref, candidates)
 
 
+def _candidates(world: World, pod: Json) -> list[str]:
+    """Nodes to try, in order. The one that a user names is taken whatever its state, if there is one."""
+    named = pod["spec"].get("nodeName")
+    if named:
+        return [named] if world.find(NODES, "", named) else []
+    return _rank(world, pod)
+
+
 def _rank(world: World, pod: Json) -> list[str]:
     """Nodes that may take the pod, best first: fewest PreferNoSchedule taints that it does not bear, fewest
     pods of the same owner, then fewest pods."""
     owner = controller_of(pod)
-    same: Counter[str] = Counter()
-    total: Counter[str] = Counter()
-    for _, other in world.all(PODS):
-        node = other["spec"].get("nodeName")
-        if not node or is_finished(other):
-            continue
-        total[node] += 1
-        their = controller_of(other)
-        if owner and their and their["uid"] == owner["uid"]:
-            same[node] += 1
+    kin = world.owned_by(owner["uid"], PODS) if owner else ()
+    same = Counter(node_of(other) for _, other in kin if not is_finished(other))
     unwelcome = {ref.name: taints.unwelcome(node, pod) for ref, node in world.all(NODES) if _fits(node, pod)}
-    return sorted(unwelcome, key=lambda name: (unwelcome[name], same[name], total[name], name))
+    return sorted(unwelcome, key=lambda name: (unwelcome[name], same[name], world.load(name), name))
 
 
 def _fits(node: Json, pod: Json) -> bool:

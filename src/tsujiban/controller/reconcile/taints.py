@@ -19,7 +19,6 @@ from tsujiban.controller.reconcile.actions import Action, Delete, Update
 from tsujiban.controller.reconcile.ending import marked
 from tsujiban.controller.world import (
     NODES,
-    PODS,
     Json,
     Ref,
     World,
@@ -110,8 +109,8 @@ def leaving(world: World, ref: Ref, now: float) -> list[Action]:
         return []
     forsaken = not any(is_ready(other) for _, other in world.all(NODES))
     actions: list[Action] = []
-    for pod_ref, pod in world.all(PODS):
-        if pod["spec"].get("nodeName") != ref.name or is_finished(pod) or is_terminating(pod):
+    for pod_ref, pod in world.pods_on(ref.name):
+        if is_finished(pod) or is_terminating(pod):
             continue
         counting = (taint for taint in taints if not (forsaken and taint["key"] in _OWN))
         due = min((_until(pod, taint, now) for taint in counting), default=float("inf"))
