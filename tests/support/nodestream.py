@@ -116,7 +116,7 @@ class Controller:
     async def _token(self, node: str, want: WantToken) -> TokenIssued:
         if want.uid == "refused":
             return TokenIssued(request=want.request, error="not yours")
-        return TokenIssued(request=want.request, token=f"{node} {want.pod}", expires=1.0)
+        return TokenIssued(request=want.request, token=f"{node} {want.pod} {want.audience}", expires=1.0)
 
     async def _session(self, node: str, _stream: ServerSession) -> None:
         self.events.append(("session", node))

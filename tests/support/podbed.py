@@ -116,7 +116,8 @@ class PodBed:
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.supervisor = Supervisor(self.journal)
         self.enforcer = Enforcer([Kernel()], self._acknowledge)
-        monkeypatch.setattr(containers, "prepare", lambda pod, place: None)
+        self.prepare: Callable[[Pod, Place], object] = lambda _pod, _place: None
+        monkeypatch.setattr(containers, "prepare", lambda pod, place, tokens: self.prepare(pod, place))
         monkeypatch.setattr(
             links, "add", lambda link: self.journal.append(f"link {link.uid} {link.addresses[0]}")
         )

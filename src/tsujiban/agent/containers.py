@@ -8,13 +8,14 @@ is no way to ask for more. What cannot be run is said per container, with Kubern
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tsujiban.agent import podenv, podtokens, probes, volumes
 from tsujiban.agent.podenv import ConfigError
 from tsujiban.agent.sandbox import Sandbox
-from tsujiban.resources.kinds.core import ConfigMap, Container, Pod
+from tsujiban.agent.volumefiles import Objects
+from tsujiban.resources.kinds.core import Container, Pod
 from tsujiban.supervise.spec import ProcessSpec, Restart
 
 CONTAINER_UID = 300_000
@@ -51,7 +52,7 @@ class Place:
     host_ip: str = ""
     dns_address: str = ""
     cluster_domain: str = "cluster.local"
-    config_maps: Mapping[str, ConfigMap] = field(default_factory=dict)  # of the pod's namespace
+    objects: Objects = field(default_factory=Objects)  # of the pod's namespace
     trust_bundle_pem: str = ""  # what a pod verifies the API by
     api_address: str = ""  # service address of the API; "": pods do not reach it
 
@@ -121,12 +122,18 @@ def plan(pod: Pod, place: Place) -> tuple[ContainerPlan, ...]:
     return tuple(plans)
 
 
-def prepare(pod: Pod, place: Place) -> None:
-    """Make the pod's sandbox and volumes; may be repeated. Raises ConfigError, OSError,
-    NamespaceError."""
+def prepare(pod: Pod, place: Place, tokens: Mapping[tuple[str, str], bytes]) -> None:
+    """Make the pod's sandbox and volumes; may be repeated. `tokens` are those that its volumes hold, by
+    volume and path. Raises ConfigError, OSError, NamespaceError."""
     sandbox = sandbox_of(pod, place)
     sandbox.prepare()
-    volumes.materialise(pod, sandbox.directory / "volumes", place.container_uid, place.config_maps)
+    objects = replace(place.objects, tokens=tokens)
+    volumes.materialise(pod, volumes_of(pod, place), place.container_uid, objects)
+
+
+def volumes_of(pod: Pod, place: Place) -> Path:
+    """Where the pod's volumes are."""
+    return sandbox_of(pod, place).directory / "volumes"
 
 
 def _plan(pod: Pod, container: Container, place: Place, sandbox: Sandbox) -> ContainerPlan:
@@ -150,7 +157,7 @@ def _plan(pod: Pod, container: Container, place: Place, sandbox: Sandbox) -> Con
         env=variables,
         cwd=container.working_dir or "/",
         mounts=podtokens.with_token(
-            pod, sandbox.directory, volumes.mounts(pod, container, sandbox.directory / "volumes")
+            pod, sandbox.directory, volumes.mounts(pod, container, volumes_of(pod, place))
         ),
         restart=_restart(pod),
         grace=DEFAULT_GRACE if grace is None else grace,

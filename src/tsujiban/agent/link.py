@@ -160,10 +160,11 @@ class ControllerLink:
             raise SignFailed("the controller sent no certificate")
         return answer.chain_pem
 
-    async def token(self, pod: str, uid: str, seconds: int) -> TokenIssued:
-        """A token for the account of a pod of this node. Raises SignFailed, as `sign`."""
+    async def token(self, pod: str, uid: str, seconds: int, audience: str) -> TokenIssued:
+        """A token for the account of a pod of this node; audience "" is the API. Raises SignFailed, as
+        `sign`."""
         answer = await self._ask(
-            lambda request: WantToken(request=request, pod=pod, uid=uid, seconds=seconds)
+            lambda request: WantToken(request=request, pod=pod, uid=uid, seconds=seconds, audience=audience)
         )
         if not isinstance(answer, TokenIssued) or not answer.token:
             raise SignFailed("the controller sent no token")

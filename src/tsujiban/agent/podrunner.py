@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from tsujiban.agent import containers, probes
+from tsujiban.agent import containers, probes, volumes
 from tsujiban.agent.containers import ContainerPlan, Place
 from tsujiban.agent.enforcer import Enforcer
 from tsujiban.agent.podenv import ConfigError
@@ -27,6 +27,7 @@ from tsujiban.agent.podstatus import ContainerView, is_ready, pod_status
 from tsujiban.agent.podtokens import AskToken, PodToken, renewed, wants_token
 from tsujiban.agent.proxies import Proxies
 from tsujiban.agent.sandbox import exec_command
+from tsujiban.agent.volumetokens import VolumeTokens
 from tsujiban.kernel.nft import NftError
 from tsujiban.network import links
 from tsujiban.network.namespaces import NamespaceError
@@ -70,6 +71,9 @@ class PodRunner:
         self._report = report
         self._plans = containers.plan(self.pod, place)
         self._token = self._token_files()
+        self._tokens = self._volume_tokens()
+        self.mounted = _mounted(self.pod)
+        self._described = self.pod  # with the labels and annotations that it has now
         self._probes: dict[str, ContainerProbes] = {}
         self._changed = asyncio.Event()
         self._retry = asyncio.Event()
@@ -116,8 +120,22 @@ class PodRunner:
         self._last = b""
         self.poke()
 
+    def describe(self, raw: dict[str, Any]) -> None:
+        """The pod as it is now: files that tell its labels or annotations follow. Its environment does not,
+        nor may it: `raw`, which another agent may begin with, stays what the pod began with."""
+        now: Pod = decode(raw)  # type: ignore[assignment]  # of kind Pod, as above
+        before = self._described.metadata
+        if (before.labels, before.annotations) != (now.metadata.labels, now.metadata.annotations):
+            self._described = msgspec.structs.replace(
+                self.pod,
+                metadata=msgspec.structs.replace(
+                    self.pod.metadata, labels=now.metadata.labels, annotations=now.metadata.annotations
+                ),
+            )
+            self.refresh()
+
     def refresh(self) -> None:
-        """A ConfigMap that the pod may mount has changed."""
+        """Something that the pod's volumes are made of has changed."""
         self._stale = True
         self._retry.set()
         self.poke()
@@ -138,7 +156,7 @@ class PodRunner:
                 await self._rest(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
         self._trouble = ""
-        async with renewed(self._token):
+        async with renewed(self._token, self._tokens):
             await self._follow()
 
     def _token_files(self) -> PodToken | None:
@@ -146,6 +164,15 @@ class PodRunner:
             return None
         directory = containers.sandbox_of(self.pod, self._place).directory
         return PodToken(self.key, self.pod, directory, self._place, self._ask_token)
+
+    def _volume_tokens(self) -> VolumeTokens | None:
+        if self._ask_token is None:
+            return None
+        try:
+            where = containers.volumes_of(self.pod, self._place)
+            return VolumeTokens(self.key, self.pod, where, self._ask_token, self.refresh)
+        except ConfigError:  # which its containers' plans tell
+            return None
 
     async def _follow(self) -> None:
         while True:
@@ -173,7 +200,7 @@ class PodRunner:
     async def _renew_volumes(self) -> None:
         self._stale = False
         try:
-            await asyncio.to_thread(containers.prepare, self.pod, self._place)
+            await asyncio.to_thread(self._make_volumes)
         except (OSError, ConfigError, NamespaceError) as error:
             log.warning("volumes not renewed", pod=self.key, reason=str(error))
 
@@ -210,6 +237,8 @@ class PodRunner:
             )
         )
         program = self._enforcer.state.endpoints[self.key]
+        if self._tokens is not None:
+            await self._tokens.ensure()
         await asyncio.to_thread(self._prepare)
         if self._token is not None:
             await self._token.ensure()
@@ -230,8 +259,12 @@ class PodRunner:
         await asyncio.to_thread(links.delete, self.uid)
         self._retired = True
 
+    def _make_volumes(self) -> None:
+        tokens = self._tokens.tokens if self._tokens is not None else {}
+        containers.prepare(self._described, self._place, tokens)
+
     def _prepare(self) -> None:
-        containers.prepare(self.pod, self._place)
+        self._make_volumes()
         sandbox = containers.sandbox_of(self.pod, self._place)
         link = links.PodLink(uid=self.uid, namespace=sandbox.netns, addresses=self._place.addresses)
         links.add(link)
@@ -333,3 +366,12 @@ class PodRunner:
             await self._supervisor.kill(name, signal.SIGKILL)
         except (SupervisorGone, Refused) as error:
             log.warning("container not killed", pod=self.key, process=name, reason=str(error))
+
+
+def _mounted(pod: Pod) -> frozenset[tuple[str, str]]:
+    """The objects that a pod's volumes are made of, as (plural, namespace/name)."""
+    try:
+        found = volumes.named(pod)
+    except ConfigError:  # which its containers' plans tell
+        return frozenset()
+    return frozenset((plural, f"{pod.metadata.namespace}/{name}") for plural, name in found)

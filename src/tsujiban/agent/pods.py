@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import itertools
 from collections.abc import Coroutine, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -24,6 +24,7 @@ from tsujiban.agent.podrunner import RETRY_SECONDS, PodRunner, Report
 from tsujiban.agent.podstatus import ENDED
 from tsujiban.agent.podtokens import AskToken
 from tsujiban.agent.proxies import Proxies
+from tsujiban.agent.volumefiles import Objects, Values
 from tsujiban.network.namespaces import NamespaceError
 from tsujiban.resources.kinds.core import ConfigMap
 from tsujiban.resources.load import decode
@@ -31,6 +32,8 @@ from tsujiban.supervise.client import ProcessEvent, Refused, SupervisorClient
 from tsujiban.wire.messages import NodeConfig, PodsDelta, PodStatus
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Pods:
@@ -55,6 +58,7 @@ class Pods:
         self._network: NodeConfig | None = None
         self._config_maps: dict[str, ConfigMap] = {}
         self._raw_config_maps: dict[str, bytes | None] = {}
+        self._secrets: dict[str, Values | None] = {}
         self._runners: dict[str, PodRunner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: dict[str, tuple[PodRunner, asyncio.Task[None]]] = {}  # by uid
@@ -71,14 +75,19 @@ class Pods:
             for name in self._raw_config_maps.keys() - delta.config_maps.keys():
                 del self._raw_config_maps[name]
                 self._config_maps.pop(name, None)
+            self._secrets.clear()
+        self._secrets.update(delta.secrets)
         for name, raw in delta.config_maps.items():
             self._raw_config_maps[name] = raw
             if raw is None:
                 self._config_maps.pop(name, None)
             else:
                 self._config_maps[name] = decode(raw)  # type: ignore[assignment]  # of kind ConfigMap
-        for key, runner in self._runners.items():
-            if any(name.partition("/")[0] == key.partition("/")[0] for name in delta.config_maps):
+        told = {("configmaps", name) for name in delta.config_maps} | {
+            ("secrets", name) for name in delta.secrets
+        }
+        for runner in self._runners.values():
+            if not told.isdisjoint(runner.mounted):
                 runner.refresh()
         gone = {key for key, raw in delta.pods.items() if raw is None}
         if delta.full:
@@ -88,6 +97,14 @@ class Pods:
         for key, raw in delta.pods.items():
             if raw is not None:
                 self._want(key, msgspec.json.decode(raw))
+        used = {
+            name
+            for runner in self._runners.values()
+            for plural, name in runner.mounted
+            if plural == "secrets"
+        }
+        for name in self._secrets.keys() - used:  # nobody needs it here any more
+            del self._secrets[name]
 
     def sweep(self) -> None:
         """Remove what an earlier agent left of pods that are not wanted; pods begin after that. To be
@@ -96,7 +113,8 @@ class Pods:
             self._sweep = _watched("sweep", self._remove_orphans())
 
     def delta(self) -> PodsDelta:
-        """All that is wanted here, as the controller would say it."""
+        """All that is wanted here, as the controller would say it; Secrets, which are never on a disk, left
+        out."""
         return PodsDelta(
             pods={key: runner.raw for key, runner in self._runners.items()},
             config_maps=dict(self._raw_config_maps),
@@ -136,6 +154,7 @@ class Pods:
             self._terminate(key, raw, known)
             return
         if known is not None and known.uid == raw["metadata"]["uid"]:
+            known.describe(raw)
             return  # a pod's containers, node and address never change
         if known is not None:
             self._end(key)
@@ -223,20 +242,23 @@ class Pods:
             host_ip=self._config.address,
             dns_address=self._network.dns_address,
             cluster_domain=self._network.cluster_domain,
-            config_maps=ConfigMaps(self._config_maps, namespace),
+            objects=Objects(
+                config_maps=OfNamespace(self._config_maps, namespace),
+                secrets=OfNamespace(self._secrets, namespace),
+            ),
             trust_bundle_pem=self._network.trust_bundle_pem,
             api_address=self._network.api_address,
         )
 
 
-class ConfigMaps(Mapping[str, ConfigMap]):
-    """The ConfigMaps of one namespace by name, as they are now."""
+class OfNamespace(Mapping[str, T]):
+    """The objects of one namespace by name, as they are now."""
 
-    def __init__(self, everywhere: Mapping[str, ConfigMap], namespace: str) -> None:
+    def __init__(self, everywhere: Mapping[str, T], namespace: str) -> None:
         self._everywhere = everywhere
         self._prefix = namespace + "/"
 
-    def __getitem__(self, name: str) -> ConfigMap:
+    def __getitem__(self, name: str) -> T:
         return self._everywhere[self._prefix + name]
 
     def __iter__(self) -> Iterator[str]:

@@ -8,7 +8,6 @@ that nobody reads half of one. The key that signs it never comes here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import time
@@ -32,9 +31,8 @@ RENEW_AT = 0.8  # of its life
 _AGAIN = 5.0  # seconds after which a refused token is asked for again
 _LEAST_LEFT = 60.0  # seconds that a token found on the disk must still live
 
-AskToken = Callable[
-    [str, str, int], Awaitable[TokenIssued]
-]  # namespace/name, uid, seconds; raises SignFailed
+# namespace/name, uid, seconds, audience ("": the API); raises SignFailed
+AskToken = Callable[[str, str, int, str], Awaitable[TokenIssued]]
 
 
 class Placed(Protocol):
@@ -110,7 +108,7 @@ class PodToken:
 
     async def _renew(self) -> None:
         asked = time.time()
-        issued = await self._ask(self._key, self._pod.metadata.uid, LIFETIME)
+        issued = await self._ask(self._key, self._pod.metadata.uid, LIFETIME, "")
         await asyncio.to_thread(self._write, "token", issued.token.encode(), 0o400, issued.expires)
         self._renew_at = asked + RENEW_AT * max(issued.expires - asked, 0.0)
 
@@ -142,16 +140,20 @@ class PodToken:
             return 0.0
 
 
+class Kept(Protocol):
+    """What must be renewed in time."""
+
+    async def keep(self) -> None:
+        """Until cancelled."""
+
+
 @asynccontextmanager
-async def renewed(token: PodToken | None) -> AsyncIterator[None]:
-    """Keep a token fresh while the block runs."""
-    if token is None:
-        yield
-        return
-    keeping = asyncio.create_task(token.keep())
+async def renewed(*tokens: Kept | None) -> AsyncIterator[None]:
+    """Keep tokens fresh while the block runs."""
+    keeping = [asyncio.create_task(token.keep()) for token in tokens if token is not None]
     try:
         yield
     finally:
-        keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)

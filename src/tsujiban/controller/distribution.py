@@ -8,7 +8,10 @@ but not connected has not either.
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -32,7 +35,7 @@ log = structlog.get_logger(__name__)
 Send = Callable[[str, ToNode], Awaitable[None]]
 SignList = Callable[[Iterable[int]], str]
 
-CONFIG_MAPS = ("", "configmaps")
+_FILES = {("", "configmaps"): "configmaps", ("", "secrets"): "secrets"}  # what volumes are made of
 
 
 def no_list(_serials: Iterable[int]) -> str:
@@ -198,37 +201,67 @@ class Distributor:
             node: self._pods_message(world, self._pods.get(node, {}), keys) for node, keys in touched.items()
         }
         for change in changes:
-            if change.ref[:2] == CONFIG_MAPS:
-                self._config_map_deltas(change, messages)
+            if change.ref[:2] in _FILES:
+                self._file_deltas(change, messages)
         return messages
 
-    def _config_map_deltas(self, change: Change, messages: dict[str, PodsDelta]) -> None:
-        """Send a changed ConfigMap to the nodes whose pods mount it."""
-        name = f"{change.ref.namespace}/{change.ref.name}"
-        value = None if change.new is None else msgspec.json.encode(change.new)
+    def _file_deltas(self, change: Change, messages: dict[str, PodsDelta]) -> None:
+        """Send a changed ConfigMap or Secret to the nodes whose pods mount it."""
+        named = (change.ref.resource, change.ref.name)
         for node, pods in self._pods.items():
             if any(
-                key.startswith(change.ref.namespace + "/") and change.ref.name in podrefs.mounted(pod["spec"])
+                key.startswith(change.ref.namespace + "/") and named in podrefs.mounted(pod["spec"])
                 for key, pod in pods.items()
             ):
-                before = messages.get(node, PodsDelta(pods={}))
-                configs = {**before.config_maps, name: value}
-                messages[node] = msgspec.structs.replace(before, config_maps=configs)
+                found = _Files()
+                found.add(change.ref.resource, f"{change.ref.namespace}/{change.ref.name}", change.new)
+                messages[node] = found.into(messages.get(node, PodsDelta(pods={})))
 
     def _pods_message(
         self, world: World, pods: dict[str, Json], keys: Iterable[str], *, full: bool = False
     ) -> PodsDelta:
         wanted: dict[str, bytes | None] = {}
-        configs: dict[str, bytes | None] = {}
+        files = _Files()
         for key in keys:
             pod = pods.get(key)
             wanted[key] = None if pod is None else msgspec.json.encode(pod)
-            for name in podrefs.mounted(pod["spec"]) if pod else ():
+            for plural, name in podrefs.mounted(pod["spec"]) if pod else ():
                 namespace = key.partition("/")[0]
-                found = world.find(CONFIG_MAPS, namespace, name)
-                raw = None if found is None else msgspec.json.encode(found)
-                configs[f"{namespace}/{name}"] = raw
-        return PodsDelta(pods=wanted, config_maps=configs, full=full)
+                files.add(plural, f"{namespace}/{name}", world.find(("", plural), namespace, name))
+        return files.into(PodsDelta(pods=wanted, full=full))
+
+
+class _Files:
+    """What volumes are made of, on its way to a node. Of a Secret only its values: a node has no use for the
+    annotations, in which clients keep copies of old ones."""
+
+    def __init__(self) -> None:
+        self._config_maps: dict[str, bytes | None] = {}
+        self._secrets: dict[str, dict[str, bytes] | None] = {}
+
+    def add(self, plural: str, key: str, found: Json | None) -> None:
+        """An object, or that there is none."""
+        if plural == "secrets":
+            self._secrets[key] = None if found is None else _values(found)
+        else:
+            self._config_maps[key] = None if found is None else msgspec.json.encode(found)
+
+    def into(self, message: PodsDelta) -> PodsDelta:
+        """The message with all of it."""
+        return msgspec.structs.replace(
+            message,
+            config_maps={**message.config_maps, **self._config_maps},
+            secrets={**message.secrets, **self._secrets},
+        )
+
+
+def _values(secret: Json) -> dict[str, bytes]:
+    """The values of a Secret. One that is no base64 (stored before that was looked at) is left out."""
+    found: dict[str, bytes] = {}
+    for key, value in (secret.get("data") or {}).items():
+        with suppress(binascii.Error, ValueError):
+            found[key] = base64.b64decode(value)
+    return found
 
 
 POLICY_KINDS = frozenset(
@@ -267,7 +300,7 @@ def _key(ref: Ref) -> GraphKey:
     return f"{kind.kind}.{kind.group}" if kind.group else kind.kind, ref.namespace, ref.name
 
 
-_HEAD_OF_PODS = ("labels", "deletionTimestamp", "deletionGracePeriodSeconds")
+_HEAD_OF_PODS = ("labels", "annotations", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
 def _same_pod(old: Json, new: Json) -> bool:

@@ -36,9 +36,21 @@ def references(spec: Json) -> Iterator[Named]:
             yield from _named(values, _VALUE_FROM)
 
 
-def mounted(spec: Json) -> list[str]:
-    """Names of the ConfigMaps that a pod mounts."""
-    return [name for resource, name in _of_volumes(spec) if resource == "configmaps"]
+def mounted(spec: Json) -> list[Named]:
+    """The Secrets and ConfigMaps that a pod's volumes are made of."""
+    return list(_of_volumes(spec))
+
+
+def audiences(spec: Json) -> set[str]:
+    """Whom the tokens are for that a pod's volumes hold; "" is the API."""
+    sources = (
+        source for volume in _maps(spec, "volumes") for source in _maps(_map(volume, "projected"), "sources")
+    )
+    return {
+        str(source["serviceAccountToken"].get("audience") or "")
+        for source in sources
+        if isinstance(source.get("serviceAccountToken"), dict)
+    }
 
 
 def _of_volumes(spec: Json) -> Iterator[Named]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 import structlog
 
+from tsujiban.controller import podrefs
 from tsujiban.controller.api.tokens import MIN_SECONDS, Bound, TokenNotIssued, TokenService
 from tsujiban.store.protocol import Key, Store, StoreError
 from tsujiban.wire.messages import TokenIssued, WantToken
@@ -39,11 +40,14 @@ class PodTokens:
         try:
             stored = await self._store.get(Key("", "pods", namespace, name))
             spec = msgspec.json.decode(stored.value, type=_Pod).spec
-            if spec.automount_service_account_token is False:
-                raise TokenNotIssued("the pod is to have no token")
+            if not request.audience and spec.automount_service_account_token is False:
+                projected = podrefs.audiences(msgspec.json.decode(stored.value)["spec"])
+                if "" not in projected:
+                    raise TokenNotIssued("the pod is to have no token")
             issued = await self._service.issue(
                 namespace,
                 spec.service_account_name or "default",
+                audiences=(request.audience,) if request.audience else (),
                 seconds=min(max(request.seconds, MIN_SECONDS), MAX_SECONDS),
                 bound=Bound("Pod", name, request.uid),
                 node=node,

@@ -78,6 +78,14 @@ def verify(token: str, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> dict[st
         raise JwtRefused("the claims are not a JSON object") from None
 
 
+def unverified(token: str) -> dict[str, Any]:
+    """What a token claims, for who can only hold it: nothing is proven. Empty when it cannot be read."""
+    try:
+        return msgspec.json.decode(_decode(token[:MAX_BYTES].split(".")[1]), type=dict[str, Any])
+    except (IndexError, msgspec.MsgspecError, UnicodeDecodeError, JwtRefused):
+        return {}
+
+
 def key_id(token: str) -> str:
     """The key that a token names, unverified; "" when it names none."""
     try:

@@ -42,6 +42,10 @@ class PodsDelta(Message, frozen=True):
     pods: dict[str, bytes | None]
     config_maps: dict[str, bytes | None] = {}  # by namespace/name: those that its pods mount
     full: bool = False
+    secrets: dict[str, dict[str, bytes] | None] = {}  # the same, their values by key
+
+    def __repr__(self) -> str:
+        return f"PodsDelta({list(self.pods)}, full={self.full})"
 
 
 class NodeConfig(Message, frozen=True):
@@ -134,12 +138,14 @@ class Sign(Message, frozen=True):
 
 
 class WantToken(Message, frozen=True):
-    """A token for the service account of a pod on this node, bound to the pod."""
+    """A token for the service account of a pod on this node, bound to the pod. `audience`: "" is the API; an
+    older controller does not read it, so the node looks for whom the token is that it gets."""
 
     request: int
     pod: str
     uid: str
     seconds: int
+    audience: str = ""
 
 
 class Flow(Message, frozen=True):

@@ -19,6 +19,7 @@ from tsujiban.agent import containers, probes
 from tsujiban.agent.containers import Place
 from tsujiban.agent.sandbox import Command, exec_command, sandbox_pid
 from tsujiban.agent.sandbox_init import MAX_PROCESSES
+from tsujiban.agent.volumefiles import Objects
 from tsujiban.network import namespaces, rtnetlink
 from tsujiban.resources.kinds.core import ConfigMap, Pod
 from tsujiban.supervise import procfs
@@ -79,7 +80,7 @@ def _machine(pod: Pod, config_maps: dict[str, ConfigMap]) -> Iterator[tuple[Path
             slot=4242,
             addresses=("10.244.0.5",),
             dns_address="10.96.0.10",
-            config_maps=config_maps,
+            objects=Objects(config_maps=config_maps),
         )
         sandbox = containers.sandbox_of(pod, place)
         try:
@@ -107,8 +108,8 @@ def _with(
     pod = _pod("u-1", container, volumes)
 
     async def main(socket: Path, place: Place) -> None:
-        containers.prepare(pod, place)
-        containers.prepare(pod, place)
+        containers.prepare(pod, place, {})
+        containers.prepare(pod, place, {})
         (plan,) = containers.plan(pod, place)
         assert plan.process is not None, plan.message
         async with SupervisorClient(socket) as supervisor:
@@ -286,7 +287,7 @@ def test_a_link_in_a_volume_cannot_make_root_change_the_machine() -> None:
             },
             [{"name": "data", "emptyDir": {}}, {"name": "other", "emptyDir": {}}],
         )
-        containers.prepare(pod, running.place)
+        containers.prepare(pod, running.place, {})
         (plan,) = containers.plan(pod, running.place)
         assert plan.process is not None
         again = await running.supervisor.start(plan.process, replace=True)
@@ -354,7 +355,7 @@ def test_what_cannot_be_run_says_so_in_its_log() -> None:
     pod = _pod("u-1", {"command": ["/no-such-program"]})
 
     async def main(socket: Path, place: Place) -> None:
-        containers.prepare(pod, place)
+        containers.prepare(pod, place, {})
         (plan,) = containers.plan(pod, place)
         assert plan.process is not None
         async with SupervisorClient(socket) as supervisor:

@@ -451,11 +451,11 @@ def test_missing_credentials_are_no_crash(pki: Pki, monkeypatch: pytest.MonkeyPa
 def test_tokens_are_asked_for_on_the_stream(pki: Pki) -> None:
     async def scenario(_running: Controller, node: Agent) -> None:
         issued, chain = await asyncio.gather(
-            node.link.token("ns/p", "uid", 600), node.link.sign("", create_csr(new_key(), []))
+            node.link.token("ns/p", "uid", 600, "vault"), node.link.sign("", create_csr(new_key(), []))
         )
-        assert (issued.token, issued.expires) == (f"{NODE} ns/p", 1.0)
+        assert (issued.token, issued.expires) == (f"{NODE} ns/p vault", 1.0)
         assert "BEGIN CERTIFICATE" in chain
         with pytest.raises(SignFailed, match="not yours"):
-            await node.link.token("ns/p", "refused", 600)
+            await node.link.token("ns/p", "refused", 600, "")
 
     run(pki, scenario)

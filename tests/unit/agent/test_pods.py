@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
-from tests.support.podbed import PodBed, process
+from tests.support.podbed import PodBed, pod, process
 from tests.support.wait import until
 
 from tsujiban.agent import orphans
-from tsujiban.agent.pods import ConfigMaps, slot_of
+from tsujiban.agent.pods import OfNamespace, slot_of
 from tsujiban.resources.kinds.core import ConfigMap
 from tsujiban.wire.messages import PodsDelta
 
@@ -36,9 +38,9 @@ def test_slots_differ_within_a_pool(address: str, slot: int | None) -> None:
         assert slot_of(address, POOLS) == slot
 
 
-def test_config_maps_of_one_namespace_as_they_are_now() -> None:
+def test_objects_of_one_namespace_as_they_are_now() -> None:
     everywhere = {"a/files": ConfigMap(data={"x": "1"}), "b/files": ConfigMap(data={"x": "2"})}
-    view = ConfigMaps(everywhere, "a")
+    view = OfNamespace(everywhere, "a")
     assert dict(view) == {"files": everywhere["a/files"]}
     everywhere["a/late"] = ConfigMap(data={})
     assert sorted(view) == ["files", "late"]
@@ -159,6 +161,68 @@ def test_leftovers_go_before_a_pod_begins_and_what_is_wanted_or_ending_stays(
         await idle()
         assert running(bed, "u1")()
         assert "n1/agent" in bed.supervisor.processes
+
+    play(story)
+
+
+MOUNTS: dict[str, Any] = {
+    "volumes": [
+        {"name": "s", "secret": {"secretName": "keys"}},
+        {"name": "p", "projected": {"sources": [{"configMap": {"name": "files"}}]}},
+    ]
+}
+
+
+def test_secrets_come_with_the_pods_that_mount_them_go_with_them_and_are_not_remembered(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        made: list[object] = []
+        bed.prepare = lambda _pod, place: made.append(dict(place.objects.secrets))
+        bed.allow("default/web", "10.244.0.1")
+        told: dict[str, dict[str, bytes] | None] = {"default/keys": {"a": b"1"}, "other/keys": {"a": b"9"}}
+        bed.pods.take(PodsDelta(pods={"default/web": pod("u1", "10.244.0.1", **MOUNTS)}, secrets=told))
+        await until(running(bed, "u1"))
+        assert made == [{"keys": {"a": b"1"}}]
+        assert b"keys" in (bed.pods.delta().pods["default/web"] or b"")
+        assert bed.pods.delta().secrets == {}
+        assert bed.pods._secrets == {"default/keys": {"a": b"1"}}
+        bed.pods.take(PodsDelta(pods={}, secrets={"default/keys": {"a": b"2"}}))
+        await until(lambda: len(made) == 2)
+        bed.pods.take(PodsDelta(pods={}, secrets={"default/keys": None}))
+        await until(lambda: len(made) == 3)
+        assert made[1:] == [{"keys": {"a": b"2"}}, {"keys": None}]
+        bed.drop()
+        assert bed.pods._secrets == {}
+
+    play(story)
+
+
+def test_files_follow_the_labels_of_a_pod_and_what_it_began_with_is_kept(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        made: list[dict[str, str]] = []
+        bed.prepare = lambda pod, _place: made.append(dict(pod.metadata.labels))
+        bed.want("u1", "10.244.0.1")
+        await until(running(bed, "u1"))
+        labelled = msgspec.json.decode(pod("u1", "10.244.0.1"))
+        labelled["metadata"]["labels"] = {"a": "b"}
+        for _ in range(2):
+            bed.pods.take(PodsDelta(pods={"default/web": msgspec.json.encode(labelled)}))
+            await until(lambda: made == [{}, {"a": "b"}])
+        assert b'"a"' not in (bed.pods.delta().pods["default/web"] or b"")
+
+    play(story)
+
+
+def test_only_pods_that_mount_what_has_changed_are_looked_at(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        made: list[str] = []
+        bed.prepare = lambda pod, _place: made.append(pod.metadata.uid)
+        bed.want("u1", "10.244.0.1", "web", **MOUNTS)
+        bed.want("u2", "10.244.0.2", "other")
+        await until(lambda: running(bed, "u1")() and running(bed, "u2")())
+        files = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"files","namespace":"default"}}'
+        bed.pods.take(PodsDelta(pods={}, config_maps={"default/files": files}))
+        await until(lambda: len(made) == 3)
+        assert made[2] == "u1"
 
     play(story)
 

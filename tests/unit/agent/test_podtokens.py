@@ -38,12 +38,12 @@ def pod(**spec: Any) -> Pod:
 
 class Controller:
     def __init__(self, lifetime: float = 3600.0) -> None:
-        self.asked: list[tuple[str, str, int]] = []
+        self.asked: list[tuple[str, str, int, str]] = []
         self.lifetime = lifetime
         self.refuses = False
 
-    async def __call__(self, key: str, uid: str, seconds: int) -> TokenIssued:
-        self.asked.append((key, uid, seconds))
+    async def __call__(self, key: str, uid: str, seconds: int, audience: str) -> TokenIssued:
+        self.asked.append((key, uid, seconds, audience))
         if self.refuses:
             raise SignFailed("no such account")
         token = f"token-{len(self.asked)}"
@@ -70,7 +70,7 @@ def test_three_files_of_the_containers_user(tmp_path: Path) -> None:
         await token.ensure()
         assert contents(directory) == {"token": "token-1", "ca.crt": "ROOTS", "namespace": "bank"}
         assert (directory / "token").stat().st_mode & 0o777 == 0o400
-        assert controller.asked == [("bank/p", "u1", 3607)]
+        assert controller.asked == [("bank/p", "u1", 3607, "")]
 
     story(tmp_path, controller, act)
 

@@ -241,6 +241,49 @@ def test_pods_go_to_their_node_with_what_they_mount_and_leave_it() -> None:
     story(run())
 
 
+def test_secrets_go_to_the_nodes_of_the_pods_that_mount_them_as_values_alone() -> None:
+    async def run() -> None:
+        scene = Scene()
+        await scene.basics()
+        keys: dict[str, Any] = {
+            "apiVersion": "v1", "kind": "Secret", "data": {"a": "MQ==", "odd": "!!!!x"},
+            "metadata": {"name": "keys", "annotations": {"last-applied": "MQ=="}},
+        }  # fmt: skip
+        secret = Ref("", "secrets", "default", "keys")
+        await scene.put(secret, keys)
+        assert scene.pods("n1") == []  # nobody there mounts it
+        ref, made = pod("web", "n1", "10.0.0.9")
+        sources = [{"secret": {"name": "keys"}}, {"secret": {"name": "none"}}]
+        made["spec"]["volumes"] = [{"name": "v", "projected": {"sources": sources}}]
+        await scene.put(ref, made)
+        (message,) = scene.pods("n1")
+        assert message.secrets == {"default/keys": {"a": b"1"}, "default/none": None}
+        assert "keys" not in repr(message)
+        scene.sent.clear()
+        await scene.put(secret, {**keys, "data": {"a": "Mg=="}})
+        (late,) = scene.pods("n1")
+        assert (late.pods, late.secrets) == ({}, {"default/keys": {"a": b"2"}})
+        assert scene.pods("n2") == []
+        scene.sent.clear()
+        await scene.put(secret, None)
+        assert scene.pods("n1")[0].secrets == {"default/keys": None}
+
+    story(run())
+
+
+def test_a_node_hears_of_a_pods_annotations() -> None:
+    async def run() -> None:
+        scene = Scene()
+        await scene.basics()
+        ref, made = pod("web", "n1", "10.0.0.9")
+        await scene.put(ref, made)
+        scene.sent.clear()
+        await scene.put(ref, {**made, "metadata": {**made["metadata"], "annotations": {"a": "b"}}})
+        assert len(scene.pods("n1")) == 1
+
+    story(run())
+
+
 def test_settled_policies_are_not_looked_at_again() -> None:
     async def run() -> None:
         scene = Scene()

@@ -6,6 +6,7 @@ import pytest
 
 from tsujiban.controller import podrefs
 
+TOKENS: list[Any] = [{"serviceAccountToken": {"audience": "vault"}}, {"serviceAccountToken": {"path": "x"}}]
 SPEC: dict[str, Any] = {
     "serviceAccountName": "web",
     "imagePullSecrets": [{"name": "pull"}],
@@ -19,7 +20,7 @@ SPEC: dict[str, Any] = {
     "volumes": [
         {"secret": {"secretName": "mounted"}},
         {"configMap": {"name": "config"}},
-        {"projected": {"sources": [{"secret": {"name": "in"}}, {"configMap": {"name": "more"}}]}},
+        {"projected": {"sources": [{"secret": {"name": "in"}}, {"configMap": {"name": "more"}}, *TOKENS]}},
         {"emptyDir": {}},
     ],
 }
@@ -30,7 +31,10 @@ def test_all_that_is_named() -> None:
         *(("secrets", name) for name in ("pull", "one", "mounted", "in")),
         *(("configmaps", name) for name in ("from", "two", "config", "more")),
     }
-    assert podrefs.mounted(SPEC) == ["config", "more"]
+    assert podrefs.mounted(SPEC) == [
+        ("secrets", "mounted"), ("configmaps", "config"), ("secrets", "in"), ("configmaps", "more"),
+    ]  # fmt: skip
+    assert podrefs.audiences(SPEC) == {"vault", ""}
     assert podrefs.account(SPEC) == "web"
     assert podrefs.account({}) == "default"
 
@@ -47,6 +51,7 @@ def test_all_that_is_named() -> None:
         lambda odd: {"volumes": [{"secret": {"secretName": [odd]}, "configMap": {"name": [odd]}}]},
         lambda odd: {"volumes": [{"projected": {"sources": odd}}]},
         lambda odd: {"volumes": [{"projected": {"sources": [{"secret": odd}]}}]},
+        lambda odd: {"volumes": [{"projected": {"sources": [{"configMap": {"name": "", "items": odd}}]}}]},
         lambda odd: {"containers": [{"env": odd, "envFrom": odd}]},
         lambda odd: {"containers": [{"env": [{"valueFrom": odd}], "envFrom": [{"secretRef": odd}]}]},
         lambda odd: {"containers": [{"env": [{"valueFrom": {"secretKeyRef": odd}}]}]},
@@ -56,3 +61,4 @@ def test_what_is_of_another_shape_refers_to_nothing(spec: Any, odd: Any) -> None
     assert list(podrefs.references(spec(odd))) == []
     assert podrefs.mounted(spec(odd)) == []
     assert podrefs.account(spec(odd)) == "default"
+    assert podrefs.audiences(spec(odd)) == set()

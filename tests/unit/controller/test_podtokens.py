@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tsujiban.controller.api.tokens import TokenService
+from tsujiban.controller.api.users import TokenRefused
 from tsujiban.controller.podtokens import MAX_SECONDS, PodTokens
 from tsujiban.identity.signingkeys import SigningKeys
 from tsujiban.store.protocol import Key
@@ -33,8 +34,11 @@ class Bed:
         made = await self.store.create(Key("", plural, "n", name), msgspec.json.encode(body))
         return str(msgspec.json.decode(made.value)["metadata"]["uid"])
 
-    async def ask(self, node: str, name: str, uid: str, seconds: int = 3600) -> TokenIssued:
-        return await self.tokens.issue(node, WantToken(request=7, pod=f"n/{name}", uid=uid, seconds=seconds))
+    async def ask(
+        self, node: str, name: str, uid: str, seconds: int = 3600, audience: str = ""
+    ) -> TokenIssued:
+        want = WantToken(request=7, pod=f"n/{name}", uid=uid, seconds=seconds, audience=audience)
+        return await self.tokens.issue(node, want)
 
 
 @pytest.fixture
@@ -82,3 +86,31 @@ async def test_what_is_not_the_nodes_is_refused(bed: Bed) -> None:
         issued = await bed.ask(node, name, of)
         assert issued.error, (node, name)
         assert not issued.token
+
+
+def projecting(*audiences: str) -> list[Any]:
+    sources = [{"serviceAccountToken": {"path": f"t{name}", "audience": name}} for name in audiences]
+    return [{"name": "v", "projected": {"sources": sources}}]
+
+
+async def test_a_token_for_whom_a_volume_names_and_for_nobody_else(bed: Bed) -> None:
+    uid = await bed.make("pods", "p", nodeName="n1", volumes=projecting("vault"))
+    issued = await bed.ask("n1", "p", uid, audience="vault")
+    assert issued.error == ""
+    assert (await bed.service.verify(issued.token, ["vault"])).user.name == "system:serviceaccount:n:default"
+    with pytest.raises(TokenRefused):  # it is none for the API
+        await bed.service.user(issued.token)
+    refused = await bed.ask("n1", "p", uid, audience="bank")
+    assert (refused.token, refused.error) == ("", "audience 'bank' not found in pod spec volume")
+
+
+async def test_who_wants_no_token_gets_those_that_its_volumes_name(bed: Bed) -> None:
+    only = await bed.make(
+        "pods", "p", nodeName="n1", automountServiceAccountToken=False, volumes=projecting("vault")
+    )
+    assert (await bed.ask("n1", "p", only, audience="vault")).error == ""
+    assert (await bed.ask("n1", "p", only)).error == "the pod is to have no token"
+    both = await bed.make(
+        "pods", "q", nodeName="n1", automountServiceAccountToken=False, volumes=projecting("vault", "")
+    )
+    assert (await bed.ask("n1", "q", both)).error == ""

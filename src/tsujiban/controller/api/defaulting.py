@@ -8,6 +8,7 @@ Source: Kubernetes API reference, "Workload resources", "Service resources", the
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -222,7 +223,15 @@ def _namespace(document: Json) -> Json:
 
 
 def _secret(document: Json) -> Json:
-    return {"type": "Opaque", **document}
+    """`stringData` is for writing only: it becomes `data`, where it wins."""
+    document = {"type": "Opaque", **document}
+    plain, data = document.get("stringData"), document.get("data", {})
+    if not isinstance(plain, dict) or not isinstance(data, dict):
+        return document
+    if not all(isinstance(value, str) for value in plain.values()):
+        return document  # left for validation to refuse
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+    return {**{key: value for key, value in document.items() if key != "stringData"}, "data": data | encoded}
 
 
 _KINDS: dict[tuple[str, str], Callable[[Json], Json]] = {

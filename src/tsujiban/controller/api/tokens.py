@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from tsujiban.controller import podrefs
 from tsujiban.controller.api.users import ACCOUNT_PREFIX, ACCOUNTS, TokenRefused, User
 from tsujiban.identity import jwt
 from tsujiban.identity.signingkeys import MAX_TOKEN_LIFETIME, SigningKeys
@@ -85,7 +86,7 @@ class TokenService:
         node: str = "",
     ) -> Issued:
         """A token for an account, for at most MAX_TOKEN_LIFETIME. With `node`, who asks is that node, and
-        gets tokens bound to its own pods only.
+        gets tokens bound to its own pods only, for the API and for whom the pod's volumes name.
 
         Raises:
             NotFound: there is no such account, or nothing to bind it to.
@@ -99,7 +100,7 @@ class TokenService:
         if node and (bound is None or bound.kind != "Pod" or not bound.uid):
             raise TokenNotIssued("node requested token not bound to a pod")
         if bound is not None:
-            identity |= await self._binding(namespace, account, bound, node)
+            identity |= await self._binding(namespace, account, bound, node, audiences)
         now = self._clock()
         expires = int(now + min(max(seconds, 1.0), MAX_TOKEN_LIFETIME))
         meant_for = tuple(dict.fromkeys(audiences)) or (self.issuer,)
@@ -116,7 +117,9 @@ class TokenService:
         key = self._keys.current()
         return Issued(jwt.sign(key.key, key.id, claims), meant_for, float(expires))
 
-    async def _binding(self, namespace: str, account: str, bound: Bound, node: str) -> Json:
+    async def _binding(
+        self, namespace: str, account: str, bound: Bound, node: str, audiences: Sequence[str]
+    ) -> Json:
         plural = BOUND.get(bound.kind)
         if plural is None:
             raise TokenNotIssued(f"cannot bind token for serviceaccount to a {bound.kind[:64]!r}")
@@ -139,6 +142,9 @@ class TokenService:
         runs_on = found["spec"].get("nodeName", "")
         if node and node != runs_on:
             raise TokenNotIssued("node requested token bound to a pod scheduled on a different node")
+        strange = set(audiences) - podrefs.audiences(found["spec"]) - {self.issuer} if node else ()
+        if strange:
+            raise TokenNotIssued(f"audience {min(strange)[:200]!r} not found in pod spec volume")
         if runs_on:
             try:
                 where = await self._object(Key("", "nodes", "", runs_on))

@@ -31,6 +31,13 @@ class Report:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(path=path, code=code, message=message, hint=hint, warning=True))
 
+    def within(self, path: Path, problems: Sequence[Problem]) -> None:
+        """Tell of problems that were found in a part, which is at `path`."""
+        room = max(0, MAX_PROBLEMS - len(self.problems))
+        self.problems += [
+            msgspec.structs.replace(problem, path=(*path, *problem.path)) for problem in problems[:room]
+        ]
+
     def required(self, path: Path, value: object) -> bool:
         """Whether a field has a value; tells when it has none."""
         if value is None or value == "":

@@ -9,8 +9,7 @@ from tsujiban.resources import protocols
 from tsujiban.resources.kinds import apps, core
 from tsujiban.resources.kinds.meta import LabelSelector
 from tsujiban.resources.positions import Path
-from tsujiban.resources.validate import names
-from tsujiban.resources.validate.configs import check_config_map
+from tsujiban.resources.validate import configs, data, names, volumes
 from tsujiban.resources.validate.kubernetes import check_port_name
 from tsujiban.resources.validate.report import Report
 
@@ -33,11 +32,18 @@ def _pod(pod: core.Pod, raw: Mapping[str, Any], report: Report) -> None:
 
 
 def check_pod_spec(
-    spec: core.PodSpec, path: Path, report: Report, *, restarts: Sequence[str] = _RESTART_POLICIES
+    spec: core.PodSpec,
+    path: Path,
+    report: Report,
+    *,
+    restarts: Sequence[str] = _RESTART_POLICIES,
+    claims: bool = False,
 ) -> None:
-    """What a pod runs. `restarts` are the restart policies that the kind around it allows."""
+    """What a pod runs. `restarts` are the restart policies that the kind around it allows; `claims`: that
+    kind makes volumes, too."""
     if not spec.containers:
         report.error((*path, "containers"), "missing-field", "a pod has at least one container")
+    known = volumes.check_volumes(spec, path, report)
     seen: set[str] = set()
     for field, containers in (
         ("containers", spec.containers),
@@ -47,6 +53,7 @@ def check_pod_spec(
         for index, container in enumerate(containers):
             here = (*path, field, index)
             _container(container, here, report)
+            volumes.check_mounts(container, None if claims else known, here, report)
             if container.name in seen:
                 report.error((*here, "name"), "duplicate", f"two containers are called {container.name!r}")
             seen.add(container.name)
@@ -210,7 +217,8 @@ def _workload(workload: Workload, raw: Mapping[str, Any], report: Report) -> Non
             if spec.template.metadata.labels.get(key) != value:
                 message = f"the template's labels do not match the selector: {key} is not {value!r}"
                 report.error(("spec", "template", "metadata", "labels"), "conflict", message)
-    _template(spec.template, ("spec", "template"), report, restarts=("Always",))
+    claims = isinstance(spec, apps.StatefulSetSpec)
+    _template(spec.template, ("spec", "template"), report, restarts=("Always",), claims=claims)
 
 
 def _deployment(deployment: apps.Deployment, raw: Mapping[str, Any], report: Report) -> None:
@@ -237,10 +245,12 @@ def _replicas(replicas: int | None, report: Report) -> None:
         report.error(("spec", "replicas"), "out-of-range", "it cannot be negative")
 
 
-def _template(template: core.PodTemplate, path: Path, report: Report, *, restarts: Sequence[str]) -> None:
+def _template(
+    template: core.PodTemplate, path: Path, report: Report, *, restarts: Sequence[str], claims: bool = False
+) -> None:
     names.check_labels(template.metadata.labels, (*path, "metadata", "labels"), report)
     names.check_annotations(template.metadata.annotations, (*path, "metadata", "annotations"), report)
-    check_pod_spec(template.spec, (*path, "spec"), report, restarts=restarts)
+    check_pod_spec(template.spec, (*path, "spec"), report, restarts=restarts, claims=claims)
 
 
 def _replication_controller(
@@ -269,9 +279,15 @@ def _cron_job(job: apps.CronJob, raw: Mapping[str, Any], report: Report) -> None
     _job_spec(job.spec.job_template.spec, ("spec", "jobTemplate", "spec"), report)
 
 
+def _config_map(config: core.ConfigMap, raw: Mapping[str, Any], report: Report) -> None:
+    data.check_config_map(config, raw, report)
+    configs.check_config_map(config, raw, report)
+
+
 CHECKS = {
-    "ConfigMap": check_config_map,
+    "ConfigMap": _config_map,
     "Pod": _pod,
+    "Secret": data.check_secret,
     "Service": _service,
     "EndpointSlice": _endpoint_slice,
     "Node": _node,

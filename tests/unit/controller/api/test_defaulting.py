@@ -137,6 +137,11 @@ def test_policies_and_rights() -> None:
     assert [subject.get("apiGroup") for subject in binding["subjects"]] == ["rbac.authorization.k8s.io", None]
     assert binding["roleRef"]["apiGroup"] == "rbac.authorization.k8s.io"
     assert filled("secret")["type"] == "Opaque"
+    written = filled("secret", data={"a": "MQ==", "b": "Mg=="}, stringData={"b": "three", "c": ""})
+    assert written["data"] == {"a": "MQ==", "b": "dGhyZWU=", "c": ""}
+    assert "stringData" not in written
+    for odd in ({"stringData": {"a": 1}}, {"stringData": "x"}, {"data": "x", "stringData": {"a": "b"}}):
+        assert filled("secret", **odd) == {**filled("secret"), **odd}  # for validation to refuse
     assert filled("namespace")["metadata"]["labels"] == {"kubernetes.io/metadata.name": "a"}
 
 
