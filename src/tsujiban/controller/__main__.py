@@ -35,6 +35,7 @@ from tsujiban.controller.sessions import Sessions
 from tsujiban.controller.signers import Signers
 from tsujiban.controller.signing import Signer
 from tsujiban.controller.status import StatusReport
+from tsujiban.controller.tokenkeys import TokenKeys, identity_in
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.files import make_private_directory
 from tsujiban.identity.signingkeys import SigningKeys
@@ -90,7 +91,11 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
         plane = Plane(config, lead.store, ca.bundle_pem, ca.crl)
         sessions = Sessions(lambda node, message: nodes.ask(node, message))
         keys = SigningKeys(config.state / "token-keys")
-        tokens = TokenService(store, keys, f"https://kubernetes.default.svc.{config.cluster_domain}")
+        shared = TokenKeys(store, keys, identity_in(config.state)) if lead.elects else None
+        if shared is not None:
+            await shared.publish()
+        issuer = f"https://kubernetes.default.svc.{config.cluster_domain}"
+        tokens = TokenService(store, keys, issuer, shared=shared)
         nodes = NodeServer(
             config.trust_domain,
             on_hello=lead.only_leader(plane.hello),
@@ -129,6 +134,8 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             tasks.create_task(copy.run())
             tasks.create_task(_first_read(copy, revocations))
             tasks.create_task(lead.run(plane.run))
+            if shared is not None:
+                tasks.create_task(shared.run())
             if not lead.elects:
                 await plane.loop.synced.wait()
                 await revocations.read.wait()

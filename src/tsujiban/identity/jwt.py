@@ -26,7 +26,7 @@ _PART = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 _ES256 = ec.ECDSA(hashes.SHA256())
 
 
-class JwtRefused(Exception):
+class JwtRefused(ValueError):
     """Not a token that one of our keys signed; the text holds no part of it."""
 
 
@@ -54,7 +54,7 @@ def verify(token: str, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> dict[st
     if len(parts) != 3 or not all(_PART.match(part) for part in parts):
         raise JwtRefused("not three parts of base64url")
     try:
-        header = msgspec.json.decode(_decode(parts[0]), type=_Header)
+        header = msgspec.json.decode(decode(parts[0]), type=_Header)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise JwtRefused("the header is not one of ours") from None
     if header.alg != ALGORITHM:
@@ -64,7 +64,7 @@ def verify(token: str, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> dict[st
     key = keys.get(header.kid)
     if key is None:
         raise JwtRefused(f"no key {header.kid[:64]!a}")
-    signature = _decode(parts[2])
+    signature = decode(parts[2])
     if len(signature) != 2 * _HALF:
         raise JwtRefused("the signature has a wrong length")
     r, s = (int.from_bytes(half, "big") for half in (signature[:_HALF], signature[_HALF:]))
@@ -73,7 +73,7 @@ def verify(token: str, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> dict[st
     except InvalidSignature:
         raise JwtRefused("the signature is not valid") from None
     try:
-        return msgspec.json.decode(_decode(parts[1]), type=dict[str, Any])
+        return msgspec.json.decode(decode(parts[1]), type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise JwtRefused("the claims are not a JSON object") from None
 
@@ -81,7 +81,7 @@ def verify(token: str, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> dict[st
 def unverified(token: str) -> dict[str, Any]:
     """What a token claims, for who can only hold it: nothing is proven. Empty when it cannot be read."""
     try:
-        return msgspec.json.decode(_decode(token[:MAX_BYTES].split(".")[1]), type=dict[str, Any])
+        return msgspec.json.decode(decode(token[:MAX_BYTES].split(".")[1]), type=dict[str, Any])
     except (IndexError, msgspec.MsgspecError, UnicodeDecodeError, JwtRefused):
         return {}
 
@@ -89,7 +89,7 @@ def unverified(token: str) -> dict[str, Any]:
 def key_id(token: str) -> str:
     """The key that a token names, unverified; "" when it names none."""
     try:
-        return msgspec.json.decode(_decode(token[:MAX_BYTES].split(".")[0]), type=_Header).kid
+        return msgspec.json.decode(decode(token[:MAX_BYTES].split(".")[0]), type=_Header).kid
     except (msgspec.MsgspecError, UnicodeDecodeError, JwtRefused):
         return ""
 
@@ -99,7 +99,8 @@ def encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _decode(part: str) -> bytes:
+def decode(part: str) -> bytes:
+    """The bytes of base64url without padding, in its one form. Raises JwtRefused."""
     try:
         data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except (binascii.Error, ValueError):

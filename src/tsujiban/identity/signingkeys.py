@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,13 +17,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from tsujiban.identity.files import make_private_directory, read_private, write_private
-from tsujiban.identity.jwt import ALGORITHM, encode
+from tsujiban.identity.jwt import ALGORITHM, decode, encode
 from tsujiban.identity.keys import key_to_pem, new_key
 
 DAY = 24 * 3600.0
 ROTATION = 30 * DAY  # seconds after which a new key is made
 PUBLISHED_BEFORE = 3600.0  # seconds between a key's beginning and its first signature
 MAX_TOKEN_LIFETIME = 90 * DAY
+MAX_AGE = (
+    ROTATION + PUBLISHED_BEFORE + MAX_TOKEN_LIFETIME
+)  # seconds after which no token can be left of a key
 _REREAD = 5.0  # seconds between looks for keys that another process has made
 
 
@@ -67,9 +69,9 @@ class SigningKeys:
             self._load()
         return {key.id: key.key.public_key() for key in self._keys}
 
-    def jwks(self) -> dict[str, Any]:
-        """JSON Web Key Set (RFC 7517) of the public halves."""
-        return {"keys": [_jwk(key) for key in self._keys]}
+    def published(self) -> list[tuple[dict[str, str], int]]:
+        """The public halves as JSON Web Keys (RFC 7517), and when each was made."""
+        return [(_jwk(key), key.made) for key in self._keys]
 
     def rotate(self) -> None:
         """Make a new key when the newest is old; forget those of which no token can be left."""
@@ -80,7 +82,7 @@ class SigningKeys:
             write_private(self._directory / f"{made}.pem", key_to_pem(key).encode())
             self._keys.append(SigningKey(key_identifier(key.public_key()), made, key))
         for old in list(self._keys[:-1]):
-            if now - old.made > ROTATION + PUBLISHED_BEFORE + MAX_TOKEN_LIFETIME:
+            if now - old.made > MAX_AGE:
                 (self._directory / f"{old.made}.pem").unlink(missing_ok=True)
                 self._keys.remove(old)
 
@@ -109,6 +111,14 @@ def _parsed(path: Path) -> SigningKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise SigningKeyError(f"{path} is not an ECDSA P-256 key; remove it")
     return SigningKey(key_identifier(key.public_key()), int(path.stem), key)
+
+
+def parse_jwk(jwk: Mapping[str, str]) -> ec.EllipticCurvePublicKey:
+    """The public key that `published` gave. Raises ValueError."""
+    if (jwk.get("kty"), jwk.get("crv")) != ("EC", "P-256"):
+        raise ValueError("it is no ECDSA P-256 key")
+    x, y = (int.from_bytes(decode(jwk.get(name, "")), "big") for name in ("x", "y"))
+    return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
 
 
 def _jwk(key: SigningKey) -> dict[str, str]:

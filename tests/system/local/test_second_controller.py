@@ -58,10 +58,9 @@ class Pair:
         self.second = Kubectl(NEW, other, home)
 
     async def start(self) -> None:
-        """As docs/store.md says: the same cluster and store, a state directory with copies of the keys."""
+        """As docs/store.md says: the same cluster and store, a state directory with a copy of the CA."""
         make_private_directory(self.state)
-        for keys in ("ca", "token-keys"):
-            shutil.copytree(self.layout.controller_state / keys, self.state / keys)
+        shutil.copytree(self.layout.controller_state / "ca", self.state / "ca")
         own = msgspec.json.decode(self.layout.controller_config.read_bytes(), type=ControllerConfig)
         config = msgspec.structs.replace(own, state_dir=str(self.state), api_sockets=1, api_endpoints=())
         write_private(self.state / "config.json", msgspec.json.encode(config))
@@ -167,6 +166,22 @@ def test_logs_and_flows_are_everywhere(pair: Pair) -> None:
         return all(address in kubectl("get", "--raw", path) for kubectl in (pair.first, pair.second))
 
     assert until(both_have_it, 30)
+
+
+def test_a_token_that_one_has_signed_is_good_at_both(pair: Pair) -> None:
+    for issuer, other in ((pair.first, pair.second), (pair.second, pair.first)):
+        token = issuer("create", "token", "default").strip()
+        for kubectl in (issuer, other):
+            found = json.loads(kubectl("get", "--raw", "/openid/v1/jwks"))["keys"]
+            assert len({key["kid"] for key in found}) == 2
+            review = {
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenReview",
+                "spec": {"token": token},
+            }
+            said = kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review))
+            assert json.loads(said)["status"].get("authenticated") is True
+    assert "NotFound" in pair.first("get", "--raw", "/apis/internal.tsujiban.io/v1/tokenkeys", code=1)
 
 
 def test_who_may_not_is_refused_there_and_both_are_audited_there(pair: Pair) -> None:

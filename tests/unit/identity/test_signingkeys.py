@@ -44,14 +44,14 @@ def test_a_new_key_is_published_before_it_signs_and_an_old_one_as_long_as_its_to
     token = jwt.sign(old.key, old.id, {})
     clock.now += ROTATION
     assert keys.current().id == old.id
-    assert len(keys.jwks()["keys"]) == 2
+    assert len(keys.published()) == 2
     clock.now += PUBLISHED_BEFORE
     assert keys.current().id != old.id
     assert jwt.verify(token, keys.public()) == {}
     clock.now += MAX_TOKEN_LIFETIME + 1
     keys.rotate()
     assert old.id not in keys.public()
-    assert old.id not in {key["kid"] for key in SigningKeys(tmp_path / "keys", clock).jwks()["keys"]}
+    assert old.id not in {jwk["kid"] for jwk, _ in SigningKeys(tmp_path / "keys", clock).published()}
 
 
 def test_keys_of_another_process_are_found(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_keys_of_another_process_are_found(tmp_path: Path) -> None:
 
 def test_what_is_published(tmp_path: Path) -> None:
     keys = SigningKeys(tmp_path / "keys")
-    (key,) = keys.jwks()["keys"]
+    ((key, _),) = keys.published()
     assert key.keys() == {"use", "kty", "kid", "crv", "alg", "x", "y"}
     assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("EC", "P-256", "ES256", "sig")
 

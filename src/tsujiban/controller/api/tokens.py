@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tsujiban.controller import podrefs
 from tsujiban.controller.api.users import ACCOUNT_PREFIX, ACCOUNTS, TokenRefused, User
+from tsujiban.controller.tokenkeys import TokenKeys
 from tsujiban.identity import jwt
 from tsujiban.identity.signingkeys import MAX_TOKEN_LIFETIME, SigningKeys
 from tsujiban.store.protocol import Key, NotFound, Store
@@ -66,10 +68,18 @@ class TokenService:
     """Issues and verifies tokens. `issuer` is a URL, and the audience of the API itself."""
 
     def __init__(
-        self, store: Store, keys: SigningKeys, issuer: str, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        keys: SigningKeys,
+        issuer: str,
+        clock: Callable[[], float] = time.time,
+        *,
+        shared: TokenKeys | None = None,
     ) -> None:
+        """`keys` are this controller's, which sign; `shared` are those of all, when there may be others."""
         self._store = store
         self._keys = keys
+        self._shared = shared
         self.issuer = issuer
         self._clock = clock
 
@@ -155,6 +165,9 @@ class TokenService:
 
     # ------------------------------------------------------------ verifying
 
+    async def _public(self, wanted: str) -> Mapping[str, ec.EllipticCurvePublicKey]:
+        return self._keys.public(wanted) if self._shared is None else await self._shared.public(wanted)
+
     async def user(self, token: str) -> User:
         """The user of a token for the API. Raises TokenRefused, StoreError."""
         return (await self.verify(token)).user
@@ -167,7 +180,7 @@ class TokenService:
             StoreError: what it is bound to cannot be looked up.
         """
         try:
-            claims = jwt.verify(token, self._keys.public(jwt.key_id(token)))
+            claims = jwt.verify(token, await self._public(jwt.key_id(token)))
             said = msgspec.convert(claims, _Claims)
         except jwt.JwtRefused as error:
             raise TokenRefused(str(error)) from None
@@ -235,8 +248,10 @@ class TokenService:
 
     def jwks(self) -> Json:
         """`/openid/v1/jwks`."""
+        if self._shared is not None:
+            return self._shared.jwks()
         self._keys.rotate()
-        return self._keys.jwks()
+        return {"keys": [jwk for jwk, _ in self._keys.published()]}
 
 
 class _Ref(msgspec.Struct, frozen=True):
