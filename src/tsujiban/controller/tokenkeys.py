@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 GROUP, RESOURCE = "internal.tsujiban.io", "tokenkeys"  # not in the registry: no path leads there
 PUBLISH_SECONDS = 30.0
-REFRESH_SECONDS = 1.0  # between looks for a key that nobody knows: an attacker may name any
+REFRESH_SECONDS = 1.0  # between looks: an attacker may name any key
 MAX_KEYS = 1024
 
 
@@ -85,16 +85,21 @@ class TokenKeys:
         own = self._own.public(wanted)
         if wanted in own:
             return own
-        if wanted not in self._others and time.monotonic() - self._looked > REFRESH_SECONDS:
-            await self._read()
+        if wanted not in self._others:
+            await self._look()
         return {kid: key for kid, (key, _) in self._others.items()}
 
-    def jwks(self) -> dict[str, Any]:
-        """All of them, for who verifies tokens without us."""
+    async def jwks(self) -> dict[str, Any]:
+        """All of them, for who verifies tokens without us. Raises StoreError."""
         self._own.rotate()
+        await self._look()
         own = [jwk for jwk, _ in self._own.published()]
         known = {jwk["kid"] for jwk in own}
         return {"keys": [*own, *(jwk for kid, (_, jwk) in self._others.items() if kid not in known)]}
+
+    async def _look(self) -> None:
+        if time.monotonic() - self._looked > REFRESH_SECONDS:
+            await self._read()
 
     async def _read(self) -> dict[str, _Spec]:
         self._looked = time.monotonic()

@@ -81,7 +81,7 @@ async def test_a_token_of_one_is_good_at_the_other(bed: Bed) -> None:
     (found,) = await bed.published()
     assert set(found["spec"]) == {"jwk", "made", "controller"}
     assert set(found["spec"]["jwk"]) == {"use", "kty", "kid", "crv", "alg", "x", "y"}  # and no private half
-    kids = {key["kid"] for key in bed.two.shared.jwks()["keys"]}
+    kids = {key["kid"] for key in (await bed.two.shared.jwks())["keys"]}
     assert kids == {bed.one.keys.current().id, bed.two.keys.current().id}
 
 
@@ -131,7 +131,7 @@ async def test_keys_of_others_are_left_alone_until_no_token_can_be_left(bed: Bed
     gone = bed.one.keys.published()[0][0]["kid"]
     await bed.two.shared.publish()
     assert gone not in {found["spec"]["jwk"]["kid"] for found in await bed.published()}
-    assert gone not in {key["kid"] for key in bed.two.shared.jwks()["keys"]}
+    assert gone not in {key["kid"] for key in (await bed.two.shared.jwks())["keys"]}
 
 
 async def test_what_is_no_key_or_calls_itself_by_another_name_is_passed_over(bed: Bed) -> None:
@@ -148,7 +148,7 @@ async def test_what_is_no_key_or_calls_itself_by_another_name_is_passed_over(bed
         key = Key(GROUP, RESOURCE, "", f"odd-{number}")
         await bed.store.create(key, msgspec.json.encode({**document, "metadata": {"name": key.name}}))
     await bed.two.shared.publish()
-    kids = {key["kid"] for key in bed.two.shared.jwks()["keys"]}
+    kids = {key["kid"] for key in (await bed.two.shared.jwks())["keys"]}
     assert kids == {bed.one.keys.current().id, bed.two.keys.current().id}
 
 

@@ -125,7 +125,7 @@ def paths(service: TokenService) -> dict[str, Handler]:
         return json_response(service.configuration())
 
     async def keys(_request: Request, _user: User) -> Response:
-        response = json_response(service.jwks())
+        response = json_response(await service.jwks())
         response.headers["content-type"] = "application/jwk-set+json"
         return response
 

@@ -246,10 +246,10 @@ class TokenService:
             "id_token_signing_alg_values_supported": [jwt.ALGORITHM],
         }
 
-    def jwks(self) -> Json:
+    async def jwks(self) -> Json:
         """`/openid/v1/jwks`."""
         if self._shared is not None:
-            return self._shared.jwks()
+            return await self._shared.jwks()
         self._keys.rotate()
         return {"keys": [jwk for jwk, _ in self._keys.published()]}
 
