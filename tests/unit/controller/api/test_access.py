@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from tests.support.apibed import ApiBed
 
@@ -12,6 +13,7 @@ from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.errors import ApiError
 from tsujiban.controller.api.users import User
+from tsujiban.store.protocol import Key
 from tsujiban.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -108,7 +110,12 @@ async def test_a_pod_of_odd_parts_stops_nobody(bed: ApiBed, admin: httpx.AsyncCl
     source = {"envFrom": [{"secretRef": "x"}], "env": [{"name": "A", "valueFrom": {"secretKeyRef": "x"}}]}
     spec = {"nodeName": "n1", "containers": [{**container, **source}], "volumes": [volume]}
     made = await admin.post(pods, json={"metadata": {"name": "p"}, "spec": spec})
+    assert made.status_code == 422, made.text
+    made = await admin.post(pods, json={"metadata": {"name": "p"}, "spec": {**spec, "volumes": []}})
     assert made.status_code == 201, made.text
+    before = {"metadata": {"name": "q", "namespace": "default"}, "spec": spec}  # as it could be stored once
+    await bed.store.create(Key("", "pods", "default", "q"), msgspec.json.encode(before))
     await bed.caught_up()
     async with bed.client(bed.node("n1")) as node:
         assert (await node.get(f"{pods}/p")).status_code == 200
+        assert (await node.get(f"{pods}/q")).status_code == 200
