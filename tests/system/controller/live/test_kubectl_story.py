@@ -62,18 +62,12 @@ def test_get_in_every_form(shop: Kubectl) -> None:
 def test_watch_shows_what_changes(shop: Kubectl) -> None:
     watcher = shop.start("get", "cm", "-n", "story", "-w", "-o", "jsonpath={.metadata.name}={.data.step};")
     try:
-        seen = ""
-
-        def look() -> bool:
-            nonlocal seen
-            in_story(shop, "create", "cm", "watched", "--from-literal=step=1", "-o", "name")
-            in_story(shop, "delete", "cm", "watched")
-            assert watcher.stdout is not None
-            while "watched=1;" not in seen:
-                seen += watcher.stdout.read(1)
-            return True
-
-        assert look()
+        assert watcher.stdout is not None
+        seen = watcher.stdout.read(1)  # what is there already: from now on it misses nothing
+        in_story(shop, "create", "cm", "watched", "--from-literal=step=1", "-o", "name")
+        in_story(shop, "delete", "cm", "watched")
+        while "watched=1;" not in seen:
+            seen += watcher.stdout.read(1)
     finally:
         watcher.kill()
         watcher.communicate()
