@@ -92,9 +92,6 @@ def test_a_server_that_shows_a_revoked_certificate_is_not_spoken_to(bed: Bed) ->
     assert bed.update(authorizations=revoked(bed)) == ()
     bed.settle()
     shown = bed.svids[web.id]
-    with customer.connect(web.address, 3306) as idle:  # leaves a connection to the server in the pool
-        assert idle.recv(100) == b"220 welcome\r\n"
-    bed.seen(log="egress", source=customer.address)
     kept = customer.connect(web.address, 3306)
     assert kept.recv(100) == b"220 welcome\r\n"
     until("the agent knows the tunnel", lambda: tunnels(bed, customer))
@@ -118,6 +115,26 @@ def test_a_server_that_shows_a_revoked_certificate_is_not_spoken_to(bed: Bed) ->
     bed.agent(renew())
     with customer.connect(web.address, 3306) as anew:
         assert anew.recv(100) == b"220 welcome\r\n"
+
+
+def test_no_new_tunnel_goes_over_a_connection_that_was_made_before(bed: Bed) -> None:
+    """It waits in the client's pool, and the agent, which is new, has heard of nothing."""
+    customer, web = bed.pod("customer", authorization=(RULE,)), bed.pod("web", authorization=(RULE,))
+    web.listen(3306, Greeter())
+    assert bed.update(authorizations=revoked(bed)) == ()
+    bed.settle()
+    with customer.connect(web.address, 3306) as connection:
+        assert connection.recv(100) == b"220 welcome\r\n"
+    bed.seen(log="egress", source=customer.address)
+    bed.kill_agent()
+    bed.start_agent()
+    bed.settle()
+    bed.events.clear()
+    assert bed.update(authorizations=revoked(bed, serial(bed.svids[web.id]))) == ()
+    with customer.connect(web.address, 3306) as connection:
+        assert rest(connection) == b""
+    assert bed.seen(log="egress", verdict="deny").rules == (RULE,)
+    assert not [one for one in bed.events if one.log == "ended"]
 
 
 def test_a_list_that_is_none_changes_nothing_and_is_told(bed: Bed) -> None:
