@@ -190,12 +190,14 @@ def ingress(state: NodeState, endpoint: EndpointProgram, *, staged: bool = False
     return Reach(state, endpoint, Direction.INGRESS, Peers(state.peers), staged=staged).table
 
 
-def has_staged(state: NodeState, endpoint: EndpointProgram) -> bool:
-    """Whether the endpoint has staged policies or dry runs on the way in."""
-    policies = (state.policies.get(name) for tier in endpoint.ingress for name in tier.policies)
+def has_staged(state: NodeState, endpoint: EndpointProgram, direction: Direction) -> bool:
+    """Whether the endpoint has staged policies, or dry runs on the way in."""
+    incoming = direction is Direction.INGRESS
+    tiers = endpoint.ingress if incoming else endpoint.egress
+    policies = (state.policies.get(name) for tier in tiers for name in tier.policies)
     programs = (state.authorizations.get(name) for name in endpoint.authorization)
     return any(one is not None and one.staged for one in policies) or any(
-        one is not None and one.dry_run for one in programs
+        incoming and one is not None and one.dry_run for one in programs
     )
 
 

@@ -58,18 +58,15 @@ class Renderer:
         self._programs.moved(changed)
         incoming = self._table("ingress", state, endpoint, peers)
         outgoing = self._table("egress", state, endpoint, peers)
-        staged = None
-        if has_staged(state, endpoint):
-            staged = self._table("staged", state, endpoint, peers)
-        else:
-            self._reach.pop("staged", None)
+        staged = self._staged("staged", state, endpoint, peers, Direction.INGRESS)
+        staged_egress = self._staged("staged egress", state, endpoint, peers, Direction.EGRESS)
         question = external.question(state, endpoint)
         marks = None
         if question is not None:
             marks = self._table("marks", question.alone, question.bare, peers)
         else:
             self._reach.pop("marks", None)
-        tables = Tables(incoming, outgoing, staged)
+        tables = Tables(incoming, outgoing, staged, staged_egress)
         self.tables = self.tables if self.tables == tables else tables
         self.revoked, self.crl = self._reach["ingress"].revoked, self._reach["ingress"].crl
         self._services.follow(state.services, outgoing, peers, endpoint.addresses)
@@ -84,11 +81,20 @@ class Renderer:
             ]
         )
 
+    def _staged(
+        self, name: str, state: NodeState, endpoint: EndpointProgram, peers: Peers, direction: Direction
+    ) -> Table | None:
+        if has_staged(state, endpoint, direction):
+            return self._table(name, state, endpoint, peers)
+        self._reach.pop(name, None)
+        return None
+
     def _table(self, name: str, state: NodeState, endpoint: EndpointProgram, peers: Peers) -> Table:
-        direction = Direction.EGRESS if name == "egress" else Direction.INGRESS
-        networks = self._pod_cidrs if name == "egress" else ()
+        outgoing = name in {"egress", "staged egress"}
+        direction = Direction.EGRESS if outgoing else Direction.INGRESS
+        networks = self._pod_cidrs if outgoing else ()
         reach, made = self._programs.find(
-            state, endpoint, direction, peers, networks, staged=name == "staged"
+            state, endpoint, direction, peers, networks, staged=name.startswith("staged")
         )
         if made:
             self.work[f"{name} table"] += 1
@@ -97,7 +103,7 @@ class Renderer:
 
     def _made(self, endpoint: EndpointProgram, tables: Tables, networks: tuple[str, ...]) -> list[Resource]:
         site, services = self._site, self._services
-        incoming, outgoing, staged = tables
+        incoming, outgoing, staged, _ = tables
         named, revoked = self._reach["ingress"].headers, self._reach["ingress"].revoked
         avoided = self._reach["ingress"].revoked_identities
         plaintext = inbound.plaintext_rows(endpoint.authentication, incoming)

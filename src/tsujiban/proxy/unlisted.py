@@ -21,6 +21,7 @@ from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.table import Table
 
 _UNLISTED = (names.UNLISTED_RULE,)
+_UNPROVEN = ((names.IDENTITY_RULE,), (names.REVOKED_RULE,))  # refused by TLS: no policy has decided
 _FOREIGN = Admission(kind=Class.DENY, rules=(names.IDENTITY_RULE,))
 
 
@@ -30,6 +31,7 @@ class Tables(NamedTuple):
     ingress: Table
     egress: Table
     staged: Table | None  # `ingress`, if the staged policies were enforced
+    staged_egress: Table | None = None  # the same of `egress`; Envoy is not told of it
 
 
 def explained(
@@ -38,14 +40,31 @@ def explained(
     """The record with the rules that decided; `tables` are the newest first."""
     if event.direction != "egress":
         return _staged(_incoming(event, tables), event, tables[0].staged)
-    if event.rules != _UNLISTED:
-        return event
-    address, port = _backend(event, services)
-    for one in tables if address else ():
-        seen = first_look(one.egress, peers.owner(address) or "", address, port, event.source_port)
-        if seen is not None and seen.kind is not Class.TCP:
-            return msgspec.structs.replace(event, rules=seen.rules)
-    return msgspec.structs.replace(event, rules=(names.UNKNOWN_RULE,))
+    return _outgoing(event, tables, peers, *_backend(event, services))
+
+
+def _outgoing(
+    event: ProxyEvent, tables: Sequence[Tables], peers: Peers, address: str, port: int
+) -> ProxyEvent:
+    def look(table: Table) -> Admission | None:
+        return first_look(table, peers.owner(address) or "", address, port, event.source_port)
+
+    told = event
+    if event.rules == _UNLISTED:
+        denied = [seen for one in tables if address and (seen := look(one.egress)) and _denies(seen)]
+        rules = denied[0].rules if denied else (names.UNKNOWN_RULE,)
+        told = msgspec.structs.replace(event, rules=rules)
+    staged = tables[0].staged_egress
+    would = look(staged) if staged is not None and address and event.log == "egress" else None
+    if would is None or would.rules == told.rules or told.rules in _UNPROVEN:
+        return told
+    said = Class.DENY.value if _denies(would) else "allow"
+    return msgspec.structs.replace(told, staged=" ".join((said, *would.rules)))
+
+
+def _denies(seen: Admission) -> bool:
+    """Of an outgoing connection: the client's side reads no HTTP, so what depends on it is refused."""
+    return seen.kind is not Class.TCP
 
 
 def _incoming(event: ProxyEvent, tables: Sequence[Tables]) -> ProxyEvent:

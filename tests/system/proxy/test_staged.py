@@ -13,7 +13,10 @@ from tsujiban.policy.program import (
     AuthzProgram,
     AuthzRule,
     PolicyProgram,
+    PortRange,
+    Ports,
     Rule,
+    Side,
     StringMatch,
 )
 
@@ -61,3 +64,29 @@ def test_a_dry_run_decides_no_request(bed: Bed) -> None:
     profile = "_profile/kns.default/ingress/0"
     assert bed.seen(log="http", method="GET").staged == f"allow {profile} default/authz:dry/0"
     assert bed.seen(log="http", method="PUT").staged == "deny _authz/no-allow"
+
+
+def test_a_staged_denial_of_what_goes_out_is_recorded_at_the_client(bed: Bed) -> None:
+    web = bed.pod("web")
+    customer = bed.pod("customer", egress=(tier("default/staged:no", "default/out", direction="egress"),))
+    for port in (80, 81):
+        web.listen(port, Greeter())
+    ports = tuple(Side(ports=Ports(ranges=(PortRange(first=port, last=port),))) for port in (80, 81))
+    no = Rule(id="default/staged:no/egress/0", action=Action.DENY, dst=ports[0])
+    go = Rule(id="default/staged:no/egress/1", action=Action.ALLOW, dst=ports[1])
+    out = Rule(id="default/out/egress/0", action=Action.ALLOW, dst=ports[0])
+    policies = {
+        "default/staged:no": PolicyProgram(id="default/staged:no", staged=True, egress=(no, go)),
+        "default/out": PolicyProgram(id="default/out", egress=(out,)),
+    }
+    assert bed.update(policies=policies) == ()
+    bed.settle()
+    with customer.connect(web.address, 80) as connection:
+        assert connection.recv(100) == b"220 welcome\r\n"
+    event = bed.seen(log="egress", destination_port=80)
+    assert (event.verdict, event.rules, event.staged) == ("allow", (out.id,), f"deny {no.id}")
+    with customer.connect(web.address, 81) as connection:
+        assert connection.recv(100) == b""
+    event = bed.seen(log="egress", destination_port=81)
+    assert (event.verdict, event.staged) == ("deny", f"allow {go.id}")
+    assert event.rules == ("_tier/default/egress/default",)

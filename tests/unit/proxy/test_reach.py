@@ -2,7 +2,15 @@ from __future__ import annotations
 
 from tests.support.proxystate import CUSTOMER, PLAIN, POD_CIDRS, SERVER, STRANGER, identity, port, rule, state
 
-from tsujiban.policy.program import Action, AuthzAction, AuthzProgram, AuthzRule, PolicyProgram, Side
+from tsujiban.policy.program import (
+    Action,
+    AuthzAction,
+    AuthzProgram,
+    AuthzRule,
+    Direction,
+    PolicyProgram,
+    Side,
+)
 from tsujiban.proxy.decisions import Branch, Leaf
 from tsujiban.proxy.reach import egress, has_staged, ingress
 
@@ -62,10 +70,10 @@ def test_egress_rows_are_by_the_identity_that_the_destination_must_prove() -> No
 def test_staged_policies_have_a_table_of_their_own() -> None:
     world = state(rule("r", dst=port(80)))
     endpoint = world.endpoints["default/server"]
-    assert not has_staged(world, endpoint)
+    assert not has_staged(world, endpoint, Direction.INGRESS)
     denial = PolicyProgram(id="p", staged=True, ingress=(rule("no", Action.DENY),))
     world.policies["p"] = denial
-    assert has_staged(world, endpoint)
+    assert has_staged(world, endpoint, Direction.INGRESS)
     table = ingress(world, endpoint, staged=True)
     assert table.find(identity("customer"), CUSTOMER, 80) == Leaf(allow=False, rules=("no",))
     assert ingress(world, endpoint).find(identity("customer"), CUSTOMER, 80) == Leaf(
@@ -76,4 +84,4 @@ def test_staged_policies_have_a_table_of_their_own() -> None:
 def test_dry_runs_count_as_staged() -> None:
     world = state(rule("r", dst=port(80)), authorization=("z",))
     world.authorizations["z"] = AuthzProgram(id="z", action=AuthzAction.DENY, dry_run=True)
-    assert has_staged(world, world.endpoints["default/server"])
+    assert has_staged(world, world.endpoints["default/server"], Direction.INGRESS)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
 from tests.support.proxystate import CUSTOMER, POD_CIDRS, SERVER, STRANGER, identity, port, rule, state
 
 from tsujiban.policy.program import (
@@ -10,7 +11,9 @@ from tsujiban.policy.program import (
     AuthzProgram,
     AuthzRule,
     Backend,
+    Direction,
     NodeState,
+    PolicyProgram,
     ServicePort,
     ServiceProgram,
     Side,
@@ -18,7 +21,7 @@ from tsujiban.policy.program import (
 from tsujiban.proxy import names
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.peers import Peers
-from tsujiban.proxy.reach import egress, ingress
+from tsujiban.proxy.reach import Reach, egress, has_staged, ingress
 from tsujiban.proxy.unlisted import Tables, explained
 
 UNLISTED = (names.UNLISTED_RULE,)
@@ -140,3 +143,42 @@ def test_audit_rules_that_hold_are_told_with_the_denial() -> None:
     event = explained(incoming(), [tables(world)], Peers(world.peers), {})
     assert event.rules == ("_authz/no-allow",)
     assert event.audits == ("audit/0",)
+
+
+def test_what_staged_policies_would_say_of_an_outgoing_connection_is_the_agent_s_to_tell() -> None:
+    world = state(egress=(rule("e", dst=port(80)), rule("bytes", dst=port(82))))
+    no, go = rule("no", Action.DENY, dst=port(80)), rule("go", dst=port(81))
+    world.policies["s"] = PolicyProgram(id="s", staged=True, egress=(no, go, rule("same", dst=port(83))))
+    endpoint = world.endpoints["default/server"]
+    assert not has_staged(world, endpoint, Direction.EGRESS)
+    (first,) = endpoint.egress
+    endpoint = replace(endpoint, egress=(replace(first, policies=("s", *first.policies)),))
+    world.endpoints["default/server"] = endpoint
+    assert has_staged(world, endpoint, Direction.EGRESS)
+    assert not has_staged(world, endpoint, Direction.INGRESS)
+    services = {
+        "s": ServiceProgram(
+            id="s",
+            addresses=("10.96.0.1",),
+            ports=(ServicePort(protocol=6, port=8080, backends=(Backend(address=CUSTOMER, port=81),)),),
+        )
+    }
+    peers = Peers(world.peers)
+    would = Reach(world, endpoint, Direction.EGRESS, peers, POD_CIDRS, staged=True).table
+    made = tables(world)._replace(staged_egress=would)
+
+    def told(event: ProxyEvent, **changes: Any) -> tuple[tuple[str, ...], str]:
+        found = explained(replace(event, **changes), [made], peers, services)
+        return found.rules, found.staged
+
+    allowed: dict[str, Any] = {"verdict": "allow", "rules": ("e",)}
+    assert told(outgoing(CUSTOMER, 80), **allowed) == (("e",), "deny no")
+    assert told(outgoing(CUSTOMER, 81)) == (DEFAULT, "allow go")
+    assert told(outgoing("10.96.0.1", 8080)) == (DEFAULT, "allow go")
+    assert told(outgoing(CUSTOMER, 82), verdict="allow", rules=("bytes",)) == (("bytes",), "")
+    assert told(outgoing(CUSTOMER, 84)) == (DEFAULT, "")
+    assert told(outgoing("10.244.9.9", 80)) == ((names.UNKNOWN_RULE,), "")
+    for unproven in ((names.IDENTITY_RULE,), (names.REVOKED_RULE,)):
+        assert told(outgoing(CUSTOMER, 80), rules=unproven) == (unproven, "")
+    assert told(outgoing(CUSTOMER, 80), log="ended", rules=("x",)) == (("x",), "")
+    assert explained(outgoing(CUSTOMER, 81), [tables(world)], peers, services).staged == ""
