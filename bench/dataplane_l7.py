@@ -10,8 +10,6 @@ each variant the best round counts, for either figure. Nothing is judged here.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import grpclib.const  # noqa: E402
+from bench.classic import OUTWARD, Form, pair  # noqa: E402
+from bench.httpload import cpu_seconds, load, origin  # noqa: E402
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2  # noqa: E402
 from envoy.service.auth.v3 import external_auth_pb2  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -38,33 +38,31 @@ from tests.support.proxybed import Bed, Envoy, Pod, tier, until  # noqa: E402
 from tsujiban.policy.program import (  # noqa: E402
     Action,
     AddressSet,
-    EndpointProgram,
     Http,
     Member,
     Mesh,
-    NodeState,
     PathMatch,
     Peer,
     PolicyProgram,
     Rule,
     Side,
 )
-from tsujiban.proxy import channel, filters, matchers, names, rbac  # noqa: E402
-from tsujiban.proxy.bootstrap import bootstrap  # noqa: E402
+from tsujiban.proxy import channel, filters, names, rbac  # noqa: E402
 from tsujiban.proxy.channel import Channel  # noqa: E402
 from tsujiban.proxy.guard import GuardedServer  # noqa: E402
 from tsujiban.proxy.matchers import Json, typed  # noqa: E402
-from tsujiban.proxy.reach import ingress  # noqa: E402
-from tsujiban.proxy.site import SIDECAR  # noqa: E402
 
 T = TypeVar("T")
-INSIDE = Path(__file__).parent / "inside"
 PORT = 8080
 CONNECTIONS = 16
 PATIENCE = 120.0
 CLIENTS = 20
 FLAT = 1000  # policies of the flat form
-TICKS = os.sysconf("SC_CLK_TCK")
+FORMS = {
+    Form.EQUAL: "same policy and records",
+    Form.BARE: "and nothing else",
+    Form.ISTIO: "as Istio has them",
+}
 
 
 class Variant:
@@ -79,26 +77,13 @@ class Variant:
         self.rates: list[float] = []
         self.cpu: list[float] = []  # microseconds of Envoy per request
 
-    def round(self, seconds: float) -> None:
+    def round(self, seconds: int) -> None:
         """Load it once."""
-        before = sum(map(cpu_seconds, self.envoys))
-        command = [
-            "ip",
-            "netns",
-            "exec",
-            self.client.namespace,
-            sys.executable,
-            "-I",
-            str(INSIDE / "client.py"),
-        ]
-        command += [self.address, str(self.port), str(CONNECTIONS), str(seconds)]
-        answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        if answer["wrong"]:
-            raise SystemExit(f"{self.name}: {answer['wrong']} wrong answers; the figures would mean nothing")
-        # the client does not count the first fifth of the time, the CPU clock does
-        spent = (sum(map(cpu_seconds, self.envoys)) - before) * 0.8
-        self.rates.append(answer["rate"])
-        self.cpu.append(spent / answer["requests"] * 1e6)
+        pids = [pid_of(envoy) for envoy in self.envoys]
+        before = cpu_seconds(pids)
+        found = load(self.client.namespace, self.address, self.port, CONNECTIONS, seconds)
+        self.rates.append(found.rate)
+        self.cpu.append((cpu_seconds(pids) - before) / found.requests * 1e6)
 
     def best(self) -> tuple[float, float]:
         """Highest rate and lowest CPU time of all rounds: whatever disturbs makes both worse."""
@@ -111,12 +96,6 @@ def pid_of(envoy: Envoy) -> int:
     if process is None:
         raise SystemExit("an Envoy is not running")
     return process.pid
-
-
-def cpu_seconds(envoy: Envoy) -> float:
-    """User and system time that it has used."""
-    fields = Path(f"/proc/{pid_of(envoy)}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def private_megabytes(envoy: Envoy) -> float:
@@ -136,9 +115,8 @@ class BenchBed(Bed):
         self.channels: list[Channel] = []
 
     def serve(self, pod: Pod) -> None:
-        """The smallest HTTP server, in a pod."""
-        command = ["ip", "netns", "exec", pod.namespace, sys.executable, "-I"]
-        self.servers.append(subprocess.Popen([*command, str(INSIDE / "server.py"), str(PORT)]))
+        """An HTTP server in a pod."""
+        self.servers.append(origin(pod.namespace, self.directory / f"origin-{pod.name}", PORT))
 
     def listen(self, pod: Pod, envoy: Envoy) -> None:
         """Read the records of an Envoy that no agent knows, as an agent reads them."""
@@ -268,118 +246,10 @@ def with_yes(handlers: list[Any], authorize: Any) -> GuardedServer:
     return GuardedServer([*handlers, Yes()], authorize)
 
 
-# ------------------------------------------------------------------ HTTP at both ends
-
-
-def classic(made: BenchBed, *, bare: bool) -> Variant:
-    """Two sidecars that both parse HTTP, in mutual TLS between them: the usual architecture. If not `bare`,
-    the server's has ten policies and records each request, as ours does."""
-    name = "bare" if bare else "equal"
-    server, client = made.pod(f"{name}-server", mesh=Mesh.NONE), made.pod(f"{name}-client", mesh=Mesh.NONE)
-    made.serve(server)
-    envoys = []
-    for pod, port, to, address in (
-        (server, 9090, f"{server.address}", PORT),
-        (client, 9091, f"{server.address}", 9090),
-    ):
-        inward = pod is server
-        config = classic_config(made, pod, port, to, address, inward=inward)
-        if inward and not bare:
-            judge_and_record(made, server, client, config)
-        envoys.append(start_static(made, pod, config))
-    what = "and nothing else" if bare else "same policy and records"
-    return Variant(f"two sidecars, HTTP parsed at both ends, {what}", client, client, envoys, 9091)
-
-
-def judge_and_record(made: BenchBed, server: Pod, client: Pod, config: Json) -> None:
-    """Give a server's Envoy ten policies about its client, and a log to an agent."""
-    program = EndpointProgram(
-        id="x",
-        node="node-1",
-        addresses=(server.address,),
-        identity=server.identity,
-        ingress=(tier(*(f"default/x-{number}" for number in range(10))),),
-    )
-    known = Peer(address=client.address, endpoint=client.id, identity=client.identity, mesh=Mesh.SIDECAR)
-    state = NodeState(endpoints={"x": program})
-    for name, entries in policies(made, "x", client, 10).items():
-        getattr(state, name).update(entries)
-    state.peers[client.address] = known
-    tree = rbac.by_identity(matchers.URI_SAN, ingress(state, program), rbac.request, plaintext=False)
-    judge = typed("envoy.extensions.filters.http.rbac.v3.RBAC", matcher=tree["matcher"])
-    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    manager["http_filters"].insert(0, {"name": names.RBAC_HTTP, "typed_config": judge})
-    manager["access_log"] = filters.access_log(SIDECAR, "http", http=True)
-    manager["use_remote_address"] = True
-    path = static_directory(made, server) / "proxy.sock"
-    config["static_resources"]["clusters"] += bootstrap("x", path)["static_resources"]["clusters"]
-
-
-def static_directory(made: BenchBed, pod: Pod) -> Path:
-    return made.directory / f"static-{pod.name}"
-
-
-def classic_config(made: BenchBed, pod: Pod, port: int, to: str, target: int, *, inward: bool) -> Json:
-    svid = made.issue(pod.identity)
-    certificate = {
-        "certificate_chain": {"inline_string": svid.chain_pem},
-        "private_key": {"inline_string": svid.key_pem},
-    }
-    common: Json = {
-        "tls_params": {
-            "tls_minimum_protocol_version": "TLSv1_3",
-            "tls_maximum_protocol_version": "TLSv1_3",
-        },
-        "tls_certificates": [certificate],
-        "validation_context": {"trusted_ca": {"inline_string": svid.bundle_pem}},
-    }
-    kind = "DownstreamTlsContext" if inward else "UpstreamTlsContext"
-    more = {"require_client_certificate": True} if inward else {}
-    context = typed(f"envoy.extensions.transport_sockets.tls.v3.{kind}", common_tls_context=common, **more)
-    socket = {"name": "tls", "typed_config": context}
-    manager = typed(
-        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix="x",
-        route_config={
-            "virtual_hosts": [
-                {
-                    "name": "x",
-                    "domains": ["*"],
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "next"}}],
-                }
-            ]
-        },
-        http_filters=[filters.ROUTER],
-    )
-    chain: Json = {"filters": [{"name": "http", "typed_config": manager}]}
-    endpoint = {"endpoint": {"address": filters.address(to, target)}}
-    cluster: Json = {
-        "name": "next",
-        "type": "STATIC",
-        "load_assignment": {"cluster_name": "next", "endpoints": [{"lb_endpoints": [endpoint]}]},
-    }
-    (chain if inward else cluster)["transport_socket"] = socket
-    listener = {"name": "in", "address": filters.address("0.0.0.0", port), "filter_chains": [chain]}  # noqa: S104
-    return {
-        "static_resources": {"listeners": [listener], "clusters": [cluster]},
-        "stats_config": {"stats_matcher": {"reject_all": True}},
-    }
-
-
-def start_static(made: BenchBed, pod: Pod, config: Json) -> Envoy:
-    command = ["ip", "netns", "exec", pod.namespace, "setpriv"]
-    envoy = Envoy(pod.id, static_directory(made, pod), pod.uid, command)
-    made.listen(pod, envoy)
-    with mock.patch("tests.support.proxybed.bootstrap", return_value=config):
-        envoy.start()
-    made.static.append(envoy)
-    return envoy
-
-
 # ------------------------------------------------------------------ what is measured
 
 
-def authorization(console: Console, rounds: int, seconds: float) -> None:
+def authorization(console: Console, rounds: int, seconds: int) -> None:
     """One server, 10 and 1 000 policies; the flat form; a question to a service."""
     with ExitStack() as stack:
         variants: list[Variant] = []
@@ -408,10 +278,14 @@ def authorization(console: Console, rounds: int, seconds: float) -> None:
         )
 
 
-def architectures(console: Console, rounds: int, seconds: float) -> None:
+def architectures(console: Console, rounds: int, seconds: int) -> None:
     """Sidecars and the node's Envoy, with HTTP and without."""
     with bed(Mesh.SIDECAR) as one, bed(Mesh.NODE) as other:
-        variants = [classic(one, bare=False), classic(one, bare=True)]
+        variants = []
+        for form, does in FORMS.items():
+            client, envoys = pair(one, form, PORT, lambda client: policies(one, "x", client, 10))
+            name = f"two sidecars, HTTP parsed at both ends, {does}"
+            variants.append(Variant(name, client, client, envoys, OUTWARD))
         for made, what in ((one, "two sidecars"), (other, "node proxy, both pods on it")):
             client = made.pod("customer")
             plain = made.pod("plain")
@@ -516,7 +390,7 @@ def envoys_of(*pods: Pod) -> list[Envoy]:
     return list({id(pod.envoy): pod.envoy for pod in pods if pod.envoy is not None}.values())
 
 
-def measure(variants: list[Variant], rounds: int, seconds: float) -> None:
+def measure(variants: list[Variant], rounds: int, seconds: int) -> None:
     for number in range(rounds):
         for offset in range(len(variants)):
             variants[(number + offset) % len(variants)].round(seconds)
@@ -537,7 +411,7 @@ def show(console: Console, title: str, variants: list[Variant], base: int) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of load, each time")
+    parser.add_argument("--seconds", type=int, default=2, help="of load, each time")
     parser.add_argument("--part", choices=("authorization", "architectures", "growth"))
     parser.add_argument("--largest", type=int, default=10_000, help="pods of the cluster, where it grows")
     options, _ = parser.parse_known_args()

@@ -41,7 +41,7 @@ from tsujiban.policy.program import (
 )
 from tsujiban.proxy import binary
 from tsujiban.proxy.accesslog import ProxyEvent
-from tsujiban.proxy.bootstrap import argv, bootstrap
+from tsujiban.proxy.bootstrap import argv, bootstrap, workers
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.supervise import netns
@@ -93,8 +93,9 @@ def tier(*policies: str, direction: str = "ingress") -> Tier:
 class Envoy:
     """One Envoy process, started as the supervisor would start it."""
 
-    def __init__(self, name: str, directory: Path, uid: int, command: list[str]) -> None:
+    def __init__(self, name: str, directory: Path, uid: int, command: list[str], *, workers: int = 1) -> None:
         self.directory = directory
+        self._workers = workers
         self.socket_path = directory / "proxy.sock"
         self.log = directory.parent / f"{directory.name}.log"
         self.uid = uid
@@ -110,7 +111,8 @@ class Envoy:
         config.write_text(json.dumps(bootstrap(self._name, self.socket_path, self.directory / "admin.sock")))
         level = os.environ.get("ENVOY_LOG", "warning")
         with self.log.open("ab") as log:
-            command = [*self._command, *argv(binary.locate(), config, log_level=level)]
+            arguments = argv(binary.locate(), config, concurrency=self._workers, log_level=level)
+            command = [*self._command, *arguments]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def trouble(self) -> str:
@@ -294,7 +296,7 @@ class Bed:
         """The node's Envoy, in an empty network namespace, with the two capabilities that it needs."""
         command = ["unshare", "--net", "setpriv", "--inh-caps=-all,+net_admin,+sys_admin"]
         command += ["--ambient-caps=-all,+net_admin,+sys_admin", "--bounding-set=-all,+net_admin,+sys_admin"]
-        self.node_envoy = Envoy("node-1", self.directory / "node", _user(0), command)
+        self.node_envoy = Envoy("node-1", self.directory / "node", _user(0), command, workers=workers())
         self.agent(self._serve_node())
         self.node_envoy.start()
         return self.node_envoy

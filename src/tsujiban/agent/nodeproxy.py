@@ -26,7 +26,7 @@ from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel import redirect
 from tsujiban.policy.program import EndpointProgram
 from tsujiban.proxy import binary
-from tsujiban.proxy.bootstrap import bootstrap
+from tsujiban.proxy.bootstrap import bootstrap, workers
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.resources.kinds.core import Pod
@@ -215,7 +215,7 @@ class NodeProxy:
         """The process of this node's Envoy."""
         return proxy_room(
             process_name(self._node),
-            command(self._binary),
+            command(self._binary, workers()),
             stage=self._stage,
             uid=self._uid,
             mounts=mounts(self.directory, self._binary),

@@ -36,9 +36,10 @@ _UNSHARE = (
 )
 
 
-def command(binary: Path) -> tuple[str, ...]:
-    """The command line of the Envoy that is `binary` outside."""
-    return tuple(argv(Path(BINARY, *binary.parts[-3:]), Path(INSIDE, CONFIG), handover=_HANDOVER))
+def command(binary: Path, workers: int = 1) -> tuple[str, ...]:
+    """The command line of the Envoy that is `binary` outside; `workers` threads carry connections."""
+    inside, config = Path(BINARY, *binary.parts[-3:]), Path(INSIDE, CONFIG)
+    return tuple(argv(inside, config, concurrency=workers, handover=_HANDOVER))
 
 
 def mounts(directory: Path, binary: Path) -> tuple[Mount, ...]:

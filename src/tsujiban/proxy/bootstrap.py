@@ -6,6 +6,7 @@ proxy listens nowhere.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tsujiban.proxy import names
@@ -75,6 +76,14 @@ def bootstrap(node_id: str, socket_path: Path, admin_path: Path | None = None) -
 
 # seconds that an Envoy whose sockets another one has taken over keeps what is open
 PARENT_SECONDS = 600
+
+_MOST_WORKERS = 8
+
+
+def workers() -> int:
+    """Threads that carry connections in an Envoy that all pods of a node share: one for each core, up to a
+    number that is enough for a fast network."""
+    return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
 
 
 def argv(

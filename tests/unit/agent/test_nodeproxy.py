@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,12 +13,13 @@ import msgspec
 import pytest
 from tests.support.podbed import Supervisor, process
 
-from tsujiban.agent import nodeproxy
+from tsujiban.agent import nodeproxy, sandbox_init
 from tsujiban.agent.containers import Place
 from tsujiban.agent.nodeproxy import NodeProxy
 from tsujiban.kernel import redirect
 from tsujiban.policy.program import EndpointProgram, Mesh
 from tsujiban.proxy import binary
+from tsujiban.proxy.bootstrap import workers
 from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.resources.kinds.core import Pod
 
@@ -223,6 +225,15 @@ def test_a_pod_is_served_by_the_envoy_that_has_held_everything_of_it(play: Play)
         assert scene.proxy.serves(KEY, {})
         scene.post.shared_pid = 0
         assert not scene.proxy.serves(KEY, {})
+
+    play(story)
+
+
+def test_it_has_a_worker_for_each_core(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        config = json.loads(scene.proxy.process().env[sandbox_init.VARIABLE])
+        line = config["argv"]
+        assert line[line.index("--concurrency") + 1] == str(workers())
 
     play(story)
 

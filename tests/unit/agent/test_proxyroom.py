@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tsujiban.agent import sandbox_init, seccomp
-from tsujiban.agent.proxyroom import proxy_room
+from tsujiban.agent.proxyroom import command, proxy_room
 from tsujiban.agent.sandbox import Mount
 
 
@@ -27,3 +27,12 @@ def test_it_is_in_an_empty_network_and_later_namespaces_come_in() -> None:
     assert spec.netns == ""
     assert "--net" in spec.argv
     assert "--propagation=slave" in spec.argv
+
+
+def test_a_sidecar_has_one_worker_and_the_node_s_as_many_as_it_is_given() -> None:
+    def concurrency(*more: int) -> str:
+        found = command(Path("/venv/lib/envoy/_bin/envoy"), *more)
+        return found[found.index("--concurrency") + 1]
+
+    assert concurrency() == "1"
+    assert concurrency(4) == "4"

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tsujiban.proxy import binary
-from tsujiban.proxy.bootstrap import argv, bootstrap
+from tsujiban.proxy.bootstrap import argv, bootstrap, workers
 
 
 def test_envoy_accepts_it_with_and_without_an_admin_interface(tmp_path: Path) -> None:
@@ -26,3 +28,11 @@ def test_the_command_line_names_the_file_and_the_drain() -> None:
     assert command[:5] == ["/bin/envoy", "--config-path", "/x/b.json", "--concurrency", "2"]
     assert command[command.index("--drain-strategy") + 1] == "immediate"
     assert "--disable-hot-restart" in command
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, 1), (4, 4), (64, 8)])
+def test_a_shared_envoy_has_a_worker_for_each_core_up_to_a_number(
+    cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    assert workers() == expected
