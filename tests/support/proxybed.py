@@ -222,6 +222,7 @@ class Bed:
         self.directory = directory
         self.mesh = mesh
         self.node_envoy: Envoy | None = None
+        self.workers = workers()  # of the node's Envoy
         self._index = 0
         self.prefix = f"tsjx{os.getpid()}-{next(_number)}"
         self.pki = Pki(directory / "pki")
@@ -296,7 +297,7 @@ class Bed:
         """The node's Envoy, in an empty network namespace, with the two capabilities that it needs."""
         command = ["unshare", "--net", "setpriv", "--inh-caps=-all,+net_admin,+sys_admin"]
         command += ["--ambient-caps=-all,+net_admin,+sys_admin", "--bounding-set=-all,+net_admin,+sys_admin"]
-        self.node_envoy = Envoy("node-1", self.directory / "node", _user(0), command, workers=workers())
+        self.node_envoy = Envoy("node-1", self.directory / "node", _user(0), command, workers=self.workers)
         self.agent(self._serve_node())
         self.node_envoy.start()
         return self.node_envoy

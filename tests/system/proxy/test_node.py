@@ -33,6 +33,7 @@ hashed = filters.state_value
 
 @pytest.mark.parametrize("mesh", [Mesh.NODE, Mesh.SIDECAR], ids=["beside it", "with a sidecar"])
 def test_no_pod_speaks_over_another_pods_connection(node_bed: Bed, mesh: Mesh) -> None:
+    node_bed.workers = 1  # which share no connections
     web = node_bed.pod("web", mesh=mesh, ingress=(tier("default/web"),))
     customer, thief = node_bed.pod("customer"), node_bed.pod("thief")
     web.listen(80, echo_http)
@@ -53,6 +54,7 @@ def test_the_test_above_would_notice(node_bed: Bed, monkeypatch: pytest.MonkeyPa
     """With values that have no hash one pod really does get another's rights, and the record is of the
     other pod: this is what the hash is for, and what the test above can see."""
     monkeypatch.setattr(filters, "state_value", unhashed)
+    node_bed.workers = 1
     web = node_bed.pod("web", ingress=(tier("default/web"),))
     customer, thief = node_bed.pod("customer"), node_bed.pod("thief")
     web.listen(80, echo_http)
