@@ -331,7 +331,7 @@ def growth(console: Console, sizes: tuple[int, ...], changes: int) -> None:
         (Mesh.SIDECAR, "a sidecar without policy", 1, False),
     ):
         with bed(mesh) as made:
-            for size in sizes if scoped else sizes[:-1]:
+            for size in sizes:
                 grow(made, count, size, scoped=scoped)
                 megabytes = private_megabytes(first_envoy(made))
                 stranger, friend = (came(made, changes, friend=one) for one in (False, True))

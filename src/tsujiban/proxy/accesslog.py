@@ -187,6 +187,8 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
         failure = ""  # perhaps of a connection that had long been taken
     if not upstream.startswith(_TLS_FAILURE) or _cut(upstream):
         upstream = ""  # nobody answered: a fault, and no decision of anyone's
+    if log == "egress" and _lost(common):
+        decision = _NOT_TOLD
     if log == "connection":
         if decision is not None and decision.kind is Class.DENY:
             failure = ""  # the inspector's, which found no TLS
@@ -227,6 +229,16 @@ def _cut(failure: str) -> bool:
 def _unproven(failure: str) -> str:
     """The rule by which a peer was refused whose certificate TLS did not take."""
     return names.REVOKED_RULE if _REVOKED in failure else names.IDENTITY_RULE
+
+
+_NOT_TOLD = Admission(kind=Class.DENY, rules=(names.UNLISTED_RULE,))
+
+
+def _lost(common: accesslog_pb2.AccessLogCommon) -> bool:
+    """Whether there was no tunnel: nobody is there, the agent does not let the pod have one, or did not
+    answer."""
+    flags = common.response_flags
+    return bool(_state(common, names.TUNNEL_STATE)) and (flags.no_cluster_found or flags.no_healthy_upstream)
 
 
 def _staged(would: Admission | None, decision: Admission | None) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpclib.const
-from envoy.service.discovery.v3 import discovery_pb2
 
+from tsujiban.proxy.delta import Queue, enqueue, send, served
 from tsujiban.proxy.resource import Resources
 from tsujiban.proxy.session import Session
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0)
-Responses = Iterator[discovery_pb2.DeltaDiscoveryResponse]
 
 
 class AdsHandler:
@@ -24,10 +23,16 @@ class AdsHandler:
     process held) may have gone, and until it is accepted the pod is closed.
     """
 
-    def __init__(self, changed: Callable[[], None], remove: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        remove: Callable[[], bool] = lambda: True,
+        led: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._changed = changed
         self._remove = remove
-        self._sessions: dict[Session, asyncio.Queue[discovery_pb2.DeltaDiscoveryResponse]] = {}
+        self._led = led
+        self._sessions: dict[Session, Queue] = {}
         self._desired: Resources = {}
         self._revision = 0
 
@@ -41,38 +46,31 @@ class AdsHandler:
         self._desired = desired
         self._revision = revision
         for session, queue in self._sessions.items():
-            self._enqueue(queue, session.push(desired, revision))
+            enqueue(queue, session.push(desired, revision))
+
+    def resume(self) -> None:
+        """What has waited for the proxy's other stream may perhaps be sent."""
+        for session, queue in self._sessions.items():
+            enqueue(queue, session.resume())
 
     def __mapping__(self) -> dict[str, grpclib.const.Handler]:
         """Grpclib's table of methods."""
-        return {
-            _METHOD: grpclib.const.Handler(
-                self._serve,
-                grpclib.const.Cardinality.STREAM_STREAM,
-                discovery_pb2.DeltaDiscoveryRequest,
-                discovery_pb2.DeltaDiscoveryResponse,
-            )
-        }
+        return served(_METHOD, self._serve)
 
-    def _again(self, session: Session, queue: asyncio.Queue[Any]) -> None:
-        self._enqueue(queue, session.push(self._desired, self._revision))
-
-    @staticmethod
-    def _enqueue(queue: asyncio.Queue[Any], responses: Responses) -> None:
-        for one in responses:
-            queue.put_nowait(one)
+    def _again(self, session: Session, queue: Queue) -> None:
+        enqueue(queue, session.push(self._desired, self._revision))
 
     async def _serve(self, stream: Any) -> None:
-        session = Session(self._remove)
-        queue: asyncio.Queue[discovery_pb2.DeltaDiscoveryResponse] = asyncio.Queue()
-        self._enqueue(queue, session.push(self._desired, self._revision))
+        session = Session(self._remove, self._led)
+        queue: Queue = asyncio.Queue()
+        enqueue(queue, session.push(self._desired, self._revision))
         self._sessions[session] = queue
-        sender = asyncio.create_task(self._send(stream, queue))
+        sender = asyncio.create_task(send(stream, queue))
         loop, refusals = asyncio.get_running_loop(), 0
         retry = loop.call_later(0, self._changed)
         try:
             while (message := await stream.recv_message()) is not None:
-                self._enqueue(queue, session.request(message))
+                enqueue(queue, session.request(message))
                 if message.HasField("error_detail"):
                     refusals += 1
                     retry.cancel()
@@ -86,8 +84,3 @@ class AdsHandler:
             sender.cancel()
             del self._sessions[session]
             self._changed()
-
-    @staticmethod
-    async def _send(stream: Any, queue: asyncio.Queue[Any]) -> None:
-        while True:
-            await stream.send_message(await queue.get())

@@ -16,6 +16,13 @@ from tsujiban.proxy.matchers import Json, typed
 # takes that for a reset, and a reset of an internal listener's connection discards what the other
 # end has not read yet: the last answer of a server that closes (HTTP/1.0) would be lost.
 _RUNTIME: Json = {"envoy.reloadable_features.enable_send_rst_on_user_space_socket": False}
+# the agent as a gRPC service of Envoy's
+AGENT: Json = {
+    "envoy_grpc": {
+        "cluster_name": names.AGENT_CLUSTER,
+        "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
+    }
+}
 _KEEPALIVE = {"connection_keepalive": {"interval": "10s", "timeout": "10s"}}
 
 
@@ -26,12 +33,6 @@ def bootstrap(node_id: str, socket_path: Path, admin_path: Path | None = None) -
     this pod. `admin_path`, if any, is a Unix socket in a directory that only the proxy's uid can
     enter; without it there is no admin interface.
     """
-    grpc = {
-        "envoy_grpc": {
-            "cluster_name": names.AGENT_CLUSTER,
-            "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
-        }
-    }
     http2 = typed(
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         explicit_http_config={"http2_protocol_options": _KEEPALIVE},
@@ -55,7 +56,7 @@ def bootstrap(node_id: str, socket_path: Path, admin_path: Path | None = None) -
             "ads_config": {
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
-                "grpc_services": [grpc],
+                "grpc_services": [AGENT],
             },
             "cds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
             "lds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},

@@ -11,16 +11,18 @@ new one is there, for until then the old one may be all there is.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tsujiban.proxy import names
+from tsujiban.proxy import clusters, names
 from tsujiban.proxy.accesslog import AccessLogHandler, ProxyEvent, Sink
 from tsujiban.proxy.ads import AdsHandler
 from tsujiban.proxy.generations import Generations
 from tsujiban.proxy.guard import Authorize, GuardedServer, bind_private, unlink_stale
+from tsujiban.proxy.odcds import OnDemandHandler
+from tsujiban.proxy.ondemand import OnDemand
 from tsujiban.proxy.pod import ServedPod
-from tsujiban.proxy.resource import Kind, Resources
+from tsujiban.proxy.resource import Kind, Resource, Resources
 from tsujiban.proxy.session import Session
 
 _REMEMBERED = 256  # pods that have left: the last records of their connections come after them
@@ -36,8 +38,10 @@ class Channel:
         authorize: Authorize | None,
         changed: Callable[[], None],
         remove: Callable[[], bool] = lambda: True,
+        rendered: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`remove` is asked whether Envoy is to lose what no pod here needs."""
+        """`remove` is asked whether Envoy is to lose what no pod here needs, `rendered` whether the pods'
+        resources are what the newest state makes of them."""
         self.path = path
         self.pods: dict[str, ServedPod] = {}  # by prefix: "" in a sidecar
         self._generations = Generations()
@@ -47,8 +51,18 @@ class Channel:
         self._uid = uid
         self._authorize = authorize
         self._changed = changed
-        self._ads = AdsHandler(self._moved, remove)
-        self._server = GuardedServer([self._ads, AccessLogHandler(self._sink)], self._allowed)
+        self._ads = AdsHandler(self._heard, remove, self._led)
+        self._remove = remove
+        self._is_rendered = rendered
+        self._revision = 0
+        # the former owners of addresses: since the last push, and until Envoy has taken what that said
+        self._moved: dict[str, str] = {}
+        self._leaving: dict[str, str] = {}
+        self._judged_by: dict[str, object] = {}  # what decides whom its pods may open tunnels to
+        self._tunnels: dict[str, tuple[str, Resource]] = {}  # identity and cluster, by name
+        self._on_demand = OnDemandHandler(self._tunnel, self._answered)
+        services = [self._ads, self._on_demand, AccessLogHandler(self._sink)]
+        self._server = GuardedServer(services, self._allowed)
 
     async def open(self) -> None:
         """Serve. Raises OSError when the socket cannot be made."""
@@ -87,12 +101,56 @@ class Channel:
         entrances = {name: one.version for name, one in together[Kind.LISTENER].items() if _lets_in(name)}
         changed = any(entrances.get(name) != version for name, version in self._entrances.items())
         self._unfelt = (self._unfelt or changed) and bool(self._generations.succeeded)
-        self._entrances = entrances
+        self._entrances, self._revision = entrances, revision
         self._end_deaf()
+        self._push_tunnels(revision)
         self._ads.push(together, revision)
+        self._part()
 
-    def _moved(self) -> None:
+    def moved(self, former: Mapping[str, str]) -> None:
+        """These addresses have other owners than before, which the next push is to tell."""
+        self._moved = {**former, **self._moved}
+
+    def _push_tunnels(self, revision: int) -> None:
+        judged_by: dict[str, object] = {
+            prefix: (one.renderer.tables, one.renderer.avoided) for prefix, one in self.pods.items()
+        }
+        same = judged_by == self._judged_by
+        moved, self._moved, self._judged_by = self._moved, {}, judged_by
+        self._leaving = {one: owner for one, owner in moved.items() if owner} | self._leaving
+        self._on_demand.push(revision, moved if same else None)
+
+    def _part(self) -> None:
+        """Who has gone is gone once Envoy has taken all else: a service's endpoints may have led there."""
+        taken = all(one.settled(self._revision) for one in self.sessions)
+        if self._leaving and taken and self._is_rendered():
+            left, self._leaving = self._leaving, {}
+            self._on_demand.push(self._revision, left)
+
+    def _tunnel(self, name: str) -> tuple[Resource, bool] | None:
+        """What a cluster is that Envoy asks for: a tunnel, if a pod here may open it."""
+        address = names.mesh_address(name)
+        former = self._leaving.get(address) or self._moved.get(address, "")
+        for pod in self.pods.values():
+            if identity := pod.tunnel_to(address, former):
+                known = self._tunnels.get(name)
+                if known is None or known[0] != identity:
+                    known = self._tunnels[name] = (identity, clusters.mesh(pod.site, name, identity))
+                return known[1], True
+        # who is there, or may be spoken to, is not known before all is rendered
+        return (clusters.nobody(name), False) if self._remove() else None
+
+    def _led(self) -> bool:
+        return all(one.led for one in self._on_demand.streams)
+
+    def _answered(self) -> None:
+        if self._led():
+            self._ads.resume()
+        self._heard()
+
+    def _heard(self) -> None:
         self._end_deaf()
+        self._part()
         self._changed()
 
     def _end_deaf(self) -> None:
@@ -115,6 +173,11 @@ class Channel:
         """Streams that are open."""
         return self._ads.sessions
 
+    def settled(self, revision: int) -> bool:
+        """Whether every Envoy has answered all that `revision` meant for it."""
+        streams: list[Session | OnDemand] = [*self.sessions, *self._on_demand.streams]
+        return not self._leaving and all(one.settled(revision) for one in streams)
+
     def ready(self, pod: ServedPod, version: str = "") -> bool:
         """Whether Envoy (one of them, if there are two; of this version, if one is named) has accepted all of
         a pod's."""
@@ -129,6 +192,7 @@ class Channel:
         """What Envoy has refused of a pod's, or could not do for it."""
         told = [one.problems_of(pod.site.name("")) for one in self.sessions]
         found = min(told, key=len, default=())  # an old one has refusals of its own
+        found += tuple(one.problem for one in self._on_demand.streams if one.problem)
         return (*found, pod.problem) if pod.problem else found
 
     def _allowed(self, pid: int, uid: int) -> bool:

@@ -68,8 +68,8 @@ def passthrough(site: Site) -> Resource:
 _KEEPALIVE: Json = {"interval": "30s", "timeout": "2s", "connection_idle_interval": "1s"}
 
 
-def mesh(site: Site, identity: str) -> Resource:
-    """Tunnels to the endpoints of one identity. A pooled connection takes new tunnels for ten
+def mesh(site: Site, name: str, identity: str) -> Resource:
+    """Tunnels to an address that `identity` owns. A pooled connection takes new tunnels for ten
     minutes at most, so that none outlives its certificate by much."""
     options = typed(
         _HTTP,
@@ -80,11 +80,17 @@ def mesh(site: Site, identity: str) -> Resource:
         },
     )
     return _original(
-        names.mesh_cluster(identity),
+        name,
         typed_extension_protocol_options={_HTTP: options},
         transport_socket=tls.client(site, identity),
         **site.binds(),
     )
+
+
+def nobody(name: str) -> Resource:
+    """Where no tunnel leads: connections are refused at once."""
+    body: Json = {"name": name, "type": "STATIC", "connect_timeout": CONNECT_TIMEOUT}
+    return Resource(Kind.CLUSTER, name, body)
 
 
 def internal(name: str) -> Resource:

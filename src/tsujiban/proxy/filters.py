@@ -24,6 +24,7 @@ ROUTER: Json = {
     "typed_config": typed("envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
 }
 
+NETWORK_STATE = "envoy.extensions.filters.network.set_filter_state.v3.Config"
 LOCAL_ADDRESS_STATE = "envoy.filters.listener.original_dst.local_ip"
 REMOTE_ADDRESS_STATE = "envoy.filters.listener.original_dst.remote_ip"
 
@@ -48,6 +49,7 @@ def access_log(
             names.PEER_STATE,
             names.DECISION_STATE,
             names.TLS_STATE,
+            names.TUNNEL_STATE,
             *(() if http else (names.STAGED_STATE, names.SERIAL_STATE)),
         ],
     }
@@ -87,10 +89,14 @@ def addresses_state() -> list[Json]:
     ]
 
 
+def on_connection(values: list[Json]) -> Json:
+    """Configuration of a network filter that sets filter state when a connection arrives."""
+    return typed(NETWORK_STATE, on_new_connection=values)
+
+
 def network_state(values: list[Json]) -> Json:
     """Set filter state when a connection arrives."""
-    config = typed("envoy.extensions.filters.network.set_filter_state.v3.Config", on_new_connection=values)
-    return {"name": "state", "typed_config": config}
+    return {"name": "state", "typed_config": on_connection(values)}
 
 
 def http_state(values: list[Json]) -> Json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
 
@@ -15,6 +17,7 @@ INBOUND_INNER = "inbound-inner"  # internal listener: what came out of a tunnel
 APP = "app"  # cluster: the application, at the original destination
 SERVICE_CLUSTER = "service|"  # how the names of services' clusters begin
 PASSTHROUGH = "passthrough"  # cluster: the original destination, in the clear
+MESH = "mesh"  # how the names of tunnels' clusters begin; the filter chain that leads to them
 
 RBAC_CONNECT = "rbac-connect"  # ECDS: may this peer open a tunnel to this port
 RBAC_HTTP = "rbac-http"  # ECDS: may this request pass
@@ -24,6 +27,7 @@ HEADERS = "headers"  # ECDS: which headers must be given once; its mark is metad
 JWT = "jwt"  # ECDS: which tokens are verified
 REVOCATIONS = "revocations"  # ECDS: parts connections that were made before a list from those after it
 RBAC_EGRESS = "rbac-egress"  # ECDS: names the rule that let a connection out
+ROUTE = "route"  # ECDS: the name of the cluster that a tunnel takes
 
 IDENTITY_SECRET = "identity"  # noqa: S105 - the name of a secret, not one
 CLIENT_SECRET = "identity-out"  # noqa: S105 - the same, for the node proxy's connections out
@@ -43,6 +47,9 @@ ALPN = "tsujiban/1"  # what a tunnel says of itself in its TLS handshake
 
 _POD = "pod:"  # with it begin the names of what belongs to one endpoint of a node's Envoy
 
+# of tunnels' clusters: the proxy is sent them all beforehand, or has to ask for each
+GENERATIONS = LISTED, ASKED = "listed", "asked"
+
 # filter state, shared from a tunnel's connection with the connection inside it
 PEER_STATE = "tsujiban.peer"  # authenticated SPIFFE ID, or PLAINTEXT
 DECISION_STATE = "tsujiban.decision"  # class and rule ids, as `decision_name` writes them
@@ -50,6 +57,7 @@ STAGED_STATE = "tsujiban.staged"  # the same, if staged policies were enforced; 
 SERIAL_STATE = "tsujiban.serial"  # of the certificate that the peer has shown, hex
 TLS_STATE = "tsujiban.tls"
 REVOCATIONS_STATE = "tsujiban.revocations"  # which list a connection was made under
+TUNNEL_STATE = "tsujiban.tunnel"  # of an outgoing connection: the cluster that it takes
 PLAINTEXT = "plaintext"
 
 TUNNEL_LOG = "tunnel-open"  # access log: tunnels of the endpoint's own that are open
@@ -76,9 +84,21 @@ def owner(name: str) -> str:
     return head + separator if separator and head.startswith(_POD) else ""
 
 
-def mesh_cluster(identity: str) -> str:
-    """Cluster of tunnels to endpoints of `identity`."""
-    return f"mesh|{identity}"
+def mesh_cluster(generation: str, address: str) -> str:
+    """Cluster of tunnels to an address. `generation` is `LISTED`, or what the proxy is to ask with."""
+    return f"{MESH}|{generation}|{address}"
+
+
+def mesh_address(name: str) -> str:
+    """The address of a tunnel's cluster; "" for what is no such name."""
+    head, _, rest = name.partition("|")
+    generation, _, address = rest.partition("|")
+    if head != MESH or generation not in GENERATIONS or "%" in address:
+        return ""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return ""
 
 
 def jwks_cluster(uri: str) -> str:

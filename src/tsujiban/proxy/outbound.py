@@ -2,20 +2,18 @@
 
 A service's address leads to one of its ready endpoints and from there into the inner listener;
 any other address is taken as it is. Then, in both: the egress program (deny: closed before
-anything is sent), and by whom the destination belongs to: a tunnel that expects the identity that
-owns the address, or the clear for plain pods and for the world outside, or refusal for all other
-addresses of the pods' networks: nobody's, or those of pods that the egress program denies whatever is asked.
+anything is sent), and where the destination lies: in the pods' networks a tunnel, which expects the
+identity that owns the address (`routes`); the clear for plain pods and for the world outside. What the
+egress program denies whatever is asked is refused together.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from tsujiban.policy.program import EndpointProgram
-from tsujiban.proxy import filters, matchers, names, rbac
-from tsujiban.proxy.clusters import mesh
+from tsujiban.proxy import filters, matchers, names, rbac, routes
 from tsujiban.proxy.decisions import Admission, Class, decision_name
 from tsujiban.proxy.encode import sealed
 from tsujiban.proxy.matchers import Json
@@ -25,8 +23,6 @@ from tsujiban.proxy.signature import minimal
 from tsujiban.proxy.site import Site
 from tsujiban.proxy.table import Intervals, Table
 
-_STATE = "envoy.extensions.filters.network.set_filter_state.v3.Config"
-_OPEN = ("TcpUpstreamConnected", "TcpPeriodic")  # records of connections that are open
 _NETWORK_RBAC = "envoy.extensions.filters.network.rbac.v3.RBAC"
 _SELF = "self"
 
@@ -34,9 +30,8 @@ _SELF = "self"
 class _Chains:
     """Filter chains that a matcher leads to, made as they are needed."""
 
-    def __init__(self, made: Mapping[str, Json] | None = None, revoked: frozenset[str] = frozenset()) -> None:
+    def __init__(self, made: Mapping[str, Json] | None = None) -> None:
         self.made: dict[str, Json] = dict(made or {})
-        self.revoked = revoked  # identities that are not spoken to
 
     def to(self, name: str, chain: Json) -> Json:
         self.made.setdefault(name, chain)
@@ -54,21 +49,16 @@ def resources(
     endpoint: EndpointProgram,
     table: Table,
     services: Services,
-    pod_cidrs: Iterable[str],
-    revoked: frozenset[str] = frozenset(),
 ) -> list[Resource]:
-    """Everything outbound but services' own resources: listeners, the egress filter, tunnels by identity.
-    Nobody speaks to a `revoked` identity."""
-    inner = _Chains(revoked=revoked)
-    inner_choice = _destination(site, endpoint, table, pod_cidrs, inner)
+    """Everything outbound but services' and tunnels' own resources: listeners, the egress filter."""
+    inner = _Chains()
+    inner_choice = _destination(site, endpoint, table, inner)
     outer = _Chains(inner.made)
     choice = _services(site, services, outer, inner_choice)
-    name = site.name(names.RBAC_EGRESS)
     return [
         _listener(site, names.OUTBOUND, choice, outer, **site.listens(endpoint, names.OUTBOUND_PORT)),
         _listener(site, names.OUTBOUND_INNER, inner_choice, inner, internal_listener={}),
-        *(mesh(site, identity) for identity in sorted(table.rows) if identity),
-        _filter(name, _named(table)),
+        routes.configuration(site.name(names.RBAC_EGRESS), _named(table)),
     ]
 
 
@@ -107,12 +97,10 @@ def _services(site: Site, services: Services, chains: _Chains, otherwise: Json) 
     return matchers.exact(matchers.DESTINATION_IP, virtual, otherwise)
 
 
-def _destination(
-    site: Site, endpoint: EndpointProgram, table: Table, pod_cidrs: Iterable[str], chains: _Chains
-) -> Json:
+def _destination(site: Site, endpoint: EndpointProgram, table: Table, chains: _Chains) -> Json:
     ranges = [
         (prefixes, chains.refuse(rbac.UNLISTED) if where is None else _leads(site, chains, *where))
-        for prefixes, where in _grouped(table, pod_cidrs)
+        for prefixes, where in _grouped(table)
     ]
     trie = matchers.longest_prefix(matchers.DESTINATION_IP, ranges, None)
     # A pod may always reach itself, and its own address never comes back to the proxy.
@@ -121,16 +109,16 @@ def _destination(
     return matchers.exact(matchers.DESTINATION_IP, itself, trie)
 
 
-# the identity that must be proven there ("" is none) and what is decided; None: refused
+# whether a tunnel leads there (`names.MESH`) and what is decided; None: refused
 _Where = tuple[str, Intervals] | None
 
 
-def _grouped(table: Table, pod_cidrs: Iterable[str]) -> list[tuple[list[str], _Where]]:
+def _grouped(table: Table) -> list[tuple[list[str], _Where]]:
     """Prefixes by where they lead."""
-    said: dict[str, _Where] = dict.fromkeys(pod_cidrs)
-    for identity, rows in table.rows.items():
+    said: dict[str, _Where] = dict.fromkeys(table.closed)
+    for leads, rows in table.rows.items():
         for row in rows:
-            said.update(dict.fromkeys(row.prefixes, (identity, row.intervals)))
+            said.update(dict.fromkeys(row.prefixes, (leads, row.intervals)))
     default: dict[int, _Where] = {version: ("", intervals) for version, intervals in table.rest.items()}
     said = {rbac.ANYWHERE[version]: where for version, where in default.items()} | minimal(said, default)
     groups: dict[tuple[str, int] | None, list[str]] = {}
@@ -140,51 +128,15 @@ def _grouped(table: Table, pod_cidrs: Iterable[str]) -> list[tuple[list[str], _W
     return [(prefixes, said[prefixes[0]]) for prefixes in groups.values()]
 
 
-def _leads(site: Site, chains: _Chains, identity: str, intervals: Intervals) -> Json:
-    return rbac.by_port(intervals, rbac.admission(partial(_admitted, site, chains, identity)))
+def _leads(site: Site, chains: _Chains, leads: str, intervals: Intervals) -> Json:
+    return rbac.by_port(intervals, rbac.admission(partial(_admitted, site, chains, leads)))
 
 
-def _admitted(site: Site, chains: _Chains, identity: str, seen: Admission) -> Json:
+def _admitted(site: Site, chains: _Chains, leads: str, seen: Admission) -> Json:
     # The client's side reads no HTTP: what only HTTP clauses would allow is refused here.
     if seen.kind is not Class.TCP:
         return chains.refuse(decision_name(Class.DENY, seen.rules))
-    if identity in chains.revoked:
-        return chains.refuse(decision_name(Class.DENY, (names.REVOKED_RULE,)))
-    name = names.mesh_cluster(identity) if identity else names.PASSTHROUGH
+    name = leads or names.PASSTHROUGH
     egress = filters.discovered(site, names.RBAC_EGRESS, _NETWORK_RBAC)
-    if not identity:
-        proxy = filters.tcp_proxy(name, "egress")
-        return chains.to(name, {"name": name, "filters": [egress, *site.leaves(), proxy]})
-    parted = filters.discovered(site, names.REVOCATIONS, _STATE)
-    return chains.to(name, {"name": name, "filters": [egress, parted, *site.leaves(), _tunnel(site, name)]})
-
-
-def _tunnel(site: Site, cluster: str) -> Json:
-    """The agent is told whom each open tunnel leads to, by certificate: it may be revoked meanwhile."""
-    tags = {names.CERTIFICATE_TAG: "%UPSTREAM_PEER_CERT%"}  # Envoy has no word for its serial number alone
-    return filters.tcp_proxy(
-        cluster,
-        "egress",
-        tunneling_config={"hostname": "%DOWNSTREAM_LOCAL_ADDRESS%"},
-        access_log=filters.access_log(site, names.TUNNEL_LOG, tags=tags, only=_OPEN),
-        access_log_options={
-            "flush_access_log_on_connected": True,
-            "access_log_flush_interval": "10s",  # a restarted agent learns what is open
-        },
-    )
-
-
-def revocations(site: Site, revoked: Iterable[str]) -> list[Resource]:
-    """What parts connections to servers by the list of certificates under which they were made: Envoy
-    shares none with one that was made under another, so no new tunnel leads to a server that has shown
-    its certificate before the list named it."""
-    text = hashlib.sha256(" ".join(sorted(revoked)).encode()).hexdigest()[:16]
-    state = filters.state_value(names.REVOCATIONS_STATE, text)
-    name = site.name(names.REVOCATIONS)
-    config = matchers.typed(_STATE, on_new_connection=[state])
-    return [_filter(name, config)]
-
-
-def _filter(name: str, config: Json) -> Resource:
-    """A filter's configuration. Where nothing may leave there is no such filter, and Envoy asks for none."""
-    return Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}, on_demand=True)
+    way = routes.chain_filters(site) if leads else [*site.leaves(), filters.tcp_proxy(name, "egress")]
+    return chains.to(name, {"name": name, "filters": [egress, *way]})

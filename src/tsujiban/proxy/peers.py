@@ -21,19 +21,21 @@ class Peers:
     def __init__(self, peers: Mapping[str, Peer] | None = None) -> None:
         self._known: dict[str, Peer] = {}
         self._owners: dict[str, str] = {}
+        self._plain: set[str] = set()
         self._ordered: list[tuple[int, int, str]] = []  # by IP version and address
         if peers is not None:
             self.take(peers)
 
-    def take(self, peers: Mapping[str, Peer]) -> set[str]:
-        """Take the newest word; the addresses that mean something else than before."""
+    def take(self, peers: Mapping[str, Peer]) -> dict[str, str]:
+        """Take the newest word; the addresses that mean something else than before, and the identities that
+        their owners have proven until now ("" is none)."""
         moved: list[tuple[str, Peer | None]] = [(one, None) for one in self._known.keys() - peers.keys()]
         moved += [(one, peer) for one, peer in peers.items() if self._known.get(one) is not peer]
-        changed = set()
+        changed: dict[str, str] = {}
         for address, peer in moved:
             if self._known.get(address) != peer:
+                changed[canonical(address)] = self._owners.get(canonical(address), "")
                 self._change(canonical(address), peer)
-                changed.add(canonical(address))
         self._known = dict(peers)
         return changed
 
@@ -43,10 +45,12 @@ class Peers:
         if peer is None:
             del self._owners[address]
             del self._ordered[index]
+            self._plain.discard(address)
         else:
             if address not in self._owners:
                 self._ordered.insert(index, place)
             self._owners[address] = _proves(peer)
+            (self._plain.discard if _proves(peer) else self._plain.add)(address)
 
     def owner(self, address: str) -> str | None:
         """The identity that the owner of an address proves, "" for one outside the mesh; None for an
@@ -59,6 +63,10 @@ class Peers:
     def items(self) -> Iterable[tuple[str, str]]:
         """Every address and the identity that its owner proves."""
         return self._owners.items()
+
+    def plain(self) -> Iterable[str]:
+        """Every known address whose owner is outside the mesh."""
+        return self._plain
 
     def outside(self, networks: tuple[str, ...]) -> Iterator[str]:
         """All known addresses in none of the networks."""

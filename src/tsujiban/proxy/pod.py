@@ -116,11 +116,19 @@ class ServedPod:
         self._addresses = program.addresses if program is not None else ()
         self._tokens = program.jwt if program is not None else ()
 
+    def tunnel_to(self, address: str, former: str) -> str:
+        """The identity that a tunnel of the pod's to an address has to find there; "" if it may open none.
+        `former` owned an address that is nobody's any more."""
+        owner = self._peers.owner(address) or former
+        may = owner and owner not in self.renderer.avoided and self.renderer.reaches(address)
+        return owner if may else ""
+
     def event(self, event: ProxyEvent) -> None:
         """Take a record of its proxy's."""
         table = self.renderer.tables.ingress if self.renderer.tables is not None else None
         if event.log == names.TUNNEL_LOG:
-            if tunnels.refusal(self._tunnels.note(event), self.renderer.revoked) is not None:
+            connection = self._tunnels.note(event)
+            if tunnels.refusal(connection, self.renderer.revoked, self.renderer.avoided) is not None:
                 self._soon()
             return
         if event.log == "tcp":
@@ -131,7 +139,7 @@ class ServedPod:
         if not event.periodic:
             event = self._with_missing_token(self._with_source(event))
             if self._tables:
-                event = explained(event, self._tables, self._peers, self._services)
+                event = explained(event, self._tables, self._peers, self._services, self.renderer.avoided)
             self._events(event)
 
     def _soon(self) -> None:
@@ -162,7 +170,9 @@ class ServedPod:
         revoked = self.renderer.revoked
         came = self._connections.denied(self.renderer.tables.ingress, revoked)
         await self._end(namespace, self._connections, came, "ingress")
-        await self._end(namespace, self._tunnels, self._tunnels.denied(revoked), "egress")
+        await self._end(
+            namespace, self._tunnels, self._tunnels.denied(revoked, self.renderer.avoided), "egress"
+        )
 
     async def _end(
         self,

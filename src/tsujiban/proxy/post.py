@@ -55,7 +55,11 @@ class ProxyPost:
         Raises OSError when the socket cannot be made, ValueError when the pod is served already.
         """
         self._refuse_known(endpoint_id)
-        channel = Channel(socket_path, uid, authorize, self._move, lambda: endpoint_id not in self._dirty)
+
+        def rendered() -> bool:
+            return endpoint_id not in self._dirty
+
+        channel = Channel(socket_path, uid, authorize, self._move, rendered, rendered)
         await channel.open()
 
         def namespace() -> str:
@@ -67,7 +71,9 @@ class ProxyPost:
         """Serve the node's Envoy on `socket_path`; otherwise as `add`."""
         if self._shared is not None:
             raise ValueError("the node's proxy is served already")
-        channel = Channel(socket_path, uid, authorize, self._move, self._remove_from_shared)
+        channel = Channel(
+            socket_path, uid, authorize, self._move, self._remove_from_shared, lambda: not self._dirty
+        )
         await channel.open()
         self._shared = channel
         channel.push(self._state.revision)
@@ -129,7 +135,7 @@ class ProxyPost:
 
     async def _answered(self, channel: Channel) -> None:
         """Wait until an Envoy has answered all that it was sent."""
-        while not all(session.settled(self._state.revision) for session in channel.sessions):
+        while not channel.settled(self._state.revision):
             self._moved.clear()
             await self._moved.wait()
 
@@ -168,6 +174,8 @@ class ProxyPost:
         self._state = state
         moved = self._peers.take(state.peers)
         self._programs.moved(moved)
+        for _, channel in self._pods.values():
+            channel.moved(moved)
         concerned = self._pods.keys() if touched is None or moved else set(touched) & self._pods.keys()
         self._render(name for name in self._pods if name in concerned)
 
@@ -256,7 +264,7 @@ class ProxyPost:
         return (
             self._state.revision >= revision
             and self._rendered
-            and all(session.settled(revision) for channel in self._channels() for session in channel.sessions)
+            and all(channel.settled(revision) for channel in self._channels())
         )
 
     def _move(self) -> None:

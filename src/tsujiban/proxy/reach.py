@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from tsujiban.policy.addresses import contains
+from tsujiban.policy.addresses import canonical, contains
 from tsujiban.policy.program import Direction, EndpointProgram, Frozen, JwtRule, NodeState, Tier
+from tsujiban.proxy import names
 from tsujiban.proxy.compiler import Compiler
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.table import Intervals, Row, Table
@@ -70,19 +71,33 @@ class Reach:
         self._program = program(endpoint, direction, pod_cidrs, staged=staged)
         self._decided_by = _inputs(state, self._program, self._compiler.names)
         self._rest = self._compiler.rest()
-        # Networks prove nothing; on the way in, neither does plaintext from any address.
-        prefixes = sorted(self._compiler.vocabulary.prefixes())
-        outgoing = direction is Direction.EGRESS
-        owned = [one for one in prefixes if outgoing and self._inside(one)]
-        self._closed = tuple(one for one in owned if not self._compiler.judge(one, "").opens)
-        unproven = sorted(set(prefixes) - set(owned))
-        self._unproven = {one: self._compiler.judge(one, "").intervals for one in unproven}
+        self._closed: tuple[str, ...] = ()
+        self._networks: dict[str, tuple[str, Intervals]] = {}
         self._listed: dict[str, tuple[str, Intervals]] = {}
-        for address in list(self._compiler.candidates(peers)):
-            self._look(address)
-        for address in peers.outside(pod_cidrs) if outgoing else ():
+        if direction is Direction.EGRESS:
+            self._divide()
+            candidates = {*peers.plain(), *peers.outside(pod_cidrs)}
+        else:
+            # Networks prove nothing, and neither does plaintext from any address.
+            for prefix in self._compiler.vocabulary.prefixes():
+                self._networks[prefix] = ("", self._compiler.judge(prefix, "").intervals)
+            candidates = set(self._compiler.candidates(peers))
+        for address in candidates:
             self._look(address)
         self.table = self._build()
+
+    def _divide(self) -> None:
+        """On the way out an address is judged by what it lies in, not by whose it is: so the networks that
+        rules name are all that has to be told of the pods' networks, however many live there."""
+        closed = []
+        for prefix in self._compiler.vocabulary.prefixes() | set(map(canonical, self._pod_cidrs)):
+            judged = self._compiler.judge(prefix, "")
+            inside = self._inside(prefix)
+            if inside and not judged.opens:
+                closed.append(prefix)
+            else:
+                self._networks[prefix] = (names.MESH if inside else "", judged.intervals)
+        self._closed = tuple(sorted(closed))
 
     @property
     def headers(self) -> frozenset[str]:
@@ -108,6 +123,10 @@ class Reach:
         authorization = self._compiler.authorization
         return frozenset() if authorization is None else authorization.revoked_identities
 
+    def opens(self, address: str) -> bool:
+        """On the way out: whether anything is open at an address, whoever owns it."""
+        return self._compiler.judge(address, "").opens
+
     def is_of(self, state: NodeState, endpoint: EndpointProgram) -> bool:
         """Whether what decides about this endpoint, whose `program` is the same, is the same in this
         state: then `follow` is enough."""
@@ -125,13 +144,7 @@ class Reach:
 
     def _look(self, address: str) -> bool:
         """List an address, or not; whether that is another word than before."""
-        identity = self._peers.owner(address)
-        listed: tuple[str, Intervals] | None = None
-        if identity or (identity is not None and self._direction is Direction.EGRESS):
-            judged = self._compiler.judge(address, identity)
-            outside = self._direction is Direction.EGRESS and not judged.opens and not self._inside(address)
-            if judged.opens or outside:
-                listed = (identity, judged.intervals)
+        listed = self._word(address)
         if listed == self._listed.get(address):
             return False
         if listed is None:
@@ -139,6 +152,22 @@ class Reach:
         else:
             self._listed[address] = listed
         return True
+
+    def _word(self, address: str) -> tuple[str, Intervals] | None:
+        """What has to be said of an address. On the way out: if it is not what the network around it
+        would be taken for."""
+        identity = self._peers.owner(address)
+        if identity is None:
+            return None
+        leads = identity
+        if self._direction is Direction.EGRESS:
+            leads = names.MESH if identity else ""
+            if bool(identity) is self._inside(address):
+                return None
+        elif not identity:
+            return None
+        judged = self._compiler.judge(address, identity)
+        return (leads, judged.intervals) if judged.opens else None
 
     def _build(self) -> Table:
         groups: defaultdict[str, defaultdict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -163,9 +192,9 @@ class Reach:
     def _points(self) -> Iterator[tuple[str, str, Intervals]]:
         for address, (identity, intervals) in self._listed.items():
             yield address, identity, intervals
-        for prefix, intervals in self._unproven.items():
-            if self._direction is Direction.INGRESS or prefix not in self._peers:
-                yield prefix, "", intervals
+        for prefix, (leads, intervals) in self._networks.items():
+            if self._direction is Direction.INGRESS or prefix not in self._listed:
+                yield prefix, leads, intervals
 
     def _unlisted(self, identity: str, address: str) -> Intervals | None:
         owner = self._peers.owner(address)
@@ -176,8 +205,8 @@ class Reach:
 
 def _inputs(state: NodeState, program: Program, sets: frozenset[str]) -> tuple[object, ...]:
     """All that the program's names stand for."""
-    names = [*(name for tier in program.tiers for name in tier.policies), *program.profiles]
-    parts: list[object] = [state.policies.get(name) for name in names]
+    policies = [*(name for tier in program.tiers for name in tier.policies), *program.profiles]
+    parts: list[object] = [state.policies.get(name) for name in policies]
     parts += [state.authorizations.get(name) for name in program.authorization]
     for name in sorted(sets):
         parts += (state.sets.get(name), state.service_sets.get(name))
@@ -202,6 +231,6 @@ def has_staged(state: NodeState, endpoint: EndpointProgram, direction: Direction
 
 
 def egress(state: NodeState, endpoint: EndpointProgram, pod_cidrs: Iterable[str]) -> Table:
-    """Where the endpoint may connect to: rows by the identity that the destination will have to
-    prove, "" for plain pods and networks. Networks inside `pod_cidrs` have no row of their own."""
+    """Where the endpoint may connect to: under `names.MESH` the networks and addresses whose owner has to
+    prove who he is, under "" plain pods and networks outside of `pod_cidrs`."""
     return Reach(state, endpoint, Direction.EGRESS, Peers(state.peers), tuple(pod_cidrs)).table

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from tsujiban.policy.program import Direction, EndpointProgram, NodeState
-from tsujiban.proxy import clusters, external, inbound, names, outbound
+from tsujiban.proxy import clusters, external, inbound, names, outbound, routes
 from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.programs import Programs
@@ -54,7 +54,7 @@ class Renderer:
         if endpoint is None:
             self._forget()
             return
-        self._pod_cidrs = networks = tuple(pod_cidrs)
+        self._pod_cidrs = tuple(pod_cidrs)
         self._programs.moved(changed)
         incoming = self._table("ingress", state, endpoint, peers)
         outgoing = self._table("egress", state, endpoint, peers)
@@ -72,7 +72,7 @@ class Renderer:
         self._services.follow(state.services, outgoing, peers, endpoint.addresses)
         self.resources = collect(
             [
-                *self._made(endpoint, tables, networks),
+                *self._made(endpoint, tables, peers),
                 *self._piece(
                     "external",
                     (question, marks),
@@ -80,6 +80,17 @@ class Renderer:
                 ),
             ]
         )
+
+    @property
+    def avoided(self) -> frozenset[str]:
+        """Identities that were revoked: nobody speaks to them."""
+        reach = self._reach.get("ingress")
+        return frozenset() if reach is None else reach.revoked_identities
+
+    def reaches(self, address: str) -> bool:
+        """Whether the endpoint may open a connection to an address, whoever owns it."""
+        reach = self._reach.get("egress")
+        return reach is not None and reach.opens(address)
 
     def _staged(
         self, name: str, state: NodeState, endpoint: EndpointProgram, peers: Peers, direction: Direction
@@ -101,12 +112,12 @@ class Renderer:
         self._reach[name] = reach
         return reach.table
 
-    def _made(self, endpoint: EndpointProgram, tables: Tables, networks: tuple[str, ...]) -> list[Resource]:
+    def _made(self, endpoint: EndpointProgram, tables: Tables, peers: Peers) -> list[Resource]:
         site, services = self._site, self._services
         incoming, outgoing, staged, _ = tables
         named, revoked = self._reach["ingress"].headers, self._reach["ingress"].revoked
-        avoided = self._reach["ingress"].revoked_identities
         plaintext = inbound.plaintext_rows(endpoint.authentication, incoming)
+        listed = routes.nearby(outgoing, peers, self.avoided)
 
         def constant() -> list[Resource]:
             inner = clusters.internal(site.name(names.INBOUND_INNER))
@@ -119,7 +130,7 @@ class Renderer:
                 (endpoint.jwt, incoming, staged, named, revoked, self.parting),
                 lambda: inbound.authorization(site, endpoint, incoming, staged, named, revoked, self.parting),
             ),
-            *self._piece("revocations", (revoked,), lambda: outbound.revocations(site, revoked)),
+            *self._piece("revocations", (revoked,), lambda: routes.revocations(site, revoked)),
             *self._piece(
                 "inbound",
                 (endpoint.addresses, endpoint.authentication, endpoint.named_ports, plaintext),
@@ -127,9 +138,10 @@ class Renderer:
             ),
             *self._piece(
                 "outbound",
-                (endpoint.addresses, outgoing, networks, services.listed, services.closed, avoided),
-                lambda: outbound.resources(site, endpoint, outgoing, services, networks, avoided),
+                (endpoint.addresses, outgoing, services.listed, services.closed),
+                lambda: outbound.resources(site, endpoint, outgoing, services),
             ),
+            *self._piece("routes", (listed,), lambda: routes.resources(site, listed)),
             *services.resources(),
         ]
 

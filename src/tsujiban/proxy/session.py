@@ -23,6 +23,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from tsujiban.proxy import names
 from tsujiban.proxy.clusters import service_clusters, staying
+from tsujiban.proxy.delta import response
 from tsujiban.proxy.resource import Kind, Resource, Resources
 
 _WILDCARD = "*"
@@ -57,9 +58,13 @@ class _Subscription:
 class Session:
     """State of one stream. Not thread-safe."""
 
-    def __init__(self, remove: Callable[[], bool] = lambda: True) -> None:
-        """`remove` is asked whether the proxy is to lose what it holds and should not."""
+    def __init__(
+        self, remove: Callable[[], bool] = lambda: True, led: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`remove` is asked whether the proxy is to lose what it holds and should not, `led` whether it has
+        taken the tunnels that listeners and endpoints may lead to (`ondemand`)."""
         self._remove = remove
+        self._led = led
         self._types: dict[Kind, _Subscription] = {}
         self._desired: Resources = {}
         self._services: dict[str, set[str]] = {}  # clusters whose endpoints come by EDS, by owner
@@ -119,6 +124,11 @@ class Session:
             subscription.refused.clear()
             self._look(kind)
         yield from self._advance()
+
+    def resume(self) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
+        """What has waited may perhaps be sent."""
+        if self._deferred:
+            yield from self._advance()
 
     def _look(self, kind: Kind) -> None:
         """Find what of a type the proxy does not hold as it should."""
@@ -181,10 +191,11 @@ class Session:
         changed, removed = self._changed(Kind.LISTENER), self._removed(Kind.LISTENER)
         turning = {names.owner(name) for name in (*(one.name for one in changed), *removed)}
         staged = turning | {one.owner for one in self._waiting.values() if one.kind is Kind.LISTENER}
+        led = self._led()
 
         def done(name: str) -> bool:
             owner = names.owner(name)
-            return owner not in staged if owner else not staged
+            return led and (owner not in staged if owner else not staged)
 
         gone = [name for name in self._removed(Kind.CLUSTER) if done(name)]
         yield from self._send(Kind.CLUSTER, self._changed(Kind.CLUSTER), gone)
@@ -194,11 +205,11 @@ class Session:
         yield from self._send(Kind.ENDPOINT, now, self._removed(Kind.ENDPOINT))
         for kind in (Kind.SECRET, Kind.EXTENSION):
             yield from self._send(kind, self._changed(kind), self._removed(kind))
-        ready = {owner for owner in turning if not self._unready(owner)}
+        ready = {owner for owner in turning if led and not self._unready(owner)}
         changed = [one for one in changed if names.owner(one.name) in ready]
         removed = [name for name in removed if names.owner(name) in ready]
         yield from self._send(Kind.LISTENER, changed, removed)
-        self._deferred = bool(staged)
+        self._deferred = bool(staged) or not led
 
     def _unready(self, owner: str) -> bool:
         """Whether a cluster that a new listener may lead to is not yet what it should be."""
@@ -254,13 +265,8 @@ class Session:
     ) -> discovery_pb2.DeltaDiscoveryResponse:
         subscription = self._types[kind]
         self._counter += 1
-        response = discovery_pb2.DeltaDiscoveryResponse(
-            type_url=kind, nonce=str(self._counter), removed_resources=removed
-        )
+        message = response(kind, self._counter, changed, removed)
         for one in changed:
-            resource = response.resources.add(name=one.name, version=one.version)
-            resource.resource.type_url = kind
-            resource.resource.value = one.encoded()
             subscription.held[one.name] = one.version
             subscription.sent[one.name] = one
             if subscription.pending.get(one.name) is one:
@@ -269,5 +275,5 @@ class Session:
             del subscription.held[name]
             subscription.sent.pop(name, None)
         listed = (*(one.name for one in changed), *removed)
-        self._waiting[response.nonce] = _Sent(self._revision, kind, owner, listed)
-        return response
+        self._waiting[message.nonce] = _Sent(self._revision, kind, owner, listed)
+        return message

@@ -4,7 +4,7 @@ certificate that the server has shown is revoked.
 The client's Envoy looks at a certificate once, when it connects. It reports each tunnel when it opens and
 every ten seconds (so that a restarted agent learns of it), with the certificate.
 Tunnels share connections; what is ended is the connection, and with it all that leads to that server. One
-without a tunnel needs no end: none is opened on it any more once a list has changed (`outbound.revocations`).
+without a tunnel needs no end: none is opened on it any more once a list has changed (`routes.revocations`).
 """
 
 from __future__ import annotations
@@ -49,10 +49,12 @@ class Tunnels:
             self._open.popitem(last=False)
         return connection
 
-    def denied(self, revoked: Iterable[str]) -> dict[Connection, tuple[str, ...]]:
-        """Those that may not go on, and by which rules."""
+    def denied(
+        self, revoked: Iterable[str], avoided: frozenset[str] = frozenset()
+    ) -> dict[Connection, tuple[str, ...]]:
+        """Those that may not go on, by serial number or identity, and by which rules."""
         listed = frozenset(revoked)
-        judged = ((one, refusal(one, listed)) for _, one in self._open.values())
+        judged = ((one, refusal(one, listed, avoided)) for _, one in self._open.values())
         return {one: rules for one, rules in judged if rules is not None}
 
     def put_back(self, connection: Connection) -> None:
@@ -64,10 +66,12 @@ class Tunnels:
         return self._open.pop((connection.near, connection.far), None) is not None
 
 
-def refusal(connection: Connection, revoked: frozenset[str]) -> tuple[str, ...] | None:
+def refusal(
+    connection: Connection, revoked: frozenset[str], avoided: frozenset[str] = frozenset()
+) -> tuple[str, ...] | None:
     """The rules by which a connection to a server may not go on; None if it may. Envoy has found the
     expected name among the names; an identity is exactly one (X.509-SVID section 5.2), which it does not ask.
     """
-    if connection.serial in revoked:
+    if connection.serial in revoked or connection.peer in avoided:
         return (names.REVOKED_RULE,)
     return None if connection.peer else (names.IDENTITY_RULE,)

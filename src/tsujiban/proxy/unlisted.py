@@ -22,6 +22,7 @@ from tsujiban.proxy.table import Table
 
 _UNLISTED = (names.UNLISTED_RULE,)
 _UNPROVEN = ((names.IDENTITY_RULE,), (names.REVOKED_RULE,))  # refused by TLS: no policy has decided
+_UNTOLD = "allowed, but the node's agent did not tell the proxy in time who is there"
 _FOREIGN = Admission(kind=Class.DENY, rules=(names.IDENTITY_RULE,))
 
 
@@ -35,25 +36,43 @@ class Tables(NamedTuple):
 
 
 def explained(
-    event: ProxyEvent, tables: Sequence[Tables], peers: Peers, services: Mapping[str, ServiceProgram]
+    event: ProxyEvent,
+    tables: Sequence[Tables],
+    peers: Peers,
+    services: Mapping[str, ServiceProgram],
+    avoided: frozenset[str] = frozenset(),
 ) -> ProxyEvent:
-    """The record with the rules that decided; `tables` are the newest first."""
+    """The record with the rules that decided; `tables` are the newest first, `avoided` the identities that
+    were revoked."""
     if event.direction != "egress":
         return _staged(_incoming(event, tables), event, tables[0].staged)
-    return _outgoing(event, tables, peers, *_backend(event, services))
+    return _outgoing(event, tables, peers, *_backend(event, services), avoided)
 
 
 def _outgoing(
-    event: ProxyEvent, tables: Sequence[Tables], peers: Peers, address: str, port: int
+    event: ProxyEvent,
+    tables: Sequence[Tables],
+    peers: Peers,
+    address: str,
+    port: int,
+    avoided: frozenset[str],
 ) -> ProxyEvent:
+    owner = peers.owner(address)
+
     def look(table: Table) -> Admission | None:
-        return first_look(table, peers.owner(address) or "", address, port, event.source_port)
+        return first_look(table, owner or "", address, port, event.source_port)
 
     told = event
     if event.rules == _UNLISTED:
         denied = [seen for one in tables if address and (seen := look(one.egress)) and _denies(seen)]
-        rules = denied[0].rules if denied else (names.UNKNOWN_RULE,)
-        told = msgspec.structs.replace(event, rules=rules)
+        if denied:
+            told = msgspec.structs.replace(event, rules=denied[0].rules)
+        elif not owner:
+            told = msgspec.structs.replace(event, rules=(names.UNKNOWN_RULE,))
+        elif owner in avoided:
+            told = msgspec.structs.replace(event, rules=(names.REVOKED_RULE,))
+        else:
+            told = msgspec.structs.replace(event, detail=_UNTOLD)
     staged = tables[0].staged_egress
     would = look(staged) if staged is not None and address and event.log == "egress" else None
     if would is None or would.rules == told.rules or told.rules in _UNPROVEN:

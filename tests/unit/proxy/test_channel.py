@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.support.proxystate import POD_CIDRS, state
+from tests.support.proxystate import CUSTOMER, PLAIN, POD_CIDRS, STRANGER, identity, rule, state
 
-from tsujiban.policy.program import Authentication, MtlsMode
+from tsujiban.policy.program import Authentication, MtlsMode, Side
+from tsujiban.proxy import names
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.channel import Channel
 from tsujiban.proxy.peers import Peers
@@ -113,10 +114,48 @@ def test_an_old_envoy_is_ended_when_the_way_in_changes_but_not_before_the_new_on
         if new is not None:
             assert generations.ended == 0
             ads.sessions.append(new)
-            channel._moved()
+            channel._heard()
         assert generations.ended == (1 if old else 0)
-        channel._moved()
+        channel._heard()
         channel.push(4)
         assert generations.ended == (1 if old else 0)
+
+    asyncio.run(main())
+
+
+def test_a_proxy_is_given_the_tunnels_that_its_pods_may_open_and_no_other(tmp_path: Path) -> None:
+    async def main() -> None:
+        rendered = [False]
+        channel = Channel(tmp_path / "s", os.getuid(), None, lambda: None, lambda: rendered[0])
+        pod = ServedPod("default/server", SIDECAR, lambda: "", lambda _: None, Programs())
+        channel.join(pod)
+
+        def told(address: str, generation: str = names.ASKED) -> str | None:
+            answer = channel._tunnel(names.mesh_cluster(generation, address))
+            if answer is None:
+                return None
+            cluster, somebody = answer
+            assert somebody is (b"transport_sockets.tls" in cluster.encoded())
+            owners = ("customer", "stranger")
+            return next((one for one in owners if identity(one).encode() in cluster.encoded()), "")
+
+        assert told(CUSTOMER) is None
+        world = state(egress=(rule("e", dst=Side(sets=("clients",))),))
+        peers = Peers(world.peers)
+        pod.render(world, POD_CIDRS, peers)
+        assert told(CUSTOMER) == "customer"
+        assert told(CUSTOMER, names.LISTED) == "customer"
+        assert told(STRANGER) is None  # another pod, not rendered yet, might be let there
+        rendered[0] = True
+        for address in (STRANGER, PLAIN, "10.244.9.9", "192.0.2.1"):
+            assert told(address) == ""
+        world.peers[CUSTOMER] = world.peers[STRANGER]
+        peers.take(world.peers)
+        assert told(CUSTOMER) == "stranger"
+        del world.peers[CUSTOMER]
+        channel.moved(peers.take(world.peers))
+        assert told(CUSTOMER) == "stranger"  # something may lead there yet
+        channel.push(2)  # with no Envoy that could know of it
+        assert told(CUSTOMER) == ""
 
     asyncio.run(main())

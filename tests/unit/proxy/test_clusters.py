@@ -13,10 +13,15 @@ def body(resource: Resource) -> Any:
 
 
 def test_tunnels_go_to_the_original_address_and_port() -> None:
-    cluster = body(clusters.mesh(SIDECAR, "spiffe://t/x"))
+    cluster = body(clusters.mesh(SIDECAR, "mesh|listed|10.0.0.1", "spiffe://t/x"))
     assert cluster.type == cluster.ORIGINAL_DST
     assert not cluster.HasField("original_dst_lb_config")  # no fixed tunnel port
     assert cluster.HasField("transport_socket")
+
+
+def test_where_nobody_is_there_is_no_endpoint_to_wait_for() -> None:
+    cluster = body(clusters.nobody("mesh|asked|10.0.0.1"))
+    assert (cluster.type, len(cluster.load_assignment.endpoints)) == (cluster.STATIC, 0)
 
 
 def test_the_application_and_the_clear_have_no_tls() -> None:
@@ -69,7 +74,7 @@ def test_only_services_have_endpoints_of_their_own() -> None:
         one.name: one
         for one in (
             clusters.app(SIDECAR),
-            clusters.mesh(SIDECAR, "x"),
+            clusters.mesh(SIDECAR, "mesh|listed|10.0.0.1", "x"),
             clusters.service(SIDECAR, "a/b", 80),
             clusters.service(NodeSite("/run/netns/p"), "a/b", 80),
         )

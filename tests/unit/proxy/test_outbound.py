@@ -6,7 +6,9 @@ import msgspec
 from tests.support.proxystate import CUSTOMER, POD_CIDRS, READS, SERVER, identity, port, rule, state
 
 from tsujiban.policy.program import (
+    Action,
     Backend,
+    Mesh,
     NodeState,
     Peer,
     PortRange,
@@ -15,11 +17,9 @@ from tsujiban.policy.program import (
     ServiceProgram,
     Side,
 )
-from tsujiban.policy.revocation import compile_revocations
 from tsujiban.proxy import names, rbac
 from tsujiban.proxy.render import render
 from tsujiban.proxy.resource import Kind, Resource
-from tsujiban.resources.kinds.core import ConfigMap
 
 HTTP = PortRange(first=80, last=80)
 
@@ -35,25 +35,10 @@ def chains(world: NodeState, listener: str) -> set[str]:
 
 
 def test_every_kind_of_destination_has_its_chain() -> None:
-    inner = {
-        "self",
-        names.PASSTHROUGH,
-        f"deny:{names.UNLISTED_RULE}",
-        *(names.mesh_cluster(identity(name)) for name in ("server", "customer", "stranger")),
-    }
-    assert chains(state(), names.OUTBOUND_INNER) == inner
-    assert chains(state(), names.OUTBOUND) == inner | {names.service_cluster("default/server", 80)}
-
-
-def test_nobody_speaks_to_a_revoked_identity() -> None:
-    world = state(authorization=("_mesh/revoked",))
-    listed = ConfigMap(data={"revoked": identity("stranger")})
-    form = compile_revocations(listed)
-    assert form is not None
-    world.authorizations["_mesh/revoked"] = form.program
-    found = chains(world, names.OUTBOUND_INNER)
-    assert names.mesh_cluster(identity("stranger")) not in found
-    assert {"deny:_mesh/revoked", names.mesh_cluster(identity("customer"))} <= found
+    inner = {"self", names.PASSTHROUGH, names.MESH, rbac.UNLISTED}
+    world = state(egress=(rule("no", Action.DENY, dst=Side(nets=("10.244.8.0/24",))), rule("e")))
+    assert chains(world, names.OUTBOUND_INNER) == inner
+    assert chains(world, names.OUTBOUND) == inner | {names.service_cluster("default/server", 80)}
 
 
 def test_a_denied_destination_is_closed_before_anything_is_sent() -> None:
@@ -66,19 +51,21 @@ def test_what_only_an_http_clause_allows_is_refused_at_the_client() -> None:
     assert found == {"self", "deny:_tier/default", f"deny:{names.UNLISTED_RULE}"}
 
 
-def test_a_proxy_is_told_of_nobody_whom_policy_denies() -> None:
-    world = state(egress=(rule("e", dst=Side(sets=("clients",), ports=Ports(ranges=(HTTP,)))),))
-    found = resources(world)
-    assert {name for name in found if name.startswith("CLUSTER mesh|")} == {
-        f"CLUSTER {names.mesh_cluster(identity('customer'))}"
-    }
-    more = msgspec.json.decode(msgspec.json.encode(world), type=NodeState)
-    for number in range(50):
-        address = f"10.244.9.{number}"
-        more.peers[address] = Peer(address=address, endpoint=address, identity=identity(address))
-    assert {name: one.version for name, one in resources(more).items()} == {
-        name: one.version for name, one in found.items()
-    }
+def test_neither_those_whom_policy_denies_nor_those_whom_it_allows_cost_a_listener_anything() -> None:
+    for world in (
+        state(),
+        state(egress=(rule("e", dst=Side(sets=("clients",), ports=Ports(ranges=(HTTP,)))),)),
+    ):
+        found = resources(world)
+        more = msgspec.json.decode(msgspec.json.encode(world), type=NodeState)
+        for number in range(50):
+            address = f"10.244.9.{number}"
+            more.peers[address] = Peer(
+                address=address, endpoint=address, identity=identity(address), mesh=Mesh.SIDECAR
+            )
+        assert {name: one.version for name, one in resources(more).items() if "rbac-" not in name} == {
+            name: one.version for name, one in found.items() if "rbac-" not in name
+        }
 
 
 def test_a_service_none_of_whose_backends_may_be_reached_is_refused_with_all_others() -> None:
@@ -99,10 +86,8 @@ def test_a_service_none_of_whose_backends_may_be_reached_is_refused_with_all_oth
     assert f"10.96.1.{ord('a')}" in text
 
 
-def test_each_identity_has_a_cluster_and_each_service_port_its_endpoints() -> None:
+def test_each_service_port_has_its_endpoints() -> None:
     found = resources(state())
-    for name in ("server", "customer", "stranger"):
-        assert f"CLUSTER {names.mesh_cluster(identity(name))}" in found
     service = names.service_cluster("default/server", 80)
     assert {f"CLUSTER {service}", f"ENDPOINT {service}"} <= found.keys()
     assert found[f"EXTENSION {names.RBAC_EGRESS}"].kind is Kind.EXTENSION

@@ -22,13 +22,24 @@ def test_an_owner_outside_the_mesh_proves_nothing_and_nobody_owns_what_is_not_kn
     assert dict(peers.items()) == {"10.0.0.1": "i", "10.0.0.2": ""}
     assert "10.0.0.1" in peers
     assert "10.0.0.3" not in peers
+    assert set(peers.plain()) == {"10.0.0.2"}
+    peers.take({"10.0.0.1": peer("10.0.0.1", "i", Mesh.NONE), "10.0.0.2": peer("10.0.0.2", "i")})
+    assert set(peers.plain()) == {"10.0.0.1"}
+    peers.take({})
+    assert not peers.plain()
 
 
 def test_it_tells_which_addresses_mean_something_else_now() -> None:
     peers = Peers({"10.0.0.1": peer("10.0.0.1", "i"), "fd00:0::1": peer("fd00:0::1", "j")})
     assert peers.owner("fd00::1") == "j"
-    assert peers.take({"10.0.0.1": peer("10.0.0.1", "i"), "fd00:0::1": peer("fd00:0::1", "k")}) == {"fd00::1"}
-    assert peers.take({"10.0.0.2": peer("10.0.0.2")}) == {"10.0.0.1", "10.0.0.2", "fd00::1"}
+    assert peers.take({"10.0.0.1": peer("10.0.0.1", "i"), "fd00:0::1": peer("fd00:0::1", "k")}) == {
+        "fd00::1": "j"
+    }
+    assert peers.take({"10.0.0.2": peer("10.0.0.2")}) == {
+        "10.0.0.1": "i",
+        "10.0.0.2": "",
+        "fd00::1": "k",
+    }
     assert peers.owner("10.0.0.1") is None
 
 
@@ -54,4 +65,4 @@ def test_after_any_changes_it_is_as_if_it_were_new(words: list[dict[str, str]]) 
         anew = Peers(state)
         assert dict(peers.items()) == dict(anew.items())
         assert list(peers.outside(())) == list(anew.outside(()))
-        assert changed >= {one for one in ADDRESSES if before.get(one) != peers.owner(one)}
+        assert changed.keys() >= {one for one in ADDRESSES if before.get(one) != peers.owner(one)}

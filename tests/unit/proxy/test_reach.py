@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.support.proxystate import CUSTOMER, PLAIN, POD_CIDRS, SERVER, STRANGER, identity, port, rule, state
+from tests.support.proxystate import CUSTOMER, PLAIN, POD_CIDRS, STRANGER, identity, port, rule, state
 
 from tsujiban.policy.program import (
     Action,
@@ -8,11 +8,15 @@ from tsujiban.policy.program import (
     AuthzProgram,
     AuthzRule,
     Direction,
+    Mesh,
+    Peer,
     PolicyProgram,
     Side,
 )
+from tsujiban.proxy import names
 from tsujiban.proxy.decisions import Branch, Leaf
-from tsujiban.proxy.reach import egress, has_staged, ingress
+from tsujiban.proxy.peers import Peers
+from tsujiban.proxy.reach import Reach, egress, has_staged, ingress
 
 DENIED = Leaf(allow=False, rules=("_tier/default",))
 
@@ -54,7 +58,7 @@ def test_authorization_follows_what_network_policy_allows() -> None:
     assert table.find(identity("customer"), CUSTOMER, 81) == DENIED
 
 
-def test_egress_rows_are_by_the_identity_that_the_destination_must_prove() -> None:
+def test_egress_rows_are_by_whether_the_destination_must_prove_an_identity() -> None:
     world = state(egress=(rule("e", dst=Side(nets=("10.244.0.0/24", "192.0.2.0/24"))),))
     table = egress(world, world.endpoints["default/server"], POD_CIDRS)
     yes = Leaf(allow=True, rules=("e",))
@@ -62,9 +66,32 @@ def test_egress_rows_are_by_the_identity_that_the_destination_must_prove() -> No
     assert table.find("", PLAIN, 80) == yes
     assert table.find("", "192.0.2.1", 80) == yes
     assert table.find("", "203.0.113.1", 80) == DENIED
-    listed = {prefix for row in table.rows[""] for prefix in row.prefixes}
-    assert listed == {PLAIN, "192.0.2.0/24"}  # no network inside the pods' own
-    assert SERVER in {prefix for row in table.rows[identity("server")] for prefix in row.prefixes}
+    listed = {
+        leads: {prefix for row in rows for prefix in row.prefixes} for leads, rows in table.rows.items()
+    }
+    assert listed == {"": {PLAIN, "192.0.2.0/24"}, names.MESH: {"10.244.0.0/24"}}
+    assert table.closed == ("10.244.0.0/16",)
+
+
+def test_who_comes_or_goes_in_the_mesh_changes_no_egress_table_and_who_is_out_of_place_does() -> None:
+    world = state(egress=(rule("e"),))
+    peers = Peers(world.peers)
+    reach = Reach(world, world.endpoints["default/server"], Direction.EGRESS, peers, POD_CIDRS)
+
+    def comes(address: str, mesh: Mesh) -> bool:
+        before = reach.table
+        world.peers[address] = Peer(address=address, endpoint=address, identity=identity("new"), mesh=mesh)
+        reach.follow(peers.take(world.peers))
+        return reach.table is not before
+
+    assert not comes("10.244.7.7", Mesh.SIDECAR)
+    assert not comes("192.0.2.7", Mesh.NONE)
+    assert comes("10.244.7.8", Mesh.NONE)
+    assert comes("192.0.2.8", Mesh.NODE)
+    listed = {
+        leads: {prefix for row in rows for prefix in row.prefixes} for leads, rows in reach.table.rows.items()
+    }
+    assert listed == {"": {PLAIN, "10.244.7.8"}, names.MESH: {"10.244.0.0/16", "192.0.2.8"}}
 
 
 def test_staged_policies_have_a_table_of_their_own() -> None:

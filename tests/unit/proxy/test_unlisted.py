@@ -78,9 +78,20 @@ def test_other_records_are_left_as_they_are() -> None:
     world = state(CLIENTS)
     event = incoming(rules=("x",), staged="deny y")
     assert explained(event, [tables(world)], Peers(world.peers), {}) is event
-    event = outgoing(CUSTOMER)
+    event = outgoing("10.244.9.9")
     event = explained(event, [tables(world)], Peers(world.peers), {})
     assert explained(event, [tables(world)], Peers(world.peers), {}) is event
+
+
+def test_whom_the_proxy_was_not_told_of_in_time_is_named_so() -> None:
+    world = state(CLIENTS)
+    event = explained(outgoing(CUSTOMER), [tables(world)], Peers(world.peers), {})
+    assert event.rules == UNLISTED
+    assert "agent did not tell" in event.detail
+    event = explained(
+        outgoing(CUSTOMER), [tables(world)], Peers(world.peers), {}, frozenset({identity("customer")})
+    )
+    assert event.rules == (names.REVOKED_RULE,)
 
 
 def test_a_record_that_comes_after_the_change_has_the_rule_of_before() -> None:

@@ -1,0 +1,149 @@
+"""A proxy holds the tunnels that it uses, and asks the agent for each when it first needs it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from tests.support.meshapps import Greeter, drain, echo_http, reads
+from tests.support.proxybed import Bed, Pod, tier, until
+
+from tsujiban.policy.program import Action, AddressSet, Member, Mesh, Peer, PolicyProgram, Rule, Side
+from tsujiban.proxy import names, routes
+
+pytestmark = pytest.mark.system
+MANY = 300
+
+
+def strangers(bed: Bed, count: int = MANY) -> dict[str, Peer]:
+    """Others of the mesh, elsewhere."""
+    found = {}
+    for number in range(count):
+        address = f"10.244.{100 + number // 250}.{number % 250}"
+        name = bed.identity(f"stranger-{number}")
+        found[address] = Peer(address=address, endpoint=address, identity=name, mesh=Mesh.SIDECAR)
+    return found
+
+
+def held(pod: Pod) -> list[str]:
+    """The tunnels that a pod's Envoy holds."""
+    dump = json.loads(pod.admin("/config_dump"))
+    clusters: list[Any] = []
+    for part in dump["configs"]:
+        clusters += part.get("dynamic_active_clusters", [])
+    found = [one["cluster"]["name"] for one in clusters]
+    return sorted(name for name in found if names.mesh_address(name))
+
+
+def outbound(pod: Pod) -> list[str]:
+    """Version by version, what a pod's Envoy holds for outgoing connections."""
+    dump = json.loads(pod.admin("/config_dump?include_eds"))
+    found: list[str] = []
+    for part in dump["configs"]:
+        for one in part.get("dynamic_active_clusters", []):
+            found.append(f"{one['cluster']['name']} {one['version_info']} {one['last_updated']}")
+        for one in part.get("dynamic_listeners", []):
+            if names.OUTBOUND in one["name"]:
+                found.append(f"{one['name']} {one['active_state']['last_updated']}")
+    return sorted(found)
+
+
+def test_a_proxy_holds_the_tunnels_that_it_uses_however_many_peers_there_are(bed: Bed) -> None:
+    web, other, customer = bed.pod("web"), bed.pod("other"), bed.pod("customer")
+    web.listen(80, echo_http)
+    other.listen(80, echo_http)
+    bed.update(peers=strangers(bed))
+    bed.settle()
+    assert held(customer) == []
+    assert reads(customer, web.address, 80) == 200
+    assert bed.seen(log="tcp", final=False).peer == customer.identity
+    assert held(customer) == [names.mesh_cluster(names.ASKED, web.address)]
+
+    before = outbound(customer)
+    assert bed.update(peers=strangers(bed, MANY + 1)) == ()
+    assert bed.update(peers={next(iter(strangers(bed))): None}) == ()
+    assert outbound(customer) == before
+    assert reads(customer, other.address, 80) == 200
+    assert len(held(customer)) == 2
+
+
+def test_where_nobody_is_connections_are_refused_at_once_until_somebody_comes(bed: Bed) -> None:
+    web, customer = bed.pod("web"), bed.pod("customer")
+    served = Greeter()
+    web.listen(80, served)
+    there = bed.state.peers.pop(web.address)
+    bed.settle()
+    for _ in range(2):
+        begun = time.monotonic()
+        assert drain(customer.connect(web.address, 80), 4) == b""
+        assert time.monotonic() - begun < routes.ASK_SECONDS - 1
+    refused = bed.seen(log="egress", destination=web.address)
+    assert (refused.verdict, refused.rules) == ("deny", (names.UNKNOWN_RULE,))
+    assert bed.update(peers={web.address: there}) == ()
+    assert drain(customer.connect(web.address, 80), 0.5) == b"220 welcome\r\n"
+    with customer.connect(web.address, 80) as connection:  # what is open stays when its peer is forgotten
+        assert connection.recv(100) == b"220 welcome\r\n"
+        assert bed.update(peers={web.address: None}) == ()
+        assert drain(customer.connect(web.address, 80), 4) == b""
+        connection.sendall(b"QUIT\r\n")
+        visitors = served.visitors
+        assert bed.update(peers={web.address: there}) == ()
+    assert drain(customer.connect(web.address, 80), 0.5) == b"220 welcome\r\n"
+    assert served.visitors == visitors + 1
+
+
+def test_an_address_that_changes_hands_is_asked_for_its_new_owner(bed: Bed) -> None:
+    web, customer = bed.pod("web"), bed.pod("customer")
+    web.listen(80, echo_http)
+    bed.settle()
+    assert reads(customer, web.address, 80) == 200
+    stolen = Peer(address=web.address, endpoint="default/x", identity=bed.identity("x"), mesh=Mesh.SIDECAR)
+    mine = bed.state.peers[web.address]
+    assert bed.update(peers={web.address: stolen}) == ()
+    assert reads(customer, web.address, 80) == 0
+    assert bed.seen(log="egress", verdict="deny").rules == (names.IDENTITY_RULE,)
+    assert bed.update(peers={web.address: mine}) == ()
+    assert reads(customer, web.address, 80) == 200
+
+
+def test_who_may_reach_few_has_their_tunnels_beforehand(bed: Bed) -> None:
+    few = [bed.pod("web"), bed.pod("other")]
+    customer = bed.pod("customer", egress=(tier("default/out", direction="egress"),))
+    for pod in few:
+        pod.listen(80, echo_http)
+    members = frozenset(Member(net=pod.address, identity=pod.identity) for pod in few)
+    rule = Rule(id="default/out/0", action=Action.ALLOW, dst=Side(sets=("s",)))
+    policy = PolicyProgram(id="default/out", egress=(rule,))
+    sets = {"s": AddressSet(id="s", members=members)}
+    bed.update(peers=strangers(bed), sets=sets, policies={policy.id: policy})
+    bed.settle()
+    listed = [names.mesh_cluster(names.LISTED, pod.address) for pod in few]
+    assert held(customer) == listed
+    # a node's Envoy asks for a pod's certificate when the pod first speaks to somebody
+    assert reads(customer, few[0].address, 80) == 200
+    bed.kill_agent()
+    assert reads(customer, few[1].address, 80) == 200
+    assert held(customer) == listed
+
+
+def test_without_an_agent_whom_it_has_not_spoken_with_stays_closed(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(routes._ON_DEMAND, "timeout", "0.5s")
+    web, other, customer = bed.pod("web"), bed.pod("other"), bed.pod("customer")
+    served = Greeter()
+    web.listen(80, echo_http)
+    other.listen(80, served)
+    bed.settle()
+    assert reads(customer, web.address, 80) == 200
+    bed.kill_agent()
+    assert reads(customer, web.address, 80) == 200  # what it holds goes on
+    assert drain(customer.connect(other.address, 80), 4) == b""
+    assert served.visitors == 0
+    assert held(customer) == [names.mesh_cluster(names.ASKED, web.address)]
+    bed.start_agent()
+    until("it was told", lambda: drain(customer.connect(other.address, 80), 0.7) == b"220 welcome\r\n")
+    assert reads(customer, web.address, 80) == 200
+    assert len(held(customer)) == 2
