@@ -445,11 +445,19 @@ class Bed:
     def settle(self) -> None:
         """Everything known everywhere, all proxies listening."""
         assert self.update() == ()
-        post = self.post
-        assert post is not None
         for pod in self.pods.values():
             if pod.envoy is not None:
-                until(f"{pod.id} ready: {pod.envoy.log.read_text()}", partial(post.ready, pod.id))
+                until(f"{pod.id} ready: {pod.envoy.log.read_text()}", partial(self.ready, pod))
+
+    def ready(self, pod: Pod) -> bool:
+        """Whether a pod's proxy has accepted all that it was sent."""
+        post = self.post
+        assert post is not None
+
+        async def ask() -> bool:
+            return post.ready(pod.id)
+
+        return self.agent(ask())
 
     def seen(self, timeout: float = 5.0, **fields: Any) -> ProxyEvent:
         """The access log record with these fields."""

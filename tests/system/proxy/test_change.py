@@ -150,7 +150,7 @@ def test_a_sidecar_whose_port_was_taken_listens_once_it_is_free(bed: Bed) -> Non
         problems = until("the sidecar said so", post.problems)
         assert "listener" in problems[0]
         assert reads(customer, web.address, 80) == 0
-    until("the sidecar listens", partial(post.ready, web.id))
+    until("the sidecar listens", partial(bed.ready, web))
     assert reads(customer, web.address, 80) == 200
 
 
