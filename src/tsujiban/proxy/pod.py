@@ -127,8 +127,8 @@ class ServedPod:
         """Take a record of its proxy's."""
         table = self.renderer.tables.ingress if self.renderer.tables is not None else None
         if event.log == names.TUNNEL_LOG:
-            connection = self._tunnels.note(event)
-            if tunnels.refusal(connection, self.renderer.revoked, self.renderer.avoided) is not None:
+            tunnel = self._tunnels.note(event)
+            if tunnels.refusal(tunnel, self.renderer.revoked, self.renderer.avoided) is not None:
                 self._soon()
             return
         if event.log == "tcp":

@@ -54,3 +54,5 @@ def test_who_may_not_be_spoken_to(peer: str, serial: str, expected: tuple[str, .
     connection = tunnels.note(tunnel(peer=peer, serial=serial))
     assert refusal(connection, frozenset({"ab"})) == expected
     assert tunnels.denied({"ab"}) == ({} if expected is None else {connection: expected})
+    rules = expected if not peer else (names.REVOKED_RULE,)
+    assert tunnels.denied({"ab"}, frozenset({WEB})) == {connection: rules}
