@@ -18,9 +18,10 @@ from tests.support.wait import until
 from tsujiban.controller import bootstrap, routes
 from tsujiban.controller.api import csrs, reviews, streams, tokenapi
 from tsujiban.controller.api.access import Access
-from tsujiban.controller.api.app import create_app, serve, server_context
+from tsujiban.controller.api.app import create_app
 from tsujiban.controller.api.dispatch import Table
 from tsujiban.controller.api.mirror import Mirror
+from tsujiban.controller.api.server import serve, server_context
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.api.users import User
 from tsujiban.controller.join import JoinService

@@ -19,10 +19,11 @@ from tsujiban import daemon
 from tsujiban.controller import serving
 from tsujiban.controller.api import csrs, reviews, streams, tokenapi
 from tsujiban.controller.api.access import Access
-from tsujiban.controller.api.app import create_app, serve, server_context
+from tsujiban.controller.api.app import create_app
 from tsujiban.controller.api.auditfile import AuditFile
 from tsujiban.controller.api.dispatch import Table
 from tsujiban.controller.api.mirror import Mirror
+from tsujiban.controller.api.server import serve, server_context
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.config import ControllerConfig, load
 from tsujiban.controller.join import JoinService

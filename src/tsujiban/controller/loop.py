@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from tsujiban.controller.reconcile.actions import Action, Create, Delete
+from tsujiban.controller.stored import mended
 from tsujiban.controller.world import Json, Ref, World
 from tsujiban.store.protocol import (
     AlreadyExists,
@@ -174,7 +175,7 @@ class Loop:
         ref = _ref(stored.key)
         if stored.revision <= self._revisions.get(ref, 0):
             return  # the echo of our own write
-        new = None if gone else msgspec.json.decode(stored.value)
+        new = None if gone else _read(stored)
         self._change(ref, self.world.get(ref), new, stored.revision)
 
     def _change(self, ref: Ref, old: Json | None, new: Json | None, revision: int) -> None:
@@ -220,6 +221,13 @@ class Loop:
                 await self.update(action.ref, action.obj)
         except (Conflict, NotFound, AlreadyExists) as error:
             log.debug("lost a race; the winner's event follows", error=str(error))
+
+
+def _read(stored: Stored) -> Json:
+    found, wrong = mended(msgspec.json.decode(stored.value))
+    if wrong:
+        log.error("a stored status is malformed", object=str(stored.key), ignored="; ".join(wrong[:8]))
+    return found
 
 
 def _ref(key: Key) -> Ref:

@@ -68,7 +68,7 @@ def state(kind: Kind, obj: Json) -> tuple[bool, str]:
         current = status.get("observedGeneration", 0) >= generation
         return current and available == updated == wanted, f"{available}/{wanted} available"
     for condition in status.get("conditions", []):
-        if condition["type"] == "Enforced":
+        if condition.get("type") == "Enforced":
             current = condition.get("observedGeneration", 0) >= generation
-            return condition["status"] == "True" and current, str(condition.get("message", ""))
+            return condition.get("status") == "True" and current, str(condition.get("message", ""))
     return False, ""

@@ -198,7 +198,7 @@ def _wait_ready(cluster: LocalCluster, nodes: list[str]) -> None:
             item["metadata"]["name"]
             for item in _listed(cluster)
             for c in (item.get("status") or {}).get("conditions", ())
-            if c["type"] == "Ready" and c["status"] == "True"
+            if c.get("type") == "Ready" and c.get("status") == "True"
         }
         return set(nodes) <= up
 

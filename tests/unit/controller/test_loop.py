@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+from structlog.testing import capture_logs
 
 from tsujiban.controller.loop import Change, Loop, Work
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
@@ -266,3 +267,19 @@ def test_an_object_made_anew_is_seen_as_a_deletion_and_a_creation(tmp_path: Path
             assert mine == [(False, True), (True, False)]
 
     run(story)
+
+
+def test_a_status_that_is_none_is_told_and_passed_over(tmp_path: Path) -> None:
+    """Stored by an older version, say: the loop, and with it the controller, must live."""
+    ready = {"type": "Ready", "status": "True"}
+
+    async def story() -> None:
+        bad = obj("a", spec=1, status={"conditions": ["Ready", ready]})
+        async with stage(tmp_path, [(thing("a"), bad)]) as scene:
+            assert (scene.loop.world.get(thing("a")) or {})["status"] == {"conditions": [ready]}
+
+    with capture_logs() as told:
+        run(story)
+    assert [(line["log_level"], line["object"], line["ignored"]) for line in told] == [
+        ("error", "pods default/a", "status.conditions[0] is a text, not an object")
+    ]

@@ -1,20 +1,15 @@
-"""The API server as an ASGI application, and how it is served.
+"""The API server as an ASGI application; `server` serves it.
 
 Every request goes one way, through `gate.py`; here is what each path asks for and who does it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import platform
-import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -31,6 +26,7 @@ from tsujiban.controller.api import (
     eviction,
     extras,
     health,
+    metrics,
     openapi,
     scale,
     selection,
@@ -42,9 +38,7 @@ from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.audit import Sink, nowhere
 from tsujiban.controller.api.authorize import OnlyMasters
-from tsujiban.controller.api.crowds import Crowds
 from tsujiban.controller.api.dispatch import Call, Table
-from tsujiban.controller.api.doors import Doors
 from tsujiban.controller.api.errors import (
     ApiError,
     bad_request,
@@ -53,7 +47,7 @@ from tsujiban.controller.api.errors import (
     path_not_found,
 )
 from tsujiban.controller.api.gate import Act, Gate
-from tsujiban.controller.api.peer import PeerProtocol
+from tsujiban.controller.api.places import Places
 from tsujiban.controller.api.query import flag
 from tsujiban.controller.api.responses import json_response, refusal
 from tsujiban.controller.api.target import Target
@@ -64,9 +58,6 @@ from tsujiban.store.protocol import Store, StoreError
 from tsujiban.wire.join import BUNDLE_PATH, JOIN_PATH
 
 log = structlog.get_logger(__name__)
-
-KEEP_ALIVE_SECONDS = 75
-SHUTDOWN_SECONDS = 2
 
 Handler = Callable[[Request, User], Awaitable[Response]]
 View = Callable[[User, Attributes], Store]  # the store as a request may use it
@@ -90,6 +81,7 @@ def create_app(
     `access` only administrators may do anything; `table` holds the subresources and virtual kinds that are
     served, `paths` more plain paths to read, `revocations` whose certificates are not taken."""
     gate = Gate(Authenticator(trust_domain, tokens, revocations), access or OnlyMasters(), audit_sink)
+    places = Places()
     table = table or Table()
     table.add(*scale.entries(), *eviction.entries())
 
@@ -110,6 +102,9 @@ def create_app(
     async def show_flows(request: Request, _user: User) -> Response:
         return extras.flows(flows, request)
 
+    async def show_metrics(_request: Request, _user: User) -> Response:
+        return metrics.answer(gate.turns, gate.crowds, places)
+
     async def apply(request: Request, user: User) -> Response:
         wanted = Attributes(verb="apply", path=request.scope["path"])
         return await extras.apply_set(view(user, wanted), request, user)
@@ -122,102 +117,16 @@ def create_app(
         Route(BUNDLE_PATH, bundle, methods=["GET"]),
         *(Route(path, api.guarded(_version), methods=["GET"]) for path in ("/version", "/version/")),
         *(Route(path, api.guarded(handler), methods=["GET"]) for path, handler in _openapi(table).items()),
+        Route("/metrics", api.guarded(show_metrics), methods=["GET"]),
         Route("/tsujiban/v1/status", api.guarded(show_status), methods=["GET"]),
         Route("/tsujiban/v1/flows", api.guarded(show_flows), methods=["GET"]),
         *(Route(path, api.guarded(handler), methods=["GET"]) for path, handler in (paths or {}).items()),
         Route("/tsujiban/v1/apply", api.guarded(apply, "apply"), methods=["POST"]),
         Route("/{path:path}", api.resource, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
-    return Starlette(routes=routes, exception_handlers=_HANDLERS)
-
-
-async def serve(
-    app: Starlette,
-    context: ssl.SSLContext,
-    sockets: Sequence[socket.socket],
-    revocations: Revocations | None = None,
-) -> None:
-    """Serve on listening sockets until cancelled; then finish what is being answered. The sockets are closed.
-    Connections of certificates that come on the list of `revocations` are cut off.
-
-    `context` should ask for client certificates (CERT_OPTIONAL): who has none needs a token.
-    """
-    config = uvicorn.Config(
-        app,
-        http=PeerProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
-    for listener in sockets:
-        if listener.family in (socket.AF_INET, socket.AF_INET6):
-            # accepted connections inherit it; asyncio sets it only on sockets whose `proto` says TCP
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server = _Server(config, context, list(sockets))
-    if revocations is not None:
-        revocations.on_change.append(lambda: server.cut_off(revocations.of_der))
-    serving = asyncio.create_task(server.serve([]))
-    try:
-        await asyncio.shield(serving)
-    except asyncio.CancelledError:
-        server.should_exit = True
-        await serving
-        raise
-
-
-def server_context(certificate: str, key: str, client_roots_pem: str) -> ssl.SSLContext:
-    """TLS for `serve`: files of the server's chain and key, and the roots that clients are verified by."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    context.load_verify_locations(cadata=client_roots_pem)
-    context.verify_mode = ssl.CERT_OPTIONAL
-    context.options |= ssl.OP_NO_RENEGOTIATION  # which `tlsconnection` relies on
-    context.num_tickets = 0  # every connection shows a certificate that is good now
-    return context
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, but signals stay with the process that it is a part of, and connections come by our doors."""
-
-    def __init__(
-        self, config: uvicorn.Config, context: ssl.SSLContext, listeners: list[socket.socket]
-    ) -> None:
-        super().__init__(config)
-        self._doors = Doors(context, self._protocol)
-        self._listeners = listeners
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve."""
-        await super().startup(sockets)
-        self._doors.open(self._listeners)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let nobody in, and end."""
-        await self._doors.close()
-        await super().shutdown(sockets)
-
-    def cut_off(self, refused: Callable[[bytes], str]) -> None:
-        """Cut the connections off whose certificate is refused, whatever is under way on them."""
-        connections: set[Any] = self.server_state.connections  # also of what is no HTTP any more
-        for one in list(connections):
-            tls = one.transport.get_extra_info("ssl_object")
-            shown = tls.getpeercert(binary_form=True) if tls is not None else None
-            if shown and refused(shown):
-                one.transport.abort()
-
-    def _protocol(self) -> PeerProtocol:
-        return PeerProtocol(self.config, self.server_state, self.lifespan.state)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    app = Starlette(routes=routes, exception_handlers=_HANDLERS)
+    app.state.places = places
+    return app
 
 
 class _Plainly:
@@ -239,7 +148,6 @@ class _Api:
         self._gate = gate
         self._view = view
         self._table = table
-        self._crowds = Crowds()
 
     def guarded(self, handler: Handler, verb: str = "get") -> Callable[[Request], Awaitable[Response]]:
         """A plain path, behind authentication and authorization."""
@@ -270,7 +178,7 @@ class _Api:
         async def act(user: User) -> Response:
             store = self._view(user, wanted)
             if beside is None and verb == "watch":
-                response = await self._crowds.within(user, lambda: collection.watch(store, found, request))
+                response = await collection.watch(store, found, request)
             elif beside is None:
                 response = await _ACTIONS[verb](store, found, request)
             else:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+# verbs and subresources of what may last for hours
+LONG_RUNNING = frozenset({"watch", "exec", "attach", "portforward", "log"})
+
 
 class Attributes(msgspec.Struct, frozen=True, kw_only=True):
     """Either a resource or, when `path` is set, a plain path. `name` of a list or watch is the one
@@ -18,6 +21,11 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     path: str = ""
     node: str = ""
+
+    @property
+    def long_running(self) -> bool:
+        """Whether the answer may take hours."""
+        return not LONG_RUNNING.isdisjoint((self.verb, self.subresource))
 
     @property
     def title(self) -> str:

@@ -30,7 +30,6 @@ REQUEST_RECEIVED, RESPONSE_STARTED, RESPONSE_COMPLETE = (
     "ResponseStarted",
     "ResponseComplete",
 )
-LONG_RUNNING = frozenset({"watch", "exec", "attach", "portforward"})  # verbs and subresources
 ID_HEADER = "Audit-ID"
 _ids = random.Random(os.urandom(32))  # noqa: S311 - an id is to be unique, it is no secret
 

@@ -94,6 +94,19 @@ def unsupported_media(known: Sequence[str]) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", text)
 
 
+def too_many(message: str) -> ApiError:
+    """429, with when to try again (seconds)."""
+    return ApiError(429, "TooManyRequests", message, {"retryAfterSeconds": 1})
+
+
+class TooManyConnections(ApiError):
+    """429 on a connection that is then closed."""
+
+    def __init__(self, message: str) -> None:
+        known = too_many(message)
+        super().__init__(known.code, known.reason, known.message, known.details)
+
+
 def too_large(limit: int) -> ApiError:
     """413: the body is longer than `limit` bytes."""
     return ApiError(413, "RequestEntityTooLarge", f"the request body is longer than {limit} bytes")

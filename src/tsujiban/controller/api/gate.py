@@ -1,7 +1,8 @@
-"""The way of every request: who asks, as whom, may they, do it, and tell the audit log.
+"""The way of every request: who asks, as whom, may they, is it their turn, do it, and tell the audit log.
 
 Nothing is parsed, looked up or answered for who is not authenticated; nothing is done for who may
-not. Whatever goes wrong on that way leaves as a Status object with the request's audit id.
+not, and nobody waits in a queue who may not. Whatever goes wrong on that way leaves as a Status object with
+the request's audit id.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from tsujiban.controller.api import audit
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.audit import Sink, Trail
 from tsujiban.controller.api.authorize import Authorizer, refused
-from tsujiban.controller.api.errors import ApiError, from_store
-from tsujiban.controller.api.handover import HandedOver
+from tsujiban.controller.api.crowds import Crowds
+from tsujiban.controller.api.errors import ApiError, TooManyConnections, from_store
+from tsujiban.controller.api.handover import Ended, HandedOver
 from tsujiban.controller.api.impersonate import impersonated
 from tsujiban.controller.api.responses import refusal
+from tsujiban.controller.api.scope import CLAIM
+from tsujiban.controller.api.turns import Turns
 from tsujiban.controller.api.users import Authenticator, NotAuthenticated, User
 from tsujiban.store.protocol import StoreError
 
@@ -34,11 +38,13 @@ _TOLD_PER_MINUTE = 30  # failed authentications in the log; the audit log has it
 
 
 class Gate:
-    """Authentication, impersonation, authorization and audit of requests."""
+    """Authentication, impersonation, authorization, turns and audit of requests."""
 
     def __init__(
         self, authenticator: Authenticator, authorizer: Authorizer, sink: Sink = audit.nowhere
     ) -> None:
+        self.turns = Turns()
+        self.crowds = Crowds()
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._sink = sink
@@ -52,32 +58,44 @@ class Gate:
             user = await self.who(request, trail)
             trail.wanted, act = plan()
             await self.require(user, trail.wanted, trail)
-            response = await act(user)
+            async with self.turns.turn(user, trail.wanted):
+                ended = self.crowds.enter(user, trail.wanted)
+                try:
+                    response = await act(user)
+                except BaseException:
+                    ended()
+                    raise
         except (ApiError, StoreError) as error:
             told = from_store(error) if isinstance(error, StoreError) else error
             trail.created = trail.created or created(request)
             trail.told(audit.RESPONSE_COMPLETE, told.code, told.reason, told.message)
             response = refusal(told)
             response.headers[audit.ID_HEADER] = trail.id
+            if isinstance(told, TooManyConnections):
+                response.headers["connection"] = "close"
             return response
         except Exception:  # the application's handler answers and logs it
             trail.told(audit.RESPONSE_COMPLETE, 500, "InternalError")
             raise
         trail.created = created(request)
         response.headers[audit.ID_HEADER] = trail.id
-        return _Told(response, trail)
+        return _ToldTwice(response, trail, ended) if trail.wanted.long_running else _Told(response, trail)
 
     async def who(self, request: HTTPConnection, trail: Trail) -> User:
         """The user, or the one impersonated.
 
         Raises:
-            ApiError: 401, or 403 for an impersonation that is not allowed.
+            ApiError: 401, 403 for an impersonation that is not allowed, or 429 when the user has too many
+                connections.
         """
         try:
             user = trail.user = await self._authenticator.user(request)
         except NotAuthenticated as error:
             self._tell(request, error)
             raise
+        claim = request.scope.get("extensions", {}).get(CLAIM)
+        if claim is not None:
+            claim["claim"](user)
         other = await impersonated(request, user, self._allow)
         if other is None:
             return user
@@ -114,7 +132,7 @@ def created(request: HTTPConnection) -> str:
 
 
 class _Told(Response):
-    """A response that tells the audit log: at once, or, when it is a stream, at both its ends."""
+    """A response that tells the audit log."""
 
     def __init__(self, inner: Response, trail: Trail) -> None:
         self._inner = inner
@@ -126,18 +144,28 @@ class _Told(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it (ASGI)."""
-        wanted = self._trail.wanted
-        if wanted is None or not {wanted.verb, wanted.subresource} & audit.LONG_RUNNING:
-            self._trail.told(audit.RESPONSE_COMPLETE, self.status_code)
-            await self._inner(scope, receive, send)
-            return
+        self._trail.told(audit.RESPONSE_COMPLETE, self.status_code)
+        await self._inner(scope, receive, send)
+
+
+class _ToldTwice(_Told):
+    """One that lasts: the audit log is told at both its ends, and `ended` is called."""
+
+    def __init__(self, inner: Response, trail: Trail, ended: Ended) -> None:
+        super().__init__(inner, trail)
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it (ASGI)."""
         self._trail.told(audit.RESPONSE_STARTED, self.status_code)
+        ends = (self._ended, self._trail.later(audit.RESPONSE_COMPLETE, self.status_code))
+        scope["state"].pop("trail", None)  # which knows the request, which knows the scope
         if isinstance(self._inner, HandedOver):
-            self._inner.ended.append(self._trail.later(audit.RESPONSE_COMPLETE, self.status_code))
-            scope["state"].pop("trail", None)  # which knows the request, which knows the scope
+            self._inner.ended.extend(ends)
             await self._inner(scope, receive, send)
             return
         try:
             await self._inner(scope, receive, send)
         finally:
-            self._trail.told(audit.RESPONSE_COMPLETE, self.status_code)
+            for tell in ends:
+                tell()

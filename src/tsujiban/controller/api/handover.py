@@ -17,10 +17,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tsujiban.controller.api.responses import JSON, SEND_SECONDS
+from tsujiban.controller.api.scope import HAND_OVER
 
 log = structlog.get_logger(__name__)
 
-HAND_OVER = "tsujiban.hand_over"  # in scope["extensions"]: {"hand_over": HandOver}
 READ_AHEAD = 64 * 1024  # bytes of the next requests, which a client may send while the answer lasts
 
 Ended = Callable[[], None]

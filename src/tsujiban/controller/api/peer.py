@@ -10,21 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from functools import partial
+from typing import Any
 
 import httptools
 import msgspec
-from starlette.types import Receive, Scope, Send
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from tsujiban.controller.api.errors import ApiError
-from tsujiban.controller.api.handover import HAND_OVER, READ_AHEAD, Ended, LineStream
-
-PEER_CERTIFICATE = "tsujiban.peer_certificate"  # in scope["extensions"]: {"der": bytes}, absent without one
-
-UPGRADE = "tsujiban.upgrade"  # in scope["extensions"]: {"take_over": ...}, of requests that ask for one
+from tsujiban.controller.api.handover import READ_AHEAD, Ended, LineStream
+from tsujiban.controller.api.places import Places
+from tsujiban.controller.api.scope import CLAIM, HAND_OVER, PEER_CERTIFICATE, UPGRADE
 
 MAX_HEADER_BYTES = 64 * 1024
-MAX_CONNECTIONS = 2048
 HEADER_SECONDS = 10.0  # from the first byte of a request, or from the connection, to the end of its headers
 
 _REFUSAL = msgspec.json.encode(ApiError(431, "BadRequest", "the request headers are too long").status())
@@ -33,19 +32,6 @@ _ANSWER = (
     + f"content-length: {len(_REFUSAL)}\r\n\r\n".encode()
     + _REFUSAL
 )
-
-
-async def _crowded(_scope: Scope, _receive: Receive, send: Send) -> None:
-    """The application of a server that has too many clients: as Kubernetes', come back later."""
-    error = ApiError(
-        429, "TooManyRequests", "too many connections; try again later", {"retryAfterSeconds": 1}
-    )
-    body = msgspec.json.encode(error.status())
-    headers = {"content-type": "application/json", "retry-after": "1", "connection": "close"}
-    headers["content-length"] = str(len(body))
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": error.code, "headers": raw})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 class PeerProtocol(HttpToolsProtocol):
@@ -58,6 +44,12 @@ class PeerProtocol(HttpToolsProtocol):
     _upgrading = False  # the request asks for an upgrade: no HTTP follows on this connection
     _early = b""  # what came behind such a request
     _raw = False  # and it has been taken over
+
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], places: Places
+    ) -> None:
+        super().__init__(config, server_state, app_state)
+        self._places = places
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Remember the certificate that the TLS handshake has verified."""
@@ -100,7 +92,10 @@ class PeerProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Add the certificate to the new request's scope, and the way out of HTTP."""
         super().on_message_begin()
-        self.scope["extensions"] = {HAND_OVER: {"hand_over": self.hand_over}}
+        self.scope["extensions"] = {
+            HAND_OVER: {"hand_over": self.hand_over},
+            CLAIM: {"claim": partial(self._places.claim, self.transport)},
+        }
         if self._certificate is not None:
             self.scope["extensions"][PEER_CERTIFICATE] = {"der": self._certificate}
 
@@ -108,7 +103,6 @@ class PeerProtocol(HttpToolsProtocol):
         """The headers came in time."""
         self._stop_timer()
         self._in_headers = False
-        self.app = _crowded if len(self.connections) > MAX_CONNECTIONS else self.config.loaded_app
         if self.parser.should_upgrade():
             self._upgrading = True
             self.scope["extensions"][UPGRADE] = {"take_over": self.take_over}
@@ -140,7 +134,7 @@ class PeerProtocol(HttpToolsProtocol):
         cycle.disconnected = True  # for uvicorn: nobody waits for an answer
         again = None
         if cycle.keep_alive and not cycle.more_body and not self.pipeline:
-            again = partial(PeerProtocol, self.config, self.server_state, self.app_state)
+            again = partial(PeerProtocol, self.config, self.server_state, self.app_state, self._places)
         self.connections.discard(self)
         stream = LineStream(self.transport, again, self.connections)
         if self.flow.write_paused:

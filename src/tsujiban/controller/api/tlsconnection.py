@@ -32,13 +32,15 @@ _buffer = memoryview(bytearray(READ_BYTES))  # of all connections: what is in it
 class TlsConnection(asyncio.Transport):
     """One accepted connection, from its handshake on.
 
-    `made` gives the protocol, when the handshake is done; `settled` is called once, when it is done or has
-    failed. A failed one is closed without a word. Raises OSError when the peer has left already.
+    `made` gives the protocol, when the handshake is done, for which there are so many `seconds`; `settled` is
+    called once, when it is done or has failed, `lost` when the connection is no more. A failed one is closed
+    without a word. Raises OSError when the peer has left already.
     """
 
     __slots__ = (
         "_closing",
         "_fd",
+        "_gone",
         "_loop",
         "_lost",
         "_made",
@@ -58,7 +60,9 @@ class TlsConnection(asyncio.Transport):
         connection: socket.socket,
         context: ssl.SSLContext,
         made: Callable[[], asyncio.Protocol],
+        *,
         settled: Callable[[TlsConnection], None],
+        lost: Callable[[TlsConnection], None],
         seconds: float,
     ) -> None:
         # not super().__init__: it makes a dictionary, which here would hold nothing
@@ -68,6 +72,7 @@ class TlsConnection(asyncio.Transport):
         self._protocol: asyncio.Protocol | None = None
         self._made: Callable[[], asyncio.Protocol] | None = made
         self._settled: Callable[[TlsConnection], None] | None = settled
+        self._gone = lost
         self._pending: bytearray | None = None  # what the client has yet to take
         self._closing = self._lost = self._paused = self._throttled = self._writing = False
         self._reading = True
@@ -78,8 +83,10 @@ class TlsConnection(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """As asyncio's: `socket`, `ssl_object`, `sslcontext`, `peername`, `sockname`."""
-        if name in ("socket", "ssl_object"):
+        if name == "socket":
             return self._tls
+        if name == "ssl_object":
+            return default if self._closing else self._tls  # which may be without TLS by then
         if name == "sslcontext":
             return self._tls.context
         if name in ("peername", "sockname"):
@@ -294,6 +301,7 @@ class TlsConnection(asyncio.Transport):
                 protocol.connection_lost(error)
         finally:
             self._tls.close()
+            self._gone(self)
 
     def _settle(self) -> None:
         settled, self._settled = self._settled, None

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tsujiban.controller.api.errors import ApiError, bad_request
-from tsujiban.controller.api.peer import UPGRADE
+from tsujiban.controller.api.scope import UPGRADE
 from tsujiban.wire.websocket import WebSocket, WebSocketError, accept_token
 
 SPDY = "SPDY/3.1"

@@ -13,7 +13,7 @@ import msgspec
 from starlette.requests import HTTPConnection
 
 from tsujiban.controller.api.errors import ApiError, unauthorized
-from tsujiban.controller.api.peer import PEER_CERTIFICATE
+from tsujiban.controller.api.scope import PEER_CERTIFICATE
 from tsujiban.controller.revocations import Revocations
 from tsujiban.identity.verify import VerificationError, identity_of_der, subject_of_der
 

@@ -7,6 +7,10 @@ import pytest
 from tests.support.apibed import ApiBed
 
 from tsujiban.controller.api import crowds
+from tsujiban.controller.api.attributes import Attributes
+from tsujiban.controller.api.crowds import Crowds
+from tsujiban.controller.api.errors import ApiError
+from tsujiban.controller.api.users import User
 
 pytestmark = pytest.mark.anyio
 
@@ -46,3 +50,27 @@ async def test_a_watch_that_is_refused_does_not_count(bed: ApiBed, monkeypatch: 
             answer = await client.get(f"{WATCH}&timeoutSeconds=1")
             assert isinstance(answer, httpx.Response)
             assert answer.status_code == 200
+
+
+def wanted(**changes: str) -> Attributes:
+    return Attributes(**({"verb": "get", "resource": "pods", "name": "p"} | changes))
+
+
+def test_watches_and_sessions_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "MAX_WATCHES", 1)
+    monkeypatch.setattr(crowds, "MAX_SESSIONS", 2)
+    found, ann = Crowds(), User("ann")
+    watch, log, command = wanted(verb="watch"), wanted(subresource="log"), wanted(subresource="exec")
+    ends = [found.enter(ann, one) for one in (watch, log, command)]
+    for one in (watch, log, command, wanted(subresource="portforward"), wanted(subresource="attach")):
+        with pytest.raises(ApiError, match="open; end some") as caught:
+            found.enter(ann, one)
+        assert caught.value.code == 429
+    found.enter(User("bob"), log)
+    found.enter(User("root", ("system:masters",)), watch)
+    assert found.open == {"watches": 2, "sessions": 3}
+    ends[1]()
+    found.enter(ann, command)
+    for _ in range(9):
+        found.enter(ann, wanted())()
+    assert found.open == {"watches": 2, "sessions": 3}

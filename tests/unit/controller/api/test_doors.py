@@ -6,7 +6,7 @@ import httpx
 import pytest
 from tests.support.apibed import ApiBed
 
-from tsujiban.controller.api import doors
+from tsujiban.controller.api import doors, places
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ async def test_a_handshake_must_be_done_in_time(
 async def test_a_peer_has_its_share_of_handshakes_and_no_more(
     bed: ApiBed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "MAX_PER_PEER", 2)
+    monkeypatch.setattr(places, "MAX_PER_ADDRESS", 2)
     held = [await silent(bed, "127.0.0.2") for _ in range(2)]
     reader, writer = await silent(bed, "127.0.0.2")
     assert await ended(reader) == b""
@@ -69,23 +69,9 @@ async def until_free(bed: ApiBed, source: str) -> None:
 async def test_all_peers_together_have_no_more_than_there_are(
     bed: ApiBed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "MAX_HANDSHAKES", 1)
+    monkeypatch.setattr(places, "MAX_UNPROVEN", 1)
     _, first = await silent(bed, "127.0.0.2")
     reader, second = await silent(bed, "127.0.0.3")
     assert await ended(reader) == b""
     first.close()
     second.close()
-
-
-@pytest.mark.parametrize(
-    ("address", "peer"),
-    [
-        (("192.0.2.1", 1), "192.0.2.1"),
-        (("::ffff:192.0.2.1", 1, 0, 0), "192.0.2.1"),
-        (("2001:db8:1:2:3:4:5:6", 1, 0, 0), "2001:db8:1:2::"),
-        (("fe80::1%eth0", 1, 0, 2), "fe80::"),
-        ("", ""),
-    ],
-)
-def test_whom_a_connection_counts_for(address: object, peer: str) -> None:
-    assert doors.peer_of(address) == peer

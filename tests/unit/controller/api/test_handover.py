@@ -17,6 +17,7 @@ from tests.support.wait import until
 from tsujiban.controller.api import handover
 from tsujiban.controller.api.handover import HandedOver, LineStream
 from tsujiban.controller.api.peer import PeerProtocol
+from tsujiban.controller.api.scope import HAND_OVER
 
 pytestmark = pytest.mark.anyio
 
@@ -229,6 +230,6 @@ async def test_who_has_left_already_gets_nothing() -> None:
 
     answer = HandedOver(source())
     answer.ended.append(lambda: told.append("ended"))
-    scope = {"extensions": {handover.HAND_OVER: {"hand_over": lambda *_: False}}}
+    scope = {"extensions": {HAND_OVER: {"hand_over": lambda *_: False}}}
     await answer(scope, None, send)  # type: ignore[arg-type]  # it asks for nothing
     assert told == ["http.response.start", "ended"]

@@ -77,14 +77,3 @@ async def test_garbage_is_refused(bed: ApiBed, admin: httpx.AsyncClient) -> None
     assert b" 400 " in await ended(reader)
     writer.close()
     assert (await admin.get("/version")).status_code == 200
-
-
-async def test_who_comes_when_it_is_full_is_told_to_come_back(
-    bed: ApiBed, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert (await admin.get("/version")).status_code == 200  # the one connection that there is
-    monkeypatch.setattr(peer, "MAX_CONNECTIONS", 1)
-    async with bed.client(bed.user()) as other:
-        answer = await other.get("/version")
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
-    assert (answer.json()["kind"], answer.json()["reason"]) == ("Status", "TooManyRequests")

@@ -9,9 +9,7 @@ import pytest
 from tests.support.pki import Pki
 from tests.support.wait import until
 
-from tsujiban.controller import serving
 from tsujiban.controller.api import tlsconnection
-from tsujiban.controller.api.app import server_context
 from tsujiban.controller.api.tlsconnection import TlsConnection
 
 pytestmark = pytest.mark.anyio
@@ -60,7 +58,15 @@ class Bed:
         context = pki.server()
         context.verify_mode = ssl.CERT_NONE
         self.client = ssl.create_default_context(cadata=pki.ca.bundle_pem)
-        self.connection = TlsConnection(ours, context, lambda: self.protocol, self._settle, 30)
+        self.places: list[str] = []
+        self.connection = TlsConnection(
+            ours,
+            context,
+            lambda: self.protocol,
+            settled=self._settle,
+            lost=lambda _: self.places.append("lost"),
+            seconds=30,
+        )
 
     def _settle(self, connection: TlsConnection) -> None:
         assert connection.get_extra_info("sslcontext") is not None
@@ -83,7 +89,8 @@ async def bed(pki: Pki) -> Bed:
 async def gone(bed: Bed) -> None:
     async with asyncio.timeout(30):
         await bed.protocol.lost
-    await until(lambda: bed.connection.get_extra_info("socket").fileno() == -1)
+    await until(lambda: bed.places == ["lost"])
+    assert bed.connection.get_extra_info("socket").fileno() == -1
 
 
 async def test_bytes_go_both_ways_and_the_end_is_said(bed: Bed) -> None:
@@ -205,8 +212,3 @@ async def test_a_protocol_can_follow_another(bed: Bed) -> None:
     writer.close()
     async with asyncio.timeout(30):
         await second.lost
-
-
-def test_the_server_lets_nobody_renegotiate(pki: Pki) -> None:
-    own = serving.make_certificate(pki.ca, pki.directory, ["localhost"])
-    assert server_context(str(own), str(own), pki.ca.bundle_pem).options & ssl.OP_NO_RENEGOTIATION

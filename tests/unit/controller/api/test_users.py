@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from tsujiban.controller.api import users
 from tsujiban.controller.api.errors import ApiError
-from tsujiban.controller.api.peer import PEER_CERTIFICATE
+from tsujiban.controller.api.scope import PEER_CERTIFICATE
 from tsujiban.controller.api.users import Authenticator, NotAuthenticated, TokenRefused, User
 from tsujiban.controller.revocations import KEY, Revocations
 from tsujiban.identity.ca import CertificateAuthority
