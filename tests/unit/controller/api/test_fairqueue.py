@@ -25,32 +25,25 @@ def test_a_flow_has_its_share_of_the_seats_and_no_more() -> None:
     assert (queue.running, queue.seats, queue.waiting) == (2, 2, 0)
 
 
-def test_who_asks_once_goes_before_who_has_asked_often() -> None:
-    queue = FairQueue(Bounds(seats=1, of_flow=1, waiting_of_flow=9, waiting=9))
+@pytest.mark.parametrize(
+    ("asked", "served"),
+    [
+        ("aaaab", "baaaa"),  # `a` has had a turn already
+        ("bbbbbcccdd", "bcdbcdbcbb"),  # they alternate, however many each has
+    ],
+)
+def test_one_seat_goes_round(asked: str, served: str) -> None:
+    queue = FairQueue(Bounds(seats=1, of_flow=1, waiting_of_flow=9, waiting=99))
     running = queue.ask("a")
     assert names(queue) == "a"
-    for flow in "aaaab":
+    for flow in asked:
         queue.ask(flow)
     queue.leave(running)
     order = ""
     while found := queue.next():
         order += found.flow
         queue.leave(found)
-    assert order == "baaaa"
-
-
-def test_flows_alternate_however_many_requests_each_has() -> None:
-    queue = FairQueue(Bounds(seats=1, of_flow=1, waiting_of_flow=9, waiting=99))
-    running = queue.ask("x")
-    called(queue)
-    for flow in "aaaaabbbcc":
-        queue.ask(flow)
-    queue.leave(running)
-    order = ""
-    while found := queue.next():
-        order += found.flow
-        queue.leave(found)
-    assert order == "abcabcabaa"
+    assert order == served
 
 
 def test_wide_requests_count_for_what_they_take() -> None:
