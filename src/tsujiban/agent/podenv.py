@@ -102,7 +102,9 @@ def field(pod: Pod, path: str, fields: Mapping[str, str]) -> str:
 
 
 def command(container: Container, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """What is run. Raises ConfigError: the image `host` has no entry point of its own."""
-    if not container.command:
-        raise ConfigError('command: is required, for the image "host" has none of its own')
-    return tuple(expand(part, variables) for part in (*container.command, *container.args))
+    """What is run: the image `host` has no entry point, so arguments alone are a command, as they are to
+    Docker. Raises ConfigError."""
+    words = (*container.command, *container.args)
+    if not words:
+        raise ConfigError('command: it or args is required, for the image "host" has none of its own')
+    return tuple(expand(part, variables) for part in words)

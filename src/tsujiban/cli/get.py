@@ -47,6 +47,9 @@ def get(
     with connect(cluster) as client:
         groups, version = _collect(client, pairs, None if all_namespaces else namespace, selector)
         _show(groups, pairs, form, all_namespaces)
+        if form in (None, "wide") and not any(groups.values()):
+            inside = not all_namespaces and any(kind.namespaced for kind in groups)
+            click.echo(f"No objects found{f' in namespace {namespace}' if inside else ''}.", err=True)
         if watch:
             kind = pairs[0][0]
             scope = None if all_namespaces else namespace
@@ -92,8 +95,6 @@ def _show(
             for obj in objects:
                 click.echo(output.full_name(kind, obj["metadata"]["name"]))
         return
-    if not any(groups.values()) and titles:
-        click.echo("No objects found.", err=True)
     now = time.time()
     for number, (kind, objects) in enumerate((k, o) for k, o in groups.items() if o):
         if number:

@@ -131,8 +131,13 @@ def kind_of(word: str) -> Kind:
         raise Failure(str(error), hint=hint, code=Exit.USAGE) from error
 
 
+ALL = ("pods", "services", "deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "cronjobs")
+"""What `all` means, to kubectl too: what runs, and what leads to it."""
+
+
 def split_target(words: tuple[str, ...]) -> list[tuple[str, str]]:
-    """(kind, name) pairs of `KIND`, `KIND NAME...`, `KIND/NAME...`, `KIND,KIND`; name "" is: all.
+    """(kind, name) pairs of `KIND`, `KIND NAME...`, `KIND/NAME...`, `KIND,KIND`; name "" is: all. The kind `all`
+    is several.
 
     Raises Failure when the forms are mixed.
     """
@@ -141,7 +146,7 @@ def split_target(words: tuple[str, ...]) -> list[tuple[str, str]]:
         if not all(kind and name for kind, name in pairs):
             raise Failure("write either KIND NAME or KIND/NAME, not both", code=Exit.USAGE)
         return [(kind, name) for kind, name in pairs]
-    kinds = words[0].split(",")
+    kinds = [kind for word in words[0].split(",") for kind in (ALL if word == "all" else (word,))]
     if len(words) == 1:
         return [(kind, "") for kind in kinds]
     if len(kinds) > 1:

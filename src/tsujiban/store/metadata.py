@@ -43,14 +43,15 @@ def encode(document: Json) -> bytes:
     return msgspec.json.encode(document)
 
 
-def created(value: bytes, revision: int) -> bytes:
-    """`value` as a new object written at `revision`."""
+def created(value: bytes, revision: int | None) -> bytes:
+    """`value` as a new object written at `revision`; None for one that is only imagined."""
     document = decode(value)
     metadata = document["metadata"]
     metadata["uid"] = str(uuid.uuid4())
     metadata["creationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     metadata["generation"] = 1
-    metadata["resourceVersion"] = str(revision)
+    if revision is not None:
+        metadata["resourceVersion"] = str(revision)
     return encode(document)
 
 

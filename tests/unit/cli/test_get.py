@@ -55,7 +55,19 @@ def test_all_namespaces_and_several_kinds(serve: Callable[..., Any]) -> None:
 
 def test_nothing_found_is_said(serve: Callable[..., Any]) -> None:
     serve("get", {("GET", PODS): {"items": []}})
-    assert run("pods") == (0, "No objects found.\n")
+    assert run("pods") == (0, "No objects found in namespace default.\n")
+
+
+def test_all_is_what_runs_and_what_leads_to_it(serve: Callable[..., Any]) -> None:
+    empty: dict[str, Any] = {"items": []}
+    kinds = {
+        "/api/v1": ("pods", "services"),
+        "/apis/apps/v1": ("deployments", "replicasets", "statefulsets", "daemonsets"),
+        "/apis/batch/v1": ("jobs", "cronjobs"),
+    }
+    paths = [f"{root}/namespaces/default/{kind}" for root, of in kinds.items() for kind in of]
+    serve("get", {("GET", path): LIST if path == PODS else empty for path in paths})
+    assert run("all", "-o", "name") == (0, "pod/web-1\n")
 
 
 def test_what_is_not_there_is_an_error(serve: Callable[..., Any]) -> None:

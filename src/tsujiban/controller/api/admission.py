@@ -30,6 +30,16 @@ TIERED = (
 )
 _ADMIN = "adminnetworkpolicies"
 _POLICY_MODULES = frozenset({"calico", "cnp", "istio", "netpol"})
+# what nothing here makes pods of
+_NOT_RUN = frozenset(
+    {
+        ("", "replicationcontrollers"),
+        ("apps", "daemonsets"),
+        ("apps", "statefulsets"),
+        ("batch", "cronjobs"),
+        ("batch", "jobs"),
+    }
+)
 PERMANENT_NAMESPACES = frozenset({"default", "kube-system"})
 CALICO = "projectcalico.org"
 
@@ -76,6 +86,10 @@ async def admit(
         raise invalid(kind.kind, kind.group, str(document["metadata"].get("name", "")), findings)
     for finding in loaded.findings:
         warn(f"{finding.field}: {finding.message}" if finding.field else finding.message)
+    if (kind.group, kind.plural) in _NOT_RUN:
+        warn(
+            f"a {kind.kind} is stored here, and makes no pods: of workloads, Deployments and ReplicaSets run"
+        )
     return [Check(key) for key in leans_on(kind, document)]
 
 

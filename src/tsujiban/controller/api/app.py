@@ -105,12 +105,16 @@ def create_app(
     async def show_metrics(_request: Request, _user: User) -> Response:
         return metrics.answer(gate.turns, gate.crowds, places)
 
+    async def no_custom_kinds(request: Request, _user: User) -> Response:
+        return extras.no_custom_kinds(request)
+
     async def apply(request: Request, user: User) -> Response:
         wanted = Attributes(verb="apply", path=request.scope["path"])
         return await extras.apply_set(view(user, wanted), request, user)
 
     routes = [
         Route("/api/{path:path}", _Plainly(api.resource)),  # first: nearly all requests are these
+        Route(extras.CUSTOM_KINDS, api.guarded(no_custom_kinds), methods=["GET"]),
         Route("/apis/{path:path}", _Plainly(api.resource)),
         *_health(api, health.checks(store, lambda: access is None or access.mirror.ready.is_set())),
         Route(JOIN_PATH, joining, methods=["POST"]),

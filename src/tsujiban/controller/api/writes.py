@@ -91,7 +91,8 @@ async def _store_new(
         if await admission.find(store, target.key) is not None:
             raise AlreadyExists(target.key)
         await judge(store, Create(target.key, value))
-        return shown(Stored(target.key, metadata.created(value, 0), 0), target, request, 201)
+        imagined = metadata.created(value, None)  # without a version, clients know that it is not there yet
+        return shown(Stored(target.key, imagined, 0), target, request, 201)
     made = await write(store, [*checks, Create(target.key, value)])
     return shown(made, target, request, 201)
 

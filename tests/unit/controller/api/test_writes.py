@@ -148,6 +148,7 @@ async def test_dry_run_writes_nothing(admin: httpx.AsyncClient) -> None:
     answer = await admin.post(f"{MAPS}?dryRun=All", json=config())
     assert answer.status_code == 201
     assert answer.json()["metadata"]["uid"]
+    assert "resourceVersion" not in answer.json()["metadata"]  # by which Flux knows what is new
     assert (await admin.get(f"{MAPS}/a")).status_code == 404
     assert (await admin.post(f"{MAPS}?dryRun=Some", json=config())).status_code == 400
     await admin.post(MAPS, json=config())
@@ -300,3 +301,13 @@ async def test_nothing_of_a_refused_write_is_there(bed: ApiBed, admin: httpx.Asy
     await admin.post(MAPS, json=config(data=1))
     await admin.post(POLICIES, json=policy(selector="a =="))
     assert await bed.store.revision() == before
+
+
+async def test_what_nobody_runs_is_stored_with_a_warning(admin: httpx.AsyncClient) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "host"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    for plural, warns in (("daemonsets", True), ("deployments", False)):
+        path = f"/apis/apps/v1/namespaces/default/{plural}"
+        answer = await admin.post(path, json={"metadata": {"name": "x"}, "spec": spec})
+        assert answer.status_code == 201
+        assert ("makes no pods" in answer.headers.get("warning", "")) is warns
