@@ -136,8 +136,8 @@ ALL = ("pods", "services", "deployments", "replicasets", "statefulsets", "daemon
 
 
 def split_target(words: tuple[str, ...]) -> list[tuple[str, str]]:
-    """(kind, name) pairs of `KIND`, `KIND NAME...`, `KIND/NAME...`, `KIND,KIND`; name "" is: all. The kind `all`
-    is several.
+    """(kind, name) pairs of `KIND`, `KIND NAME...`, `KIND/NAME...`, `KIND,KIND`; name "" is: all. The kind
+    `all` is several.
 
     Raises Failure when the forms are mixed.
     """
