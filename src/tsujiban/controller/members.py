@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tsujiban.controller.reconcile.actions import Action, Update
 from tsujiban.controller.world import NODES, Json, Ref, stamp
+from tsujiban.wire.messages import SYSTEM
 
 
 def registered(
@@ -34,10 +35,20 @@ def registered(
             *({"type": "InternalIP", "address": address} for address in addresses),
             {"type": "Hostname", "address": name},
         ],
-        "nodeInfo": {"kubeletVersion": f"tsujiban-{version}", **(system or {})},
+        "nodeInfo": _node_info(version, system or {}),
     }
     node = {**base, "metadata": metadata, "spec": spec, "status": status}
     return ready(node, now)
+
+
+# that a client library may demand, and that no node tells: they would know one machine from all others
+_UNTOLD = ("bootID", "kubeProxyVersion", "machineID", "systemUUID")
+
+
+def _node_info(version: str, told: Mapping[str, str]) -> Json:
+    """NodeSystemInfo, whole: the official Python client reads no node that lacks a field."""
+    ours = {"kubeletVersion": f"tsujiban-{version}", "containerRuntimeVersion": f"tsujiban://{version}"}
+    return {**dict.fromkeys((*_UNTOLD, *SYSTEM), ""), **ours, **told}
 
 
 def with_blocks(node: Json | None, blocks: tuple[str, ...]) -> list[Action]:

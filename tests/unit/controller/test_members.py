@@ -51,7 +51,14 @@ def test_another_block_is_written_once() -> None:
 def test_a_node_tells_of_its_machine_and_not_which_version_it_is() -> None:
     node = members.registered(None, "n", (), (), "0.1.0", NOW, {"kernelVersion": "6.1", "osImage": "Debian"})
     assert node["status"]["nodeInfo"] == {
-        "kubeletVersion": "tsujiban-0.1.0",
+        "architecture": "",
+        "bootID": "",
+        "containerRuntimeVersion": "tsujiban://0.1.0",
         "kernelVersion": "6.1",
+        "kubeProxyVersion": "",
+        "kubeletVersion": "tsujiban-0.1.0",
+        "machineID": "",
+        "operatingSystem": "",
         "osImage": "Debian",
+        "systemUUID": "",
     }

@@ -77,6 +77,28 @@ def watched(core: official.CoreV1Api, since: str, number: int) -> list[tuple[str
     return found
 
 
+def test_official_finds_no_fault_with_what_the_control_plane_writes(core: official.CoreV1Api) -> None:
+    """It judges answers as well: a field that is required and not there is an exception."""
+    client = core.api_client
+    policy, leases = official.PolicyV1Api(client), official.CoordinationV1Api(client)
+    assert {node.metadata.name for node in core.list_node().items} == {"node-1", "node-2"}
+    assert {pod.metadata.name for pod in core.list_namespaced_pod("default").items} >= {"talker", "web"}
+    assert core.list_service_for_all_namespaces().items
+    assert core.list_event_for_all_namespaces().items
+    assert leases.list_lease_for_all_namespaces().items
+    assert official.DiscoveryV1Api(client).list_endpoint_slice_for_all_namespaces().items
+    assert official.RbacAuthorizationV1Api(client).list_cluster_role().items
+    budget = {"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}}
+    policy.create_namespaced_pod_disruption_budget("default", budget)
+
+    def counted() -> bool:
+        found = policy.read_namespaced_pod_disruption_budget("b", "default").status
+        return found is not None and found.observed_generation == 1
+
+    assert until(counted, 20)
+    policy.delete_namespaced_pod_disruption_budget("b", "default")
+
+
 def test_officials_informer_keeps_a_true_copy(core: official.CoreV1Api) -> None:
     informer = SharedInformer(core.list_namespaced_config_map, namespace="default")
     informer.start()
