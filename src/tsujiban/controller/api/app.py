@@ -172,7 +172,7 @@ class _Api:
         if segments[0] not in ("api", "apis"):
             return _plain(request), _nothing
         depth = 2 if segments[0] == "api" else 3
-        if len(segments) <= depth:
+        if len(segments) <= depth or segments == discovery.CUSTOM_RESOURCES:
             return _plain(request), lambda _user: _discovery(segments, request, self._table)
         found = target.parse(segments, self._table.kind)
         beside = self._table.find(found, request.method)
@@ -250,6 +250,8 @@ def _plain(request: Request) -> Attributes:
 async def _discovery(segments: list[str], request: Request, table: Table) -> Response:
     if request.method != "GET":
         raise method_not_allowed(request.method)
+    if segments == discovery.CUSTOM_RESOURCES:
+        return json_response(discovery.custom_resources())
     version = aggregated.wanted(request.headers.get("accept", ""))
     if version and len(segments) == 1:
         return aggregated.answer(request, table, version, core=segments[0] == "api")

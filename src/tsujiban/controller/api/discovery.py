@@ -31,6 +31,21 @@ def served(table: Table) -> dict[str, dict[str, list[Kind]]]:
     return found
 
 
+CUSTOM_RESOURCES = ["apis", "apiextensions.k8s.io", "v1", "customresourcedefinitions"]
+
+
+def custom_resources() -> Json:
+    """There are none. kubectl looks when a kind cannot be patched (`kubectl create -f` of a TokenReview),
+    before it validates by itself, and gives up when it finds no list: served as discovery, to everybody."""
+    group, version = CUSTOM_RESOURCES[1:3]
+    return {
+        "kind": "CustomResourceDefinitionList",
+        "apiVersion": f"{group}/{version}",
+        "metadata": {},
+        "items": [],
+    }
+
+
 def core_versions() -> Json:
     """`/api`."""
     return {

@@ -278,3 +278,13 @@ async def test_a_revoked_user_is_cut_off_in_the_middle_of_a_watch(
         assert (await admin.delete(f"{CONFIGS}/tsujiban-revoked")).status_code == 200
         await until(lambda: bed.revocations.listed == revoked.Listed())
         assert (await client.get("/api/v1/pods")).status_code == 200
+
+
+async def test_that_there_are_no_custom_resources_is_told_to_everybody_who_is_known(bed: ApiBed) -> None:
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    async with bed.client(bed.user("nobody-much", "nobodies")) as somebody, bed.client() as nobody:
+        answer = await somebody.get(path)
+        assert (answer.status_code, answer.json()["items"]) == (200, [])
+        assert (await somebody.post(path, json={})).status_code in (403, 405)
+        assert (await somebody.get(f"{path}/x")).status_code == 404
+        assert (await nobody.get(path)).status_code == 401
