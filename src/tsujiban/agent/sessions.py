@@ -7,6 +7,7 @@ nobody but controllers that it has verified, and what it serves is looked up amo
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 MAX_SESSIONS = 128
 FOLLOW_SECONDS = 0.1  # between looks at a log that is followed
+SANDBOX_SECONDS = 5.0  # for what is being built around a container that has just begun
 ALIVE_LOOKS = 10  # looks at the log, after which the container is looked at
 
 Dial = Callable[[], AbstractAsyncContextManager[ClientSession]]
@@ -119,10 +121,17 @@ class Sessions:
         if status.state != "running":
             raise CannotServe(f"container {ask.container!r} is not running: it is {status.state}")
         specification = await self._supervisor.specification(status.name)
-        try:
-            command = exec_command(specification, status.pid, ask.command, terminal=ask.tty, attended=True)
-        except LookupError as error:
-            raise CannotServe(str(error)) from None
+        until = time.monotonic() + SANDBOX_SECONDS
+        while True:
+            try:
+                command = exec_command(
+                    specification, status.pid, ask.command, terminal=ask.tty, attended=True
+                )
+                break
+            except LookupError as error:
+                if time.monotonic() > until:
+                    raise CannotServe(str(error)) from None
+            await asyncio.sleep(FOLLOW_SECONDS)
         return lambda stream: execution.run(stream, command, ask)
 
     async def _logging(self, status: ProcessStatus, ask: LogAsk) -> Serve:

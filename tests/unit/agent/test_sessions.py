@@ -75,6 +75,9 @@ class Supervisor:
     async def status(self, name: str) -> ProcessStatus:
         return self._status(name)
 
+    async def specification(self, _name: str) -> None:
+        return None
+
     def _status(self, name: str) -> ProcessStatus:
         return ProcessStatus(
             name=name,
@@ -156,6 +159,30 @@ async def test_a_container_that_does_not_run_now_is_not_missing(bed: Bed) -> Non
     (begin,) = (await bed.ask(ExecAsk(container="web", command=("id",)))).heard
     assert isinstance(begin, Begin)
     assert (begin.missing, "backoff" in begin.error) == (False, True)
+
+
+@pytest.mark.parametrize("built", [True, False])
+async def test_a_sandbox_that_is_being_built_is_waited_for(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, built: bool
+) -> None:
+    monkeypatch.setattr(module, "SANDBOX_SECONDS", 5.0 if built else 0.0)
+    looks = 0
+
+    def enter(*_words: Any, **_options: Any) -> str:
+        nonlocal looks
+        looks += 1
+        if looks < 3 or not built:
+            raise LookupError("no sandbox yet")
+        return "the command"
+
+    async def ran(stream: Any, command: Any, _ask: ExecAsk) -> None:
+        await stream.send(Data(channel=1, data=command.encode()))
+
+    monkeypatch.setattr(module, "exec_command", enter)
+    monkeypatch.setattr("tsujiban.agent.execution.run", ran)
+    stream = await bed.ask(ExecAsk(container="web", command=("id",)))
+    assert isinstance(begin := stream.heard[0], Begin)
+    assert (begin.error, stream.text) == (("", b"the command") if built else ("no sandbox yet", b""))
 
 
 async def test_without_a_supervisor(bed: Bed) -> None:

@@ -138,11 +138,11 @@ async def test_what_is_no_key_or_calls_itself_by_another_name_is_passed_over(bed
     await bed.one.shared.publish()
     (good,) = await bed.published()
     odd = [
+        good,
         {"metadata": {}, "spec": {}},
         {**good, "spec": {**good["spec"], "jwk": {**good["spec"]["jwk"], "x": "AAAA"}}},
         {**good, "spec": {**good["spec"], "jwk": {**good["spec"]["jwk"], "kid": "mine"}}},
         {**good, "spec": {**good["spec"], "jwk": {**good["spec"]["jwk"], "crv": "P-384"}}},
-        good,
     ]
     for number, document in enumerate(odd):
         key = Key(GROUP, RESOURCE, "", f"odd-{number}")

@@ -24,6 +24,7 @@ spec:
   - name: main
     image: host
     command: [sleep, infinity]
+    readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1}
     volumeMounts:
     - {name: keys, mountPath: /keys}
     - {name: keys, mountPath: /alone, subPath: password}
