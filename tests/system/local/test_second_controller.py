@@ -37,7 +37,7 @@ from tsujiban.supervise.client import SupervisorClient
 from tsujiban.supervise.netns import namespace_path
 from tsujiban.supervise.spec import Listener, ProcessSpec
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SECOND = "second"
 PORT = NODE_STREAM_PORT + 1

@@ -12,7 +12,7 @@ from tsujiban.agent.node import MEMORY
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 POD = """
 apiVersion: v1
@@ -82,14 +82,14 @@ def test_files_follow_what_they_come_from(kubectl: Kubectl, live: LocalCluster) 
     kubectl("apply", "-f", "-", stdin=secret("keys", "second-word"))
     kubectl("apply", "-f", "-", stdin=secret("later", "late"))
     kubectl("create", "configmap", "settings", "--from-literal=colour=blue")
-    assert until(lambda: "colour" in shown() and "password" in shown(), 20)
-    assert until(lambda: read("/keys/password", "/all/secret/word") == "second-word" * 2, 20)
-    assert until(lambda: read("/all/note") == "two" and 'tier="two"' in read("/all/labels"), 20)
+    assert until(lambda: "colour" in shown() and "password" in shown(), 60)
+    assert until(lambda: read("/keys/password", "/all/secret/word") == "second-word" * 2, 60)
+    assert until(lambda: read("/all/note") == "two" and 'tier="two"' in read("/all/labels"), 60)
     assert read("/all/colour", "/all/password") == "bluelate"
     assert read("/alone") == "first-word"  # as in Kubernetes
     assert kubectl("get", "pod", "files", "-o", "jsonpath={.status.containerStatuses[0].restartCount}") == "0"
     kubectl("delete", "secret", "later")
-    assert until(lambda: "password" not in shown(), 20)
+    assert until(lambda: "password" not in shown(), 60)
 
     node = kubectl("get", "pod", "files", "-o", "jsonpath={.spec.nodeName}")
     kept = [
