@@ -20,7 +20,7 @@ from tsujiban.proxy.ads import AdsHandler
 from tsujiban.proxy.generations import Generations
 from tsujiban.proxy.guard import Authorize, GuardedServer, bind_private, unlink_stale
 from tsujiban.proxy.odcds import OnDemandHandler
-from tsujiban.proxy.ondemand import OnDemand
+from tsujiban.proxy.ondemand import Known, OnDemand
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.resource import Kind, Resource, Resources
 from tsujiban.proxy.session import Session
@@ -127,7 +127,7 @@ class Channel:
             left, self._leaving = self._leaving, {}
             self._on_demand.push(self._revision, left)
 
-    def _tunnel(self, name: str) -> tuple[Resource, bool] | None:
+    def _tunnel(self, name: str) -> Known | None:
         """What a cluster is that Envoy asks for: a tunnel, if a pod here may open it."""
         address = names.mesh_address(name)
         former = self._leaving.get(address) or self._moved.get(address, "")
@@ -136,9 +136,9 @@ class Channel:
                 known = self._tunnels.get(name)
                 if known is None or known[0] != identity:
                     known = self._tunnels[name] = (identity, clusters.mesh(pod.site, name, identity))
-                return known[1], True
+                return Known(known[1])
         # who is there, or may be spoken to, is not known before all is rendered
-        return (clusters.nobody(name), False) if self._remove() else None
+        return Known(None) if self._remove() else None
 
     def _led(self) -> bool:
         return all(one.led for one in self._on_demand.streams)

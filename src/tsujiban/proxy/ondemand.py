@@ -16,15 +16,21 @@ from typing import NamedTuple
 
 from envoy.service.discovery.v3 import discovery_pb2
 
-from tsujiban.proxy import names
+from tsujiban.proxy import clusters, names
 from tsujiban.proxy.delta import Responses, response
 from tsujiban.proxy.resource import Kind, Resource
 
-# What a name stands for; None while it is not known yet. The flag: whether somebody is there.
-Answer = Callable[[str], tuple[Resource, bool] | None]
+
+class Known(NamedTuple):
+    """What a name stands for."""
+
+    cluster: Resource | None  # None: nobody is there, or nobody who may be spoken to
+
+
+Answer = Callable[[str], Known | None]  # None: it is not known yet
 
 _REFUSING = 256  # names of nobody that are answered with a cluster; more are only said not to be there
-_NAMES = 1 << 16  # that are remembered
+_NAMES = 1 << 14  # that are remembered
 _UNHELD, _GONE = "", "gone"  # no resource has these versions
 _REASON = 400  # characters
 
@@ -92,7 +98,8 @@ class OnDemand:
         return not self._waiting
 
     def _tell(self, asked: Iterable[str]) -> Responses:
-        changed, removed = [], []
+        changed: list[Resource] = []
+        removed: list[str] = []
         for name in asked:
             if name not in self._asked:
                 continue
@@ -101,15 +108,19 @@ class OnDemand:
                 self._unanswered.add(name)
                 continue
             self._unanswered.discard(name)
-            cluster, somebody = answer
-            if somebody or name in self._refusing or len(self._refusing) < _REFUSING:
-                (self._refusing.discard if somebody else self._refusing.add)(name)
-                if self._asked[name] != cluster.version:
-                    self._asked[name] = cluster.version
+            cluster = answer.cluster
+            if cluster is not None:
+                self._refusing.discard(name)
+            elif name in self._refusing or len(self._refusing) < _REFUSING:
+                self._refusing.add(name)
+                cluster = clusters.nobody(name)
+            version = _GONE if cluster is None else cluster.version
+            if self._asked[name] != version:
+                self._asked[name] = version
+                if cluster is None:
+                    removed.append(name)
+                else:
                     changed.append(cluster)
-            elif self._asked[name] != _GONE:
-                self._asked[name] = _GONE
-                removed.append(name)
         if changed or removed:
             yield self._response(changed, removed)
 

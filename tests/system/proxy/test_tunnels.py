@@ -14,7 +14,7 @@ from tsujiban.policy.program import Action, AddressSet, Member, Mesh, Peer, Poli
 from tsujiban.proxy import names, routes
 
 pytestmark = pytest.mark.system
-MANY = 300
+MANY = 100
 
 
 def strangers(bed: Bed, count: int = MANY) -> dict[str, Peer]:

@@ -11,7 +11,8 @@ from grpclib.const import Cardinality
 from tsujiban.proxy import clusters, names
 from tsujiban.proxy.guard import GuardedServer, bind_private
 from tsujiban.proxy.odcds import OnDemandHandler
-from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.ondemand import Known
+from tsujiban.proxy.resource import Kind
 from tsujiban.proxy.site import SIDECAR
 
 METHOD = "/envoy.service.cluster.v3.ClusterDiscoveryService/DeltaClusters"
@@ -21,9 +22,8 @@ HERE = names.mesh_cluster(names.ASKED, "10.0.0.1")
 def test_a_stream_is_answered_told_of_changes_and_forgotten(tmp_path: Path) -> None:
     somebody = [True]
 
-    def answer(name: str) -> tuple[Resource, bool]:
-        cluster = clusters.mesh(SIDECAR, name, "i") if somebody[0] else clusters.nobody(name)
-        return cluster, somebody[0]
+    def answer(name: str) -> Known:
+        return Known(clusters.mesh(SIDECAR, name, "i") if somebody[0] else None)
 
     async def main() -> None:
         gone = asyncio.Event()

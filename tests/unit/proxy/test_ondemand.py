@@ -5,8 +5,8 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from tsujiban.proxy import clusters, names, ondemand
 from tsujiban.proxy.delta import Responses
-from tsujiban.proxy.ondemand import OnDemand
-from tsujiban.proxy.resource import Kind, Resource
+from tsujiban.proxy.ondemand import Known, OnDemand
+from tsujiban.proxy.resource import Kind
 from tsujiban.proxy.site import SIDECAR
 
 HERE, THERE = (names.mesh_cluster(names.ASKED, address) for address in ("10.0.0.1", "10.0.0.2"))
@@ -22,11 +22,11 @@ class World:
         self.stream = OnDemand(self.answer)
         self.nonce = ""
 
-    def answer(self, name: str) -> tuple[Resource, bool] | None:
+    def answer(self, name: str) -> Known | None:
         owner = self.owners.get(names.mesh_address(name), "")
         if owner:
-            return clusters.mesh(SIDECAR, name, owner), True
-        return (clusters.nobody(name), False) if self.known else None
+            return Known(clusters.mesh(SIDECAR, name, owner))
+        return Known(None) if self.known else None
 
     def told(self, responses: Responses) -> Told:
         found = []
@@ -105,7 +105,7 @@ def test_nothing_else_is_told_or_remembered(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_stream_that_comes_back_is_told_what_is_other_than_it_holds() -> None:
     world = World()
     world.owners = {"10.0.0.1": "a", "10.0.0.2": "b"}
-    held = {HERE: world.answer(HERE)[0].version, THERE: "old"}  # type: ignore[index]
+    held = {HERE: clusters.mesh(SIDECAR, HERE, "a").version, THERE: "old"}
     assert world.ask(HERE, THERE, initial_resource_versions=held) == [([THERE], [])]
 
 
