@@ -47,6 +47,7 @@ from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.supervise import netns
 
 T = TypeVar("T")
+DRAINING = "s_draining"  # listener_manager.total_listeners_draining, .total_filter_chains_draining
 POD_CIDR = "10.244.0.0/16"
 ALLOW_ALL = PolicyProgram(
     id="_profile/kns.default",
@@ -108,7 +109,9 @@ class Envoy:
     def start(self) -> None:
         """Start it."""
         config = self.directory / "bootstrap.json"
-        config.write_text(json.dumps(bootstrap(self._name, self.socket_path, self.directory / "admin.sock")))
+        content = bootstrap(self._name, self.socket_path, self.directory / "admin.sock")
+        content["stats_config"]["stats_matcher"] = {"inclusion_list": {"patterns": [{"suffix": DRAINING}]}}
+        config.write_text(json.dumps(content))
         level = os.environ.get("ENVOY_LOG", "warning")
         with self.log.open("ab") as log:
             arguments = argv(binary.locate(), config, concurrency=self._workers, log_level=level)
@@ -133,6 +136,12 @@ class Envoy:
     def admin(self, path: str) -> str:
         """Ask its own interface."""
         return run("curl", "-s", "--unix-socket", str(self.directory / "admin.sock"), f"http://x{path}")
+
+    def draining(self) -> int:
+        """How many listeners, or chains of them, have been changed and have not let go of all connections."""
+        found = [line.rpartition(": ")[2] for line in self.admin("/stats").splitlines()]
+        assert len(found) == 2, found
+        return sum(map(int, found))
 
 
 class Pod:
@@ -437,10 +446,17 @@ class Bed:
         run("ip", "netns", "del", pod.namespace)
         self._namespaces.remove(pod.namespace)
 
+    def _envoys(self) -> list[Envoy]:
+        found = {id(pod.envoy): pod.envoy for pod in self.pods.values() if pod.envoy is not None}
+        return list(found.values())
+
     def trouble(self) -> str:
         """Which Envoys have ended, and how; "" when none has."""
-        envoys = {id(pod.envoy): pod.envoy for pod in self.pods.values() if pod.envoy is not None}
-        return "\n".join(filter(None, (envoy.trouble() for envoy in envoys.values())))
+        return "\n".join(filter(None, (envoy.trouble() for envoy in self._envoys())))
+
+    def drained(self) -> None:
+        """Wait until no Envoy has connections left that a change of a listener ends."""
+        until("drained", lambda: not any(envoy.draining() for envoy in self._envoys()), timeout=60)
 
     def settle(self) -> None:
         """Everything known everywhere, all proxies listening."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import ssl
+import sys
+import termios
+import threading
+import time
 
 import pytest
 from tests.support.meshapps import READS, Greeter, allow, ask, drain, echo_http, web_client
@@ -147,3 +152,54 @@ def test_the_application_sees_no_header_of_ours_but_the_request_s_id(bed: Bed) -
     assert names == {b"Host", b"X-MiXed", b"x-request-id", b"x-forwarded-proto"}
     assert b"Server: mine" in answer
     assert b"x-envoy" not in answer.lower()
+
+
+class Teller:
+    """A server that says so much and closes: at once, or when its client has said all that it has to say."""
+
+    def __init__(self, size: int, *, patient: bool) -> None:
+        self.ended = threading.Event()
+        self._size, self._patient = size, patient
+
+    def __call__(self, connection: socket.socket) -> None:
+        while self._patient and connection.recv(65536):
+            continue
+        connection.sendall(bytes(self._size))
+        connection.close()
+        self.ended.set()
+
+
+def test_what_was_said_before_an_end_arrives_however_slowly_it_is_read(bed: Bed) -> None:
+    """The end of a tunnel's stream waits behind its bytes. What the server's proxy cannot send, because the
+    client has taken nothing of 16 MiB, would be lost when the server closes first (docs/proxy.md)."""
+    web, customer, service = bed.pod("web"), bed.pod("customer"), "10.96.0.9"
+    at_once, patient = Teller(8_000_000, patient=False), Teller(30_000_000, patient=True)
+    web.listen(9000, at_once)
+    web.listen(9001, patient)
+    backend = ServicePort(protocol=6, port=9000, backends=(Backend(address=web.address, port=9000),))
+    program = ServiceProgram(id="default/web", addresses=(service,), ports=(backend,))
+    bed.update(services={program.id: program})
+    bed.settle()
+    for address in (web.address, service):
+        with customer.connect(address, 9000, timeout=60) as connection:
+            assert at_once.ended.wait(60)
+            at_once.ended.clear()
+            assert slowly(connection) == 8_000_000
+    with customer.connect(web.address, 9001, timeout=60) as connection:
+        connection.sendall(b"that is all")
+        connection.shutdown(socket.SHUT_WR)
+        assert slowly(connection) == 30_000_000
+    assert patient.ended.is_set()
+
+
+def slowly(connection: socket.socket) -> int:
+    """How many bytes come, for one who reads little at a time, and not before the way is full."""
+    filled = -1
+    while filled < (filled := waiting(connection)):
+        time.sleep(0.2)
+    return sum(iter(lambda: len(connection.recv(16384)), 0))
+
+
+def waiting(connection: socket.socket) -> int:
+    """How many bytes have arrived and were not read."""
+    return int.from_bytes(fcntl.ioctl(connection, termios.FIONREAD, bytes(4)), sys.byteorder)

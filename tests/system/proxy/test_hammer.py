@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from tsujiban.policy.program import (
 
 pytestmark = pytest.mark.system
 SERVICE = "10.96.0.9"
+ENOUGH = 20  # questions
 
 
 class Hammer:
@@ -58,19 +60,20 @@ class Hammer:
         """End it. Raises AssertionError for the first requests that failed."""
         self._stop.set()
         self._thread.join()
-        assert self.count > 20, "hardly asked"
+        assert self.count > ENOUGH, "hardly asked"
         assert self.failures == [], f"{len(self.failures)} of {self.count} failed: {self.failures[:5]}"
 
 
-def during(change: Callable[[int], None], *hammers: Hammer, seconds: float = 1.5) -> None:
-    """Make changes while the hammers ask."""
-    end = time.monotonic() + seconds
-    index = 0
-    while time.monotonic() < end:
+def during(bed: Bed, change: Callable[[int], None], *hammers: Hammer, seconds: float = 1.5) -> None:
+    """Make changes while the hammers ask; they go on until changed listeners have let go of what they end."""
+    begun = time.monotonic()
+    for index in itertools.count():
         change(index)
-        index += 1
+        spent = time.monotonic() - begun
+        if (spent > seconds and all(one.count > ENOUGH for one in hammers)) or spent > 20 * seconds:
+            break
         time.sleep(0.02)
-    time.sleep(2.5)  # longer than the drain of a changed listener
+    bed.drained()
     for hammer in hammers:
         hammer.stop()
 
@@ -110,7 +113,7 @@ def test_peers_and_services_of_others_come_and_go(bed: Bed) -> None:
         assert bed.update(peers=changes[0], services=changes[1]) == ()
 
     asking = [Hammer(customer, SERVICE), Hammer(customer, SERVICE, keep=True)]
-    during(change, *asking, Hammer(customer, server.address))
+    during(bed, change, *asking, Hammer(customer, server.address))
 
 
 def test_backends_come_and_go(bed: Bed) -> None:
@@ -124,7 +127,7 @@ def test_backends_come_and_go(bed: Bed) -> None:
         assert bed.update(peers=peers, services={behind.id: behind}) == ()
 
     asking = [Hammer(customer, SERVICE), Hammer(customer, SERVICE)]
-    during(change, *asking, Hammer(customer, server.address, keep=True))
+    during(bed, change, *asking, Hammer(customer, server.address, keep=True))
 
 
 def test_a_service_is_there_once_it_is_in_force(bed: Bed) -> None:
@@ -145,7 +148,7 @@ def test_policy_changes_around_what_stays_allowed(bed: Bed) -> None:
         ports = (80,) if index % 3 else (80, 443)
         assert bed.update(**allow(*clients, ports=ports, http=READS)) == ()
 
-    during(change, Hammer(customer, SERVICE), Hammer(customer, SERVICE, keep=True))
+    during(bed, change, Hammer(customer, SERVICE), Hammer(customer, SERVICE, keep=True))
 
 
 def test_a_policy_begins_to_look_at_requests_and_ceases(bed: Bed) -> None:
@@ -155,7 +158,7 @@ def test_a_policy_begins_to_look_at_requests_and_ceases(bed: Bed) -> None:
     def change(index: int) -> None:
         assert bed.update(**allow(customer, http=READS if index % 2 else None)) == ()
 
-    during(change, Hammer(customer, SERVICE), Hammer(customer, SERVICE))
+    during(bed, change, Hammer(customer, SERVICE), Hammer(customer, SERVICE))
 
 
 def test_plaintext_is_accepted_and_refused_again(bed: Bed) -> None:
@@ -167,7 +170,7 @@ def test_plaintext_is_accepted_and_refused_again(bed: Bed) -> None:
         changed = msgspec.structs.replace(endpoint, authentication=Authentication(mode=mode))
         assert bed.update(endpoints={server.id: changed}) == ()
 
-    during(change, Hammer(customer, SERVICE), Hammer(customer, server.address, keep=True))
+    during(bed, change, Hammer(customer, SERVICE), Hammer(customer, server.address, keep=True))
 
 
 def test_keys_are_renewed(bed: Bed) -> None:
@@ -182,4 +185,4 @@ def test_keys_are_renewed(bed: Bed) -> None:
 
         bed.agent(rotate())
 
-    during(change, Hammer(customer, SERVICE), Hammer(customer, SERVICE, keep=True))
+    during(bed, change, Hammer(customer, SERVICE), Hammer(customer, SERVICE, keep=True))

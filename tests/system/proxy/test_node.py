@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from functools import partial
 from typing import Any
 
@@ -77,7 +76,7 @@ def test_pods_come_and_go_beside_a_connection(node_bed: Bed) -> None:
     for number in range(4):
         node_bed.drop(f"guest-{number}")
         assert node_bed.update() == ()
-    time.sleep(2.5)  # what a changed listener lets go of is gone by then
+    node_bed.drained()
     assert pinger.stop() == ""
 
 
