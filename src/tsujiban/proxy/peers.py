@@ -6,12 +6,15 @@ All pods of the node share it: what changes is found once, and each pod looks on
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 
 from tsujiban.policy.addresses import Span, canonical, span
 from tsujiban.policy.program import Mesh, Peer
 
+REMEMBERED = 100  # changes; whoever is further behind looks at everything
 LAST = {4: (1 << 32) - 1, 6: (1 << 128) - 1}  # address, by IP version
 
 
@@ -21,6 +24,8 @@ class Peers:
     def __init__(self, peers: Mapping[str, Peer] | None = None) -> None:
         self._known: dict[str, Peer] = {}
         self._owners: dict[str, str] = {}
+        self.revision = 0  # how often anything has changed
+        self._moves: deque[frozenset[str]] = deque(maxlen=REMEMBERED)
         self._plain: set[str] = set()
         self._ordered: list[tuple[int, int, str]] = []  # by IP version and address
         if peers is not None:
@@ -37,7 +42,17 @@ class Peers:
                 changed[canonical(address)] = self._owners.get(canonical(address), "")
                 self._change(canonical(address), peer)
         self._known = dict(peers)
+        if changed:
+            self.revision += 1
+            self._moves.append(frozenset(changed))
         return changed
+
+    def since(self, revision: int) -> frozenset[str] | None:
+        """The addresses that mean something else than at `revision`; None when that is too long ago."""
+        behind = self.revision - revision
+        if behind > len(self._moves):
+            return None
+        return frozenset().union(*islice(reversed(self._moves), behind))
 
     def _change(self, address: str, peer: Peer | None) -> None:
         place = (*span(address)[:2], address)

@@ -6,7 +6,7 @@ others are refused together; why, the agent knows (`unlisted`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -26,6 +26,9 @@ class Services:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._known: dict[str, ServiceProgram] = {}
+        self._users: dict[str, set[str]] = {}  # services by the addresses of their backends
+        self._peers: Peers | None = None
+        self._seen = 0  # revision of the peers
         self._table: Table | None = None
         self._own: tuple[str, ...] = ()
         self._resources: dict[str, list[Resource]] = {}
@@ -36,15 +39,19 @@ class Services:
         self, services: Mapping[str, ServiceProgram], table: Table, peers: Peers, own: tuple[str, ...]
     ) -> None:
         """Take the newest services, egress table, owners of addresses, and the endpoint's addresses."""
-        same = table is self._table and own == self._own
+        moved = peers.since(self._seen) if peers is self._peers else None
+        same = table is self._table and own == self._own and moved is not None
         known = self._known if same else {}
+        touched = {name for address in moved or () for name in self._users.get(address, ())}
         changed = {
             name: program
             for name, program in services.items()
-            if known.get(name) is not program and known.get(name) != program
+            if name in touched or (known.get(name) is not program and known.get(name) != program)
         }
         gone = self._known.keys() - services.keys()
+        self._note_users((*changed, *gone), services)
         self._known, self._table, self._own = dict(services), table, own
+        self._peers, self._seen = peers, peers.revision
         if not changed and not gone:
             return
         listed = {name: program for name, program in self.listed.items() if same and name not in gone}
@@ -68,6 +75,15 @@ class Services:
             )
         )
 
+    def _note_users(self, names: Iterable[str], services: Mapping[str, ServiceProgram]) -> None:
+        for name in names:
+            for address in _behind(self._known.get(name)):
+                self._users[address].discard(name)
+                if not self._users[address]:
+                    del self._users[address]
+            for address in _behind(services.get(name)):
+                self._users.setdefault(address, set()).add(name)
+
     def _render(self, program: ServiceProgram) -> list[Resource]:
         found: list[Resource] = []
         for port in program.ports:
@@ -78,6 +94,11 @@ class Services:
     def resources(self) -> list[Resource]:
         """Clusters and endpoints of what is listed."""
         return [one for listed in self._resources.values() for one in listed]
+
+
+def _behind(program: ServiceProgram | None) -> set[str]:
+    ports = program.ports if program is not None else ()
+    return {backend.address for port in ports for backend in port.backends}
 
 
 def _leads(port: ServicePort, table: Table, peers: Peers, own: tuple[str, ...]) -> bool:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tsujiban.policy.addresses import span
 from tsujiban.policy.program import Mesh, Peer
-from tsujiban.proxy.peers import Peers
+from tsujiban.proxy.peers import REMEMBERED, Peers
 
 ADDRESSES = ("10.0.0.1", "10.0.0.2", "192.0.2.1", "fd00::1")
 
@@ -66,3 +66,18 @@ def test_after_any_changes_it_is_as_if_it_were_new(words: list[dict[str, str]]) 
         assert dict(peers.items()) == dict(anew.items())
         assert list(peers.outside(())) == list(anew.outside(()))
         assert changed.keys() >= {one for one in ADDRESSES if before.get(one) != peers.owner(one)}
+
+
+def test_who_looks_seldom_is_told_all_that_has_moved_or_that_it_is_too_much() -> None:
+    peers = Peers({"10.0.0.1": peer("10.0.0.1", "i")})
+    seen = peers.revision
+    assert peers.since(seen) == frozenset()
+    peers.take({"10.0.0.1": peer("10.0.0.1", "j")})
+    peers.take({"10.0.0.1": peer("10.0.0.1", "j")})
+    peers.take({"10.0.0.1": peer("10.0.0.1", "j"), "10.0.0.2": peer("10.0.0.2")})
+    assert peers.since(seen) == frozenset({"10.0.0.1", "10.0.0.2"})
+    assert peers.since(seen + 1) == frozenset({"10.0.0.2"})
+    for number in range(REMEMBERED):
+        peers.take({"10.0.0.2": peer("10.0.0.2", str(number))})
+    assert peers.since(seen) is None
+    assert peers.since(peers.revision - REMEMBERED) == frozenset({"10.0.0.1", "10.0.0.2"})

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
-from tests.support.proxystate import CUSTOMER, POD_CIDRS, SERVER, STRANGER, rule, state
+import msgspec
+from tests.support.proxystate import CUSTOMER, POD_CIDRS, SERVER, STRANGER, identity, rule, state
 
-from tsujiban.policy.program import Backend, NodeState, ServicePort, ServiceProgram, Side
+from tsujiban.policy.program import (
+    Backend,
+    Direction,
+    Mesh,
+    NodeState,
+    Peer,
+    ServicePort,
+    ServiceProgram,
+    Side,
+)
 from tsujiban.proxy.peers import Peers
-from tsujiban.proxy.reach import egress
+from tsujiban.proxy.reach import Reach, egress
 from tsujiban.proxy.services import Services
 from tsujiban.proxy.site import SIDECAR
 
@@ -71,3 +81,28 @@ def test_another_policy_is_another_choice() -> None:
     follow(opened, made)
     assert list(made.listed) == ["a"]
     assert not made.closed
+
+
+def test_a_service_whose_backend_gets_another_owner_is_looked_at_again_and_no_other() -> None:
+    """The egress table need not have changed: where it is open, it does not say who owns what."""
+    late = "10.244.7.7"
+    world = world_of(service("a", late), service("bb", CUSTOMER))
+    world.endpoints["default/server"] = msgspec.structs.replace(world.endpoints["default/server"], egress=())
+    peers = Peers(world.peers)
+    reach = Reach(world, world.endpoints["default/server"], Direction.EGRESS, peers, POD_CIDRS)
+    table = reach.table
+    made = Services(SIDECAR)
+    made.follow(world.services, table, peers, (SERVER,))
+    assert list(made.listed) == ["bb"]
+    kept = made.listed["bb"]
+    newcomer = Peer(address=late, endpoint="default/late", identity=identity("late"), mesh=Mesh.SIDECAR)
+    for owned in (True, False, True):
+        reach.follow(peers.take({**world.peers, **({late: newcomer} if owned else {})}))
+        assert reach.table is table
+        made.follow(world.services, table, peers, (SERVER,))
+        assert list(made.listed) == (["a", "bb"] if owned else ["bb"])
+        assert made.listed["bb"] is kept
+    made.follow({"bb": world.services["bb"]}, table, peers, (SERVER,))
+    peers.take(world.peers)
+    made.follow({"bb": world.services["bb"]}, table, peers, (SERVER,))
+    assert list(made.listed) == ["bb"]
