@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -51,13 +52,7 @@ def check(lists_pem: str, chain_pem: str, bundle_pem: str, serials: Iterable[str
     (UNIX seconds). `serials` are what must be in them, hex. Raises VerificationError."""
     if len(lists_pem) > MAX_BYTES:
         raise VerificationError(f"the list of revoked certificates is larger than {MAX_BYTES} bytes")
-    try:
-        lists = [x509.load_pem_x509_crl(one.encode()) for one in _PEM.findall(lists_pem)]
-        listed = {entry.serial_number for one in lists for entry in one}
-    except ValueError as error:
-        raise VerificationError("the list of revoked certificates cannot be parsed") from error
-    if _PEM.sub("", lists_pem):
-        raise VerificationError("the list of revoked certificates is followed by something else")
+    lists, listed = _parsed(lists_pem)
     for authority in (*parse_chain(chain_pem)[1:], *parse_chain(bundle_pem)):
         _check_one(lists, authority, now)
     missing = {int(one, 16) for one in serials} - listed
@@ -65,7 +60,22 @@ def check(lists_pem: str, chain_pem: str, bundle_pem: str, serials: Iterable[str
         raise VerificationError(f"serial number {min(missing):x} is not in the signed list")
 
 
-def _check_one(lists: list[x509.CertificateRevocationList], authority: x509.Certificate, now: float) -> None:
+@lru_cache(4)  # every pod of a node is given the same one
+def _parsed(text: str) -> tuple[tuple[x509.CertificateRevocationList, ...], frozenset[int]]:
+    """The lists, and all serial numbers on them."""
+    try:
+        lists = tuple(x509.load_pem_x509_crl(one.encode()) for one in _PEM.findall(text))
+        listed = frozenset(entry.serial_number for one in lists for entry in one)
+    except ValueError as error:
+        raise VerificationError("the list of revoked certificates cannot be parsed") from error
+    if _PEM.sub("", text):
+        raise VerificationError("the list of revoked certificates is followed by something else")
+    return lists, listed
+
+
+def _check_one(
+    lists: Iterable[x509.CertificateRevocationList], authority: x509.Certificate, now: float
+) -> None:
     key = authority.public_key()
     name = authority.subject.rfc4514_string()
     mine = [

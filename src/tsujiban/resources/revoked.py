@@ -19,7 +19,7 @@ import msgspec
 from tsujiban.resources import spiffe
 
 NAMESPACE, NAME, FIELD = "kube-system", "tsujiban-revoked", "revoked"
-MAX_SERIALS = 10_000  # each proxy holds them once for every context of TLS
+MAX_SERIALS = 1000  # each proxy holds them once for every context of TLS
 MAX_SERIAL = 1 << 159  # RFC 5280 4.1.2.2: positive, and 20 bytes at most
 _SERIAL = re.compile(r"serial:([0-9a-fA-F:]{1,80})")
 _NODE = re.compile(r"(node/[a-z0-9.-]{1,253}) +before=(\S{1,40})")
