@@ -117,5 +117,7 @@ def ended(
         destination_port=connection.destination_port,
         peer=connection.peer,
         serial=connection.serial,
-        detail="ended by a change of policy",
+        detail=f"ended: serial:{connection.serial} is revoked"
+        if rules == (names.REVOKED_RULE,) and connection.serial
+        else "ended by a change of policy",
     )

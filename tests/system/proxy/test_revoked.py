@@ -102,6 +102,7 @@ def test_a_server_that_shows_a_revoked_certificate_is_not_spoken_to(bed: Bed) ->
     assert rest(kept) == b""  # it has ended
     ended = bed.seen(log="ended", direction="egress")
     assert (ended.rules, ended.peer, ended.serial) == ((RULE,), web.identity, serial(shown)[7:])
+    assert serial(shown) in ended.detail
     with customer.connect(web.address, 3306) as again:
         assert rest(again) == b""
     assert bed.seen(log="egress", verdict="deny").rules == (RULE,)
