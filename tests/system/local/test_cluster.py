@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
 from tests.support.clusterapps import (
     CREDENTIALS,
     POLICY,
@@ -63,6 +64,7 @@ from tsujiban.local.layout import CONTROLLER_ADDRESS, NODE_STREAM_PORT, Layout
 from tsujiban.local.preflight import PreflightError
 from tsujiban.local.up import up
 from tsujiban.local.waiting import until
+from tsujiban.proxy.names import ALPN
 from tsujiban.resources.registry import resolve
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -265,6 +267,30 @@ def test_a_revoked_node_is_cut_off_and_joins_again_by_a_new_join_file(cluster: L
     assert until(lambda: answers(healthy(cluster)), SECONDS)
     assert not layout.join_file("node-2").exists()
     assert revoke("--undo", "node/node-2") == "node/node-2 is taken again\n"
+
+
+def test_a_pod_whose_key_was_lost_has_another_one_at_once(cluster: LocalCluster) -> None:
+    outsider = pods(cluster, "outsider")[0]["metadata"]["name"]
+    address = pods(cluster, "web")[0]["status"]["podIP"]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols([ALPN])
+
+    def shown() -> int:
+        """The serial number of what the pod's proxy shows to anybody."""
+        with (
+            cluster.socket_in_pod("default", outsider, address, 8080) as plain,
+            context.wrap_socket(plain) as secure,
+        ):
+            der = secure.getpeercert(binary_form=True)
+        assert der is not None
+        return x509.load_der_x509_certificate(der).serial_number
+
+    lost = shown()
+    revoke(f"serial:{lost:x}")
+    assert until(lambda: shown() != lost, SECONDS)
+    assert until(lambda: get(cluster, "friend") == "200", SECONDS)
+    revoke("--undo", f"serial:{lost:x}")
 
 
 def test_nothing_is_signed_for_a_revoked_identity_until_it_is_taken_from_the_list(

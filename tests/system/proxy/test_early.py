@@ -8,9 +8,10 @@ from msgspec import structs
 from tests.support.manifests import objects
 from tests.support.meshapps import echo_http, reads
 from tests.support.proxybed import Bed, Pod, tier
+from tests.system.proxy.conftest import make_bed
 
 from tsujiban.policy.graph import PolicyGraph, key_of
-from tsujiban.policy.program import Action, NodeState, PolicyProgram, Rule
+from tsujiban.policy.program import Action, Mesh, NodeState, PolicyProgram, Rule
 
 pytestmark = pytest.mark.system
 
@@ -60,7 +61,12 @@ status: {{phase: Running, podIPs: [{{ip: {pod.address}}}]}}
 """
 
 
-def test_policies_of_host_endpoints_open_and_close_nothing_for_pods(bed: Bed) -> None:
+def test_policies_of_host_endpoints_open_and_close_nothing_for_pods() -> None:
+    with make_bed(Mesh.SIDECAR) as bed:
+        _story(bed)
+
+
+def _story(bed: Bed) -> None:
     web, bare = bed.pod("web"), bed.pod("bare")
     customer, stranger = bed.pod("customer"), bed.pod("stranger")
     for pod in (web, bare):
