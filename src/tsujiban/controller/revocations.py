@@ -44,7 +44,7 @@ class Revocations:
 
     def loaded(self) -> None:
         """The store has been read once: what was not in it is not."""
-        if self.listed is None:
+        if self.listed is None and not self._unreadable:
             self._set(revoked.Listed())
 
     def put(self, key: Key, value: bytes) -> None:
@@ -54,7 +54,10 @@ class Revocations:
         try:
             config = msgspec.json.decode(value, type=_Config)
         except msgspec.MsgspecError as error:  # nobody can have written it through the API
-            self._unreadable = f"it is no ConfigMap ({error}): the list before it counts on"
+            counts = (
+                "nobody is taken before it is one" if self.listed is None else "the list before it counts on"
+            )
+            self._unreadable = f"the list of revoked certificates is no ConfigMap ({error}): {counts}"
             log.error("the list of revoked certificates cannot be read", reason=str(error))
             return
         self._unreadable = ""
@@ -90,7 +93,7 @@ class Revocations:
     def identity(self, spiffe_id: str) -> str:
         """Why nothing is signed for an identity; "" if something may be."""
         if self.listed is None:
-            return "the list of revoked certificates has not been read yet"
+            return self._unreadable or "the list of revoked certificates has not been read yet"
         if spiffe_id in self.listed.identities:
             return f"{spiffe_id} is revoked (to take it from the list: tsujiban revoke --undo {spiffe_id})"
         return ""
@@ -105,7 +108,7 @@ class Revocations:
     def certificate(self, leaf: x509.Certificate) -> str:
         """Why a certificate, which TLS has verified, is not taken; "" if it is."""
         if self.listed is None:
-            return "the list of revoked certificates has not been read yet"
+            return self._unreadable or "the list of revoked certificates has not been read yet"
         if f"{leaf.serial_number:x}" in self.listed.serials:
             return f"the certificate with serial number {leaf.serial_number:x} is revoked"
         try:

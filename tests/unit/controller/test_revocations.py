@@ -46,6 +46,17 @@ def test_before_the_list_is_read_nobody_is_taken(pki: Pki) -> None:
     assert found.certificate(node(pki)) == found.identity(NODE) == ""
 
 
+def test_a_list_that_is_none_from_the_beginning_lets_nobody_in(pki: Pki) -> None:
+    found = Revocations()
+    found.put(KEY, b"rubbish")
+    found.loaded()
+    assert "nobody is taken" in found.certificate(node(pki))
+    assert "nobody is taken" in found.identity(NODE)
+    assert "nobody is taken" in found.problem()
+    found.drop(KEY)
+    assert found.certificate(node(pki)) == found.problem() == ""
+
+
 def test_a_serial_number_refuses_one_certificate_of_anybody(pki: Pki) -> None:
     found = Revocations()
     one, user = node(pki), certificate(pki.ca.sign_admin(create_csr(new_key(), []), "ann"))
