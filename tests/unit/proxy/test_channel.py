@@ -153,6 +153,9 @@ def test_a_proxy_is_given_the_tunnels_that_its_pods_may_open_and_no_other(tmp_pa
         world.peers[CUSTOMER] = world.peers[STRANGER]
         peers.take(world.peers)
         assert told(CUSTOMER) == "stranger"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(pod.renderer), "avoided", frozenset({identity("stranger")}))
+            assert told(CUSTOMER) == ""  # it was revoked
         del world.peers[CUSTOMER]
         channel.moved(peers.take(world.peers))
         assert told(CUSTOMER) == "stranger"  # something may lead there yet
