@@ -1,8 +1,9 @@
-"""Memory of an agent as its cluster grows tenfold: what it holds of policy, kernel and proxies.
+"""An agent as its cluster grows tenfold: its memory, and what it costs when a pod comes to another node.
 
 A process of its own for each size: it gets what the controller would send to a node with 50 pods, over the
 wire's encoding, enforces it in a network namespace and renders it for the node's proxy. Every
-namespace's pods speak with each other and with one namespace that is open to all. Nothing is judged.
+namespace has a service, and its pods speak with each other and with one namespace that is open to all.
+Nothing is judged.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import asyncio
 import multiprocessing
 import os
+import statistics
 import tempfile
 import time
 from multiprocessing.connection import Connection
@@ -23,6 +25,8 @@ from rich.table import Table
 from tests.support.kernelbed import NODE4, Bed
 
 from tsujiban.agent.kernelside import KernelSide
+from tsujiban.agent.merge import endangered
+from tsujiban.network import zone
 from tsujiban.policy.graph import Change, PolicyGraph, key_of
 from tsujiban.policy.program import NodeDelta, NodeState
 from tsujiban.proxy.post import ProxyPost
@@ -30,6 +34,7 @@ from tsujiban.resources.load import LoadedObject, decode
 from tsujiban.resources.registry import kind_for
 
 HERE, PODS = "n1", 50  # of which node, and how many of its own it has
+COMING = 21  # pods that come to another node, one after the other
 NAMESPACE = 20  # pods
 console = Console(width=110)
 Json = dict[str, Any]
@@ -39,19 +44,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pods", type=int, nargs="+", default=[1000, 10_000], help="of the cluster")
     options, _ = parser.parse_known_args()
-    table = Table("pods of the cluster", "sent, MB", "private memory, MB", "first enforced, s")
+    table = Table(
+        "pods of the cluster",
+        "sent, MB",
+        "private memory, MB",
+        "first enforced, s",
+        "a pod comes: kernel, ms",
+        "DNS, ms",
+    )
     for pods in options.pods:
         sent = told(pods)
-        memory, took = apart(sent)
-        table.add_row(str(pods), f"{len(sent) / 1e6:.1f}", f"{memory / 1e6:.0f}", f"{took:.1f}")
+        memory, took, kernel, names = apart(sent)
+        table.add_row(
+            str(pods),
+            f"{len(sent[0]) / 1e6:.1f}",
+            f"{memory / 1e6:.0f}",
+            f"{took:.1f}",
+            f"{kernel * 1e3:.0f}",
+            f"{names * 1e3:.0f}",
+        )
     console.print(table)
 
 
-def told(pods: int) -> bytes:
-    """The first message to the node."""
+def told(pods: int) -> list[bytes]:
+    """The first message to the node, and one for each pod that comes to another."""
     graph = PolicyGraph()
     graph.apply([change(raw) for raw in objects(pods)])
-    return msgspec.msgpack.encode(graph.snapshot(HERE, 1))
+    messages = [graph.snapshot(HERE, 1)]
+    for number in range(COMING):
+        graph.apply([change(pod(pods + number, "ns1", "n2"))])
+        delta = graph.delta(HERE, 2 + number)
+        messages += [delta] if delta is not None else []
+    return [msgspec.msgpack.encode(message) for message in messages]
 
 
 def change(raw: Json) -> Change:
@@ -74,38 +98,58 @@ def objects(pods: int) -> list[Json]:
                 "spec": {"podSelector": {}, **ways},
             }
         )
-    for number in range(pods):
-        address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+    for number in range(pods // NAMESPACE):
+        meta = {"name": "web", "namespace": f"ns{number}"}
+        spec = {"clusterIP": f"10.250.{number >> 8}.{number & 255}", "ports": [{"name": "http", "port": 80}]}
+        found.append({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
+        there = map(address, range(number * NAMESPACE, (number + 1) * NAMESPACE))
         found.append(
             {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {
-                    "name": f"p{number}",
-                    "namespace": f"ns{number // NAMESPACE}",
-                    "uid": f"u{number}",
-                },
-                "spec": {
-                    "nodeName": HERE if number % (pods // PODS) == 0 else "n2",
-                    "containers": [{"name": "m", "image": "host"}],
-                },
-                "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]},
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {**meta, "labels": {"kubernetes.io/service-name": "web"}},
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": [one], "conditions": {"ready": True}} for one in there],
+                "ports": [{"name": "http", "port": 80, "protocol": "TCP"}],
             }
         )
+    for number in range(pods):
+        node = HERE if number % (pods // PODS) == 0 else "n2"
+        found.append(pod(number, f"ns{number // NAMESPACE}", node))
     return found
 
 
-def apart(sent: bytes) -> tuple[int, float]:
-    """What an agent's process needs for that: private bytes, and seconds until it is in force."""
+def address(number: int) -> str:
+    return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+
+
+def pod(number: int, namespace: str, node: str) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"p{number}", "namespace": namespace, "uid": f"u{number}"},
+        "spec": {"nodeName": node, "containers": [{"name": "m", "image": "host"}]},
+        "status": {
+            "phase": "Running",
+            "podIP": address(number),
+            "podIPs": [{"ip": address(number)}],
+        },
+    }
+
+
+def apart(sent: list[bytes]) -> tuple[int, float, float, float]:
+    """What an agent's process needs for that: private bytes, seconds until it is in force; then the median
+    seconds of kernel and DNS for each pod that comes."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=agent, args=(theirs,))
     process.start()
     theirs.close()  # so that its end is noticed
-    ours.send_bytes(sent)
-    memory, took = ours.recv()
+    for message in sent:
+        ours.send_bytes(message)
+    memory, took, kernel, names = ours.recv()
     process.join()
-    return int(memory), float(took)
+    return int(memory), float(took), float(kernel), float(names)
 
 
 def agent(told_by: Connection) -> None:
@@ -120,7 +164,20 @@ def agent(told_by: Connection) -> None:
         if problems:
             raise RuntimeError(f"not enforced: {problems}")
         memory = asyncio.run(render(state))
-        told_by.send((memory, time.perf_counter() - begun))
+        took = time.perf_counter() - begun
+        zones = zone.Builder()
+        kernel, names = [], []
+        with tempfile.TemporaryDirectory() as directory:
+            for _ in range(COMING):
+                delta = msgspec.msgpack.decode(told_by.recv_bytes(), type=NodeDelta)
+                state.apply(delta)
+                begun = time.perf_counter()
+                side._enforce(state, endangered(state, [delta]))
+                kernel.append(time.perf_counter() - begun)
+                begun = time.perf_counter()
+                zone.write(Path(directory, "zone.json"), zones.build(state.services, state.peers))
+                names.append(time.perf_counter() - begun)
+        told_by.send((memory, took, statistics.median(kernel), statistics.median(names)))
     finally:
         bed.close()
 
