@@ -105,16 +105,12 @@ def create_app(
     async def show_metrics(_request: Request, _user: User) -> Response:
         return metrics.answer(gate.turns, gate.crowds, places)
 
-    async def no_custom_kinds(request: Request, _user: User) -> Response:
-        return extras.no_custom_kinds(request)
-
     async def apply(request: Request, user: User) -> Response:
         wanted = Attributes(verb="apply", path=request.scope["path"])
         return await extras.apply_set(view(user, wanted), request, user)
 
     routes = [
         Route("/api/{path:path}", _Plainly(api.resource)),  # first: nearly all requests are these
-        Route(extras.CUSTOM_KINDS, api.guarded(no_custom_kinds), methods=["GET"]),
         Route("/apis/{path:path}", _Plainly(api.resource)),
         *_health(api, health.checks(store, lambda: access is None or access.mirror.ready.is_set())),
         Route(JOIN_PATH, joining, methods=["POST"]),
@@ -251,6 +247,8 @@ async def _discovery(segments: list[str], request: Request, table: Table) -> Res
     if request.method != "GET":
         raise method_not_allowed(request.method)
     if segments == discovery.CUSTOM_RESOURCES:
+        if request.query_params.get("watch") in ("1", "true"):
+            raise path_not_found()  # a list is no watch's answer
         return json_response(discovery.custom_resources())
     version = aggregated.wanted(request.headers.get("accept", ""))
     if version and len(segments) == 1:

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from tsujiban.controller.api import query
 from tsujiban.controller.api.apply import ApplyRequest, apply
 from tsujiban.controller.api.attributes import Attributes
-from tsujiban.controller.api.errors import bad_request, forbidden, path_not_found
+from tsujiban.controller.api.errors import bad_request, forbidden
 from tsujiban.controller.api.responses import APPLY_BYTES, Lines, json_response, parse_json, read_body
 from tsujiban.controller.api.users import User
 from tsujiban.controller.join import JoinRefused
@@ -25,7 +25,6 @@ from tsujiban.wire.join import JoinRequest, JoinResponse
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-CUSTOM_KINDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 JOIN_BYTES = 64 * 1024
 _FLOW_BATCH = 1000
 
@@ -112,16 +111,3 @@ def _typed(body: Any, to: type[T]) -> T:
         return msgspec.convert(body, to)
     except msgspec.ValidationError as error:
         raise bad_request(f"the body: {error}") from None
-
-
-def no_custom_kinds(request: Request) -> Response:
-    """The list of CustomResourceDefinitions, which is empty: kubectl asks for it before it says of a kind
-    that it does not know it. There is nothing to watch, and discovery does not name the group.
-
-    Raises:
-        ApiError: 404 for a watch.
-    """
-    if request.query_params.get("watch") in ("1", "true"):
-        raise path_not_found()
-    head = {"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1"}
-    return json_response({**head, "metadata": {"resourceVersion": "1"}, "items": []})

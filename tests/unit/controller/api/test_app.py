@@ -285,6 +285,7 @@ async def test_that_there_are_no_custom_resources_is_told_to_everybody_who_is_kn
     async with bed.client(bed.user("nobody-much", "nobodies")) as somebody, bed.client() as nobody:
         answer = await somebody.get(path)
         assert (answer.status_code, answer.json()["items"]) == (200, [])
+        assert (await somebody.get(path, params={"watch": "true"})).status_code == 404
         assert (await somebody.post(path, json={})).status_code in (403, 405)
         assert (await somebody.get(f"{path}/x")).status_code == 404
         assert (await nobody.get(path)).status_code == 401

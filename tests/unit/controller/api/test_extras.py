@@ -75,14 +75,3 @@ async def test_join_and_bundle_need_no_certificate(bed: ApiBed) -> None:
         assert (await machine.post(JOIN_PATH, json={"token": token})).status_code == 400
         assert (await machine.post(JOIN_PATH, content=b"x" * 70_000)).status_code == 413
         assert (await machine.get(JOIN_PATH)).status_code == 401
-
-
-async def test_there_are_no_custom_kinds(admin: httpx.AsyncClient, bed: ApiBed) -> None:
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    found = (await admin.get(path, params={"limit": 500})).json()
-    assert (found["kind"], found["items"]) == ("CustomResourceDefinitionList", [])
-    assert (await admin.get(path, params={"watch": "true"})).status_code == 404
-    async with bed.client(None) as stranger:
-        assert (await stranger.get(path)).status_code == 401
-    groups = (await admin.get("/apis")).json()["groups"]
-    assert "apiextensions.k8s.io" not in {group["name"] for group in groups}
