@@ -281,5 +281,5 @@ def test_a_status_that_is_none_is_told_and_passed_over(tmp_path: Path) -> None:
     with capture_logs() as told:
         run(story)
     assert [(line["log_level"], line["object"], line["ignored"]) for line in told] == [
-        ("error", "pods default/a", "status.conditions[0] is a text, not an object")
+        ("error", f"{THING[1]} default/a", "status.conditions[0] is a text, not an object")
     ]
