@@ -79,6 +79,8 @@ async def take(store: Store, after: int, count: int, *kind: str) -> list[Event]:
 class ObjectSuite:
     """One object at a time, lists, watches."""
 
+    largest = 1_450_000  # bytes of content
+
     async def test_create_then_get(self, store: Store) -> None:
         made = await store.create(key("a"), value(key("a"), 1))
         assert await store.get(key("a")) == made
@@ -145,7 +147,7 @@ class ObjectSuite:
             await store.get(key("a"))
 
     async def test_the_largest_object(self, store: Store) -> None:
-        content = "y" * 1_450_000
+        content = "y" * self.largest
         made = await store.create(key("a"), value(key("a"), content))
         assert await store.get(key("a")) == made
         assert mark(made.value) == content

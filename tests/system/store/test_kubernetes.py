@@ -51,6 +51,8 @@ async def store(bed: ApiBed) -> AsyncIterator[KubernetesStore]:
 class TestSuite(ObjectSuite):
     """What an API server can promise."""
 
+    largest = 1_048_000  # of data a server takes 1 MiB in a ConfigMap
+
 
 async def test_what_a_server_cannot_do_is_refused(store: KubernetesStore) -> None:
     assert not store.features.transactions
