@@ -80,6 +80,12 @@ class Bed:
             return ""
         return str(answer.json()["components"][0]["detail"]) if answer.status_code == 200 else ""
 
+    async def stands_by(self, name: str) -> None:
+        """Wait until it does; it may have to begin first."""
+        async with asyncio.timeout(40):
+            while not (await self.role(name)).startswith("stands by for "):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.2)
+
     async def leader(self, *among: str) -> str:
         async with asyncio.timeout(40):
             while True:
@@ -180,7 +186,7 @@ def test_a_paused_leader_is_replaced_and_does_no_harm_when_it_wakes(tmp_path: Pa
         async with running(tmp_path / "bed") as bed, node(bed):
             old = await bed.leader(*NAMES)
             new = next(name for name in NAMES if name != old)
-            assert (await bed.role(new)).startswith("stands by for ")
+            await bed.stands_by(new)
             await bed.deploy(new, "before", 2)  # every controller serves the API
             before = await bed.pods("before", 2)
             first_holder = await holder(bed)
@@ -198,8 +204,7 @@ def test_a_paused_leader_is_replaced_and_does_no_harm_when_it_wakes(tmp_path: Pa
             async with asyncio.timeout(30):
                 while (await bed.supervisor.status(old)).restarts == 0:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.1)
-                while not (await bed.role(old)).startswith("stands by for "):  # noqa: ASYNC110 - another process
-                    await asyncio.sleep(0.2)
+            await bed.stands_by(old)
             log = text_of((await bed.supervisor.status(old)).log)
             assert "starting anew" in log
             assert "Traceback" not in log
