@@ -29,6 +29,25 @@ def cluster() -> Iterator[str]:
     down(name)
 
 
+def state(name: str) -> str:
+    """What a cluster says of itself, for whoever must find out what it waits for."""
+    asked = (
+        ["status"],
+        ["get", "pods", "-A", "-o", "yaml"],
+        ["get", "networkpolicies,authorizationpolicies", "-A"],
+    )
+    return "".join(
+        subprocess.run(
+            command(*words, "--cluster", name),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=30,
+        ).stdout
+        for words in asked
+    )
+
+
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "tsujiban", *words]
 
@@ -69,7 +88,7 @@ def test_an_interruption_cleans_up(cluster: str, number: signal.Signals, tmp_pat
             start_new_session=True,
         )
     try:
-        assert until(lambda: "waiting for the page" in log.read_text(), 60), log.read_text()
+        assert until(lambda: "waiting for the page" in log.read_text(), 60), log.read_text() + state(cluster)
         evening.send_signal(number)
         assert evening.wait(60) == 130, log.read_text()
     finally:
