@@ -155,28 +155,26 @@ def tunnel_status(secure: ssl.SSLSocket, authority: str) -> int:
 
 def drain(connection: socket.socket, timeout: float) -> bytes:
     """What arrives until the peer closes or nothing comes for `timeout` seconds."""
-    connection.settimeout(timeout)
-    got = b""
-    try:
-        while data := connection.recv(65536):
-            got += data
-    except OSError:
-        return got
-    return got
+    return _received(connection, timeout)[0]
 
 
 def rest(connection: socket.socket, timeout: float = 20.0) -> bytes:
     """What arrives until the peer closes. Raises AssertionError when it does not close."""
+    got, silent = _received(connection, timeout)
+    assert not silent, f"open still after {timeout} s, and has said {got!r}"
+    return got
+
+
+def _received(connection: socket.socket, timeout: float) -> tuple[bytes, bool]:
+    """What arrives, and whether it was silence that ended it and not the peer."""
     connection.settimeout(timeout)
     got = b""
     try:
         while data := connection.recv(65536):
             got += data
-    except TimeoutError:
-        raise AssertionError(f"open still after {timeout} s, and has said {got!r}") from None
-    except OSError:
-        return got
-    return got
+    except OSError as error:
+        return got, isinstance(error, TimeoutError)
+    return got, False
 
 
 class Pinger:

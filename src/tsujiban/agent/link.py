@@ -21,7 +21,6 @@ import structlog
 
 from tsujiban.agent.credentials import CredentialsError, NodeCredentials, load, save
 from tsujiban.agent.standby import StandbyLink
-from tsujiban.agent.together import first_failure
 from tsujiban.identity.keys import create_csr, new_key
 from tsujiban.identity.rotation import SignFailed, next_renewal, retry_delay
 from tsujiban.identity.tls import TlsError, client_context
@@ -40,6 +39,7 @@ from tsujiban.wire.messages import (
     WantToken,
 )
 from tsujiban.wire.outbox import Outbox, OutboxFull
+from tsujiban.wire.together import first_failure
 from tsujiban.wire.transport import (
     BadMessage,
     ClientSession,

@@ -17,11 +17,11 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 
 from tsujiban.agent.credentials import CredentialsError
-from tsujiban.agent.together import first_failure
 from tsujiban.identity.rotation import retry_delay
 from tsujiban.identity.tls import TlsError
 from tsujiban.wire.messages import Flows, Hello, NodeStatus, OpenSession, ToStandby
 from tsujiban.wire.outbox import Outbox, OutboxFull
+from tsujiban.wire.together import first_failure
 from tsujiban.wire.transport import BadMessage, ClientStandby, StreamLost, StreamRefused
 
 log = structlog.get_logger(__name__)

@@ -31,6 +31,7 @@ from tsujiban.wire.messages import (
     WantToken,
 )
 from tsujiban.wire.outbox import Outbox, OutboxFull
+from tsujiban.wire.together import first_failure
 from tsujiban.wire.transport import (
     NodeStreamServer,
     ServerSession,
@@ -333,23 +334,9 @@ class NodeServer:
             session.over.set()
 
     async def _run(self, session: _Session, hello: Hello) -> None:
-        tasks: set[asyncio.Future[object]] = {
-            asyncio.ensure_future(coroutine)
-            for coroutine in (
-                self._read(session, hello),
-                self._write(session),
-                self._end(session),
-                session.stream.watch(),
-            )
-        }
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await first_failure(
+            self._read(session, hello), self._write(session), self._end(session), session.stream.watch()
+        )
 
     async def _read(self, session: _Session, hello: Hello) -> None:
         node, standby = session.node, session.among is self._standby

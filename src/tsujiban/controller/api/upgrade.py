@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from tsujiban.controller.api.errors import ApiError, bad_request
 from tsujiban.controller.api.scope import UPGRADE
+from tsujiban.wire.together import first_failure
 from tsujiban.wire.websocket import WebSocket, WebSocketError, accept_token
 
 SPDY = "SPDY/3.1"
@@ -65,15 +66,7 @@ class Upgraded(Response):
 async def _while_there(serving: Awaitable[None], writer: asyncio.StreamWriter) -> None:
     """Serve while the client is there. While nobody reads from it (its pod takes nothing) its leaving would
     not be seen, and its command would be left running; so the kernel is asked."""
-    tasks = {asyncio.ensure_future(serving), asyncio.ensure_future(_departure(writer))}
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await first_failure(serving, _departure(writer))
 
 
 async def _departure(writer: asyncio.StreamWriter) -> None:

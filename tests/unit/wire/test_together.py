@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tsujiban.agent.together import first_failure
+from tsujiban.wire.together import first_failure
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 
 
-async def first_failure(*coroutines: Awaitable[None]) -> None:
+async def first_failure(*coroutines: Awaitable[object]) -> None:
     """Run all until one ends, then cancel the others and raise its exception, bare (no group)."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
