@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
+from tsujiban.controller.api.cells import dig, items
 from tsujiban.local.client import Client
 from tsujiban.local.waiting import POLL_SECONDS
 from tsujiban.resources.registry import Kind, kind_for
@@ -59,16 +60,20 @@ def wait_for(client: Client, objects: list[Json], seconds: float) -> Waited:
 
 
 def state(kind: Kind, obj: Json) -> tuple[bool, str]:
-    """Whether the object, as it is now specified, is so; and what its status says."""
-    status = obj.get("status") or {}
-    generation = obj["metadata"].get("generation", 1)
+    """Whether the object, as it is now specified, is so; and what its status says. Whatever stands in the
+    status, which anybody with the right may write, there is an answer."""
+    generation = _number(dig(obj, "metadata.generation"), 1)
     if kind.kind == "Deployment":
-        wanted = obj["spec"].get("replicas", 1)
-        available, updated = status.get("availableReplicas", 0), status.get("updatedReplicas", 0)
-        current = status.get("observedGeneration", 0) >= generation
+        wanted = _number(dig(obj, "spec.replicas"), 1)
+        available, updated = (_number(dig(obj, f"status.{n}Replicas")) for n in ("available", "updated"))
+        current = _number(dig(obj, "status.observedGeneration")) >= generation
         return current and available == updated == wanted, f"{available}/{wanted} available"
-    for condition in status.get("conditions", []):
+    for condition in items(obj, "status.conditions"):
         if condition.get("type") == "Enforced":
-            current = condition.get("observedGeneration", 0) >= generation
-            return condition.get("status") == "True" and current, str(condition.get("message", ""))
+            current = _number(condition.get("observedGeneration")) >= generation
+            return condition.get("status") == "True" and current, str(condition.get("message") or "")
     return False, ""
+
+
+def _number(found: Any, otherwise: int = 0) -> int:
+    return found if isinstance(found, int) else otherwise

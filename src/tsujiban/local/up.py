@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from tsujiban.agent.config import AgentConfig
+from tsujiban.controller.api.cells import items, words
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.identity.files import make_private_directory, write_private
 from tsujiban.local import credentials, preflight, remembered, routes, specs
@@ -197,7 +198,7 @@ def _wait_ready(cluster: LocalCluster, nodes: list[str]) -> None:
         up = {
             item["metadata"]["name"]
             for item in _listed(cluster)
-            for c in (item.get("status") or {}).get("conditions", ())
+            for c in items(item, "status.conditions")
             if c.get("type") == "Ready" and c.get("status") == "True"
         }
         return set(nodes) <= up
@@ -214,7 +215,7 @@ def _wait_routes(cluster: LocalCluster, nodes: list[str]) -> list[str]:
     gaps: list[str] = []
 
     def complete() -> bool:
-        blocks = {item["metadata"]["name"]: item["spec"].get("podCIDRs", []) for item in _listed(cluster)}
+        blocks = {item["metadata"]["name"]: words(item, "spec.podCIDRs") for item in _listed(cluster)}
         if not blocks:
             gaps[:] = ["the API does not answer"]
             return False

@@ -26,6 +26,8 @@ _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _PACKAGES = {
     "meta": _META,
     "core": "io.k8s.api.core.v1",
+    "parts": "io.k8s.api.core.v1",
+    "volumes": "io.k8s.api.core.v1",
     "apps": "io.k8s.api.apps.v1",
     "netpol": "io.k8s.api.networking.v1",
     "rbac": "io.k8s.api.rbac.v1",

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from tsujiban.resources import shape
+from tsujiban.resources.kinds import core, parts, volumes
 from tsujiban.resources.registry import Kind
 
 
@@ -86,6 +87,36 @@ _RULES: dict[str, Rule] = {
     "PodDisruptionBudgetStatus.conditions": _BY_TYPE,
     "*.conditions": _BY_TYPE,
 }
+# what the kinds keep as plain data, and is nevertheless known
+_TYPES: dict[str, Any] = {
+    "PodSpec.volumes": tuple[volumes.Volume, ...],
+    "PodSpec.securityContext": parts.PodSecurityContext,
+    "PodSpec.affinity": parts.Affinity,
+    "PodSpec.dnsConfig": parts.PodDNSConfig,
+    "PodSpec.tolerations": tuple[parts.Toleration, ...],
+    "PodSpec.imagePullSecrets": tuple[parts.LocalObjectReference, ...],
+    "PodSpec.hostAliases": tuple[parts.HostAlias, ...],
+    "PodSpec.topologySpreadConstraints": tuple[parts.TopologySpreadConstraint, ...],
+    "PodSpec.readinessGates": tuple[parts.ReadinessGate, ...],
+    "PodSpec.schedulingGates": tuple[parts.SchedulingGate, ...],
+    "PodSpec.resources": parts.ResourceRequirements,
+    "PodSpec.os": parts.PodOS,
+    "Container.resources": parts.ResourceRequirements,
+    "Container.securityContext": parts.SecurityContext,
+    "Container.lifecycle": parts.Lifecycle,
+    "Container.volumeMounts": tuple[volumes.VolumeMount, ...],
+    "Container.envFrom": tuple[parts.EnvFromSource, ...],
+    "EnvVarSource.configMapKeyRef": parts.KeySelector,
+    "EnvVarSource.secretKeyRef": parts.KeySelector,
+    "EnvVarSource.fieldRef": volumes.ObjectFieldSelector,
+    "EnvVarSource.resourceFieldRef": volumes.ResourceFieldSelector,
+    "NodeSpec.taints": tuple[parts.Taint, ...],
+    "ServiceSpec.sessionAffinityConfig": parts.SessionAffinityConfig,
+    "StatefulSetSpec.updateStrategy": parts.UpdateStrategy,
+    "DaemonSetSpec.updateStrategy": parts.UpdateStrategy,
+    "ServiceAccount.secrets": tuple[core.ObjectReference, ...],
+    "ServiceAccount.imagePullSecrets": tuple[parts.LocalObjectReference, ...],
+}
 _ATOMIC_STRUCTS = frozenset({"LabelSelector", "ObjectReference"})
 # kinds that Kubernetes has built in; the others are custom resources to it, which know no strategic merge
 _BUILT_IN = frozenset(
@@ -151,7 +182,7 @@ def item(schema: Schema) -> Schema:
 
 @lru_cache(KNOWN_FIELDS)
 def _field(struct: type[msgspec.Struct], name: str) -> Schema:
-    found = shape.fields(struct).get(name)
+    found = _TYPES.get(f"{struct.__name__}.{name}") or shape.fields(struct).get(name)
     rules = (_RULES.get(f"{base.__name__}.{name}") for base in struct.__mro__)
     rule = next((rule for rule in rules if rule is not None), None)
     if rule is None and found in (None, Any):

@@ -43,6 +43,10 @@ def deployment(available: int, observed: int = 1) -> dict[str, Any]:
         (policy("True", 1), False),
         (policy("False", 2), False),
         (POLICY, False),
+        *(({**POLICY, "status": status}, False) for status in ("x", ["x"], {"conditions": "x"})),
+        *(({**POLICY, "status": {"conditions": [one]}}, False) for one in ("x", None, {}, {"type": 1})),
+        ({**POLICY, "status": {"conditions": [{"type": "Enforced", "observedGeneration": "x"}]}}, False),
+        ({**POLICY, "status": {"conditions": ["x", {"type": "Enforced", "status": "True"}]}}, False),
     ],
 )
 def test_a_policy_is_enforced_in_the_generation_that_was_applied(obj: dict[str, Any], done: bool) -> None:

@@ -5,6 +5,8 @@ import typing
 import pytest
 
 from tsujiban.resources import schema, shape
+from tsujiban.resources.kinds.parts import Capabilities
+from tsujiban.resources.kinds.volumes import KeyToPath
 from tsujiban.resources.registry import KINDS, kind_for
 
 POD = schema.of(kind_for("v1", "Pod"))
@@ -35,7 +37,7 @@ def test_data_without_a_struct() -> None:
     deployment = schema.of(kind_for("apps/v1", "Deployment"))
     assert down(deployment, "status", "conditions").rule.keys == ("type",)
     stateful = schema.of(kind_for("apps/v1", "StatefulSet"))
-    assert down(stateful, "spec", "updateStrategy", "rollingUpdate").type is typing.Any
+    assert down(stateful, "spec", "ordinals", "start").type is typing.Any
 
 
 @pytest.mark.parametrize("rule", sorted(rule for rule in schema._RULES if not rule.startswith("*")))
@@ -62,3 +64,13 @@ def test_names_that_clients_make_up_fill_no_memory() -> None:
     for number in range(2 * schema.KNOWN_FIELDS):
         schema.field(POD, f"made-up-{number}")
     assert schema._field.cache_info().currsize <= schema.KNOWN_FIELDS
+
+
+def test_parts_that_are_kept_as_plain_data_are_known() -> None:
+    template = down(schema.of(kind_for("apps/v1", "Deployment")), "spec", "template", "spec")
+    volumes = schema.field(template, "volumes")
+    assert volumes.rule.keys == ("name",)
+    assert down(schema.item(volumes), "configMap", "items").type == tuple[KeyToPath, ...]
+    container = schema.item(schema.field(template, "containers"))
+    assert down(container, "resources", "limits").type == dict[str, typing.Any]
+    assert down(container, "securityContext", "capabilities").struct is Capabilities

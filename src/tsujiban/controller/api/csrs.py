@@ -15,6 +15,7 @@ from starlette.responses import Response
 from tsujiban.controller.api import collection, writes
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.authorize import Authorizer
+from tsujiban.controller.api.cells import dig, items
 from tsujiban.controller.api.dispatch import OBJECT_VERBS, Call, Subresource
 from tsujiban.controller.api.errors import ApiError, invalid
 from tsujiban.controller.api.guard import Review
@@ -60,8 +61,8 @@ class Requests:
                 raise _invalid(
                     review, "status.conditions", f"the {kind} condition cannot be changed or removed"
                 )
-        certificate = (old.get("status") or {}).get("certificate")
-        changed = certificate != (new.get("status") or {}).get("certificate")
+        certificate = dig(old, "status.certificate")
+        changed = certificate != dig(new, "status.certificate")
         if certificate and changed:
             raise _invalid(review, "status.certificate", "updates may not change it")
         added = after.keys() - before.keys()
@@ -74,7 +75,7 @@ class Requests:
                 raise _invalid(review, "status.conditions", "decisions are written to /approval only")
             verb = "sign"
         if changed or added:
-            await self._require(review, verb, str(old["spec"].get("signerName", "")))
+            await self._require(review, verb, str(dig(old, "spec.signerName") or ""))
         return _dated(new, added)
 
     async def _require(self, review: Review, verb: str, signer: str) -> None:
@@ -105,8 +106,8 @@ def _asked_by(review: Review, new: Json) -> Json:
 
 
 def _conditions(document: Json) -> dict[str, Json]:
-    found = (document.get("status") or {}).get("conditions") or []
-    return {str(condition.get("type")): condition for condition in found}
+    """By type. What is stored may be older than the rules by which it is judged now."""
+    return {str(condition.get("type")): condition for condition in items(document, "status.conditions")}
 
 
 def _dated(new: Json, added: set[str]) -> Json | None:
@@ -116,7 +117,7 @@ def _dated(new: Json, added: set[str]) -> Json | None:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     listed = [
         {"status": "True", **condition, "lastUpdateTime": now, "lastTransitionTime": now}
-        if condition.get("type") in added
+        if isinstance(condition, dict) and condition.get("type") in added
         else condition
         for condition in new["status"]["conditions"]
     ]

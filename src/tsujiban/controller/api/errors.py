@@ -50,7 +50,7 @@ class ApiError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        if self.details or self.code == 404:  # `kubectl debug` reads a 404's, and dies where there are none
             body["details"] = self.details
         return body
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tsujiban.resources.openapi import kind_name
 from tsujiban.resources.registry import Kind
+from tsujiban.resources.schema import built_in
 
 if TYPE_CHECKING:
     from tsujiban.controller.api.dispatch import Table
@@ -43,12 +44,8 @@ _DELETE = {
     "gracePeriodSeconds": _NUMBER,
     "propagationPolicy": {"type": "string", "enum": ["Orphan", "Background", "Foreground"]},
 }
-_PATCHES = (
-    "application/apply-patch+yaml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
+_PATCHES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json")
+_STRATEGIC = "application/strategic-merge-patch+json"  # clients send what they find here
 
 
 # statuses of refusals, by whether the operation only reads
@@ -157,7 +154,8 @@ class _Maker:
         if body or patch:
             found["responses"]["201"] = {"description": "Created", "content": content}
         if patch:
-            media = {name: {"schema": {"type": "object"}} for name in _PATCHES}
+            taken = (*_PATCHES, *((_STRATEGIC,) if built_in(self._kind) else ()))
+            media = {name: {"schema": {"type": "object"}} for name in taken}
             found["requestBody"] = {"required": True, "content": media}
         return found
 

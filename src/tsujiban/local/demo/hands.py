@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from tsujiban.agent import sandbox_init
 from tsujiban.agent.sandbox import Command
+from tsujiban.controller.api.cells import conditions
 from tsujiban.local.client import Client
 from tsujiban.local.cluster import LocalCluster, NotRunning
 from tsujiban.resources.registry import resolve
@@ -177,9 +178,7 @@ class Hands:
 
 def is_ready(pod: Json) -> bool:
     """Whether a pod is ready and not on its way out."""
-    conditions = pod.get("status", {}).get("conditions", [])
-    ready = any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")
+    return conditions(pod).get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp")
 
 
 def address(pod: Json) -> str:

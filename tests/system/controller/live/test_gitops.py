@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,10 @@ spec:
           command: [sleep, infinity]
           ports: [{containerPort: 8080}]
           readinessProbe: {httpGet: {port: 8080}}
+          resources: {limits: {memory: 64Mi}}
+          securityContext: {capabilities: {drop: [ALL]}}
+          volumeMounts: [{name: settings, mountPath: /etc/settings}]
+      volumes: [{name: settings, configMap: {name: settings, optional: true}}]
 ---
 apiVersion: v1
 kind: Service
@@ -86,6 +91,20 @@ def test_diff_is_silent_after_apply_and_shows_a_change(applied: Kubectl) -> None
         "-    targetPort: 8080",
         "+    targetPort: 8081",
     ]
+
+
+def test_apply_changes_policies_of_every_dialect_and_warns_of_nothing(
+    applied: Kubectl, tmp_path: Path
+) -> None:
+    file = tmp_path / "changed.yaml"
+    file.write_text(
+        SET.replace("methods: [GET]", "methods: [GET, HEAD]").replace("replicas: 0", "paused: true")
+    )
+    said, _ = applied.start("apply", "-f", str(file)).communicate(timeout=90)
+    assert "authorizationpolicy.security.istio.io/web configured" in said
+    assert "deployment.apps/web configured" in said
+    assert "warning" not in said.lower()
+    applied("apply", "-f", "-", stdin=SET)
 
 
 def documents(text: str) -> list[dict[str, Any]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import httpx
 import pytest
 from tests.support.apibed import ApiBed
+
+from tsujiban.store.protocol import Key
 
 pytestmark = pytest.mark.anyio
 
@@ -109,3 +112,17 @@ async def test_a_signer_of_ones_own(bed: ApiBed, admin: httpx.AsyncClient) -> No
     async with bed.client(bed.user("robot", "staff")) as robot:
         assert (await decide(robot, certificate="eA==", sub="status")).status_code == 200
         assert (await decide(robot, "Approved")).status_code == 403
+
+
+@pytest.mark.parametrize("status", ["x", ["x"], {"conditions": "x"}, {"conditions": ["x", None, {}]}])
+async def test_what_was_stored_without_being_judged_is_decided_about(
+    bed: ApiBed, admin: httpx.AsyncClient, status: Any
+) -> None:
+    await admin.post(PATH, json=body())
+    key = Key("certificates.k8s.io", "certificatesigningrequests", "", "r")
+    stored = await bed.store.get(key)
+    odd = json.dumps({**json.loads(stored.value), "status": status}).encode()
+    await bed.store.update(key, odd, stored.revision)
+    decided = await decide(admin, "Approved")
+    assert decided.status_code == 200, decided.text
+    assert [c["type"] for c in decided.json()["status"]["conditions"]] == ["Approved"]

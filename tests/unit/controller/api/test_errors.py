@@ -43,3 +43,9 @@ def test_invalid_lists_every_cause() -> None:
     refused = errors.invalid("Tier", "g", "t", findings)
     assert refused.message == 'Tier "t" is invalid: spec.a: is wrong (do this), is worse'
     assert len(refused.details["causes"]) == 2
+
+
+def test_nothing_at_a_path_has_details_all_the_same() -> None:
+    """`kubectl debug` reads the details of every 404."""
+    assert errors.path_not_found().status()["details"] == {}
+    assert "details" not in errors.unauthorized().status()

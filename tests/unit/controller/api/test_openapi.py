@@ -80,3 +80,32 @@ async def test_a_document_is_sent_once_and_an_old_hash_leads_to_the_new(admin: h
     assert moved.status_code == 301
     assert first.headers["etag"].strip('"') in moved.headers["location"]
     assert (await admin.get("/openapi/v3/apis/none/v1")).json()["reason"] == "NotFound"
+
+
+@pytest.mark.parametrize(
+    ("version", "path", "takes"),
+    [
+        ("apps/v1", "namespaces/{namespace}/deployments", True),
+        ("projectcalico.org/v3", "globalnetworkpolicies", False),
+        ("security.istio.io/v1", "namespaces/{namespace}/authorizationpolicies", False),
+    ],
+)
+async def test_a_strategic_patch_is_offered_where_it_is_taken(
+    admin: httpx.AsyncClient, version: str, path: str, takes: bool
+) -> None:
+    """kubectl since 1.27 sends what it finds here, and has no second thoughts when it is refused."""
+    found = (await admin.get(f"/openapi/v3/apis/{version}")).json()["paths"]
+    offered = found[f"/apis/{version}/{path}/{{name}}"]["patch"]["requestBody"]["content"]
+    assert ("application/strategic-merge-patch+json" in offered) is takes
+
+
+async def test_every_map_of_a_pod_is_told(admin: httpx.AsyncClient) -> None:
+    """kubectl looks each one up when it compares two versions, and warns of those that it does not find."""
+    schemas = (await admin.get("/openapi/v3/apis/apps/v1")).json()["components"]["schemas"]
+    volume = schemas["io.k8s.api.core.v1.Volume"]["properties"]
+    assert volume["configMap"]["allOf"] == [
+        {"$ref": "#/components/schemas/io.k8s.api.core.v1.ConfigMapVolumeSource"}
+    ]
+    container = schemas["io.k8s.api.core.v1.Container"]["properties"]
+    assert "allOf" in container["resources"]
+    assert "$ref" in container["volumeMounts"]["items"]
