@@ -35,13 +35,17 @@ def ip(
     fragment: int = 0,
     more: bool = False,
     number: int = 7,
+    options: bytes = b"",
 ) -> bytes:
-    """An IP packet of the version of its addresses; `fragment` is an offset in units of 8 bytes."""
+    """An IP packet of the version of its addresses; `fragment` is an offset in units of 8 bytes, `options`
+    are IPv4's (in words of 4 bytes)."""
     ends = ipaddress.ip_address(source).packed + ipaddress.ip_address(to).packed
     if len(ends) == 8:
         flags = (0x2000 if more else 0) | fragment
-        start = struct.pack("!BBHHHBB", 0x45, 0, 20 + len(payload), number, flags, 64, protocol)
-        return start + struct.pack("!H", checksum(start + bytes(2) + ends)) + ends + payload
+        first, length = 0x45 + len(options) // 4, 20 + len(options) + len(payload)
+        start = struct.pack("!BBHHHBB", first, 0, length, number, flags, 64, protocol)
+        total = checksum(start + bytes(2) + ends + options)
+        return start + struct.pack("!H", total) + ends + options + payload
     if fragment or more:
         payload = struct.pack("!BBHI", protocol, 0, fragment << 3 | more, number) + payload
         protocol = 44
@@ -66,6 +70,11 @@ def tcp(
 def udp(source: str, to: str, ports: tuple[int, int], payload: bytes = MARK) -> bytes:
     """A UDP datagram."""
     return _summed(source, to, 17, struct.pack("!HHHH", *ports, 8 + len(payload), 0) + payload, 6)
+
+
+def icmp6(source: str, to: str, data: bytes) -> bytes:
+    """An ICMPv6 message, its checksum made right."""
+    return ip(source, to, 58, _summed(source, to, 58, data, 2))
 
 
 def unreachable(source: str, to: str, quoted: bytes) -> bytes:
@@ -105,6 +114,11 @@ class Wire:
         """Write frames, from the attacker's own MAC unless another is given."""
         for packet in packets:
             self._out.send(ether(mac or self._mac, to, packet))
+
+    def announce(self, body: bytes) -> None:
+        """Send an ARP message to everybody."""
+        ends = bytes.fromhex("ff" * 6 + self._mac.replace(":", ""))
+        self._out.send(ends + struct.pack("!H", 0x0806) + body)
 
     def arrived(self, seconds: float = 0.15, mark: bytes = MARK) -> list[bytes]:
         """IP packets with `mark` that have reached a victim until nothing came for `seconds`."""

@@ -1,6 +1,7 @@
 """A node's state as its policy table: where packets enter it, and who is asked.
 
-    prerouting (raw)   from a pod: only from its own addresses and MAC, before conntrack sees it
+    prerouting, first  from a pod: only from its own addresses and MAC, fragment by fragment: what the kernel
+                       puts together is one packet of whoever sent the last piece of it
     forward            from a pod: its egress program; then host endpoints; to a pod: its ingress program
     input              from a pod to the node: DNS as far as its egress program lets it, nothing else
     output             from the node to a pod: its ingress program, found by the pod's address
@@ -57,7 +58,7 @@ NOT_OPENED = "_kernel/not-opened"  # TCP in the middle of a connection that conn
 # The sets that say who has which address; an address is the last part of each key.
 SOURCES = ("source4", "source-mac4", "source6", "source-mac6")
 
-_RAW, _FILTER = -300, 0
+_BEFORE_DEFRAGMENTATION, _FILTER = -450, 0
 
 # What kernels say on every link by themselves (multicast reports): of no use here, and not news.
 _HOUSEKEEPING4, _HOUSEKEEPING6 = "ip daddr 224.0.0.0/24 drop", "ip6 daddr ff02::/16 drop"
@@ -201,7 +202,9 @@ def _base(table: Table, name: str, hook: str, priority: int, *rules: str) -> Non
 
 
 def _sources(table: Table, verdicts: Verdicts, endpoints: dict[str, EndpointProgram]) -> None:
-    """Anti-spoofing. Neighbour discovery may also come from a link-local or no address."""
+    """Anti-spoofing. What a pod's kernel says for neighbour discovery from a link-local or no address is no
+    news, and of no use: both ends of a link know each other. It is not let in, for the node would remember a
+    neighbour for each address that says so, and all links of the machine share room for 1024."""
     rules = []
     for version, ip in ((4, "ip"), (6, "ip6")):
         plain: dict[str, str] = {}
@@ -219,12 +222,12 @@ def _sources(table: Table, verdicts: Verdicts, endpoints: dict[str, EndpointProg
         table.add(Set(f"source-mac{version}", f"ifname . ether_addr . {of}", with_mac))
         rules.append(f"iifname . ether saddr . {ip} saddr @source-mac{version} accept")
         rules.append(f"iifname . {ip} saddr @source{version} accept")
-    rules += (
-        f"ip6 saddr {source} {rule}" for source in ("fe80::/10", "::") for rule in _neighbours("accept")
-    )
+    rules += (f"ip6 saddr {source} {rule}" for source in ("fe80::/10", "::") for rule in _neighbours("drop"))
     rules.append(verdicts.goto(Letter.DENY, Direction.EGRESS, SPOOFED))
     table.add(Chain("sources", tuple(rules)))
-    _base(table, "prerouting", "prerouting", _RAW, f'iifname "{LINK_PREFIX}*" goto sources')
+    _base(
+        table, "prerouting", "prerouting", _BEFORE_DEFRAGMENTATION, f'iifname "{LINK_PREFIX}*" goto sources'
+    )
 
 
 def _neighbours(verdict: str) -> tuple[str, ...]:

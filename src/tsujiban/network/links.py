@@ -102,9 +102,13 @@ def _host_sysctls(link: PodLink) -> None:
     ipv4 = f"ipv4/conf/{link.name}/"
     write_sysctl(ipv4 + "rp_filter", "1")  # a pod may only send from its own address (RFC 3704, strict)
     write_sysctl(ipv4 + "forwarding", "1")
+    # a packet that names its own way has another destination when its policy is asked
+    write_sysctl(ipv4 + "accept_source_route", "0")
+    write_sysctl(ipv4 + "accept_redirects", "0")
     if any(":" in address for address in link.addresses):
         ipv6 = f"ipv6/conf/{link.name}/"
-        write_sysctl(ipv6 + "accept_ra", "0")
+        for entry in ("accept_ra", "accept_redirects"):
+            write_sysctl(ipv6 + entry, "0")
         write_sysctl(ipv6 + "forwarding", "1")
     else:  # a link-local address that nobody gave would only make noise, and be refused as spoofed
         write_sysctl(f"ipv6/conf/{link.name}/disable_ipv6", "1")

@@ -12,12 +12,27 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from tests.support.frames import ACK, FIN, MARK, PSH, RST, SYN, URG, Wire, ip, tcp, udp, unreachable
+from tests.support.frames import (
+    ACK,
+    FIN,
+    MARK,
+    PSH,
+    RST,
+    SYN,
+    URG,
+    Wire,
+    icmp6,
+    ip,
+    tcp,
+    udp,
+    unreachable,
+)
 from tests.support.kernelbed import NODE4, NODE6, OUTSIDE4, Bed, echo, readable
 from tests.support.kernelbed import ip as run_ip
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.verdicts import Letter, RuleKey
+from tsujiban.network import namespaces
 from tsujiban.policy.program import (
     Action,
     Direction,
@@ -175,6 +190,26 @@ def test_a_packet_in_pieces_is_judged_whole(bed: Bed, enforced: KernelPost, vers
         assert wire.arrived() != []
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_pod_slips_a_piece_of_its_own_into_a_packet_of_a_trusted_one(
+    bed: Bed, enforced: KernelPost, version: int
+) -> None:
+    """The node puts fragments together by their addresses and number, whichever link they came by: `a` sends
+    the end of a datagram of c's beforehand; when c's beginning arrives, what comes out is c's by link."""
+    _, b, c = ends(bed, version)
+    datagram = udp(c, b, (5, SHUT), b"from c".ljust(504) + MARK)
+    before = spoofed(enforced)
+    with Wire(bed, "a", "b") as evil, Wire(bed, "c") as good:
+        evil.send(ip(c, b, 17, datagram[512:], fragment=64, number=99))
+        good.send(ip(c, b, 17, datagram[:512], more=True, number=99))
+        assert evil.arrived() == []
+        assert spoofed(enforced) > before
+        # and both of c's do arrive as one
+        good.send(ip(c, b, 17, datagram[:512], more=True, number=98))
+        good.send(ip(c, b, 17, datagram[512:], fragment=64, number=98))
+        assert len(evil.arrived()) >= 1
+
+
 @pytest.mark.parametrize(
     "header", ["hop-by-hop", "destination options", "routing 0", "routing 4", "atomic fragment"]
 )
@@ -276,6 +311,47 @@ def test_a_pod_announces_itself_as_router_and_as_its_neighbour(bed: Bed, enforce
                 wire.send(bytes(packet), to="33:33:00:00:00:01")
         assert wire.arrived() == []
     assert seen() == before
+
+
+def test_a_pod_is_a_thousand_neighbours(bed: Bed, enforced: KernelPost) -> None:
+    """The node would remember each link-local address that asks for one; its table has room for 1024, for all
+    links of the machine, and when it is full no neighbour on the network is found any more."""
+
+    def known() -> int:
+        command = ["ip", "netns", "exec", bed.node, "ip", "neigh", "show", "nud", "all"]
+        found = subprocess.run(command, check=True, capture_output=True, text=True)
+        return len(found.stdout.splitlines())
+
+    before, gateway = known(), "fe80::ecee:eeff:feee:eeee"
+    option = b"\x01\x01\x02\0\0\0\0\x01"  # the sender's own MAC
+    asked = {133: bytes(4), 135: bytes(4) + socket.inet_pton(socket.AF_INET6, gateway)}
+    with Wire(bed, "a") as wire:
+        for number in range(200):
+            source = f"fe80::1:{number:x}"
+            for kind, body in asked.items():
+                packet = bytearray(icmp6(source, gateway, struct.pack("!BBH", kind, 0, 0) + body + option))
+                packet[7] = 255
+                wire.send(bytes(packet))
+            for operation in (1, 2):
+                claimed = socket.inet_aton(f"10.245.0.{number}") + bytes(6) + socket.inet_aton(NODE4)
+                wire.announce(struct.pack("!HHBBH", 1, 0x800, 6, 4, operation) + option[2:] + claimed)
+        assert not wire.arrived()
+    assert known() <= before + 1
+
+
+@pytest.mark.parametrize("kind", [131, 137])
+def test_a_source_route_leads_around_the_egress_program(bed: Bed, enforced: KernelPost, kind: int) -> None:
+    """Where the node's administrator has allowed IPv4 source routes, `c` writes the node as the destination,
+    about which its egress program is asked, and `b` as the next hop in an option."""
+    _, b, c = ends(bed, 4)
+    bed.in_node(lambda: namespaces.write_sysctl("ipv4/conf/all/accept_source_route", "1"))
+    datagram = struct.pack("!HHHH", 1, SHUT, 8 + len(MARK), 0) + MARK  # a checksum would name one destination
+    with Wire(bed, "c", "b") as wire:
+        wire.send(ip(c, b, 17, datagram))
+        assert len(wire.arrived()) == 1
+        wire.send(ip(c, NODE4, 17, datagram, options=struct.pack("!BBB4sx", kind, 7, 4, socket.inet_aton(b))))
+        assert wire.arrived() == []
+    bed.in_node(lambda: namespaces.write_sysctl("ipv4/conf/all/accept_source_route", "0"))
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 41, 47, 50, 89, 253])
