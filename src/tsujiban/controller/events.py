@@ -22,6 +22,7 @@ from tsujiban.controller import revocations
 from tsujiban.controller.loop import Change
 from tsujiban.controller.reconcile.actions import Action, Delete
 from tsujiban.controller.world import (
+    DAEMON_SETS,
     DEPLOYMENTS,
     NAMESPACES,
     NODES,
@@ -127,16 +128,19 @@ def _of_container(pod: Json, before: Json, now: Json) -> Iterator[Happened]:
         yield _about(pod, "v1", "Pod", _WARNING, "Unhealthy", f"container {name} is not ready any more")
 
 
+# whose pods are told of, by their kind
+_MAKERS = {"ReplicaSet": REPLICA_SETS, "DaemonSet": DAEMON_SETS}
+
+
 def _of_owner(world: World, ref: Ref, old: Json | None, new: Json | None) -> Iterator[Happened]:
-    """To the replica set whose pod it is."""
+    """To what has made the pod."""
     owner = controller_of(new or old or {"metadata": {}})
-    if owner is None or owner.get("kind") != "ReplicaSet":
-        return
-    found = world.find(REPLICA_SETS, ref.namespace, owner["name"])
-    if found is None:
+    kind = _MAKERS.get(owner.get("kind", "")) if owner else None
+    found = world.find(kind, ref.namespace, owner["name"]) if owner and kind else None
+    if owner is None or found is None:
         return
     reason, verb = ("SuccessfulCreate", "created") if new is not None else ("SuccessfulDelete", "deleted")
-    yield _about(found, "apps/v1", "ReplicaSet", _NORMAL, reason, f"{verb} pod {ref.name}")
+    yield _about(found, owner["apiVersion"], owner["kind"], _NORMAL, reason, f"{verb} pod {ref.name}")
 
 
 def _of_replica_set(world: World, ref: Ref, old: Json | None, new: Json) -> Iterator[Happened]:

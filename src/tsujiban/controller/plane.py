@@ -16,9 +16,10 @@ import structlog
 
 from tsujiban.controller import bootstrap, enforcement, events, felix, heartbeats, members
 from tsujiban.controller.addresses import Addresses
+from tsujiban.controller.alarms import Alarms
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.distribution import Distributor, SignList, no_list
-from tsujiban.controller.loop import Call, Change, Loop
+from tsujiban.controller.loop import Call, Change, Loop, Planner, Work
 from tsujiban.controller.pace import Pace
 from tsujiban.controller.reconcile import (
     accounts,
@@ -26,6 +27,7 @@ from tsujiban.controller.reconcile import (
     apiservice,
     budgets,
     csrs,
+    daemonsets,
     deployments,
     endpoints,
     garbage,
@@ -35,7 +37,7 @@ from tsujiban.controller.reconcile import (
     services,
     taints,
 )
-from tsujiban.controller.reconcile.actions import Action
+from tsujiban.controller.reconcile.actions import Action, Planned
 from tsujiban.controller.routes import route
 from tsujiban.controller.world import (
     FELIX_CONFIGURATIONS,
@@ -47,6 +49,7 @@ from tsujiban.controller.world import (
     Ref,
     World,
     is_ready,
+    stamp,
 )
 from tsujiban.flows.ring import FlowRing
 from tsujiban.network.ipam import IpamError
@@ -113,6 +116,7 @@ class Plane:
         reserved = frozenset({config.dns_address} | ({api.service} if api else set()))
         self._pulse = heartbeats.Pulse()
         self._events = events.Recorder(store)
+        self._alarms = Alarms(self._ring)
         self.loop = Loop(
             store,
             {(kind.group, kind.plural) for kind in KINDS},
@@ -120,6 +124,7 @@ class Plane:
             {
                 "deployment": deployments.plan,
                 "replicaset": replicasets.plan,
+                "daemonset": self._timed("daemonset", daemonsets.plan),
                 "schedule": self._schedule,
                 "service": lambda w, r: services.plan(w, r, config.service_cidr, reserved),
                 "endpoints": endpoints.plan,
@@ -154,6 +159,7 @@ class Plane:
             tasks.create_task(self._clean())
             tasks.create_task(self._look_after_nodes())
             tasks.create_task(self._events.run())
+            tasks.create_task(self._alarms.run())
             await self.loop.synced.wait()
             for ref, _ in list(self.loop.world.all(NODES)):  # of before: they come back, or are not ready
                 tasks.create_task(self._after_grace(ref.name))
@@ -256,6 +262,23 @@ class Plane:
         self._recounting = False
         self.distributor.recount()
         self._review_policies()
+
+    def _timed(self, name: str, plan: Callable[[World, Ref, float], Planned]) -> Planner:
+        """A planner to which the clock matters: it is asked again when it says so."""
+
+        def planner(world: World, ref: Ref) -> list[Action]:
+            planned = plan(world, ref, time.time())
+            self._alarms.set((name, ref), planned.again)
+            return planned.actions
+
+        return planner
+
+    async def _ring(self, works: list[Work]) -> None:
+        async def look() -> None:
+            for name, ref in works:
+                self.loop.enqueue(name, ref)
+
+        await self.loop.submit(look)
 
     def _schedule(self, world: World, ref: Ref) -> list[Action]:
         return scheduler.plan(world, ref, lambda node, pod: self._addresses.allocate(world, node, pod))
@@ -370,7 +393,7 @@ class Plane:
         def changed(current: Json) -> Json | None:
             if current["metadata"]["uid"] != message.uid:
                 return None
-            status = {**said, **_addresses_of(current)}
+            status = {**_dated(said, current, time.time()), **_addresses_of(current)}
             return None if status == current.get("status") else {**current, "status": status}
 
         await self._modify(ref, changed)
@@ -459,6 +482,18 @@ def _status(message: PodStatus) -> Json | None:
         return None
     found: Json = msgspec.json.decode(message.status)
     return found
+
+
+def _dated(said: Json, pod: Json, now: float) -> Json:
+    """A status whose conditions say since when they hold."""
+    before = {c["type"]: c for c in (pod.get("status") or {}).get("conditions", ())}
+
+    def dated(condition: Json) -> Json:
+        known = before.get(condition["type"], {})
+        same = known.get("status") == condition["status"] and known.get("lastTransitionTime")
+        return {**condition, "lastTransitionTime": same or stamp(now)}
+
+    return {**said, "conditions": [dated(condition) for condition in said.get("conditions", ())]}
 
 
 def _no_signer(_spec: Json) -> str | None:

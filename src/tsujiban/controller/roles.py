@@ -26,9 +26,12 @@ WRITE = ("create", "delete", "deletecollection", "patch", "update")
 _POLICY_MODULES = frozenset({"calico", "cnp", "istio", "netpol"})
 # what `edit` and `view` do not hold in a namespace: rights, credentials, and the objects of machines
 _RIGHTS = frozenset({"roles", "rolebindings"})
-_MACHINES = frozenset({"workloadendpoints", "leases"})
+_MACHINES = frozenset({"workloadendpoints", "leases", "controllerrevisions"})
 _NOT_FOR_EDIT = frozenset({"events"}) | _RIGHTS | _MACHINES
 _NOT_FOR_VIEW = frozenset({"secrets"}) | _RIGHTS
+
+_SCALED = ("deployments/scale", "replicasets/scale", "statefulsets/scale")
+_STATUS = ("daemonsets/status", "deployments/status", "replicasets/status", "statefulsets/status")
 
 
 def objects() -> list[tuple[Ref, Json]]:
@@ -122,7 +125,7 @@ def _edit() -> list[Json]:
         _rule("impersonate", "", "serviceaccounts"),
         _rule("create", "", "serviceaccounts/token"),
         _rule(("create", "get"), "", "pods/exec", "pods/portforward", "pods/attach"),
-        _rule(("get", "patch", "update"), "apps", "deployments/scale", "replicasets/scale"),
+        _rule(("get", "patch", "update"), "apps", *_SCALED),
         _rule("create", "", "pods/eviction"),
     ]
 
@@ -134,7 +137,8 @@ def _view() -> list[Json]:
     return [
         *_by_group([*namespaced, *wide], READ),
         _rule(READ, "", "pods/log", "pods/status", "namespaces", "services/status"),
-        _rule(READ, "apps", "deployments/status", "deployments/scale", "replicasets/scale"),
+        _rule(READ, "apps", *_STATUS, *_SCALED),
+        _rule(READ, "batch", "cronjobs/status", "jobs/status"),
         _rule(READ, "policy", "poddisruptionbudgets/status"),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tsujiban.controller.loop import Change, Work
 from tsujiban.controller.reconcile import aggregation, apiservice, budgets
@@ -12,7 +12,9 @@ from tsujiban.controller.world import (
     BUDGETS,
     CERTIFICATE_REQUESTS,
     CLUSTER_ROLES,
+    CONTROLLER_REVISIONS,
     CONTROLLERS_CONFIGURATIONS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     HOST_ENDPOINTS,
@@ -24,6 +26,7 @@ from tsujiban.controller.world import (
     SERVICES,
     Json,
     Ref,
+    ResourceId,
     World,
     controller_of,
     is_finished,
@@ -32,6 +35,12 @@ from tsujiban.controller.world import (
 )
 from tsujiban.policy.autohosts import SUFFIX as AUTO
 
+# what makes pods, by its kind as their owner references name it
+_MAKERS = {
+    "ReplicaSet": (REPLICA_SETS, "replicaset"),
+    "DaemonSet": (DAEMON_SETS, "daemonset"),
+}
+_BY_KIND = dict(_MAKERS.values())
 _API_NAMESPACE = Ref(*NAMESPACES, "", apiservice.NAMESPACE)
 
 
@@ -51,9 +60,12 @@ def route(world: World, change: Change) -> Iterator[Work]:
         yield from (("budget", budget) for budget, _ in world.all(BUDGETS, ref.namespace))
     if kind == PODS:
         yield from _pod(world, change)
-    elif kind == REPLICA_SETS:
-        yield "replicaset", ref
-        yield from _controller(change, DEPLOYMENTS, "deployment")
+    elif kind in _BY_KIND:
+        yield _BY_KIND[kind], ref
+        if kind == REPLICA_SETS:
+            yield from _controller(change, {"Deployment": (DEPLOYMENTS, "deployment")})
+    elif kind == CONTROLLER_REVISIONS:
+        yield from _controller(change, _MAKERS)
     elif kind == DEPLOYMENTS:
         yield "deployment", ref
     elif kind == BUDGETS:
@@ -79,6 +91,8 @@ def route(world: World, change: Change) -> Iterator[Work]:
             yield "taints", ref
         yield "auto-host-endpoint", ref
         yield from _unplaced(world)
+        if _asked_of(change.old) != _asked_of(change.new):
+            yield from (("daemonset", daemons) for daemons, _ in world.all(DAEMON_SETS))
     elif kind == CONTROLLERS_CONFIGURATIONS:
         yield from (("auto-host-endpoint", node) for node, _ in world.all(NODES))
     elif kind == HOST_ENDPOINTS and ref.name.endswith(AUTO):
@@ -119,7 +133,7 @@ def _pod(world: World, change: Change) -> Iterator[Work]:
         yield "terminated", change.ref
     if change.old is not None and (change.new is None or is_finished(change.new)):
         yield from _unplaced(world)  # its address is free now
-    yield from _controller(change, REPLICA_SETS, "replicaset")
+    yield from _controller(change, _MAKERS)
     versions = [version for version in (change.old, change.new) if version is not None]
     for ref, budget in world.all(BUDGETS, change.ref.namespace):
         if any(budgets.covers(budget, pod) for pod in versions):
@@ -130,9 +144,15 @@ def _pod(world: World, change: Change) -> Iterator[Work]:
             yield "endpoints", ref
 
 
-def _controller(change: Change, kind: tuple[str, str], planner: str) -> Iterator[Work]:
-    """The object's controller; and the controller of that one (a Deployment counts its pods)."""
+def _controller(change: Change, kinds: Mapping[str, tuple[ResourceId, str]]) -> Iterator[Work]:
+    """The object's controller, if it is of one of the kinds."""
     obj: Json | None = change.new or change.old
     owner = controller_of(obj) if obj else None
-    if owner:
+    if owner and owner.get("kind") in kinds:
+        kind, planner = kinds[owner["kind"]]
         yield planner, Ref(*kind, change.ref.namespace, owner["name"])
+
+
+def _asked_of(node: Json | None) -> object:
+    """What decides which daemons a node runs; None when there is no node."""
+    return node and (node["metadata"].get("labels"), node.get("spec"))

@@ -16,7 +16,10 @@ from tsujiban.resources.registry import KINDS
 Json = dict[str, Any]
 NOT_FOUND = 404
 # kinds that policy never looks at, and that may be many or private
-PASSED_OVER = {"Secret", "Event", "Lease", "ConfigMap", "ReplicaSet", "Deployment", "PodDisruptionBudget"}
+PASSED_OVER = {
+    *("Secret", "Event", "Lease", "ConfigMap", "PodDisruptionBudget", "ControllerRevision"),
+    *("ReplicaSet", "Deployment", "DaemonSet", "StatefulSet", "Job", "CronJob"),
+}
 
 
 def fetch(client: Client) -> list[LoadedObject]:

@@ -125,6 +125,7 @@ def _kubernetes() -> Iterator[Kind]:
     yield Kind("apps", "StatefulSet", "statefulsets", apps, short_names=("sts",))
     yield Kind("apps", "DaemonSet", "daemonsets", apps, short_names=("ds",))
     yield Kind("apps", "ReplicaSet", "replicasets", apps, short_names=("rs",))
+    yield Kind("apps", "ControllerRevision", "controllerrevisions", apps)
     yield Kind("apps", "Job", "jobs", batch)
     yield Kind("apps", "CronJob", "cronjobs", batch, short_names=("cj",))
     yield Kind(

@@ -60,7 +60,8 @@ def test_every_kind_is_covered_or_left_out_on_purpose(grants: Grants, kind: Any)
         return
     assert may(grants, "admin", "list", resource)
     assert may(grants, "edit", "create", resource) is (
-        kind.plural not in ("roles", "rolebindings", "leases", "events", "workloadendpoints")
+        kind.plural
+        not in ("roles", "rolebindings", "leases", "events", "workloadendpoints", "controllerrevisions")
     )
     assert may(grants, "view", "get", resource) is (kind.plural not in ("roles", "rolebindings", "secrets"))
     for verb in ("create", "update", "patch", "delete", "deletecollection"):

@@ -6,7 +6,9 @@ from tsujiban.controller.loop import Change
 from tsujiban.controller.routes import route
 from tsujiban.controller.world import (
     BUDGETS,
+    CONTROLLER_REVISIONS,
     CONTROLLERS_CONFIGURATIONS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     HOST_ENDPOINTS,
@@ -181,3 +183,21 @@ def test_budgets_are_counted_anew_with_their_pods_and_what_wants_them() -> None:
     assert {name for planner, name in work(view, POD, pod, None) if planner == "budget"} == {"ours"}
     scaled = work(view, DEPLOYMENT, None, obj("d", spec={}))
     assert {name for planner, name in scaled if planner == "budget"} == {"ours", "other"}
+
+
+def test_what_daemons_go_by_makes_their_sets_look() -> None:
+    view = world((Ref(*DAEMON_SETS, "default", "log"), obj("log")))
+    node = Ref(*NODES, "", "n1")
+    before = obj("n1", spec={}, status={"conditions": []})
+    assert ("daemonset", "log") in work(view, node, None, before)
+    heard = {**before, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    assert ("daemonset", "log") not in work(view, node, before, heard)
+    closed = {**heard, "spec": {"unschedulable": True}}
+    assert ("daemonset", "log") in work(view, node, heard, closed)
+    assert ("daemonset", "log") in work(view, node, closed, None)
+    pod = owned("p", "DaemonSet", "log")
+    assert ("daemonset", "log") in work(view, Ref(*PODS, "default", "p"), None, pod)
+    assert ("replicaset", "log") not in work(view, Ref(*PODS, "default", "p"), None, pod)
+    revision = owned("log-1", "DaemonSet", "log")
+    gone = work(view, Ref(*CONTROLLER_REVISIONS, "default", "log-1"), revision, None)
+    assert ("daemonset", "log") in gone

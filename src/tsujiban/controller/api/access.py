@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from tsujiban.controller.api import csrs, noderestriction
+from tsujiban.controller.api import csrs, immutable, noderestriction
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.authorize import BuiltIn, Decision, first
 from tsujiban.controller.api.errors import ApiError
@@ -43,6 +43,7 @@ class Access:
             (GROUP, "rolebindings"): [escalation.binding],
             (GROUP, "clusterrolebindings"): [escalation.binding],
             (certificates.GROUP, csrs.PLURAL): [csrs.Requests(self).review],
+            **{kind: [reviewer] for kind, reviewer in immutable.reviewers().items()},
         }
 
     async def run(self) -> None:

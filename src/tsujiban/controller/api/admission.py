@@ -34,7 +34,6 @@ _POLICY_MODULES = frozenset({"calico", "cnp", "istio", "netpol"})
 _NOT_RUN = frozenset(
     {
         ("", "replicationcontrollers"),
-        ("apps", "daemonsets"),
         ("apps", "statefulsets"),
         ("batch", "cronjobs"),
         ("batch", "jobs"),
@@ -87,9 +86,7 @@ async def admit(
     for finding in loaded.findings:
         warn(f"{finding.field}: {finding.message}" if finding.field else finding.message)
     if (kind.group, kind.plural) in _NOT_RUN:
-        warn(
-            f"a {kind.kind} is stored here, and makes no pods: of workloads, Deployments and ReplicaSets run"
-        )
+        warn(f"a {kind.kind} is stored here, and makes no pods")
     return [Check(key) for key in leans_on(kind, document)]
 
 

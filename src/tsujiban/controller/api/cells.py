@@ -302,6 +302,16 @@ def _first(found: Any) -> str:
 # ---------------------------------------------------------------- workloads
 
 
+def controller(document: Json) -> str:
+    """What has made the object: `daemonset.apps/web`."""
+    for owner in items(document, "metadata.ownerReferences"):
+        if owner.get("controller"):
+            group = str(owner.get("apiVersion", "")).rpartition("/")[0]
+            kind = ".".join(part for part in (str(owner.get("kind", "")).lower(), group) if part)
+            return f"{kind}/{owner.get('name')}"
+    return NONE
+
+
 def job_status(document: Json) -> str:
     """How far a job is."""
     said = {name for name, status in conditions(document).items() if status == "True"}

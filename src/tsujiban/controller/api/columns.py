@@ -138,6 +138,10 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         AGE,
         *_WORKLOAD,
     ),
+    ("apps", "controllerrevisions"): (
+        Column("Controller", cells.controller),
+        Column("Revision", "revision", "integer"),
+    ),
     ("batch", "jobs"): (
         Column("Status", cells.job_status),
         Column("Completions", cells.ratio("status.succeeded", "spec.completions")),

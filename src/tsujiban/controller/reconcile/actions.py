@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tsujiban.controller.world import Json, Ref
 
@@ -31,3 +33,10 @@ class Delete:
 
 
 Action = Create | Update | Delete
+
+
+class Planned(NamedTuple):
+    """What to write now, and when to look again though nothing has changed (UNIX seconds)."""
+
+    actions: list[Action]
+    again: float = math.inf

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from tsujiban.controller.reconcile import taints
+from tsujiban.controller.reconcile import placement, taints
 from tsujiban.controller.reconcile.actions import Action, Update
 from tsujiban.controller.world import (
     NODES,
@@ -54,21 +54,24 @@ def _candidates(world: World, pod: Json) -> list[str]:
 
 
 def _rank(world: World, pod: Json) -> list[str]:
-    """Nodes that may take the pod, best first: fewest PreferNoSchedule taints that it does not bear, fewest
-    pods of the same owner, then fewest pods."""
+    """Nodes that may take the pod, best first: fewest PreferNoSchedule taints that it does not bear, most of
+    what it would like, fewest pods of the same owner, then fewest pods."""
+    if pinned := placement.pinned(pod["spec"]):  # to look at all nodes for each daemon would be a square
+        node = world.find(NODES, "", pinned)
+        return [pinned] if node is not None and _fits(node, pod) else []
     owner = controller_of(pod)
     kin = world.owned_by(owner["uid"], PODS) if owner else ()
     same = Counter(node_of(other) for _, other in kin if not is_finished(other))
-    unwelcome = {ref.name: taints.unwelcome(node, pod) for ref, node in world.all(NODES) if _fits(node, pod)}
-    return sorted(unwelcome, key=lambda name: (unwelcome[name], same[name], world.load(name), name))
+    liking = {
+        ref.name: (taints.unwelcome(node, pod), -placement.preference(node, pod["spec"]))
+        for ref, node in world.all(NODES)
+        if _fits(node, pod)
+    }
+    return sorted(liking, key=lambda name: (liking[name], same[name], world.load(name), name))
 
 
 def _fits(node: Json, pod: Json) -> bool:
-    if not is_ready(node) or not taints.admits(node, pod):
-        return False
-    labels = {"kubernetes.io/hostname": node["metadata"]["name"], **node["metadata"].get("labels", {})}
-    wanted = pod["spec"].get("nodeSelector", {})
-    return all(labels.get(key) == value for key, value in wanted.items())
+    return is_ready(node) and taints.admits(node, pod) and placement.wants(node, pod["spec"])
 
 
 def _with_automount(world: World, ref: Ref, pod: Json) -> Json:

@@ -67,11 +67,11 @@ def _following(node: Json) -> Iterator[tuple[str, str]]:
             yield NOT_READY if said == "False" else UNREACHABLE, effect
 
 
-def admits(node: Json, pod: Json) -> bool:
-    """Whether the pod may be put on the node, as far as taints go."""
+def admits(node: Json, pod: Json, effects: tuple[str, ...] = (NO_SCHEDULE, NO_EXECUTE)) -> bool:
+    """Whether the pod may be put on the node, as far as taints of these effects go."""
     spec = node.get("spec") or {}
-    held = [t for t in _entries(spec, "taints") if t.get("effect") in (NO_SCHEDULE, NO_EXECUTE)]
-    if spec.get("unschedulable"):  # also before the taint that says so is written
+    held = [t for t in _entries(spec, "taints") if t.get("effect") in effects]
+    if spec.get("unschedulable") and NO_SCHEDULE in effects:  # also before the taint that says so is written
         held.append({"key": UNSCHEDULABLE, "effect": NO_SCHEDULE})
     borne = list(_entries(pod["spec"], "tolerations"))
     return all(any(tolerates(toleration, taint) for toleration in borne) for taint in held)

@@ -67,12 +67,26 @@ class StatefulSet(Object, frozen=True):
     status: Any = None
 
 
+class RollingUpdateDaemonSet(Shape, frozen=True):
+    """Numbers of nodes, or percentages of those that should run a pod."""
+
+    max_surge: int | str | None = None
+    max_unavailable: int | str | None = None
+
+
+class DaemonSetUpdateStrategy(Shape, frozen=True):
+    """How pods are replaced; `type` is RollingUpdate or OnDelete."""
+
+    type: str = ""
+    rolling_update: RollingUpdateDaemonSet | None = None
+
+
 class DaemonSetSpec(Shape, frozen=True):
     """One pod a node."""
 
     selector: LabelSelector | None = None
     template: PodTemplate = PodTemplate()
-    update_strategy: Any = None
+    update_strategy: DaemonSetUpdateStrategy | None = None
     min_ready_seconds: int = 0
     revision_history_limit: int | None = None
 
@@ -82,6 +96,13 @@ class DaemonSet(Object, frozen=True):
 
     spec: DaemonSetSpec = DaemonSetSpec()
     status: Any = None
+
+
+class ControllerRevision(Object, frozen=True):
+    """apps/v1 ControllerRevision: what a DaemonSet or StatefulSet was, as a patch that makes it so again."""
+
+    data: Any = None
+    revision: int = 0
 
 
 class ReplicaSetSpec(Shape, frozen=True):

@@ -233,11 +233,51 @@ def _deployment(deployment: apps.Deployment, raw: Mapping[str, Any], report: Rep
         return
     if strategy.type == "Recreate":
         report.error(path, "conflict", "strategy Recreate takes no rollingUpdate")
-    for field, value in (("maxSurge", rolling.max_surge), ("maxUnavailable", rolling.max_unavailable)):
-        if value is not None:
-            report.share((*path, field), value, most=100 if field == "maxUnavailable" else None)
+    _rolling(rolling, path, report, most_surge=None)
     if rolling.max_surge in (0, "0%") and rolling.max_unavailable in (0, "0%"):
         report.error((*path, "maxUnavailable"), "conflict", "it cannot be 0 when maxSurge is 0")
+
+
+def _daemon_set(daemons: apps.DaemonSet, raw: Mapping[str, Any], report: Report) -> None:
+    _workload(daemons, raw, report)
+    strategy = daemons.spec.update_strategy or apps.DaemonSetUpdateStrategy()
+    report.one_of(
+        ("spec", "updateStrategy", "type"), strategy.type, ("RollingUpdate", "OnDelete"), empty=True
+    )
+    rolling = strategy.rolling_update
+    if rolling is None or strategy.type == "OnDelete":
+        return
+    path: Path = ("spec", "updateStrategy", "rollingUpdate")
+    _rolling(rolling, path, report, most_surge=100)
+    surge, unavailable = rolling.max_surge or 0, rolling.max_unavailable
+    if surge in (0, "0%") and unavailable in (0, "0%"):
+        message = f"Invalid value: {unavailable}: cannot be 0 when maxSurge is 0"
+        report.error((*path, "maxUnavailable"), "conflict", message)
+    elif surge not in (0, "0%") and unavailable not in (None, 0, "0%"):
+        message = f"Invalid value: {surge}: may not be set when maxUnavailable is non-zero"
+        report.error((*path, "maxSurge"), "conflict", message)
+
+
+def _rolling(
+    rolling: apps.RollingUpdateDeployment | apps.RollingUpdateDaemonSet,
+    path: Path,
+    report: Report,
+    *,
+    most_surge: int | None,
+) -> None:
+    if rolling.max_surge is not None:
+        report.share((*path, "maxSurge"), rolling.max_surge, most=most_surge)
+    if rolling.max_unavailable is not None:
+        report.share((*path, "maxUnavailable"), rolling.max_unavailable)
+
+
+def _controller_revision(revision: apps.ControllerRevision, raw: Mapping[str, Any], report: Report) -> None:
+    if revision.data is None:
+        report.error(("data",), "missing-field", "Required value: data is mandatory")
+    if revision.revision < 0:
+        report.error(
+            ("revision",), "out-of-range", f"Invalid value: {revision.revision}: must be non-negative"
+        )
 
 
 def _replicas(replicas: int | None, report: Report) -> None:
@@ -293,7 +333,8 @@ CHECKS = {
     "Node": _node,
     "Deployment": _deployment,
     "StatefulSet": _workload,
-    "DaemonSet": _workload,
+    "DaemonSet": _daemon_set,
+    "ControllerRevision": _controller_revision,
     "ReplicaSet": _workload,
     "ReplicationController": _replication_controller,
     "Job": _job,

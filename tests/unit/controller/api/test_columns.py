@@ -41,6 +41,7 @@ def test_columns_belong_to_kinds_that_exist() -> None:
         ("deployments", "Name Ready Up-to-date Available Age | Containers Images Selector"),
         ("replicasets", "Name Desired Current Ready Age | Containers Images Selector"),
         ("statefulsets", "Name Ready Age | Containers Images"),
+        ("controllerrevisions", "Name Controller Revision Age |"),
         ("jobs", "Name Status Completions Duration Age | Containers Images Selector"),
         ("services", "Name Type Cluster-IP External-IP Port(s) Age | Selector"),
         (
@@ -83,3 +84,10 @@ def test_every_kind_of_policy_tells_what_it_selects_and_where_it_is_in_force(
         assert found["Selects"].cell({"status": status}) == shown
         assert found["Selects"].priority == 1
         assert found["Enforced"].cell({"status": status}) == "1/2 nodes"
+
+
+def test_a_revision_names_its_controller() -> None:
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "log", "controller": True}
+    found = cells("controllerrevisions", {"metadata": {"name": "log-1", "ownerReferences": [owner]}})
+    assert found["Controller"] == "daemonset.apps/log"
+    assert cells("controllerrevisions", {"metadata": {"name": "x"}})["Controller"] == "<none>"

@@ -306,7 +306,7 @@ async def test_nothing_of_a_refused_write_is_there(bed: ApiBed, admin: httpx.Asy
 async def test_what_nobody_runs_is_stored_with_a_warning(admin: httpx.AsyncClient) -> None:
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "host"}]}}
     spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
-    for plural, warns in (("daemonsets", True), ("deployments", False)):
+    for plural, warns in (("statefulsets", True), ("daemonsets", False), ("deployments", False)):
         path = f"/apis/apps/v1/namespaces/default/{plural}"
         answer = await admin.post(path, json={"metadata": {"name": "x"}, "spec": spec})
         assert answer.status_code == 201

@@ -55,9 +55,3 @@ def test_scaling_down_spares_what_is_ready(kit: Any) -> None:
     own(kit, ref, good, unready, unbound)
     gone = [a.ref for a in replicasets.plan(kit.world, ref) if isinstance(a, Delete)]
     assert gone == [unbound, unready]
-
-
-def test_suffixes_differ_and_are_readable() -> None:
-    suffixes = {replicasets.random_suffix() for _ in range(200)}
-    assert len(suffixes) > 190
-    assert all(len(s) == 5 and not set(s) & set("aeiou01ly3") for s in suffixes)

@@ -80,6 +80,34 @@ def test_replicas(judge: Any) -> None:
     assert judge("apps/v1", "Deployment", spec=spec) == {("spec.replicas", "out-of-range")}
 
 
+@pytest.mark.parametrize(
+    ("strategy", "field", "code"),
+    [
+        ({"type": "Recreate"}, "type", "bad-value"),
+        ({"rollingUpdate": {"maxUnavailable": "x"}}, "rollingUpdate.maxUnavailable", "bad-value"),
+        ({"rollingUpdate": {"maxUnavailable": 0}}, "rollingUpdate.maxUnavailable", "conflict"),
+        ({"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}}, "rollingUpdate.maxSurge", "conflict"),
+    ],
+)
+def test_daemon_set(judge: Any, strategy: dict[str, Any], field: str, code: str) -> None:
+    spec = {"selector": LABELS, "template": TEMPLATE, "updateStrategy": strategy}
+    assert judge("apps/v1", "DaemonSet", spec=spec) == {(f"spec.updateStrategy.{field}", code)}
+
+
+def test_daemon_set_may_surge_instead(judge: Any) -> None:
+    rolling = {"maxUnavailable": 0, "maxSurge": "10%"}
+    spec = {"selector": LABELS, "template": TEMPLATE, "updateStrategy": {"rollingUpdate": rolling}}
+    assert judge("apps/v1", "DaemonSet", spec=spec) == set()
+
+
+def test_controller_revision(judge: Any) -> None:
+    assert judge("apps/v1", "ControllerRevision", revision=-1) == {
+        ("data", "missing-field"),
+        ("revision", "out-of-range"),
+    }
+    assert judge("apps/v1", "ControllerRevision", data={"spec": {}}, revision=1) == set()
+
+
 def test_replication_controller(judge: Any) -> None:
     assert judge("v1", "ReplicationController", spec={}) == {("spec.template", "missing-field")}
     assert judge("v1", "ReplicationController", spec={"template": TEMPLATE}) == set()
