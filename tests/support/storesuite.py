@@ -279,6 +279,20 @@ class ObjectSuite:
 class TransactionSuite:
     """What an engine with transactions does."""
 
+    async def test_a_page_holds_to_its_namespace(self, store: Store) -> None:
+        """Whatever it is said to go on after."""
+        for name, namespace in (("a", "default"), ("b", "default"), ("c", "kube-system")):
+            await put(store, name, namespace=namespace)
+        for name, namespace, found in (
+            ("a", "default", ["c"]),
+            ("a", "", ["c"]),
+            ("b", "kube-system", ["c"]),
+            ("c", "kube-system", []),
+            ("a", "zoo", []),
+        ):
+            page = await store.list(*KIND, "kube-system", after=key(name, namespace))
+            assert [item.key.name for item in page.items] == found
+
     async def test_transaction_is_all_or_nothing(self, store: Store) -> None:
         old = await store.create(key("old"), value(key("old"), 1))
         await put(store, "there")

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tsujiban.controller.api import query, tables, watches
-from tsujiban.controller.api.errors import expired_page, too_new
+from tsujiban.controller.api.errors import expired_page, gone, too_new
 from tsujiban.controller.api.handover import HandedOver
 from tsujiban.controller.api.responses import compressed, json_response
 from tsujiban.controller.api.tables import Representation
@@ -110,6 +110,8 @@ async def _page(store: Store, target: Target, parameters: QueryParams) -> Listin
     page = query.continuation(parameters)
     revision = where.revision if where.exact else 0
     after = None
+    if page is not None and target.namespace not in ("", page.namespace):
+        raise gone("the continue token is another namespace's; list again without it")
     if page is not None:
         after, revision = Key(kind.group, kind.plural, page.namespace, page.name), page.revision
     elif where.revision and not where.exact and where.revision > (newest := await store.revision()):

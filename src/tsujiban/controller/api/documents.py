@@ -155,6 +155,31 @@ def is_finished(document: Json) -> bool:
     return over or not head.get("deletionGracePeriodSeconds")
 
 
+def lets_go(document: Json, present: Json) -> bool:
+    """Whether `document` is `present` with fewer finalizers, and else the same."""
+    left, held = (one["metadata"].get("finalizers", []) for one in (document, present))
+    return (
+        isinstance(left, list)
+        and all(name in held for name in left)
+        and _without_hold(document) == _without_hold(present)
+    )
+
+
+def _without_hold(document: Json) -> Json:
+    head = {**document["metadata"]}
+    _drop(head, ("finalizers", *_SERVER_OWNED))
+    return {**document, "metadata": head}
+
+
+def refuse_new_finalizers(document: Json, present: Json, target: Target) -> None:
+    """What is being deleted is held back by what held it back before. Raises ApiError: 422."""
+    left, held = (one["metadata"].get("finalizers") or [] for one in (document, present))
+    if any(name not in held for name in left):
+        message = "Forbidden: no new finalizers can be added if the object is being deleted"
+        finding = Finding(code="immutable", message=message, field="metadata.finalizers")
+        raise _refused(target.kind, target.name, finding)
+
+
 def json_of(stored: Stored) -> Json:
     """The stored object, decoded."""
     return metadata.decode(stored.value)

@@ -53,10 +53,10 @@ class Escalation:
             return
         new = _decoded(review.new, review.key)
         old = _decoded(review.old, review.key) if review.old else None
-        if old is not None and _rights(new) == _rights(old):
-            return  # Kubernetes too lets who may write change labels; aggregation is by what they select
-        if isinstance(new, ClusterRole) and new.aggregation_rule is not None:
-            # its rules will be whatever others write
+        if old is not None and _gives(new) == _gives(old):
+            return
+        if any(isinstance(role, ClusterRole) and role.aggregation_rule is not None for role in (new, old)):
+            # its rules are, or were, whatever others write
             await self._hold(review, "escalate", review.key, _EVERYTHING)
             return
         await self._hold(review, "escalate", review.key, new.rules)
@@ -126,8 +126,9 @@ def _binding(document: Json, key: Key) -> RoleBinding | ClusterRoleBinding:
     return msgspec.convert(document, ClusterRoleBinding)
 
 
-def _rights(role: Role | ClusterRole) -> Any:
-    return role.rules, role.aggregation_rule if isinstance(role, ClusterRole) else None
+def _gives(role: Role | ClusterRole) -> Any:
+    """All by which somebody may come to hold something: by its labels a role becomes part of others."""
+    return role.rules, role.metadata.labels, role.aggregation_rule if isinstance(role, ClusterRole) else None
 
 
 def _same_role(role: RoleRef) -> tuple[str, str]:

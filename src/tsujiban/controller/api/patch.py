@@ -6,8 +6,10 @@ Pure functions of documents; the caller's documents are never changed.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import msgspec
 
 from tsujiban.controller.api import fields
 from tsujiban.controller.api.errors import ApiError, bad_request
@@ -17,6 +19,7 @@ from tsujiban.resources.schema import Schema
 Json = dict[str, Any]
 
 MAX_OPERATIONS = 10_000  # as the Kubernetes API server's limit on one JSON patch
+MAX_COPIED_BYTES = 1_500_000  # by all operations of one patch: thirty that copy a value into itself make 2^30
 
 
 def merge_patch(document: Any, patch: Any) -> Any:
@@ -48,13 +51,14 @@ def strategic_merge(document: Any, patch: Any, of: Schema = schema.ANY) -> Any:
         return {}
     result = dict(document) if isinstance(document, dict) else {}
     if "$retainKeys" in patch:
-        retained = _listed(patch, "$retainKeys")
+        retained = {name for name in _listed(patch, "$retainKeys") if isinstance(name, str)}
         result = {name: value for name, value in result.items() if name in retained}
     for name, value in patch.items():
         if name.startswith(_DELETE):
             target = name.removeprefix(_DELETE)
-            unwanted = _listed(patch, name)
-            result[target] = [item for item in _a_list(result.get(target)) if item not in unwanted]
+            unwanted = {fields.canonical(item) for item in _listed(patch, name)}
+            present = _a_list(result.get(target))
+            result[target] = [item for item in present if fields.canonical(item) not in unwanted]
         elif name.startswith(_ORDER):
             target = name.removeprefix(_ORDER)
             if target not in patch and target in result:
@@ -99,37 +103,84 @@ def _a_list(value: Any) -> list[Any]:
 def _merge_list(old: list[Any], patch: list[Any], of: Schema) -> list[Any]:
     rule = of.rule
     if rule.is_set:
-        return [*old, *(item for item in patch if item not in old)]
+        known = {fields.canonical(item) for item in old}
+        return [*old, *(item for item in patch if fields.canonical(item) not in known)]
     if not rule.keys or not all(isinstance(item, dict) for item in patch):
         return [copy.deepcopy(item) for item in patch]
     if any(_directive(item) == "replace" for item in patch):
         return [copy.deepcopy(item) for item in patch if _directive(item) != "replace"]
-    items = list(old)
+    items = _Items(old, of)
     for change in patch:
         if rule.keys[0] not in change:
             raise bad_request(f"an item of a strategic merge patch lacks its key {rule.keys[0]!r}")
-        found = _matching(items, change, of)
+        found = items.matching(change)
         if _directive(change) == "delete":
-            items = [item for index, item in enumerate(items) if index not in found]
+            for place in found:
+                items.take(place)
         elif found:
-            items[found[0]] = strategic_merge(items[found[0]], change, schema.item(of))
+            items.change(found[0], change)
         else:
-            items.append(strategic_merge(None, change, schema.item(of)))
-    return items
+            items.add(strategic_merge(None, change, schema.item(of)))
+    return items.left()
 
 
-def _matching(items: list[Any], change: Json, of: Schema) -> list[int]:
-    """Which items are meant: those with the same keys, or, when only the first is given, with that."""
-    wanted = fields.element_of(change, of)
-    exact = [index for index, item in enumerate(items) if fields.element_of(item, of) == wanted]
-    first, *others = of.rule.keys
-    if exact or any(key in change for key in others):
-        return exact
-    return [
-        index
-        for index, item in enumerate(items)
-        if isinstance(item, dict) and item.get(first) == change.get(first)
-    ]
+class _Items:
+    """A list whose items are found by their keys, each at once: a patch may name as many as there are."""
+
+    def __init__(self, items: list[Any], of: Schema) -> None:
+        self._of = of
+        self._first, *self._others = of.rule.keys
+        self._items: dict[int, Any] = {}  # by place
+        self._next = 0
+        self._by_keys: dict[str | None, dict[int, None]] = {}
+        self._by_first: dict[str | None, dict[int, None]] = {}
+        for item in items:
+            self.add(item)
+
+    def matching(self, change: Json) -> Sequence[int]:
+        """Places of those that are meant: with the same keys, or, when only the first is given, with that.
+        Of a change that takes nothing out, the first will do."""
+        found = self._by_keys.get(fields.element_of(change, self._of))
+        if not found and not any(key in change for key in self._others):
+            found = self._by_first.get(fields.canonical(change.get(self._first)))
+        if not found:
+            return ()
+        return tuple(found) if _directive(change) == "delete" else (next(iter(found)),)
+
+    def add(self, item: Any) -> None:
+        """At the end."""
+        self._put(self._next, item)
+        self._next += 1
+
+    def change(self, place: int, change: Json) -> None:
+        """Merge a change into the item that is there."""
+        before = self._items[place]
+        merged = strategic_merge(before, change, schema.item(self._of))
+        if self._keys(before) == self._keys(merged):
+            self._items[place] = merged
+        else:
+            self.take(place)
+            self._put(place, merged)
+
+    def take(self, place: int) -> None:
+        """Out."""
+        by_keys, by_first = self._keys(self._items.pop(place))
+        self._by_keys[by_keys].pop(place, None)
+        self._by_first[by_first].pop(place, None)
+
+    def left(self) -> list[Any]:
+        """All, in order."""
+        return [self._items[place] for place in sorted(self._items)]
+
+    def _put(self, place: int, item: Any) -> None:
+        by_keys, by_first = self._keys(item)
+        self._items[place] = item
+        self._by_keys.setdefault(by_keys, {})[place] = None
+        self._by_first.setdefault(by_first, {})[place] = None
+
+    def _keys(self, item: Any) -> tuple[str | None, str | None]:
+        first = fields.canonical(item.get(self._first)) if isinstance(item, dict) else None
+        return fields.element_of(item, self._of), first
 
 
 def _ordered(items: list[Any], order: list[Any], of: Schema) -> list[Any]:
@@ -159,9 +210,13 @@ def json_patch(document: Any, operations: Any) -> Any:
     if not isinstance(operations, list) or len(operations) > MAX_OPERATIONS:
         raise bad_request(f"a JSON patch is a list of at most {MAX_OPERATIONS} operations")
     root = [copy.deepcopy(document)]  # the document as an item, so that the whole can be replaced
+    left = MAX_COPIED_BYTES
     for operation in operations:
         if not isinstance(operation, dict) or not isinstance(operation.get("path"), str):
             raise bad_request("each operation of a JSON patch is an object with op and path")
+        if operation.get("op") == "copy":
+            left = _copy(root, operation, left)
+            continue
         apply = _OPERATIONS.get(str(operation.get("op")))
         if apply is None:
             raise bad_request(f"unknown JSON patch operation {operation.get('op')!r}")
@@ -191,11 +246,16 @@ def _test(root: list[Any], operation: Json) -> None:
         raise _unfit(f"testing {operation['path']!r} failed")
 
 
-def _copy(root: list[Any], operation: Json) -> None:
+def _copy(root: list[Any], operation: Json, left: int) -> int:
+    """Copy a value; what is then left of the bytes that may be copied."""
     source, last = _parent(root, _from(operation))
-    value = copy.deepcopy(source[_existing(source, last, _from(operation))])
+    found = source[_existing(source, last, _from(operation))]
+    left -= len(msgspec.json.encode(found))
+    if left < 0:
+        raise _unfit(f"its operations copy more than {MAX_COPIED_BYTES} bytes together")
     parent, name = _parent(root, operation["path"])
-    _insert(parent, name, value, operation["path"])
+    _insert(parent, name, copy.deepcopy(found), operation["path"])
+    return left
 
 
 def _move(root: list[Any], operation: Json) -> None:
@@ -221,7 +281,6 @@ _OPERATIONS: dict[str, Callable[[list[Any], Json], None]] = {
     "remove": _remove,
     "replace": _replace,
     "test": _test,
-    "copy": _copy,
     "move": _move,
 }
 

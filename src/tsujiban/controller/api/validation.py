@@ -34,10 +34,11 @@ def warn(request: Request, text: str) -> None:
 
 
 def header(text: str) -> str:
-    """The value of a Warning header (RFC 7234): code 299, no agent."""
+    """The value of a Warning header (RFC 7234): code 299, no agent. Its text is UTF-8, as clients read it, in
+    the one character for each byte that headers are made of."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     quoted = printable[:1000].replace("\\", "\\\\").replace('"', '\\"')
-    return f'299 - "{quoted}"'
+    return f'299 - "{quoted}"'.encode().decode("latin-1")
 
 
 def mode(request: Request) -> str:

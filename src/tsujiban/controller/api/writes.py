@@ -238,9 +238,13 @@ def _with_managed(document: Json, entries: Any) -> Json:
 async def _admit_change(
     store: Store, target: Target, request: Request, document: Json, present: Json
 ) -> list[Check]:
-    if present["metadata"].get("deletionTimestamp"):
-        return []  # what is going away, and perhaps its namespace first, must be able to lose finalizers
-    return await _admitted(store, target, request, document)
+    if not present["metadata"].get("deletionTimestamp"):
+        return await _admitted(store, target, request, document)
+    # what is going away, and perhaps its namespace first, must be able to lose finalizers, whatever it is
+    if not documents.lets_go(document, defaulting.filled(present, target.kind)):
+        await _admitted(store, target, request, document)
+        documents.refuse_new_finalizers(document, present, target)
+    return []
 
 
 async def _admitted(store: Store, target: Target, request: Request, document: Json) -> list[Check]:

@@ -94,7 +94,8 @@ class EtcdStore(SingleWrites):
         """See `Store.list`."""
         self._check_open()
         prefix = layout.kind_prefix(self._prefix, group, resource, namespace)
-        begin = prefix if after is None else layout.path(self._prefix, after) + b"\0"
+        # what comes before the prefix is another namespace's, whatever `after` says
+        begin = prefix if after is None else max(prefix, layout.path(self._prefix, after) + b"\0")
         at = layout.of_etcd(revision)
         items: list[Stored] = []
         more = True

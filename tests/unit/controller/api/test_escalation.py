@@ -74,11 +74,24 @@ async def test_a_dry_run_tells_that_it_would_be_refused(mallory: httpx.AsyncClie
     refused(await mallory.post(f"{API}/clusterroles?dryRun=All", json=role([SECRETS])))
 
 
-async def test_labels_of_a_role_may_change_and_rights_may_shrink(
+async def test_a_label_makes_a_role_part_of_others(
+    bed: ApiBed, mallory: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    """Mallory changes no rule: she labels `cluster-admin`, and `view`, which she has, holds all."""
+    headers = {"content-type": "application/merge-patch+json"}
+    labels = {"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}}
+    refused(await mallory.patch(f"{API}/clusterroles/cluster-admin", json=labels, headers=headers), '"*"')
+    unruly = {"aggregationRule": None, "rules": [PODS]}
+    refused(await mallory.patch(f"{API}/clusterroles/view", json=unruly, headers=headers), '["*"]')
+    assert (await mallory.post(f"{API}/clusterroles", json=role([PODS]))).status_code == 201
+    assert (await mallory.patch(f"{API}/clusterroles/r", json=labels, headers=headers)).status_code == 200
+
+
+async def test_annotations_of_a_role_may_change_and_rights_may_shrink(
     bed: ApiBed, mallory: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     made = (await admin.post(f"{API}/clusterroles", json=role([SECRETS, PODS]))).json()
-    made["metadata"]["labels"] = {"a": "b"}
+    made["metadata"]["annotations"] = {"a": "b"}
     assert (await mallory.put(f"{API}/clusterroles/r", json=made)).status_code == 200
     headers = {"content-type": "application/merge-patch+json"}
     patch = {"rules": [PODS]}

@@ -192,3 +192,46 @@ def test_ports_of_one_number_differ_by_protocol() -> None:
         {"port": 53, "protocol": "UDP"},
         {"port": 53, "protocol": "TCP", "name": "tcp"},
     ]
+
+
+def test_a_patch_that_copies_a_value_into_itself() -> None:
+    """Each operation doubles the annotations: thirty would make a thousand million of them."""
+    document = {"metadata": {"annotations": {"a": "b"}}}
+    where = "/metadata/annotations"
+    bomb = [{"op": "copy", "from": where, "path": f"{where}/{number}"} for number in range(30)]
+    with pytest.raises(ApiError, match="copy more than") as refused:
+        json_patch(document, bomb)
+    assert refused.value.code == 422
+    assert json_patch(document, bomb[:2])["metadata"]["annotations"]["1"] == {"a": "b", "0": {"a": "b"}}
+
+
+def test_a_strategic_patch_of_many_items() -> None:
+    """Each item was looked for among all others: these held the whole server up for an hour."""
+    service, of = kind_for("v1", "Service"), schema.of(kind_for("v1", "Service"))
+    assert service.plural == "services"
+    items = [{"port": number, "protocol": f"P{number % 7}"} for number in range(30_000)]
+    merged = strategic_merge({"spec": {"ports": [{"port": 1}]}}, {"spec": {"ports": items}}, of)
+    assert merged["spec"]["ports"] == [{"port": 1}, *items]
+    names = [f"x.io/{number}" for number in range(30_000)]
+    patch = {"metadata": {"finalizers": names, "$deleteFromPrimitiveList/ownerReferences": names}}
+    merged = strategic_merge({"metadata": {"finalizers": ["a.io/b"], "ownerReferences": names}}, patch, of)
+    assert merged["metadata"] == {"finalizers": ["a.io/b", *names], "ownerReferences": []}
+
+
+def test_an_item_that_is_merged_twice_and_then_deleted() -> None:
+    change = [
+        {"name": "web", "image": "2"},
+        {"name": "web", "tty": True},
+        {"name": "log", "$patch": "delete"},
+    ]
+    merged = strategic_merge(POD, {"spec": {"containers": change}}, schema.of(kind_for("v1", "Pod")))
+    (web,) = merged["spec"]["containers"]
+    assert (web["image"], web["tty"]) == ("2", True)
+
+
+def test_a_merged_item_may_get_another_key() -> None:
+    of = schema.of(kind_for("v1", "Service"))
+    ports = {"spec": {"ports": [{"port": 53, "protocol": "UDP", "name": "dns"}]}}
+    change = [{"port": 53, "$retainKeys": ["port"], "$patch": "merge"}, {"port": 53, "protocol": "UDP"}]
+    merged = strategic_merge(ports, {"spec": {"ports": change}}, of)
+    assert merged["spec"]["ports"] == [{"port": 53}, {"port": 53, "protocol": "UDP"}]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tsujiban.controller.api.errors import ApiError
-from tsujiban.controller.api.selection import both, field_selector, label_selector
+from tsujiban.controller.api.selection import both, demanded, field_selector, label_selector
 
 POD = {
     "metadata": {"name": "a", "namespace": "n", "labels": {"app": "web", "tier": "front", "empty": ""}},
@@ -72,10 +72,37 @@ def test_field_selectors(selector: str, matches: bool) -> None:
     assert selects(POD) is matches
 
 
-@pytest.mark.parametrize("selector", ["a", "a.b", "a b=c", "=x"])
+@pytest.mark.parametrize("selector", ["a", "a.b", "a b=c", "=x", "!=x", "a!b=c", "a" * 20_000 + "=b"])
 def test_bad_field_selectors(selector: str) -> None:
     with pytest.raises(ApiError):
         field_selector(selector)
+    with pytest.raises(ApiError):
+        demanded(selector, "metadata.name")
+
+
+@pytest.mark.parametrize(
+    ("selector", "value"),
+    [
+        ("metadata.name=a", "a"),
+        ("spec.x=1, metadata.name == a ,", "a"),
+        ("metadata.name==a=b", "a=b"),
+        ("metadata.name!=a", ""),
+        ("metadata.name!=a,metadata.name=b", "b"),
+        ("metadata.names=a", ""),
+        ("", ""),
+    ],
+)
+def test_what_a_field_selector_demands(selector: str, value: str) -> None:
+    assert demanded(selector, "metadata.name") == value
+
+
+def test_a_long_field_selector_is_read_at_once() -> None:
+    """Whoever was authenticated could hold the whole server up for a minute by one list: this was matched
+    against a pattern with two runs of blanks, at any length, before anybody asked for rights."""
+    blanks = " " * 16_000
+    assert demanded(f"metadata.name=x{blanks}y", "metadata.name") == f"x{blanks}y"
+    with pytest.raises(ApiError, match="longer than"):
+        demanded(f"metadata.name=x{blanks * 4}y", "metadata.name")
 
 
 def test_both() -> None:

@@ -47,6 +47,14 @@ def test_a_header_holds_one_line_only() -> None:
     assert validation.header('a "b"\r\nX: y') == '299 - "a \\"b\\"  X: y"'
 
 
+async def test_a_warning_in_any_script(admin: httpx.AsyncClient) -> None:
+    """The object was stored, and its writer told of an internal error: headers are bytes, not text."""
+    answer = await admin.post(MAPS, json={"metadata": {"name": "a"}, "日本": 1})
+    assert answer.status_code == 201
+    (told,) = [value for name, value in answer.headers.raw if name == b"warning"]
+    assert "日本" in told.decode()
+
+
 def test_which_kinds_are_built_in() -> None:
     assert schema.built_in(kind_for("v1", "Pod"))
     assert not schema.built_in(kind_for("projectcalico.org/v3", "NetworkPolicy"))

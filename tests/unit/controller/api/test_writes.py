@@ -10,6 +10,8 @@ import httpx
 import pytest
 from tests.support.apibed import ApiBed
 
+from tsujiban.store.protocol import Key
+
 pytestmark = pytest.mark.anyio
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -260,6 +262,38 @@ async def test_finalizers_hold_a_deletion_back(admin: httpx.AsyncClient) -> None
     assert touched.json()["metadata"]["deletionTimestamp"] == marked["metadata"]["deletionTimestamp"]
     await admin.patch(f"{MAPS}/a", json={"metadata": {"finalizers": None}}, headers=headers)
     assert (await admin.get(f"{MAPS}/a")).status_code == 404
+
+
+@pytest.mark.parametrize("finalizer", ["x.io/y", ""])
+async def test_what_is_being_deleted_is_judged_as_ever(admin: httpx.AsyncClient, finalizer: str) -> None:
+    """Behind a finalizer an object could be made into anything: a Deployment that is none, in the store, of
+    which every control loop died at every start; or rights, or a policy, that nobody had judged."""
+    body = deployment(finalizers=["x.io/y"])
+    await admin.post(DEPLOYMENTS, json=body)
+    assert (await admin.delete(f"{DEPLOYMENTS}/web")).json()["metadata"]["deletionTimestamp"]
+    held = {**body, "metadata": {"name": "web", "finalizers": [finalizer] if finalizer else []}}
+    answer = await admin.put(f"{DEPLOYMENTS}/web", json={**held, "spec": {"replicas": "x", "selector": 7}})
+    assert answer.status_code == 422, answer.text
+    for metadata in ({"labels": {"a": [1]}}, {"finalizers": 5}, {"finalizers": ["x.io/y", "x.io/more"]}):
+        headers = {"content-type": "application/merge-patch+json"}
+        answer = await admin.patch(f"{DEPLOYMENTS}/web", json={"metadata": metadata}, headers=headers)
+        assert answer.status_code == 422, answer.text
+    assert (await admin.put(f"{DEPLOYMENTS}/web", json=held)).status_code == 200
+    assert (await admin.get(f"{DEPLOYMENTS}/web")).status_code == (200 if finalizer else 404)
+
+
+async def test_what_was_stored_by_an_older_version_can_be_let_go(
+    bed: ApiBed, admin: httpx.AsyncClient
+) -> None:
+    body = deployment(
+        finalizers=["x.io/y"], namespace="default", deletionTimestamp="2026-01-01T00:00:00Z", uid="u"
+    )
+    body["spec"]["strategy"] = 5
+    await bed.store.create(Key("apps", "deployments", "default", "web"), json.dumps(body).encode())
+    headers = {"content-type": "application/merge-patch+json"}
+    gone = await admin.patch(f"{DEPLOYMENTS}/web", json={"metadata": {"finalizers": None}}, headers=headers)
+    assert gone.status_code == 200, gone.text
+    assert (await admin.get(f"{DEPLOYMENTS}/web")).status_code == 404
 
 
 async def test_delete_of_a_collection(admin: httpx.AsyncClient) -> None:
