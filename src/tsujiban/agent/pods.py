@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import itertools
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -110,7 +110,7 @@ class Pods:
         """Remove what an earlier agent left of pods that are not wanted; pods begin after that. To be
         called when all that the controller wants has been taken."""
         if self._sweep is None or self._sweep.done():
-            self._sweep = _watched("sweep", self._remove_orphans())
+            self._sweep = _steadily("sweep", self._remove_orphans)
 
     def delta(self) -> PodsDelta:
         """All that is wanted here, as the controller would say it; Secrets, which are never on a disk, left
@@ -170,7 +170,7 @@ class Pods:
             self._report(PodStatus(pod=key, uid=uid, status=msgspec.json.encode(status)))
             return
         self._runners[key] = runner
-        self._tasks[key] = _watched(f"pod {key}", self._run(runner))
+        self._tasks[key] = _steadily(f"pod {key}", lambda: self._run(runner))
 
     def _terminate(self, key: str, raw: dict[str, Any], known: PodRunner | None) -> None:
         """End a pod that is to be deleted, then say so: the controller deletes it when it hears that."""
@@ -181,15 +181,15 @@ class Pods:
         if ending is not None:
             ending[0].hurry(raw["metadata"].get("deletionGracePeriodSeconds"))
         if uid not in self._terminating:
-            self._terminating[uid] = _watched(f"termination of pod {key}", self._say_ended(key, uid))
+            self._terminating[uid] = _steadily(f"termination of pod {key}", lambda: self._say_ended(key, uid))
 
     async def _say_ended(self, key: str, uid: str) -> None:
         if self._sweep is not None:
             await asyncio.wait([self._sweep])
         while uid in self._ending:
             await asyncio.wait([self._ending[uid][1]])
-        del self._terminating[uid]
         self._report(PodStatus(pod=key, uid=uid, status=msgspec.json.encode(ENDED)))
+        del self._terminating[uid]
 
     async def _run(self, runner: PodRunner) -> None:
         """After pods that had its name or address have ended: two with one would be taken for each other."""
@@ -215,7 +215,8 @@ class Pods:
             return
         task = self._tasks.pop(key)
         task.cancel()
-        self._ending[runner.uid] = (runner, _watched(f"end of pod {key}", self._finish(key, runner, task)))
+        finish = _steadily(f"end of pod {key}", lambda: self._finish(key, runner, task))
+        self._ending[runner.uid] = (runner, finish)
 
     async def _finish(self, key: str, runner: PodRunner, task: asyncio.Task[None]) -> None:
         await asyncio.wait([task])
@@ -287,13 +288,16 @@ def _delays() -> Iterator[float]:
     return itertools.chain(RETRY_SECONDS, itertools.repeat(RETRY_SECONDS[-1]))
 
 
-def _watched(name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """A task whose unexpected end is logged, not swallowed."""
-    task = asyncio.create_task(coroutine, name=name)
-    task.add_done_callback(_report_crash)
-    return task
+def _steadily(name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+    """A task that does `work`, and does it again when it has failed in a way that nobody thought of: that is
+    logged, and the pod does not stay half up, or half gone, until there is another agent."""
 
+    async def done() -> None:
+        for delay in _delays():
+            (error,) = await asyncio.gather(work(), return_exceptions=True)
+            if error is None:
+                return
+            log.error("task failed and begins anew", task=name, seconds=delay, exc_info=error)
+            await asyncio.sleep(delay)
 
-def _report_crash(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("task ended", task=task.get_name(), exc_info=error)
+    return asyncio.create_task(done(), name=name)

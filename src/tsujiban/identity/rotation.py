@@ -87,6 +87,7 @@ class _Entry:
         self.svid: Svid | None = None
         self.error = ""
         self.task: asyncio.Task[None] | None = None
+        self.defects = 0  # in a row
         self.obtained = asyncio.Event()
 
 
@@ -190,8 +191,10 @@ class SvidManager:
             return
         error = task.exception()
         entry.error = f"renewal failed: {error!r}"
+        entry.defects += 1
         log.error("renewal failed", pod=pod, exc_info=error)
-        asyncio.get_running_loop().call_later(LAST_RETRY, self._resume, pod, entry)
+        delay = retry_delay(entry.defects, self._spread())
+        asyncio.get_running_loop().call_later(delay, self._resume, pod, entry)
 
     def _resume(self, pod: str, entry: _Entry) -> None:
         if self._entries.get(pod) is entry and entry.task is not None and entry.task.done():
@@ -221,6 +224,7 @@ class SvidManager:
             failures = 0
             entry.svid, entry.error = svid, ""
             self._on_update(pod, svid)
+            entry.defects = 0
             entry.obtained.set()
             await self._sleep_until(next_renewal(self._clock(), svid.not_after, self._spread()))
 

@@ -6,6 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
+from tests.support.clusterstate import state
 
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.down import down
@@ -84,8 +85,8 @@ def test_a_connection_outlives_many_certificates() -> None:
         cluster = up(NAME, 1, lambda _: None, svid_lifetime=LIFETIME)
         with cluster.client() as client:
             client.apply(OBJECTS)
-            wait_for(client, OBJECTS, 30)
-        assert until(lambda: ready(cluster), 30)
+            wait_for(client, OBJECTS, 120)
+        assert until(lambda: ready(cluster), 120), state(NAME)
         command = cluster.exec_command("default", "client", "main", ("/usr/bin/python3", "-c", CLIENT))
         with subprocess.Popen(
             command.argv, env=command.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -107,7 +108,7 @@ def test_a_connection_outlives_many_certificates() -> None:
                     seen.setdefault(name, set()).add(expires)
                 return len(seen) == 2 and all(len(times - {0.0}) > RENEWALS for times in seen.values())
 
-            assert until(sample, 60), f"certificates seen: {seen}"
+            assert until(sample, 120), f"certificates seen: {seen}"
             child.stdin.close()
     finally:
         down(NAME)

@@ -14,7 +14,7 @@ from tests.support.wait import until
 
 from tsujiban.agent import orphans
 from tsujiban.agent.pods import OfNamespace, slot_of
-from tsujiban.resources.kinds.core import ConfigMap
+from tsujiban.resources.kinds.core import ConfigMap, Pod
 from tsujiban.wire.messages import PodsDelta
 
 POOLS = ("10.244.0.0/16", "fd44::/112")
@@ -136,6 +136,60 @@ def test_a_pod_that_cannot_be_run_is_said_so_and_others_run(play: Play) -> None:
         bed.want("u2", "10.244.0.2", "b")
         await until(running(bed, "u2"))
         assert "192.0.2.1 is in none of the pools" in bed.status("u1")["message"]
+
+    play(story)
+
+
+def test_a_defect_leaves_no_pod_half_up_or_half_gone(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tsujiban.agent.pods.RETRY_SECONDS", (0.01,))
+
+    async def story(bed: PodBed) -> None:
+        defects = [ZeroDivisionError(), ZeroDivisionError()]
+
+        def prepare(_pod: object, _place: object) -> None:
+            if defects:
+                raise defects.pop()
+
+        bed.prepare = prepare
+        bed.want("u1", "10.244.0.1")
+        await until(running(bed, "u1"))
+        assert not defects
+        ends = [ZeroDivisionError()]
+        stop = bed.supervisor.stop
+
+        async def failing(name: str, *, forget_log: bool = False) -> None:
+            if ends:
+                raise ends.pop()
+            await stop(name, forget_log=forget_log)
+
+        monkeypatch.setattr(bed.supervisor, "stop", failing)
+        bed.drop()
+        await asyncio.wait_for(bed.pods.settle(), 60)
+        assert "removed u1" in bed.journal
+
+    play(story)
+
+
+def test_a_pod_that_is_dropped_while_it_fails_is_tried_no_more(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsujiban.agent.pods.RETRY_SECONDS", (0.01,))
+
+    async def story(bed: PodBed) -> None:
+        tried: list[str] = []
+
+        def prepare(pod: Pod, _place: object) -> None:
+            tried.append(pod.metadata.uid)
+            raise ZeroDivisionError
+
+        bed.prepare = prepare
+        bed.want("u1", "10.244.0.1")
+        await until(lambda: len(tried) > 2)
+        bed.drop()
+        await asyncio.wait_for(bed.pods.settle(), 60)
+        times = len(tried)
+        await asyncio.sleep(0.1)
+        assert len(tried) == times
 
     play(story)
 

@@ -276,9 +276,7 @@ def test_bundle_without_our_root_makes_it_ask_again(pki: Pki) -> None:
     run(pki, scenario)
 
 
-def test_a_defect_is_reported_and_renewal_goes_on(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotation, "LAST_RETRY", 0.2)
-
+def test_a_defect_is_reported_and_renewal_goes_on(pki: Pki) -> None:
     async def scenario(controller: Controller, node: Node) -> None:
         controller.failures = [ZeroDivisionError()]
         node.manager.ensure(POD, WEB)
@@ -290,7 +288,7 @@ def test_a_defect_is_reported_and_renewal_goes_on(pki: Pki, monkeypatch: pytest.
 
 
 def test_a_defect_of_a_removed_pod_revives_nothing(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotation, "LAST_RETRY", 0.02)
+    monkeypatch.setattr(rotation, "FIRST_RETRY", 0.02)
 
     async def scenario(controller: Controller, node: Node) -> None:
         controller.failures = [ZeroDivisionError()]
@@ -299,6 +297,24 @@ def test_a_defect_of_a_removed_pod_revives_nothing(pki: Pki, monkeypatch: pytest
         node.manager.remove(POD)
         await asyncio.sleep(0.1)
         assert (len(controller.requests), node.updates) == (1, [])
+
+    run(pki, scenario)
+
+
+def test_a_defect_that_stays_is_tried_less_and_less_often(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_a_row: list[int] = []
+
+    def delay(failures: int, _spread: float) -> float:
+        in_a_row.append(failures)
+        return 0.0
+
+    monkeypatch.setattr(rotation, "retry_delay", delay)
+
+    async def scenario(controller: Controller, node: Node) -> None:
+        controller.failures = [ZeroDivisionError(), ZeroDivisionError(), ZeroDivisionError()]
+        node.manager.ensure(POD, WEB)
+        await until(lambda: len(node.updates) == 1)
+        assert in_a_row == [1, 2, 3]
 
     run(pki, scenario)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.clusterstate import state
 
 from tsujiban.local import leftovers
 from tsujiban.local.down import down
@@ -27,25 +28,6 @@ def cluster() -> Iterator[str]:
     name = "t" + uuid.uuid4().hex[:8]
     yield name
     down(name)
-
-
-def state(name: str) -> str:
-    """What a cluster says of itself, for whoever must find out what it waits for."""
-    asked = (
-        ["status"],
-        ["get", "pods", "-A", "-o", "yaml"],
-        ["get", "networkpolicies,authorizationpolicies", "-A"],
-    )
-    return "".join(
-        subprocess.run(
-            command(*words, "--cluster", name),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=30,
-        ).stdout
-        for words in asked
-    )
 
 
 def command(*words: str) -> list[str]:
