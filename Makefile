@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: setup demo test lint unit system worlds soak bench bench-policy bench-api bench-dataplane example clean root
 
-demo: setup root
+demo: $(VENV)/.ready root
 	$(AS_ROOT) $(BIN)/tsujiban demo bank $(ARGS)
 
 # Tests without root on all cores, then the system tests one after the other. With ARGS: what they choose, in one go.
@@ -22,9 +22,12 @@ else
 	exit $$failed
 endif
 
-setup: $(VENV)/.ready
+setup: $(VENV)/.ready-tests
 
 $(VENV)/.ready: pyproject.toml .ci/setup
+	VENV=$(VENV) .ci/setup demo
+
+$(VENV)/.ready-tests: pyproject.toml .ci/setup
 	VENV=$(VENV) .ci/setup
 
 root:

@@ -126,7 +126,7 @@ class Plane:
                 "replicaset": replicasets.plan,
                 "daemonset": self._timed("daemonset", daemonsets.plan),
                 "schedule": self._schedule,
-                "service": lambda w, r: services.plan(w, r, config.service_cidr, reserved),
+                "service": services.Assigner(config.service_cidr, reserved).plan,
                 "endpoints": endpoints.plan,
                 "budget": lambda w, r: budgets.plan(w, r, time.time()),
                 "account": accounts.plan,

@@ -49,13 +49,15 @@ ResourceId = tuple[str, str]
 
 
 class World:
-    """Objects by reference, by kind and namespace, and by owner; pods by node as well."""
+    """Objects by reference, by kind and namespace, and by owner; pods by node as well, and services by their
+    virtual addresses: `addresses` counts who has each."""
 
     def __init__(self) -> None:
         self._objects: dict[ResourceId, dict[Ref, Json]] = defaultdict(dict)
         self._spaces: dict[tuple[ResourceId, str], dict[Ref, Json]] = {}
         self._owned: dict[str, set[Ref]] = defaultdict(set)
         self._pods = Placed()
+        self.addresses: Counter[str] = Counter()
 
     def put(self, ref: Ref, obj: Json) -> None:
         """Add or replace an object."""
@@ -66,6 +68,8 @@ class World:
             self._owned[owner].add(ref)
         if ref[:2] == PODS:
             self._pods.add(ref, obj)
+        elif ref[:2] == SERVICES:
+            self.addresses.update(virtual_addresses(obj))
 
     def drop(self, ref: Ref) -> Json | None:
         """Remove an object; returns what was there."""
@@ -82,6 +86,11 @@ class World:
                 del self._owned[owner]
         if ref[:2] == PODS:
             self._pods.remove(ref, obj)
+        elif ref[:2] == SERVICES:
+            for address in virtual_addresses(obj):
+                self.addresses[address] -= 1
+                if not self.addresses[address]:
+                    del self.addresses[address]
         return obj
 
     def get(self, ref: Ref) -> Json | None:
@@ -148,6 +157,13 @@ class Placed:
             del self.on[node][ref]
             if not self.on[node]:
                 del self.on[node], self.load[node]
+
+
+def virtual_addresses(service: Json) -> list[str]:
+    """A service's virtual addresses; none for a headless one."""
+    spec = service["spec"]
+    found = spec.get("clusterIPs") or [spec.get("clusterIP")]
+    return [address for address in found if address and address != "None"]
 
 
 def owners(obj: Json) -> list[str]:

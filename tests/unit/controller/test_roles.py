@@ -36,7 +36,7 @@ def grants() -> Grants:
     return found
 
 
-def may(grants: Grants, group: str, verb: str, resource: str, namespace: str = "n", **more: str) -> bool:
+def may(grants: Grants, group: str, verb: str, resource: str, namespace: str = "n", **more: Any) -> bool:
     api_group, _, plural = resource.rpartition("/")
     plural, _, sub = plural.partition(":")
     wanted = Attributes(

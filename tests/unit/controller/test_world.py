@@ -90,3 +90,14 @@ def test_controller_of() -> None:
 )
 def test_selects(selector: world.Json | None, labels: dict[str, str], expected: bool) -> None:
     assert world.selects(selector, labels) is expected
+
+
+def test_who_has_which_virtual_address_is_counted() -> None:
+    view = world.World()
+    one, two = (world.Ref(*world.SERVICES, "n", name) for name in "ab")
+    view.put(one, {"metadata": {"name": "a"}, "spec": {"clusterIP": "10.0.0.1"}})
+    view.put(two, {"metadata": {"name": "b"}, "spec": {"clusterIPs": ["10.0.0.1", "fd00::1"]}})
+    assert view.addresses == {"10.0.0.1": 2, "fd00::1": 1}
+    view.put(one, {"metadata": {"name": "a"}, "spec": {"clusterIP": "None"}})
+    view.drop(two)
+    assert not view.addresses

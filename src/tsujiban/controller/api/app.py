@@ -119,7 +119,7 @@ def create_app(
         *(Route(path, api.guarded(handler), methods=["GET"]) for path, handler in _openapi(table).items()),
         Route("/metrics", api.guarded(show_metrics), methods=["GET"]),
         Route("/tsujiban/v1/status", api.guarded(show_status), methods=["GET"]),
-        Route("/tsujiban/v1/flows", api.guarded(show_flows), methods=["GET"]),
+        Route("/tsujiban/v1/flows", api.guarded(show_flows, follow="follow"), methods=["GET"]),
         *(Route(path, api.guarded(handler), methods=["GET"]) for path, handler in (paths or {}).items()),
         Route("/tsujiban/v1/apply", api.guarded(apply, "apply"), methods=["POST"]),
         Route("/{path:path}", api.resource, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
@@ -149,13 +149,22 @@ class _Api:
         self._view = view
         self._table = table
 
-    def guarded(self, handler: Handler, verb: str = "get") -> Callable[[Request], Awaitable[Response]]:
-        """A plain path, behind authentication and authorization."""
+    def guarded(
+        self, handler: Handler, verb: str = "get", *, follow: str = ""
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """A plain path, behind authentication and authorization. `follow` is the parameter that has the
+        answer go on."""
 
         async def endpoint(request: Request) -> Response:
             # the path that was routed, not `request.url`, into which the client's Host header goes
-            wanted = Attributes(verb=verb, path=request.scope["path"])
-            return await self._gate.answer(request, lambda: (wanted, lambda user: handler(request, user)))
+            path = request.scope["path"]
+
+            def plan() -> tuple[Attributes, Act]:
+                followed = bool(follow) and flag(request.query_params, follow)
+                wanted = Attributes(verb=verb, path=path, followed=followed)
+                return wanted, lambda user: handler(request, user)
+
+            return await self._gate.answer(request, plan)
 
         return endpoint
 

@@ -21,11 +21,17 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     path: str = ""
     node: str = ""
+    followed: bool = False  # a plain path, and the answer goes on with what is new
+
+    @property
+    def follows(self) -> bool:
+        """Whether the answer goes on with what is new: it is made at once, and then costs what happens."""
+        return self.followed or self.verb == "watch"
 
     @property
     def long_running(self) -> bool:
         """Whether the answer may take hours."""
-        return not LONG_RUNNING.isdisjoint((self.verb, self.subresource))
+        return self.follows or not LONG_RUNNING.isdisjoint((self.verb, self.subresource))
 
     @property
     def title(self) -> str:

@@ -15,7 +15,7 @@ from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.errors import too_many
 from tsujiban.controller.api.users import MASTERS, User
 
-MAX_WATCHES = 512  # of a user
+MAX_WATCHES = 512  # of a user, flows that are followed among them
 MAX_SESSIONS = 64  # of a user: logs, commands, forwarded ports; a node has 128
 
 
@@ -34,7 +34,7 @@ class Crowds:
         """
         if not wanted.long_running:
             return _nothing
-        kind, most = ("watches", MAX_WATCHES) if wanted.verb == "watch" else ("sessions", MAX_SESSIONS)
+        kind, most = ("watches", MAX_WATCHES) if wanted.follows else ("sessions", MAX_SESSIONS)
         mark = (kind, user.name)
         if self._count[mark] >= most and MASTERS not in user.groups:
             raise too_many(f"user {user.name!r} has {most} {kind} open; end some, or try again later")

@@ -45,7 +45,7 @@ def answer(turns: Turns, crowds: Crowds, places: Places) -> Response:
         _metric(
             "apiserver_longrunning_requests",
             "gauge",
-            "Watches, and sessions into pods",
+            "Watches (and flows that are followed), and sessions into pods",
             ((_labels(kind=kind), crowds.open[kind]) for kind in ("watches", "sessions")),
         ),
         _metric(

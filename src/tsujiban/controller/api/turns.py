@@ -1,9 +1,9 @@
 """Requests have their turn: how many are worked on at once, and that nobody keeps the others from theirs.
 
-Administrators wait for nobody, and neither do sessions into pods, which `crowds` counts (of a watch, its
-beginning is a request like any other). Everybody else is in one of three levels, each with seats of its own,
-so that a flood in one is not felt in the others: nodes; leases, by which leaders are known to be alive; and
-all other work.
+Administrators wait for nobody, and neither do sessions into pods, which `crowds` counts (of a watch, and of
+flows that are followed, the beginning is a request like any other). Everybody else is in one of three levels,
+each with seats of its own, so that a flood in one is not felt in the others: nodes; leases, by which leaders
+are known to be alive; and all other work.
 
 A seat is taken until the answer is made; sending it is the connection's business.
 
@@ -90,7 +90,7 @@ class Turns:
 
 def level_of(user: User, wanted: Attributes) -> str:
     """Where a request queues."""
-    if MASTERS in user.groups or (wanted.long_running and wanted.verb != "watch"):
+    if MASTERS in user.groups or (wanted.long_running and not wanted.follows):
         return EXEMPT
     if user.node:
         return NODES

@@ -12,10 +12,17 @@ from dataclasses import dataclass
 
 import structlog
 
-from tsujiban.controller.reconcile import services
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
 from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
-from tsujiban.controller.world import ENDPOINT_SLICES, NAMESPACES, SERVICES, Json, Ref, World
+from tsujiban.controller.world import (
+    ENDPOINT_SLICES,
+    NAMESPACES,
+    SERVICES,
+    Json,
+    Ref,
+    World,
+    virtual_addresses,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +65,7 @@ def plan(world: World, address: ApiAddress | None) -> list[Action]:
     if address is None or world.find(NAMESPACES, "", NAMESPACE) is None:
         return []
     for ref, other in world.all(SERVICES):
-        if ref != SERVICE and address.service in services.addresses(other):
+        if ref != SERVICE and address.service in virtual_addresses(other):
             log.error(
                 "pods cannot reach the API: a service has its address; delete that service and make it again",
                 service=f"{ref.namespace}/{ref.name}",
@@ -69,7 +76,7 @@ def plan(world: World, address: ApiAddress | None) -> list[Action]:
 
 
 def _service(held: Json | None, address: ApiAddress) -> list[Action]:
-    if held is not None and services.addresses(held) != [address.service]:
+    if held is not None and virtual_addresses(held) != [address.service]:
         return [Delete(SERVICE)]  # an address never changes: its deletion brings us here again
     wanted = {
         "type": "ClusterIP",

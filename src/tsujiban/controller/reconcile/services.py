@@ -1,30 +1,46 @@
-"""Service to virtual address: every ClusterIP service gets one from the service network."""
+"""Service to virtual address: every ClusterIP service gets one from the service network.
+
+Addresses are given in turn, and one that has become free is not given again before the others were: whoever
+still knows it by its old name does not meet another service there. A turn is as long as the run of
+addresses that are taken, which is short while the network has room.
+"""
 
 from __future__ import annotations
 
-import ipaddress
+from ipaddress import ip_network
 
 from tsujiban.controller.reconcile.actions import Action, Update
-from tsujiban.controller.world import SERVICES, Json, Ref, World
+from tsujiban.controller.world import Json, Ref, World
 
 
-def plan(world: World, ref: Ref, cidr: str, reserved: frozenset[str]) -> list[Action]:
-    """Give one service an address of `cidr` that is neither taken nor `reserved`."""
-    service = world.get(ref)
-    if service is None or service["spec"].get("type") == "ExternalName":
-        return []
-    if service["spec"].get("clusterIP"):
-        return []  # assigned, asked for by the user, or "None"
-    taken = reserved | {a for _, other in world.all(SERVICES) for a in addresses(other)}
-    for address in ipaddress.ip_network(cidr).hosts():
-        if str(address) not in taken:
-            spec = {**service["spec"], "clusterIP": str(address), "clusterIPs": [str(address)]}
-            return [Update(ref, {**service, "spec": spec})]
-    return []
+class Assigner:
+    """Gives the addresses of a network, but for those that are reserved."""
 
+    def __init__(self, cidr: str, reserved: frozenset[str]) -> None:
+        self._network = ip_network(cidr)
+        self._reserved = reserved
+        self._last = 0  # which address was given last
 
-def addresses(service: Json) -> list[str]:
-    """A service's virtual addresses; none for a headless one."""
-    spec = service["spec"]
-    found = spec.get("clusterIPs") or [spec.get("clusterIP")]
-    return [address for address in found if address and address != "None"]
+    def plan(self, world: World, ref: Ref) -> list[Action]:
+        """Give one service an address that nobody has."""
+        service = world.get(ref)
+        if service is None or service["spec"].get("type") == "ExternalName":
+            return []
+        if service["spec"].get("clusterIP"):
+            return []  # assigned, asked for by the user, or "None"
+        address = self._free(world)
+        if address is None:
+            return []
+        spec = {**service["spec"], "clusterIP": address, "clusterIPs": [address]}
+        updated: Json = {**service, "spec": spec}
+        return [Update(ref, updated)]
+
+    def _free(self, world: World) -> str | None:
+        hosts = self._network.num_addresses - 2  # neither the network's own address nor the broadcast
+        for step in range(hosts):
+            number = (self._last + step) % hosts + 1
+            address = str(self._network[number])
+            if address not in world.addresses and address not in self._reserved:
+                self._last = number
+                return address
+        return None

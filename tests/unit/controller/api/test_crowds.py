@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -52,7 +53,7 @@ async def test_a_watch_that_is_refused_does_not_count(bed: ApiBed, monkeypatch: 
             assert answer.status_code == 200
 
 
-def wanted(**changes: str) -> Attributes:
+def wanted(**changes: Any) -> Attributes:
     return Attributes(**({"verb": "get", "resource": "pods", "name": "p"} | changes))
 
 
@@ -74,3 +75,15 @@ def test_watches_and_sessions_are_counted_apart(monkeypatch: pytest.MonkeyPatch)
     for _ in range(9):
         found.enter(ann, wanted())()
     assert found.open == {"watches": 2, "sessions": 3}
+
+
+async def test_flows_that_are_followed_count_as_watches(bed: ApiBed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "MAX_WATCHES", 1)
+    path = "/tsujiban/v1/flows"
+    await bed.grant("ann", {"nonResourceURLs": [path], "verbs": ["get"]})
+    async with bed.client(bed.user("ann", "staff")) as client:
+        async with client.stream("GET", f"{path}?follow=1") as first:
+            assert first.status_code == 200
+            assert (await client.get(f"{path}?follow=1")).status_code == 429
+            assert (await client.get(path)).status_code == 200  # what there is, is no watch
+        assert (await client.get(f"{path}?follow=maybe")).status_code == 400

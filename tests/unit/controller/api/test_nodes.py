@@ -34,7 +34,7 @@ def pod(authorizer: NodeAuthorizer, name: str = "p", phase: str = "Running", **s
     return key
 
 
-def ask(verb: str, resource: str, name: str = "", namespace: str = "ns", **more: str) -> Attributes:
+def ask(verb: str, resource: str, name: str = "", namespace: str = "ns", **more: Any) -> Attributes:
     group, _, plural = resource.rpartition("/")
     plural, _, sub = plural.partition(":")
     return Attributes(
