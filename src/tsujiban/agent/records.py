@@ -1,6 +1,13 @@
-"""What the two posts have seen, as flow records of one form. Pure."""
+"""What the two posts have seen, as flow records of one form. Pure.
+
+A client writes a path, and a stranger writes the name in a certificate that is refused: what they write is
+cut short, since a controller ends the stream of a node whose records are longer than any honest one, and its
+characters are ones that can be shown.
+"""
 
 from __future__ import annotations
+
+from urllib.parse import quote
 
 from tsujiban.kernel.conntrack import Ended
 from tsujiban.kernel.nflog import KernelEvent
@@ -9,7 +16,8 @@ from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.wire.messages import Flow
 
 KERNEL, PROXY = "kernel", "proxy"
-MAX_PATH, MAX_DETAIL = 1024, 512  # characters; a client writes a path, and may write 60 kB of it
+MAX_PATH, MAX_DETAIL = 1024, 512  # characters; a client may write 60 kB of a path
+MAX_PEER = 2048  # of a SPIFFE ID, by its standard
 
 
 def of_kernel(event: KernelEvent, node: str) -> Flow | None:
@@ -47,12 +55,12 @@ def of_proxy(event: ProxyEvent, node: str) -> Flow:
         destination=event.destination,
         destination_port=event.destination_port,
         protocol=6,
-        peer=event.peer,
+        peer=_plain(event.peer, MAX_PEER),
         method=event.method,
-        path=_shortened(event.path, MAX_PATH),
+        path=_plain(event.path, MAX_PATH),
         status=event.status,
         tls=event.tls,
-        detail=_shortened(_detail(event), MAX_DETAIL),
+        detail=_plain(_detail(event), MAX_DETAIL),
         bytes_in=event.bytes_in,
         bytes_out=event.bytes_out,
     )
@@ -84,5 +92,9 @@ def of_ended(ended: Ended, node: str, time_ns: int, endpoint: str) -> Flow:
     )
 
 
-def _shortened(text: str, limit: int) -> str:
+def _plain(text: str, limit: int) -> str:
+    """Cut off, and what does not print (it could command a terminal) percent-encoded."""
+    if not text[:limit].isprintable():
+        shown = (one if one.isprintable() else quote(one, errors="replace") for one in text[:limit])
+        text = "".join(shown) + text[limit:]
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -16,7 +16,8 @@ BAD = {"CrashLoopBackOff", "Failed", "Error", "False", "NotReady", "unhealthy", 
 
 def layout(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """Pad every cell but the last of a row to its column's width in terminal cells; no titles, no head."""
-    table = [list(row) for row in ([titles] if titles else [])] + [list(row) for row in rows]
+    table = [[plain(cell) for cell in row] for row in ([titles] if titles else [])]
+    table += [[plain(cell) for cell in row] for row in rows]
     widths = [max(cell_len(cell) for cell in column) for column in zip(*table, strict=True)]
     return [
         [
@@ -35,6 +36,14 @@ def show(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for line in lines:
         styled = [click.style(cell, fg=hue(cell)) if hue(cell) else cell for cell in line]
         click.echo("".join(styled).rstrip(), color=colour())
+
+
+def plain(text: str) -> str:
+    """The text as a terminal may be shown it. What others have written could move its cursor or show other
+    words than are there: such characters are shown as Python escapes them."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def hue(cell: str) -> str:

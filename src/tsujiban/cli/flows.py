@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
 import click
 
-from tsujiban.cli import columns
+from tsujiban.cli import columns, output
 from tsujiban.cli.complete import endpoints
 from tsujiban.cli.session import cluster_option, connect
 
@@ -65,7 +64,7 @@ def flows(
 def _show(found: list[dict[str, Any]], form: str | None, *, titles: bool) -> None:
     if form == "json":
         for flow in found:
-            click.echo(json.dumps(flow, ensure_ascii=False))
+            click.echo(output.as_json(flow, indent=None))
         return
     table = [row(flow) for flow in found]
     padded = [

@@ -12,9 +12,10 @@ from tsujiban.resources.registry import Kind
 Json = dict[str, Any]
 
 
-def as_json(value: Any) -> str:
-    """Indented, in the given order, letters as letters."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """Indented, in the given order, letters as letters, unless some would command a terminal."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return text if text.replace("\n", "").isprintable() else json.dumps(value, indent=indent)
 
 
 def as_yaml(value: Any) -> str:

@@ -207,11 +207,11 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
         verdict="deny" if denied else "allow",
         rules=(_unproven(failure or upstream),) if unproven else rules,
         audits=decision.audits if decision is not None else (),
-        peer=_peer(common),
+        peer="" if unproven else _peer(common),
         serial=_serial(_state(common, names.SERIAL_STATE)),
         tls=_tls(common),
         staged=_staged(parse_decision_name(_state(common, names.STAGED_STATE)), decision),
-        detail=failure or upstream or common.connection_termination_details,
+        detail=_claiming(failure, common) or upstream or common.connection_termination_details,
         bytes_in=entry.connection_properties.received_bytes,
         bytes_out=entry.connection_properties.sent_bytes,
         final=common.access_log_type not in {_CONNECTED, _PERIODIC},
@@ -224,6 +224,12 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
 def _cut(failure: str) -> bool:
     """Whether TLS failed for no reason of its own: somebody has reset the connection."""
     return _SYSTEM in failure and _OWN not in failure
+
+
+def _claiming(failure: str, common: accesslog_pb2.AccessLogCommon) -> str:
+    """Why TLS failed, with the name in a certificate that was not taken: anybody can write any name there."""
+    claimed = _peer(common) if failure else ""
+    return f"{failure}; its certificate says {claimed}" if claimed else failure
 
 
 def _unproven(failure: str) -> str:

@@ -74,7 +74,8 @@ def test_revoked_and_expired_certificates(bed: Bed) -> None:
     assert refused_status(bed, wire, web, fresh) == 200
     assert refused_status(bed, wire, web, stolen) == 0
     refused = bed.seen(log="connection", verdict="deny", source=wire.address)
-    assert (refused.rules, refused.peer) == ((RULE,), wire.identity)
+    assert (refused.rules, refused.peer) == ((RULE,), "")  # who revoked a certificate believes it nothing
+    assert refused.detail.endswith(f"its certificate says {wire.identity}")
 
     short = bed.issue(wire.identity, lifetime=1)
     until("it has expired", lambda: time.time() > short.not_after + 1)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tsujiban.agent import flowlog, records
+from tsujiban.controller import nodechecks
 from tsujiban.kernel.conntrack import Connection, Ended
 from tsujiban.kernel.nflog import KernelEvent
 from tsujiban.kernel.packets import Packet
@@ -98,10 +99,52 @@ def test_the_longest_records_of_a_batch_fit_into_one_message() -> None:
         detail=long,
     )
     flow = records.of_proxy(event, "node-1")
+    assert flow.peer == event.peer
     assert flow.path == "/" + "é" * (records.MAX_PATH - 2) + "…"
     assert len(flow.detail) == records.MAX_DETAIL
     batch = Flows(flows=(flow,) * flowlog.BATCH_SIZE)
     assert len(msgspec.msgpack.encode(batch)) < transport.MAX_TO_CONTROLLER
+
+
+@pytest.mark.parametrize("letter", ["x", "\x1b", "\u202e", "\udc80", "\U0001f600"])
+def test_no_stranger_s_words_make_a_record_that_ends_the_node_s_stream(letter: str) -> None:
+    event = ProxyEvent(
+        time_ns=9,
+        endpoint="default/db",
+        log="connection",
+        direction="ingress",
+        verdict="deny",
+        rules=("_mesh/identity",),
+        source="10.0.0.1",
+        source_port=40000,
+        destination="10.0.0.2",
+        destination_port=2379,
+        peer=letter * 60_000,
+        path=letter * 60_000,
+        detail=letter * 60_000,
+    )
+    flow = records.of_proxy(event, "node-1")
+    nodechecks.check("node-1", Flows(flows=(flow,)))
+    assert (flow.peer + flow.path + flow.detail).isprintable()
+
+
+def test_what_does_not_print_is_percent_encoded() -> None:
+    event = ProxyEvent(
+        time_ns=9,
+        endpoint="default/db",
+        log="http",
+        direction="ingress",
+        verdict="deny",
+        rules=(RULE,),
+        source="10.0.0.1",
+        source_port=40000,
+        destination="10.0.0.2",
+        destination_port=2379,
+        path="/é?\x9b31m\u202ea",
+        detail="a\n2026 allow",
+    )
+    flow = records.of_proxy(event, "node-1")
+    assert (flow.path, flow.detail) == ("/é?%C2%9B31m%E2%80%AEa", "a%0A2026 allow")
 
 
 def test_an_ended_connection_says_why() -> None:

@@ -14,6 +14,20 @@ def test_wide_characters_count_double() -> None:
     assert lines == [["辻番   ", "x"], ["ab     ", "y"]]
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("\x1b[2Jallow", r"\x1b[2Jallow"),
+        ("a\x9b31m", r"a\x9b31m"),
+        ("web\nNAME", r"web\nNAME"),
+        ("\u202eyned", r"\u202eyned"),
+        ("辻番 é", "辻番 é"),
+    ],
+)
+def test_what_others_have_written_commands_no_terminal(written: str, shown: str) -> None:
+    assert columns.layout([], [[written]]) == [[shown]]
+
+
 def test_nothing_is_laid_out_as_nothing() -> None:
     assert columns.layout([], []) == []
 

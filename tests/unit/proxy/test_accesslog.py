@@ -123,6 +123,14 @@ def test_a_failed_handshake_is_a_refusal_and_an_ordinary_connection_is_no_event(
     assert (refused.rules, refused.detail) == (("_mesh/strict",), "")
 
 
+def test_who_could_not_prove_a_name_is_nobody_whatever_it_claims() -> None:
+    claimed = {"peer_certificate_properties": {"subject_alt_name": [{"uri": "spiffe://t/admin"}]}}
+    failure = {"downstream_transport_failure_reason": "CERTIFICATE_VERIFY_FAILED"}
+    (failed,) = tcp("connection", {**failure, "tls_properties": claimed})
+    assert failed.peer == ""
+    assert failed.detail == "CERTIFICATE_VERIFY_FAILED; its certificate says spiffe://t/admin"
+
+
 def test_an_outgoing_connection_is_the_endpoint_s_own() -> None:
     (event,) = tcp("egress", network_rbac("tcp:e"))
     assert (event.direction, event.verdict, event.rules) == ("egress", "allow", ("e",))
