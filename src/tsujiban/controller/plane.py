@@ -29,6 +29,7 @@ from tsujiban.controller.reconcile import (
     csrs,
     daemonsets,
     deployments,
+    endpointlists,
     endpoints,
     garbage,
     hostendpoints,
@@ -77,6 +78,7 @@ Disconnect = Callable[[str, str], None]  # a node's stream, and why
 
 CLEAN_SECONDS = 60.0
 RECOUNT_SECONDS = 3.0  # from a change of a pod until what policies select is counted again
+LISTS_SECONDS = 0.5  # from a change of a service's slices until its Endpoints follow: a list is long
 LOOK_SECONDS = 1.0  # how often nodes are looked after
 NODE_GRACE = 5.0  # seconds a node may be away before it is called not ready
 
@@ -112,6 +114,7 @@ class Plane:
         self._later: set[asyncio.Task[None]] = set()
         self._pace = Pace()
         self._reviewing = self._recounting = False  # it is arranged for later
+        self._lists: dict[Ref, None] = {}  # services whose Endpoints are to follow
         api = self._api = config.api_address
         reserved = frozenset({config.dns_address} | ({api.service} if api else set()))
         self._pulse = heartbeats.Pulse()
@@ -128,6 +131,7 @@ class Plane:
                 "schedule": self._schedule,
                 "service": services.Assigner(config.service_cidr, reserved).plan,
                 "endpoints": endpoints.plan,
+                "endpoint-list": endpointlists.plan,
                 "budget": lambda w, r: budgets.plan(w, r, time.time()),
                 "account": accounts.plan,
                 "aggregate": aggregation.plan,
@@ -241,6 +245,7 @@ class Plane:
     async def _observe(self, world: World, changes: Sequence[Change]) -> None:
         self._addresses.observe(world, changes)
         await self.distributor.observe(world, changes)
+        self._note_lists(changes)
         for change in changes:
             if self.loop.synced.is_set():  # what was there before did not happen just now
                 self._events.observe(world, change)
@@ -257,6 +262,19 @@ class Plane:
             self._recounting = True
             self._in_background(self._after(RECOUNT_SECONDS, self._recount))
         self._review_policies()
+
+    def _note_lists(self, changes: Sequence[Change]) -> None:
+        """Endpoints follow in a moment, once for all that happens until then."""
+        waiting = bool(self._lists)
+        for change in changes:
+            self._lists.update(dict.fromkeys(endpointlists.concerned(change)))
+        if self._lists and not waiting:
+            self._in_background(self._after(LISTS_SECONDS, self._list_endpoints))
+
+    async def _list_endpoints(self) -> None:
+        due, self._lists = self._lists, {}
+        for ref in due:
+            self.loop.enqueue("endpoint-list", ref)
 
     async def _recount(self) -> None:
         self._recounting = False

@@ -27,7 +27,9 @@ _POLICY_MODULES = frozenset({"calico", "cnp", "istio", "netpol"})
 # what `edit` and `view` do not hold in a namespace: rights, credentials, and the objects of machines
 _RIGHTS = frozenset({"roles", "rolebindings"})
 _MACHINES = frozenset({"workloadendpoints", "leases", "controllerrevisions"})
-_NOT_FOR_EDIT = frozenset({"events"}) | _RIGHTS | _MACHINES
+# who writes where a service leads sends others' clients wherever they like, past the policy of namespaces
+_LEADS = frozenset({"endpoints", "endpointslices"})
+_NOT_FOR_EDIT = frozenset({"events"}) | _LEADS | _RIGHTS | _MACHINES
 _NOT_FOR_VIEW = frozenset({"secrets"}) | _RIGHTS
 
 _SCALED = ("deployments/scale", "replicasets/scale", "statefulsets/scale")

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 from tsujiban.controller.loop import Change, Work
 from tsujiban.controller.reconcile import aggregation, apiservice, budgets
-from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
 from tsujiban.controller.reconcile.garbage import alive, owner_refs
 from tsujiban.controller.world import (
     BUDGETS,
@@ -23,6 +22,7 @@ from tsujiban.controller.world import (
     PODS,
     REPLICA_SETS,
     SERVICE_ACCOUNTS,
+    SERVICE_LABEL,
     SERVICES,
     Json,
     Ref,

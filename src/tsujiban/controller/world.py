@@ -35,6 +35,7 @@ STATEFUL_SETS = ("apps", "statefulsets")
 DAEMON_SETS = ("apps", "daemonsets")
 CONTROLLER_REVISIONS = ("apps", "controllerrevisions")
 REPLICATION_CONTROLLERS = ("", "replicationcontrollers")
+ENDPOINTS = ("", "endpoints")
 ENDPOINT_SLICES = ("discovery.k8s.io", "endpointslices")
 IP_POOLS = ("projectcalico.org", "ippools")
 CLUSTER_ROLES = ("rbac.authorization.k8s.io", "clusterroles")
@@ -45,12 +46,14 @@ CONTROLLERS_CONFIGURATIONS = ("projectcalico.org", "kubecontrollersconfiguration
 BUDGETS = ("policy", "poddisruptionbudgets")
 CERTIFICATE_REQUESTS = ("certificates.k8s.io", "certificatesigningrequests")
 
+SERVICE_LABEL = "kubernetes.io/service-name"  # of a slice: whose endpoints it holds
+
 ResourceId = tuple[str, str]
 
 
 class World:
-    """Objects by reference, by kind and namespace, and by owner; pods by node as well, and services by their
-    virtual addresses: `addresses` counts who has each."""
+    """Objects by reference, by kind and namespace, and by owner; pods by node as well, services by their
+    virtual addresses (`addresses` counts who has each), and slices by their services."""
 
     def __init__(self) -> None:
         self._objects: dict[ResourceId, dict[Ref, Json]] = defaultdict(dict)
@@ -58,6 +61,7 @@ class World:
         self._owned: dict[str, set[Ref]] = defaultdict(set)
         self._pods = Placed()
         self.addresses: Counter[str] = Counter()
+        self._slices: dict[tuple[str, str], dict[Ref, Json]] = {}
 
     def put(self, ref: Ref, obj: Json) -> None:
         """Add or replace an object."""
@@ -70,6 +74,8 @@ class World:
             self._pods.add(ref, obj)
         elif ref[:2] == SERVICES:
             self.addresses.update(virtual_addresses(obj))
+        elif ref[:2] == ENDPOINT_SLICES:
+            self._slices.setdefault(_service_of(ref, obj), {})[ref] = obj
 
     def drop(self, ref: Ref) -> Json | None:
         """Remove an object; returns what was there."""
@@ -91,6 +97,11 @@ class World:
                 self.addresses[address] -= 1
                 if not self.addresses[address]:
                     del self.addresses[address]
+        elif ref[:2] == ENDPOINT_SLICES:
+            service = _service_of(ref, obj)
+            del self._slices[service][ref]
+            if not self._slices[service]:
+                del self._slices[service]
         return obj
 
     def get(self, ref: Ref) -> Json | None:
@@ -115,6 +126,10 @@ class World:
     def load(self, node: str) -> int:
         """How many pods of a node have not finished."""
         return self._pods.load[node]
+
+    def slices_of(self, service: Ref) -> list[tuple[Ref, Json]]:
+        """EndpointSlices that name a service, whoever wrote them; sorted by reference."""
+        return sorted(self._slices.get((service.namespace, service.name), {}).items())
 
     def unplaced(self) -> list[tuple[Ref, Json]]:
         """Pods that wait for a node or an address."""
@@ -164,6 +179,16 @@ def virtual_addresses(service: Json) -> list[str]:
     spec = service["spec"]
     found = spec.get("clusterIPs") or [spec.get("clusterIP")]
     return [address for address in found if address and address != "None"]
+
+
+def labels_of(obj: Json) -> dict[str, str]:
+    """An object's labels."""
+    found: dict[str, str] = obj["metadata"].get("labels") or {}
+    return found
+
+
+def _service_of(ref: Ref, endpoint_slice: Json) -> tuple[str, str]:
+    return ref.namespace, labels_of(endpoint_slice).get(SERVICE_LABEL, "")
 
 
 def owners(obj: Json) -> list[str]:

@@ -115,6 +115,7 @@ def _kubernetes() -> Iterator[Kind]:
     yield Kind("core", "Pod", "pods", core, short_names=("po",))
     yield Kind("core", "ServiceAccount", "serviceaccounts", core, short_names=("sa",))
     yield Kind("core", "Service", "services", core, short_names=("svc",))
+    yield Kind("core", "Endpoints", "endpoints", core, short_names=("ep",))
     yield Kind("core", "ConfigMap", "configmaps", core, short_names=("cm",))
     yield Kind("core", "Secret", "secrets", core)
     yield Kind("core", "Event", "events", (*core, "events.k8s.io/v1"), short_names=("ev",))

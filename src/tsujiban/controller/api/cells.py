@@ -293,6 +293,21 @@ def slice_endpoints(document: Json) -> str:
     return _first(a for endpoint in items(document, "endpoints") for a in words(endpoint, "addresses"))
 
 
+def endpoint_list(document: Json) -> str:
+    """The first addresses of Endpoints, each with its ports."""
+    found: list[str] = []
+    for subset in items(document, "subsets"):
+        addresses = [str(one.get("ip")) for one in items(subset, "addresses")]
+        ports = [str(one.get("port")) for one in items(subset, "ports")]
+        found += [f"{_bracketed(one)}:{port}" for port in ports for one in addresses] if ports else addresses
+    more = len(found) - _SHOWN
+    return (",".join(found[:_SHOWN]) or NONE) + (f" + {more} more..." if more > 0 else "")
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
 def _first(found: Any) -> str:
     shown = list(found)
     more = len(shown) - _SHOWN

@@ -109,6 +109,7 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         Column("Data", cells.count("data"), "integer"),
     ),
     ("coordination.k8s.io", "leases"): (Column("Holder", "spec.holderIdentity"),),
+    ("", "endpoints"): (Column("Endpoints", cells.endpoint_list),),
     ("discovery.k8s.io", "endpointslices"): (
         Column("AddressType", "addressType"),
         Column("Ports", cells.slice_ports),

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import structlog
 
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
-from tsujiban.controller.reconcile.endpoints import SERVICE_LABEL
 from tsujiban.controller.world import (
     ENDPOINT_SLICES,
     NAMESPACES,
+    SERVICE_LABEL,
     SERVICES,
     Json,
     Ref,

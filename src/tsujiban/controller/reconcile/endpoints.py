@@ -6,6 +6,7 @@ from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
 from tsujiban.controller.world import (
     ENDPOINT_SLICES,
     PODS,
+    SERVICE_LABEL,
     Json,
     Ref,
     World,
@@ -15,8 +16,6 @@ from tsujiban.controller.world import (
     owner_reference,
     selects,
 )
-
-SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 def plan(world: World, ref: Ref) -> list[Action]:

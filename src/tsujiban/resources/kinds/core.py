@@ -349,6 +349,38 @@ class Endpoint(Shape, frozen=True):
     deprecated_topology: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class EndpointAddress(Shape, frozen=True):
+    """One address behind a service, and whose it is."""
+
+    ip: str = ""
+    hostname: str = ""
+    node_name: str | None = None
+    target_ref: ObjectReference | None = None
+
+
+class EndpointListPort(Shape, frozen=True):
+    """One port of all addresses of a subset."""
+
+    name: str = ""
+    port: int = 0
+    protocol: str | None = None
+    app_protocol: str | None = None
+
+
+class EndpointSubset(Shape, frozen=True):
+    """Addresses that have the same ports; no connections go to `not_ready_addresses`."""
+
+    addresses: tuple[EndpointAddress, ...] = ()
+    not_ready_addresses: tuple[EndpointAddress, ...] = ()
+    ports: tuple[EndpointListPort, ...] = ()
+
+
+class Endpoints(Object, frozen=True):
+    """v1 Endpoints: the addresses behind the service of the same name; of old, and read by many."""
+
+    subsets: tuple[EndpointSubset, ...] = ()
+
+
 class EndpointPort(Shape, frozen=True):
     """One port of all endpoints of a slice."""
 

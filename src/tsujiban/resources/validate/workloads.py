@@ -194,6 +194,30 @@ def _endpoint_slice(endpoints: core.EndpointSlice, raw: Mapping[str, Any], repor
             report.port(("ports", index, "port"), port.port)
 
 
+def _endpoints(endpoints: core.Endpoints, raw: Mapping[str, Any], report: Report) -> None:
+    for index, subset in enumerate(endpoints.subsets):
+        path: Path = ("subsets", index)
+        if not subset.addresses and not subset.not_ready_addresses:
+            report.error(path, "missing-field", "a subset has addresses, or notReadyAddresses")
+        for name, listed in (
+            ("addresses", subset.addresses),
+            ("notReadyAddresses", subset.not_ready_addresses),
+        ):
+            for at, one in enumerate(listed):
+                found = report.address((*path, name, at, "ip"), one.ip)
+                if found is not None and (found.is_loopback or found.is_link_local or found.is_multicast):
+                    text = f"{one.ip} leads to no endpoint of a cluster: it is a special address"
+                    report.error((*path, name, at, "ip"), "bad-address", text)
+        for at, port in enumerate(subset.ports):
+            here: Path = (*path, "ports", at)
+            report.port((*here, "port"), port.port)
+            _protocol(port.protocol, (*here, "protocol"), report)
+            if len(subset.ports) > 1:
+                report.required((*here, "name"), port.name)
+            if port.name and not names.is_label(port.name):
+                report.error((*here, "name"), "bad-port", f"{port.name[:64]!r} is not a DNS label")
+
+
 def _node(node: core.Node, raw: Mapping[str, Any], report: Report) -> None:
     for index, text in enumerate(node.spec.pod_cidrs):
         report.network(("spec", "podCIDRs", index), text, prefix=True)
@@ -330,6 +354,7 @@ CHECKS = {
     "Secret": data.check_secret,
     "Service": _service,
     "EndpointSlice": _endpoint_slice,
+    "Endpoints": _endpoints,
     "Node": _node,
     "Deployment": _deployment,
     "StatefulSet": _workload,

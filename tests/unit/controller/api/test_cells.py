@@ -147,6 +147,14 @@ def test_a_slice_shows_its_first() -> None:
     assert cells.slice_ports({}) == cells.slice_endpoints({}) == "<unset>"
 
 
+def test_endpoints_show_their_first() -> None:
+    subset = {"addresses": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}], "ports": [{"port": 80}, {"port": 81}]}
+    shown = cells.endpoint_list({"subsets": [subset]})
+    assert shown == "10.0.0.1:80,[fd00::1]:80,10.0.0.1:81 + 1 more..."
+    assert cells.endpoint_list({"subsets": [{"addresses": [{"ip": "10.0.0.1"}]}]}) == "10.0.0.1"
+    assert cells.endpoint_list({}) == "<none>"
+
+
 def test_a_job() -> None:
     def job(*types: str) -> dict[str, Any]:
         times = {"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:03:07Z"}

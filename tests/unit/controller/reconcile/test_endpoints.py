@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tsujiban.controller.reconcile import endpoints
-from tsujiban.controller.world import ENDPOINT_SLICES, Ref
+from tsujiban.controller.world import ENDPOINT_SLICES, SERVICE_LABEL, Ref
 
 PORT = {"port": 80, "targetPort": 8080}
 
@@ -26,7 +26,7 @@ def test_lists_selected_pods_with_readiness(kit: Any) -> None:
         (["10.0.0.2"], False),
     ]
     assert only["ports"] == [{"name": "", "protocol": "TCP", "port": 8080}]
-    assert only["metadata"]["labels"][endpoints.SERVICE_LABEL] == "web"
+    assert only["metadata"]["labels"][SERVICE_LABEL] == "web"
 
 
 def test_is_stable_when_nothing_changes_and_follows_changes(kit: Any) -> None:

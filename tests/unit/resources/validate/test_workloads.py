@@ -127,6 +127,30 @@ def test_jobs_do_not_restart_for_ever(judge: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("subset", "field", "code"),
+    [
+        ({}, "subsets[0]", "missing-field"),
+        ({"addresses": [{"ip": "web"}]}, "subsets[0].addresses[0].ip", "bad-address"),
+        ({"addresses": [{"ip": "127.0.0.1"}]}, "subsets[0].addresses[0].ip", "bad-address"),
+        ({"notReadyAddresses": [{"ip": "fe80::1"}]}, "subsets[0].notReadyAddresses[0].ip", "bad-address"),
+        ({"addresses": [{"ip": "10.0.0.1"}], "ports": [{}]}, "subsets[0].ports[0].port", "bad-port"),
+        (
+            {"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 1, "name": "A b"}]},
+            "subsets[0].ports[0].name",
+            "bad-port",
+        ),
+        (
+            {"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 1, "name": "a"}, {"port": 2}]},
+            "subsets[0].ports[1].name",
+            "missing-field",
+        ),
+    ],
+)
+def test_endpoints(judge: Any, subset: dict[str, Any], field: str, code: str) -> None:
+    assert judge("v1", "Endpoints", subsets=[subset]) == {(field, code)}
+
+
+@pytest.mark.parametrize(
     ("spec", "field", "code"),
     [
         ({}, "ports", "missing-field"),
