@@ -324,6 +324,7 @@ class PodRunner:
             ready=probing is not None and probing.ready,
             restarts=process.restarts,
             started_at=process.started_at,
+            ended_at=process.exited_at,
             exit_code=process.last_exit,
         )
 

@@ -30,6 +30,7 @@ class ContainerView:
     ready: bool = False
     restarts: int = 0
     started_at: float = 0.0
+    ended_at: float = 0.0
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
@@ -67,7 +68,7 @@ def is_ready(pod: Json) -> bool:
 
 def _phase(pod: Json, containers: list[ContainerView]) -> str:
     policy = pod["spec"].get("restartPolicy", "Always")
-    if any(view.state == "running" or (view.state == "backoff" and view.restarts) for view in containers):
+    if any(_goes_on(view) for view in containers):
         return "Running"
     over = bool(containers) and all(view.state == "exited" for view in containers)
     if over and policy != "Always":
@@ -75,12 +76,18 @@ def _phase(pod: Json, containers: list[ContainerView]) -> str:
     return "Pending"
 
 
+def _goes_on(view: ContainerView) -> bool:
+    """Whether a container runs, or has run and will again."""
+    return view.state == "running" or (
+        view.state == "backoff" and (view.restarts > 0 or view.exit_code is not None)
+    )
+
+
 def _container(view: ContainerView) -> Json:
     if view.state == "running":
         state: Json = {"running": {"startedAt": _time(view.started_at)}}
     elif view.state == "exited":
-        code = view.exit_code or 0
-        state = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
+        state = {"terminated": _terminated(view)}
     else:
         reason = view.reason or ("CrashLoopBackOff" if view.state == "backoff" else "ContainerCreating")
         state = {"waiting": {"reason": reason} | ({"message": view.message} if view.message else {})}
@@ -94,8 +101,20 @@ def _container(view: ContainerView) -> Json:
         "state": state,
     }
     if view.restarts and view.exit_code is not None:
-        result["lastState"] = {"terminated": {"exitCode": view.exit_code}}
+        result["lastState"] = {"terminated": {"exitCode": _exit_code(view.exit_code)}}
     return result
+
+
+def _exit_code(code: int | None) -> int:
+    """As container runtimes tell it: 128 and the number of the signal that has ended it."""
+    return 128 - code if code and code < 0 else code or 0
+
+
+def _terminated(view: ContainerView) -> Json:
+    code = _exit_code(view.exit_code)
+    times = {"startedAt": view.started_at, "finishedAt": view.ended_at}
+    said = {name: _time(at) for name, at in times.items() if at}
+    return {"exitCode": code, "reason": "Error" if code else "Completed", **said}
 
 
 def _truth(value: bool) -> str:

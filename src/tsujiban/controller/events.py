@@ -24,6 +24,7 @@ from tsujiban.controller.reconcile.actions import Action, Delete
 from tsujiban.controller.world import (
     DAEMON_SETS,
     DEPLOYMENTS,
+    JOBS,
     NAMESPACES,
     NODES,
     PODS,
@@ -72,6 +73,8 @@ def of(world: World, change: Change) -> Iterator[Happened]:
         yield from _of_list(change.old, change.new)
     elif kind == REPLICA_SETS and change.new is not None:
         yield from _of_replica_set(world, change.ref, change.old, change.new)
+    elif kind == JOBS and change.new is not None:
+        yield from _of_job(change.old or {}, change.new)
 
 
 def _of_list(old: Json | None, new: Json) -> Iterator[Happened]:
@@ -129,7 +132,7 @@ def _of_container(pod: Json, before: Json, now: Json) -> Iterator[Happened]:
 
 
 # whose pods are told of, by their kind
-_MAKERS = {"ReplicaSet": REPLICA_SETS, "DaemonSet": DAEMON_SETS}
+_MAKERS = {"ReplicaSet": REPLICA_SETS, "DaemonSet": DAEMON_SETS, "Job": JOBS}
 
 
 def _of_owner(world: World, ref: Ref, old: Json | None, new: Json | None) -> Iterator[Happened]:
@@ -152,6 +155,21 @@ def _of_replica_set(world: World, ref: Ref, old: Json | None, new: Json) -> Iter
     if found is not None:
         text = f"scaled {'up' if now > before else 'down'} replica set {ref.name} from {before} to {now}"
         yield _about(found, "apps/v1", "Deployment", _NORMAL, "ScalingReplicaSet", text)
+
+
+def _of_job(old: Json, new: Json) -> Iterator[Happened]:
+    """How it ends, and when it is held up."""
+    for name, status, of_type in (
+        ("Complete", "True", _NORMAL),
+        ("Failed", "True", _WARNING),
+        ("Suspended", "True", _NORMAL),
+        ("Suspended", "False", _NORMAL),
+    ):
+        now = _condition(new, name)
+        if now.get("status") == status != _condition(old, name).get("status"):
+            reason = "Completed" if name == "Complete" else str(now.get("reason")).removeprefix("Job")
+            text = "Job completed" if name == "Complete" else str(now.get("message"))
+            yield _about(new, "batch/v1", "Job", of_type, reason, text)
 
 
 def _of_node(ref: Ref, old: Json | None, new: Json) -> Iterator[Happened]:

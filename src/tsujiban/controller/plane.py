@@ -33,6 +33,7 @@ from tsujiban.controller.reconcile import (
     endpoints,
     garbage,
     hostendpoints,
+    jobs,
     replicasets,
     scheduler,
     services,
@@ -127,6 +128,8 @@ class Plane:
             {
                 "deployment": deployments.plan,
                 "replicaset": replicasets.plan,
+                "job": self._timed("job", jobs.plan),
+                "job-pod": jobs.released,
                 "daemonset": self._timed("daemonset", daemonsets.plan),
                 "schedule": self._schedule,
                 "service": services.Assigner(config.service_cidr, reserved).plan,

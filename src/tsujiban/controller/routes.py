@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from tsujiban.controller.loop import Change, Work
 from tsujiban.controller.reconcile import aggregation, apiservice, budgets
 from tsujiban.controller.reconcile.garbage import alive, owner_refs
+from tsujiban.controller.reconcile.jobcount import is_tracked
 from tsujiban.controller.world import (
     BUDGETS,
     CERTIFICATE_REQUESTS,
@@ -17,6 +18,7 @@ from tsujiban.controller.world import (
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     HOST_ENDPOINTS,
+    JOBS,
     NAMESPACES,
     NODES,
     PODS,
@@ -39,6 +41,7 @@ from tsujiban.policy.autohosts import SUFFIX as AUTO
 _MAKERS = {
     "ReplicaSet": (REPLICA_SETS, "replicaset"),
     "DaemonSet": (DAEMON_SETS, "daemonset"),
+    "Job": (JOBS, "job"),
 }
 _BY_KIND = dict(_MAKERS.values())
 _API_NAMESPACE = Ref(*NAMESPACES, "", apiservice.NAMESPACE)
@@ -129,6 +132,8 @@ def _slice(world: World, change: Change) -> Iterator[Work]:
 
 def _pod(world: World, change: Change) -> Iterator[Work]:
     yield "schedule", change.ref
+    if change.new is not None and is_tracked(change.new):
+        yield "job-pod", change.ref
     if change.new is not None and is_terminating(change.new) and is_finished(change.new):
         yield "terminated", change.ref
     if change.old is not None and (change.new is None or is_finished(change.new)):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from tsujiban.resources import selectors
-from tsujiban.resources.kinds import apps, core
+from tsujiban.resources.kinds import apps, batch, core
 from tsujiban.resources.kinds.meta import LabelSelector, Object
 
 Workload = (
@@ -22,8 +22,8 @@ Workload = (
     | apps.DaemonSet
     | apps.ReplicaSet
     | apps.ReplicationController
-    | apps.Job
-    | apps.CronJob
+    | batch.Job
+    | batch.CronJob
 )
 
 
@@ -37,11 +37,11 @@ class StandIn(NamedTuple):
 def template_of(workload: Object) -> core.PodTemplate | None:
     """The pod template of a workload kind; None for other kinds."""
     match workload:
-        case apps.CronJob():
+        case batch.CronJob():
             return workload.spec.job_template.spec.template
         case apps.ReplicationController():
             return workload.spec.template
-        case apps.Deployment() | apps.StatefulSet() | apps.DaemonSet() | apps.ReplicaSet() | apps.Job():
+        case apps.Deployment() | apps.StatefulSet() | apps.DaemonSet() | apps.ReplicaSet() | batch.Job():
             return workload.spec.template
     return None
 

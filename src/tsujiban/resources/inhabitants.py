@@ -127,7 +127,7 @@ class Inhabitants:
 
 def _template(found: LoadedObject) -> tuple[Mapping[str, str], str]:
     """Labels and service account of the pods that an object is or makes."""
-    from tsujiban.resources.kinds import apps, calico, core
+    from tsujiban.resources.kinds import apps, batch, calico, core
 
     obj = found.object
     if isinstance(obj, core.Pod):
@@ -135,7 +135,7 @@ def _template(found: LoadedObject) -> tuple[Mapping[str, str], str]:
     if isinstance(obj, calico.WorkloadEndpoint):
         return obj.metadata.labels, obj.spec.service_account_name or "default"
     template: core.PodTemplate | None = None
-    if isinstance(obj, apps.CronJob):
+    if isinstance(obj, batch.CronJob):
         template = obj.spec.job_template.spec.template
     elif isinstance(
         obj,
@@ -144,7 +144,7 @@ def _template(found: LoadedObject) -> tuple[Mapping[str, str], str]:
         | apps.DaemonSet
         | apps.ReplicaSet
         | apps.ReplicationController
-        | apps.Job,
+        | batch.Job,
     ):
         template = obj.spec.template
     if template is None:

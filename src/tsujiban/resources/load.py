@@ -54,7 +54,7 @@ ORIGIN = "tsujiban.io/origin"
 
 _CUSTOM = ("istio", "cnp")  # kinds.* modules of custom resources, whose fields cannot be null
 
-_RUNNING = ("core", "apps")  # kinds.* modules of what runs, and of services
+_RUNNING = ("core", "apps", "batch")  # kinds.* modules of what runs, and of services
 _UNASKED = ("containers", "initContainers", "ephemeralContainers", "ports")  # whose names no policy asks
 
 _RULE_LISTS = ("ingress", "egress", "rules", "jwtRules", "mtls", "portLevelMtls")

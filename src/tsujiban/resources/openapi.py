@@ -29,6 +29,7 @@ _PACKAGES = {
     "parts": "io.k8s.api.core.v1",
     "volumes": "io.k8s.api.core.v1",
     "apps": "io.k8s.api.apps.v1",
+    "batch": "io.k8s.api.batch.v1",
     "netpol": "io.k8s.api.networking.v1",
     "rbac": "io.k8s.api.rbac.v1",
     "disruption": "io.k8s.api.policy.v1",

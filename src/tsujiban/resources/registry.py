@@ -127,8 +127,8 @@ def _kubernetes() -> Iterator[Kind]:
     yield Kind("apps", "DaemonSet", "daemonsets", apps, short_names=("ds",))
     yield Kind("apps", "ReplicaSet", "replicasets", apps, short_names=("rs",))
     yield Kind("apps", "ControllerRevision", "controllerrevisions", apps)
-    yield Kind("apps", "Job", "jobs", batch)
-    yield Kind("apps", "CronJob", "cronjobs", batch, short_names=("cj",))
+    yield Kind("batch", "Job", "jobs", batch)
+    yield Kind("batch", "CronJob", "cronjobs", batch, short_names=("cj",))
     yield Kind(
         "disruption", "PodDisruptionBudget", "poddisruptionbudgets", ("policy/v1",), short_names=("pdb",)
     )

@@ -120,7 +120,17 @@ _TYPES: dict[str, Any] = {
 _ATOMIC_STRUCTS = frozenset({"LabelSelector", "ObjectReference"})
 # kinds that Kubernetes has built in; the others are custom resources to it, which know no strategic merge
 _BUILT_IN = frozenset(
-    ("apps", "authentication", "authorization", "certificates", "core", "disruption", "netpol", "rbac")
+    (
+        "apps",
+        "authentication",
+        "authorization",
+        "batch",
+        "certificates",
+        "core",
+        "disruption",
+        "netpol",
+        "rbac",
+    )
 )
 
 

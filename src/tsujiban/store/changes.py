@@ -42,7 +42,9 @@ def change(operation: Operation, present: Stored | None, revision: int) -> Event
     if isinstance(operation, Create):
         if present is not None:
             raise AlreadyExists(key)
-        return Event(EventType.ADDED, Stored(key, metadata.created(operation.value, revision), revision))
+        return Event(
+            EventType.ADDED, Stored(key, metadata.created(operation.value, revision, operation.uid), revision)
+        )
     if present is None:
         raise NotFound(key)
     if operation.expected is not None and operation.expected != present.revision:

@@ -43,11 +43,12 @@ def encode(document: Json) -> bytes:
     return msgspec.json.encode(document)
 
 
-def created(value: bytes, revision: int | None) -> bytes:
-    """`value` as a new object written at `revision`; None for one that is only imagined."""
+def created(value: bytes, revision: int | None, uid: str = "") -> bytes:
+    """`value` as a new object written at `revision`; None for one that is only imagined. `uid` is its
+    identity; "" for a new one."""
     document = decode(value)
     metadata = document["metadata"]
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = uid or str(uuid.uuid4())
     metadata["creationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     metadata["generation"] = 1
     if revision is not None:

@@ -81,10 +81,12 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class Create(msgspec.Struct, frozen=True):
-    """Write an object that must not exist yet."""
+    """Write an object that must not exist yet. `uid` is a fresh one that the object already names within
+    itself; without it the store gives one."""
 
     key: Key
     value: bytes
+    uid: str = ""
 
 
 class Update(msgspec.Struct, frozen=True):

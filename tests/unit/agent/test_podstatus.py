@@ -60,3 +60,20 @@ def test_a_crash_loop_says_so() -> None:
 @pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (3, "Failed")])
 def test_a_pod_that_may_end_ends(code: int, phase: str) -> None:
     assert status(ContainerView("main", "host", "exited", exit_code=code), policy="Never")["phase"] == phase
+
+
+def test_a_first_failure_that_is_tried_again_is_not_the_end() -> None:
+    found = status(ContainerView("main", "host", "backoff", exit_code=1), policy="OnFailure")
+    assert found["phase"] == "Running"
+    assert status(ContainerView("main", "host", "backoff"))["phase"] == "Pending"  # it could not be started
+
+
+def test_an_end_says_when_and_how() -> None:
+    view = ContainerView("main", "host", "exited", started_at=1000.5, ended_at=2000.5, exit_code=-9)
+    (container,) = status(view, policy="Never")["containerStatuses"]
+    assert container["state"]["terminated"] == {
+        "exitCode": 137,
+        "reason": "Error",
+        "startedAt": "1970-01-01T00:16:40Z",
+        "finishedAt": "1970-01-01T00:33:20Z",
+    }

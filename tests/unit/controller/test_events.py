@@ -176,3 +176,21 @@ def test_lines_of_the_list_of_revoked_certificates_that_say_nothing_are_told_onc
     assert told(revocations.REF, worse, listed("")) == told(revocations.REF, worse, None) == []
     other = revocations.REF._replace(name="other")
     assert told(other, None, bad) == []
+
+
+def test_a_job_tells_how_it_ends() -> None:
+    ref = Ref("batch", "jobs", "default", "work")
+
+    def job(*conditions: Json) -> Json:
+        return {"metadata": {"name": "work", "uid": "j"}, "status": {"conditions": list(conditions)}}
+
+    done = {"type": "Complete", "status": "True", "reason": "CompletionsReached"}
+    lost = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}
+    held = {"type": "Suspended", "status": "True", "reason": "JobSuspended", "message": "Job suspended"}
+    free = {"type": "Suspended", "status": "False", "reason": "JobResumed", "message": "Job resumed"}
+    assert told(ref, None, job()) == []
+    assert told(ref, job(), job(done)) == [("Job", "Completed", "Job completed")]
+    assert told(ref, job(done), job(done)) == []
+    assert told(ref, job(), job(lost)) == [("Job", "DeadlineExceeded", "too long")]
+    assert told(ref, job(), job(held)) == [("Job", "Suspended", "Job suspended")]
+    assert told(ref, job(held), job(free)) == [("Job", "Resumed", "Job resumed")]

@@ -12,6 +12,7 @@ from tsujiban.controller.world import (
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     HOST_ENDPOINTS,
+    JOBS,
     NAMESPACES,
     NODES,
     PODS,
@@ -201,3 +202,12 @@ def test_what_daemons_go_by_makes_their_sets_look() -> None:
     revision = owned("log-1", "DaemonSet", "log")
     gone = work(view, Ref(*CONTROLLER_REVISIONS, "default", "log-1"), revision, None)
     assert ("daemonset", "log") in gone
+
+
+def test_a_pod_of_a_job_is_counted_and_let_go() -> None:
+    ref = Ref(*PODS, "default", "p")
+    pod = owned("p", "Job", "work")
+    assert work(world(), ref, None, pod) == {("schedule", "p"), ("job", "work")}
+    pod["metadata"]["finalizers"] = ["batch.kubernetes.io/job-tracking"]
+    assert ("job-pod", "p") in work(world(), ref, None, pod)
+    assert ("job", "work") in work(world(), Ref(*JOBS, "default", "work"), None, obj("work"))

@@ -16,6 +16,11 @@ def test_created_gives_identity_whatever_the_caller_says() -> None:
     assert made["metadata"]["creationTimestamp"].endswith("Z")
 
 
+def test_created_takes_the_uid_that_the_operation_names() -> None:
+    made = json.loads(metadata.created(b'{"metadata":{"name":"a","uid":"forged"}}', 7, "given"))
+    assert made["metadata"]["uid"] == "given"
+
+
 def update(old: bytes, **changes: object) -> dict[str, object] | None:
     document = json.loads(old) | changes
     new = metadata.updated(old, json.dumps(document).encode(), 8)

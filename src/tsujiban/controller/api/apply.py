@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tsujiban.controller.api import admission, defaulting, managed, three_way
+from tsujiban.controller.api import admission, defaulting, generated, managed, three_way
 from tsujiban.controller.api.discovery import has_status
 from tsujiban.controller.api.documents import for_create, for_update, without_nulls
 from tsujiban.controller.api.errors import ApiError, bad_request
@@ -241,14 +241,16 @@ def _merged(item: _Item, stored: Stored | None, manager: str) -> Json:
 
 
 def _operation(item: _Item, stored: Stored | None, document: Json) -> Create | Update:
-    value = metadata.encode(document)
-    return Create(item.key, value) if stored is None else Update(item.key, value, stored.revision)
+    if stored is not None:
+        return Update(item.key, metadata.encode(document), stored.revision)
+    document, uid = generated.identified(document, item.kind)
+    return Create(item.key, metadata.encode(document), uid)
 
 
 def _imagined(operation: Operation, stored: Stored | None) -> Stored:
     """What a write would give, without doing it."""
     if isinstance(operation, Create):
-        return Stored(operation.key, metadata.created(operation.value, 0), 0)
+        return Stored(operation.key, metadata.created(operation.value, 0, operation.uid), 0)
     if not isinstance(operation, Update) or stored is None:
         raise TypeError(f"not an operation of apply: {operation}")
     value = metadata.updated(stored.value, operation.value, 0)

@@ -18,6 +18,7 @@ from tsujiban.resources.registry import Kind
 Json = dict[str, Any]
 
 _FILE_MODE = 0o644
+_NO_LIMIT = 2**31 - 1
 _PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 
 
@@ -145,14 +146,20 @@ def _strategy(name: str, **rolling: Any) -> Callable[[Any], Any]:
     return lambda spec: _within(_or(spec, **{name: {}}), strategy, name)
 
 
+def _failure_rule(rule: Any) -> Any:
+    return _within(rule, lambda pattern: _or(pattern, status="True"), "onPodConditions")
+
+
 def _job_spec(spec: Any) -> Any:
+    given = spec if isinstance(spec, dict) else {}
     spec = _or(
         spec,
-        backoffLimit=6,
+        backoffLimit=_NO_LIMIT if "backoffLimitPerIndex" in given else 6,
         completionMode="NonIndexed",
         suspend=False,
-        podReplacementPolicy="TerminatingOrFailed",
+        podReplacementPolicy="Failed" if "podFailurePolicy" in given else "TerminatingOrFailed",
     )
+    spec = _within(spec, _failure_rule, "podFailurePolicy", "rules")
     if isinstance(spec, dict) and not {"completions", "parallelism"} & spec.keys():
         spec = _or(spec, completions=1)
     return _within(_or(spec, parallelism=1), _pod_spec, "template", "spec")

@@ -73,7 +73,7 @@ class GuardedStore(StoreWrapper):
             )
             new = new if changed is None else changed
         if isinstance(operation, Create):
-            return Create(operation.key, msgspec.json.encode(new))
+            return Create(operation.key, msgspec.json.encode(new), operation.uid)
         if stored is None:
             raise NotFound(operation.key)
         expected = stored.revision if operation.expected is None else operation.expected

@@ -25,6 +25,7 @@ def reviewers() -> dict[tuple[str, str], Reviewer]:
     selector = _reviewer(lambda old, new: _same(old, new, "spec.selector"))
     return {
         **{("apps", plural): selector for plural in ("daemonsets", "deployments", "replicasets")},
+        ("batch", "jobs"): _reviewer(_job),
         ("apps", "controllerrevisions"): _reviewer(lambda old, new: _same(old, new, "data")),
     }
 
@@ -40,6 +41,36 @@ def _reviewer(rule: Rule) -> Callable[[Review], Awaitable[Json | None]]:
         return None
 
     return review
+
+
+_FIXED = (
+    *("selector", "completionMode", "podFailurePolicy", "successPolicy"),
+    *("backoffLimitPerIndex", "managedBy"),
+)
+# what of the template a queue may still set before the Job has begun
+_PLACING = ("affinity", "nodeSelector", "schedulingGates", "tolerations")
+
+
+def _job(old: Json, new: Json) -> list[Finding]:
+    found = _same(old, new, *(f"spec.{field}" for field in _FIXED))
+    spec = new["spec"]
+    elastic = spec.get("completionMode") == "Indexed" and spec.get("completions") == spec.get("parallelism")
+    if not elastic:
+        found += _same(old, new, "spec.completions")
+    waits = dig(old, "spec", "suspend") and not dig(old, "status", "startTime")
+    forms = [_fixed_template(one) if waits else one for one in (old, new)]
+    return [*found, *_same(forms[0], forms[1], "spec.template")]
+
+
+def _fixed_template(job: Json) -> Json:
+    template = dig(job, "spec", "template") or {}
+    spec = {key: value for key, value in (template.get("spec") or {}).items() if key not in _PLACING}
+    head = {
+        key: value
+        for key, value in (template.get("metadata") or {}).items()
+        if key not in ("labels", "annotations")
+    }
+    return {"spec": {"template": {**template, "metadata": head, "spec": spec}}}
 
 
 def _same(old: Json, new: Json, *fields: str) -> list[Finding]:

@@ -14,6 +14,7 @@ from tsujiban.controller.api import (
     bodies,
     defaulting,
     documents,
+    generated,
     managed,
     patch,
     query,
@@ -85,15 +86,18 @@ async def _store_new(
 ) -> Response:
     checks = await _admitted(store, target, request, document)
     await admission.admit_account(store, target.kind, document)
+    document, uid = generated.identified(document, target.kind)
     value = metadata.encode(document)
     if dry_run:
         await admission.demand(store, checks)
         if await admission.find(store, target.key) is not None:
             raise AlreadyExists(target.key)
         await judge(store, Create(target.key, value))
-        imagined = metadata.created(value, None)  # without a version, clients know that it is not there yet
+        imagined = metadata.created(
+            value, None, uid
+        )  # without a version, clients know that it is not there yet
         return shown(Stored(target.key, imagined, 0), target, request, 201)
-    made = await write(store, [*checks, Create(target.key, value)])
+    made = await write(store, [*checks, Create(target.key, value, uid)])
     return shown(made, target, request, 201)
 
 

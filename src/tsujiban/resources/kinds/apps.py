@@ -1,4 +1,4 @@
-"""Kinds that stand for their pods: apps/v1, batch/v1 and v1 ReplicationController."""
+"""Kinds that stand for their pods: apps/v1 and v1 ReplicationController."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tsujiban.resources.kinds.core import PodTemplate
-from tsujiban.resources.kinds.meta import LabelSelector, Object, ObjectMeta, Shape
+from tsujiban.resources.kinds.meta import LabelSelector, Object, Shape
 
 
 class RollingUpdateDeployment(Shape, frozen=True):
@@ -134,59 +134,4 @@ class ReplicationController(Object, frozen=True):
     """v1 ReplicationController."""
 
     spec: ReplicationControllerSpec = ReplicationControllerSpec()
-    status: Any = None
-
-
-class JobSpec(Shape, frozen=True):
-    """Pods that end."""
-
-    template: PodTemplate = PodTemplate()
-    parallelism: int | None = None
-    completions: int | None = None
-    active_deadline_seconds: int | None = None
-    pod_failure_policy: Any = None
-    success_policy: Any = None
-    backoff_limit: int | None = None
-    backoff_limit_per_index: int | None = None
-    max_failed_indexes: int | None = None
-    selector: LabelSelector | None = None
-    manual_selector: bool | None = None
-    ttl_seconds_after_finished: int | None = None
-    completion_mode: str | None = None
-    suspend: bool | None = None
-    pod_replacement_policy: str | None = None
-    managed_by: str | None = None
-
-
-class Job(Object, frozen=True):
-    """batch/v1 Job."""
-
-    spec: JobSpec = JobSpec()
-    status: Any = None
-
-
-class JobTemplate(Shape, frozen=True):
-    """The jobs that a CronJob makes."""
-
-    metadata: ObjectMeta = ObjectMeta()
-    spec: JobSpec = JobSpec()
-
-
-class CronJobSpec(Shape, frozen=True):
-    """Jobs at times."""
-
-    schedule: str = ""
-    time_zone: str | None = None
-    starting_deadline_seconds: int | None = None
-    concurrency_policy: str = ""
-    suspend: bool | None = None
-    job_template: JobTemplate = JobTemplate()
-    successful_jobs_history_limit: int | None = None
-    failed_jobs_history_limit: int | None = None
-
-
-class CronJob(Object, frozen=True):
-    """batch/v1 CronJob."""
-
-    spec: CronJobSpec = CronJobSpec()
     status: Any = None

@@ -24,6 +24,7 @@ _MODULES = {
     "istio": "istio",
     "core": "workloads",
     "apps": "workloads",
+    "batch": "jobs",
     "calico": "calico",
     "rbac": "rbac",
     "certificates": "certificates",

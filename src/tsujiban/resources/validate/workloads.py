@@ -16,7 +16,6 @@ from tsujiban.resources.validate.report import Report
 _SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
-_CONCURRENCY = ("Allow", "Forbid", "Replace")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -242,7 +241,7 @@ def _workload(workload: Workload, raw: Mapping[str, Any], report: Report) -> Non
                 message = f"the template's labels do not match the selector: {key} is not {value!r}"
                 report.error(("spec", "template", "metadata", "labels"), "conflict", message)
     claims = isinstance(spec, apps.StatefulSetSpec)
-    _template(spec.template, ("spec", "template"), report, restarts=("Always",), claims=claims)
+    check_template(spec.template, ("spec", "template"), report, restarts=("Always",), claims=claims)
 
 
 def _deployment(deployment: apps.Deployment, raw: Mapping[str, Any], report: Report) -> None:
@@ -309,9 +308,10 @@ def _replicas(replicas: int | None, report: Report) -> None:
         report.error(("spec", "replicas"), "out-of-range", "it cannot be negative")
 
 
-def _template(
+def check_template(
     template: core.PodTemplate, path: Path, report: Report, *, restarts: Sequence[str], claims: bool = False
 ) -> None:
+    """The pods that a workload makes; `restarts` and `claims` as in `check_pod_spec`."""
     names.check_labels(template.metadata.labels, (*path, "metadata", "labels"), report)
     names.check_annotations(template.metadata.annotations, (*path, "metadata", "annotations"), report)
     check_pod_spec(template.spec, (*path, "spec"), report, restarts=restarts, claims=claims)
@@ -325,22 +325,7 @@ def _replication_controller(
     if controller.spec.template is None:
         report.error(("spec", "template"), "missing-field", "template is required")
     else:
-        _template(controller.spec.template, ("spec", "template"), report, restarts=("Always",))
-
-
-def _job(job: apps.Job, raw: Mapping[str, Any], report: Report) -> None:
-    _job_spec(job.spec, ("spec",), report)
-
-
-def _job_spec(spec: apps.JobSpec, path: Path, report: Report) -> None:
-    names.check_selector(spec.selector, (*path, "selector"), report)
-    _template(spec.template, (*path, "template"), report, restarts=("OnFailure", "Never"))
-
-
-def _cron_job(job: apps.CronJob, raw: Mapping[str, Any], report: Report) -> None:
-    report.required(("spec", "schedule"), job.spec.schedule)
-    report.one_of(("spec", "concurrencyPolicy"), job.spec.concurrency_policy, _CONCURRENCY, empty=True)
-    _job_spec(job.spec.job_template.spec, ("spec", "jobTemplate", "spec"), report)
+        check_template(controller.spec.template, ("spec", "template"), report, restarts=("Always",))
 
 
 def _config_map(config: core.ConfigMap, raw: Mapping[str, Any], report: Report) -> None:
@@ -362,6 +347,4 @@ CHECKS = {
     "ControllerRevision": _controller_revision,
     "ReplicaSet": _workload,
     "ReplicationController": _replication_controller,
-    "Job": _job,
-    "CronJob": _cron_job,
 }

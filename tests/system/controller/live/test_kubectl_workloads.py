@@ -1,4 +1,4 @@
-"""What runs pods beside Deployments, as people use it: daemons, with both kubectls."""
+"""What runs pods beside Deployments, as people use it: daemons and jobs, with both kubectls."""
 
 from __future__ import annotations
 
@@ -65,3 +65,39 @@ def test_daemons_run_everywhere_and_roll_over_and_back(works: Kubectl, old_kubec
     there(works, "rollout", "status", "ds/collector", WAIT)
     there(works, "delete", "ds", "collector", "--cascade=foreground", WAIT)
     assert found(works, "pods,controllerrevisions", "-l", "app=collector") == []
+
+
+def test_jobs_end(works: Kubectl, old_kubectl: Kubectl) -> None:
+    there(works, "wait", "--for=condition=complete", "job/counted", WAIT)
+    there(works, "wait", "--for=condition=failed", "job/hopeless", WAIT)
+    there(works, "wait", "--for=delete", "job/stubborn", WAIT)  # it has succeeded, and goes at once
+    rows = {row.split()[0]: row.split() for row in there(works, "get", "jobs").splitlines()}
+    assert rows["NAME"] == ["NAME", "STATUS", "COMPLETIONS", "DURATION", "AGE"]
+    assert rows["counted"][1:3] == ["Complete", "3/3"]
+    assert rows["hopeless"][1:3] == ["Failed", "0/1"]
+    pods = found(works, "pods", "-l", "job-name=counted")
+    assert sorted(pod["metadata"]["name"].rpartition("-")[0] for pod in pods) == [
+        f"counted-{index}" for index in range(3)
+    ]
+    assert {pod["status"]["phase"] for pod in pods} == {"Succeeded"}
+    assert all("finalizers" not in pod["metadata"] for pod in pods)
+    first = min(pod["metadata"]["name"] for pod in pods)
+    assert there(works, "logs", first) == "index 0\n"
+    assert "index 2" in there(works, "logs", "-l", "job-name=counted")
+    for kubectl in (works, old_kubectl):
+        text = there(kubectl, "describe", "job", "counted")
+        assert "3 Succeeded" in text
+        assert "Completed" in text  # an event
+    assert "BackoffLimitExceeded" in there(works, "describe", "job", "hopeless")
+    assert "Exit Code:    3" in there(works, "describe", "pod", "-l", "job-name=hopeless")
+
+
+def test_a_job_from_the_command_line(works: Kubectl) -> None:
+    there(works, "create", "job", "once", "--image=host", "--", "sleep", "infinity")
+    there(works, "wait", "--for=jsonpath={.status.ready}=1", "job/once", WAIT)
+    refused = there(works, "patch", "job", "once", "-p", '{"spec":{"completions":2}}', code=1)
+    assert "spec.completions: Invalid value: 2: field is immutable" in refused
+    there(works, "patch", "job", "once", "-p", '{"spec":{"suspend":true}}')
+    there(works, "wait", "--for=condition=Suspended", "job/once", WAIT)
+    there(works, "delete", "job", "once", WAIT)
+    assert until(lambda: found(works, "pods", "-l", "job-name=once") == [], SECONDS)

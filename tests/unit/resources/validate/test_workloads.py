@@ -113,19 +113,6 @@ def test_replication_controller(judge: Any) -> None:
     assert judge("v1", "ReplicationController", spec={"template": TEMPLATE}) == set()
 
 
-def test_jobs_do_not_restart_for_ever(judge: Any) -> None:
-    template = {"spec": {**POD, "restartPolicy": "Always"}}
-    assert judge("batch/v1", "Job", spec={"template": template}) == {
-        ("spec.template.spec.restartPolicy", "bad-value")
-    }
-    spec = {"jobTemplate": {"spec": {"template": template}}, "concurrencyPolicy": "x"}
-    assert judge("batch/v1", "CronJob", spec=spec) == {
-        ("spec.schedule", "missing-field"),
-        ("spec.concurrencyPolicy", "bad-value"),
-        ("spec.jobTemplate.spec.template.spec.restartPolicy", "bad-value"),
-    }
-
-
 @pytest.mark.parametrize(
     ("subset", "field", "code"),
     [

@@ -1,0 +1,119 @@
+"""How many of a Job's pods have succeeded and failed, each counted once whatever becomes of it. Pure.
+
+A pod that has ended is written into the Job's status first, as not yet counted (an index of an Indexed Job
+at once as completed); then it loses the finalizer that has kept it; then it is counted. So nobody who deletes
+a pod takes its success away, and a controller that dies between two writes counts nothing twice.
+Source: Kubernetes documentation, "Jobs", "Job tracking with finalizers"; API reference, JobStatus.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tsujiban.controller.api import documents
+from tsujiban.controller.reconcile import jobfailures, jobindexes
+from tsujiban.controller.reconcile.actions import Action, Delete, Update
+from tsujiban.controller.world import Json, Ref, is_finished, is_terminating, with_metadata
+
+TRACKING = "batch.kubernetes.io/job-tracking"
+"""The finalizer."""
+
+
+class Tally(NamedTuple):
+    """The numbers as they are to be written; `succeeded` and `failed` are without those not yet counted."""
+
+    succeeded: int
+    failed: int
+    completed: set[int]  # indexes
+    uncounted: dict[str, list[str]]  # uids of pods, by outcome
+    released: list[Action]
+    fatal: str  # why a failure ends the whole Job; "" when none does
+
+    @property
+    def all_succeeded(self) -> int:
+        """With those not yet counted."""
+        return self.succeeded + len(self.uncounted.get("succeeded", ()))
+
+    @property
+    def all_failed(self) -> int:
+        """With those not yet counted."""
+        return self.failed + len(self.uncounted.get("failed", ()))
+
+
+def is_indexed(job: Json) -> bool:
+    """Whether each completion has an index of its own."""
+    return bool(job["spec"].get("completionMode") == "Indexed")
+
+
+def tally(job: Json, pods: list[tuple[Ref, Json]]) -> Tally:
+    """Count what has ended."""
+    spec, status = job["spec"], job.get("status") or {}
+    most = int(spec.get("completions") or 0)
+    known = jobindexes.read(status.get("completedIndexes"), most) if is_indexed(job) else set()
+    completed = set(known)
+    held = {pod["metadata"]["uid"]: (ref, pod) for ref, pod in pods if is_tracked(pod)}
+    before = status.get("uncountedTerminatedPods") or {}
+    uncounted = {
+        name: [uid for uid in before.get(name) or () if uid in held] for name in ("succeeded", "failed")
+    }
+    gone = {name: len(before.get(name) or ()) - len(uncounted[name]) for name in uncounted}
+    waiting = {uid for uids in uncounted.values() for uid in uids}
+    released = [_released(*held[uid]) for uid in sorted(waiting)]
+    fatal = ""
+    for uid, (ref, pod) in held.items():
+        if uid in waiting:
+            continue
+        outcome, why = _outcome(job, pod)
+        fatal = fatal or why
+        if outcome == "succeeded" and is_indexed(job):
+            index = jobindexes.of_pod(pod)
+            if 0 <= index < most and index not in known:
+                completed.add(index)
+            else:
+                outcome = "ignored"
+        elif outcome in uncounted:
+            uncounted[outcome].append(uid)
+        if outcome == "ignored":
+            released.append(_released(ref, pod))
+    succeeded = int(status.get("succeeded") or 0) + gone["succeeded"]
+    return Tally(
+        succeeded=len(completed) if is_indexed(job) else succeeded,
+        failed=int(status.get("failed") or 0) + gone["failed"],
+        completed=completed,
+        uncounted={name: uids for name, uids in uncounted.items() if uids},
+        released=released,
+        fatal=fatal,
+    )
+
+
+def release(pods: list[tuple[Ref, Json]]) -> list[Action]:
+    """Let go of pods that nobody counts any more."""
+    return [_released(ref, pod) for ref, pod in pods if is_tracked(pod)]
+
+
+def is_tracked(pod: Json) -> bool:
+    """Whether a Job still keeps the pod."""
+    return TRACKING in (pod["metadata"].get("finalizers") or ())
+
+
+def _outcome(job: Json, pod: Json) -> tuple[str, str]:
+    """`succeeded`, `failed`, `ignored` (it is over, and does not count) or "" (it goes on); and why all is
+    lost."""
+    phase = (pod.get("status") or {}).get("phase")
+    if phase == "Succeeded":
+        return "succeeded", ""
+    over = is_finished(pod)
+    if is_terminating(pod) and not over:
+        if job["spec"].get("suspend"):
+            return "ignored", ""
+        over = job["spec"].get("podReplacementPolicy") != "Failed"
+    if not over:
+        return "", ""
+    action, why = jobfailures.action(job["spec"].get("podFailurePolicy"), pod)
+    return ("ignored" if action == "Ignore" else "failed"), why if action == "FailJob" else ""
+
+
+def _released(ref: Ref, pod: Json) -> Action:
+    left = [name for name in pod["metadata"]["finalizers"] if name != TRACKING]
+    free = with_metadata(pod, finalizers=left or None)
+    return Delete(ref) if documents.is_finished(free) else Update(ref, free)

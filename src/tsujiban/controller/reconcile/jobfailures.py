@@ -1,0 +1,70 @@
+"""What the failures of a Job's pods mean: the pause before the next pod, and `podFailurePolicy`. Pure.
+
+Both are read off the pods that are there, so a new leader of the controllers goes on where the old one was.
+Source: Kubernetes documentation, "Jobs", "Pod backoff failure policy", "Pod failure policy".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tsujiban.controller.world import Json, is_terminating, unstamped
+
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0  # seconds; it doubles with each failure
+
+
+def resumed_at(pods: Iterable[Json]) -> float:
+    """When the next pod may begin after the failures since the last success, UNIX seconds."""
+    failed, success = [], 0.0
+    for pod in pods:
+        phase = (pod.get("status") or {}).get("phase")
+        if phase == "Succeeded":
+            success = max(success, _ended_at(pod))
+        elif phase == "Failed" and not is_terminating(pod):  # what was deleted is replaced at once
+            failed.append(_ended_at(pod))
+    recent = [at for at in failed if at >= success]
+    if not recent:
+        return 0.0
+    return max(recent) + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(len(recent) - 1, 10))
+
+
+def _ended_at(pod: Json) -> float:
+    ended = [unstamped(one.get("finishedAt")) for _, one in _terminated(pod)]
+    known = [at for at in ended if at is not None]
+    if known:
+        return max(known)
+    return unstamped(pod["metadata"].get("creationTimestamp")) or 0.0
+
+
+def action(policy: Any, pod: Json) -> tuple[str, str]:
+    """(`Count`, `Ignore` or `FailJob`; what the rule saw) for a pod that has failed."""
+    for number, rule in enumerate((policy or {}).get("rules") or ()):
+        seen = _seen(rule, pod)
+        if seen:
+            head = pod["metadata"]
+            text = f"{seen} for pod {head.get('namespace')}/{head['name']} matching {rule['action']} rule"
+            return str(rule["action"]), f"{text} at index {number}"
+    return "Count", ""
+
+
+def _seen(rule: Json, pod: Json) -> str:
+    wanted = rule.get("onExitCodes")
+    if wanted:
+        for name, terminated in _terminated(pod):
+            code = terminated.get("exitCode") or 0
+            named = wanted.get("containerName") in (None, name)
+            if code and named and (code in wanted["values"]) is (wanted["operator"] == "In"):
+                return f"Container {name} failed with exit code {code}"
+    held = {c["type"]: c["status"] for c in (pod.get("status") or {}).get("conditions", ())}
+    for pattern in rule.get("onPodConditions") or ():
+        if held.get(pattern["type"]) == (pattern.get("status") or "True"):
+            return f"Pod has condition {pattern['type']}"
+    return ""
+
+
+def _terminated(pod: Json) -> Iterator[tuple[str, Json]]:
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        terminated = (status.get("state") or {}).get("terminated")
+        if terminated:
+            yield str(status.get("name")), terminated
