@@ -16,7 +16,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from tsujiban.controller import podrefs
+from tsujiban.controller import nodechecks, podrefs
 from tsujiban.controller.loop import Change
 from tsujiban.controller.world import NODES, PODS, Json, Ref, World
 from tsujiban.policy import providers, revocation
@@ -118,7 +118,7 @@ class Distributor:
         node = self.nodes.get(name)
         if node is None:
             return  # it was deleted, and does not know yet
-        node.problems = message.problems
+        node.problems = nodechecks.shown(message.problems)
         if not message.problems:
             node.enforced = max(node.enforced, message.revision)
             node.outstanding = tuple(r for r in node.outstanding if r > message.revision)

@@ -17,6 +17,7 @@ from tsujiban.controller.world import Json, Ref, World
 ACCEPTED = "Accepted"
 CONDITION = "Enforced"
 SELECTED = "selectedEndpoints"
+MAX_MESSAGE = 1024  # characters of what went wrong at all nodes: it is written into every policy
 
 
 def plan(
@@ -58,7 +59,7 @@ def _status(policy: Json | None, ref: Ref, distributor: Distributor) -> Json | N
     generation = policy["metadata"].get("generation", 1)
     enforced, nodes = distributor.count(written)
     everywhere = enforced == nodes and nodes > 0
-    problems = sorted({p for node in distributor.nodes.values() for p in node.problems})
+    problems = "; ".join(sorted({p for node in distributor.nodes.values() for p in node.problems}))
     accepted = {
         "type": ACCEPTED,
         "status": "True",
@@ -70,7 +71,7 @@ def _status(policy: Json | None, ref: Ref, distributor: Distributor) -> Json | N
         "type": CONDITION,
         "status": "True" if everywhere else "False",
         "reason": "EnforcedEverywhere" if everywhere else "Waiting",
-        "message": f"{enforced}/{nodes} nodes" + (": " + "; ".join(problems) if problems else ""),
+        "message": f"{enforced}/{nodes} nodes" + (f": {problems[:MAX_MESSAGE]}" if problems else ""),
         "observedGeneration": generation,
     }
     return {"conditions": [accepted, in_force], SELECTED: distributor.selected(ref)}

@@ -23,6 +23,7 @@ from tsujiban.store.protocol import (
     Conflict,
     Event,
     EventType,
+    InvalidValue,
     Key,
     NotFound,
     Store,
@@ -221,6 +222,8 @@ class Loop:
                 await self.update(action.ref, action.obj)
         except (Conflict, NotFound, AlreadyExists) as error:
             log.debug("lost a race; the winner's event follows", error=str(error))
+        except InvalidValue as error:  # a user's object was as large as may be, before something was added
+            log.error("an object is not written", object=str(Key(*action.ref)), reason=str(error))
 
 
 def _read(stored: Stored) -> Json:

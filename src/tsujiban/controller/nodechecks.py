@@ -5,6 +5,7 @@ says ends the stream. Pure.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 
 import msgspec
 from cryptography import x509
@@ -16,6 +17,9 @@ from tsujiban.wire.messages import PROTOCOL_VERSION, SYSTEM, Flow, Flows, Hello,
 from tsujiban.wire.transport import StreamRefused
 
 MAX_ADDRESSES = 16
+MAX_POD_STATUS = 256 * 1024  # bytes of what a node says of one pod, which is stored
+MAX_PROBLEMS = 16  # of those that a node tells of, that are remembered
+MAX_PROBLEM = 256  # characters of one: they are in the status of every policy
 MAX_SYSTEM_TEXT = 200  # characters of one thing that a node says of its machine
 MAX_FLOW_TEXT = 16 * 1024  # characters of one flow record; many are kept
 
@@ -48,16 +52,16 @@ def check_hello(node: str, hello: ToController | None) -> Hello:
     if hello.protocol != PROTOCOL_VERSION:
         raise StreamRefused(f"protocol {hello.protocol} is not {PROTOCOL_VERSION}; upgrade the older side")
     _check_addresses(hello.addresses)
-    _check_system(hello.system)
+    _check_system(hello.system, hello.version)
     return hello
 
 
-def _check_system(system: dict[str, str]) -> None:
+def _check_system(system: dict[str, str], version: str) -> None:
     """What a node says of its machine is shown to people, beside what is nobody's to say but ours."""
     strange = sorted(system.keys() - set(SYSTEM))
     if strange:
         raise StreamRefused(f"Hello tells {strange[0][:100]!r} of its machine, which is none of its to tell")
-    if any(len(value) > MAX_SYSTEM_TEXT or not value.isprintable() for value in system.values()):
+    if any(len(value) > MAX_SYSTEM_TEXT or not value.isprintable() for value in (*system.values(), version)):
         raise StreamRefused(
             f"Hello describes its machine in more than {MAX_SYSTEM_TEXT} printable characters"
         )
@@ -89,6 +93,16 @@ def check(node: str, message: ToController) -> None:
             msgspec.json.decode(message.status, type=dict[str, object])
         except (msgspec.MsgspecError, RecursionError) as error:
             raise StreamRefused("a pod status that is not a JSON object") from error
+        if len(message.status) > MAX_POD_STATUS:
+            raise StreamRefused(f"a pod status of more than {MAX_POD_STATUS} bytes")
+
+
+def shown(problems: Sequence[str]) -> tuple[str, ...]:
+    """What a node could not enforce, as it may be stored and shown to people."""
+    return tuple(
+        "".join(character if character.isprintable() else " " for character in problem[:MAX_PROBLEM])
+        for problem in problems[:MAX_PROBLEMS]
+    )
 
 
 def _text(flow: Flow) -> int:

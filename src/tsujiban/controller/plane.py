@@ -56,9 +56,10 @@ from tsujiban.controller.world import (
 from tsujiban.flows.ring import FlowRing
 from tsujiban.network.ipam import IpamError
 from tsujiban.policy.graph import PolicyGraph
+from tsujiban.resources.kinds import core
 from tsujiban.resources.names import workload_identity
 from tsujiban.resources.registry import KINDS
-from tsujiban.store.protocol import AlreadyExists, Conflict, Key, Store
+from tsujiban.store.protocol import AlreadyExists, Conflict, InvalidValue, Key, Store
 from tsujiban.wire.messages import (
     Enforced,
     Flow,
@@ -84,14 +85,11 @@ LOOK_SECONDS = 1.0  # how often nodes are looked after
 NODE_GRACE = 5.0  # seconds a node may be away before it is called not ready
 
 
-class _Condition(msgspec.Struct):
-    type: str
-    status: str
+class _ReportedStatus(core.PodStatus, frozen=True, kw_only=True):
+    """A status in every part of which planners, and those who look, find what they expect."""
 
-
-class _ReportedStatus(msgspec.Struct):
     phase: str
-    conditions: list[_Condition] = []
+    conditions: tuple[core.Condition, ...] = ()
 
 
 class Plane:
@@ -414,7 +412,8 @@ class Plane:
         def changed(current: Json) -> Json | None:
             if current["metadata"]["uid"] != message.uid:
                 return None
-            status = {**_dated(said, current, time.time()), **_addresses_of(current)}
+            told = _without_addresses(_dated(said, current, time.time()))
+            status = {**told, **_addresses_of(current)}
             return None if status == current.get("status") else {**current, "status": status}
 
         await self._modify(ref, changed)
@@ -486,13 +485,21 @@ class Plane:
     async def _modify(self, ref: Ref, change: Callable[[Json], Json | None]) -> None:
         try:
             await self.loop.modify(ref, change)
-        except Conflict as error:
-            log.error("others write without pause; given up", object=str(Key(*ref)), reason=str(error))
+        except (Conflict, InvalidValue) as error:  # others write without pause; it is larger than may be
+            log.error("an object is not written", object=str(Key(*ref)), reason=str(error))
+
+
+_ADDRESSES = ("podIP", "podIPs")
 
 
 def _addresses_of(pod: Json) -> Json:
     """What the node may not change of a pod's status: its addresses are the controller's to give."""
-    return {key: pod["status"][key] for key in ("podIP", "podIPs") if key in pod.get("status", {})}
+    return {key: pod["status"][key] for key in _ADDRESSES if key in pod.get("status", {})}
+
+
+def _without_addresses(status: Json) -> Json:
+    """Nor may it give one to a pod that has none yet."""
+    return {key: value for key, value in status.items() if key not in _ADDRESSES}
 
 
 def _status(message: PodStatus) -> Json | None:

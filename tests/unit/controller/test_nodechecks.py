@@ -11,7 +11,15 @@ import pytest
 from tests.support.nodestream import hello
 from tests.support.pki import TRUST_DOMAIN, Pki
 
-from tsujiban.controller.nodechecks import check, check_hello, identify
+from tsujiban.controller.nodechecks import (
+    MAX_POD_STATUS,
+    MAX_PROBLEM,
+    MAX_PROBLEMS,
+    check,
+    check_hello,
+    identify,
+    shown,
+)
 from tsujiban.wire.messages import Enforced, PodStatus, ToController
 from tsujiban.wire.transport import StreamRefused
 
@@ -40,6 +48,8 @@ def test_hello_says_the_certificates_name() -> None:
         hello("node-2"),
         msgspec.structs.replace(good, addresses=("127.0.0.1",)),
         msgspec.structs.replace(good, system={"name": "x"}),
+        msgspec.structs.replace(good, version="1\x1b[2J"),  # it is shown to people, as VERSION of the node
+        msgspec.structs.replace(good, version="1" * 201),
     ]
     for message in bad:
         with pytest.raises(StreamRefused):
@@ -48,5 +58,15 @@ def test_hello_says_the_certificates_name() -> None:
 
 def test_a_status_is_json() -> None:
     check("node-1", PodStatus(pod="a/b", uid="u", status=b"{}"))
-    with pytest.raises(StreamRefused):
-        check("node-1", PodStatus(pod="a/b", uid="u", status=b"["))
+    for status in (b"[", b'{"message": "' + b"x" * MAX_POD_STATUS + b'"}'):
+        with pytest.raises(StreamRefused):
+            check("node-1", PodStatus(pod="a/b", uid="u", status=status))
+
+
+def test_what_could_not_be_enforced_is_short() -> None:
+    """It goes into the status of every policy: megabytes from one node would be gigabytes in the store."""
+    told = shown(["kernel: no", "\x1b[31m" + "x" * 10_000, *(str(number) for number in range(1000))])
+    assert told[0] == "kernel: no"
+    assert told[1].isprintable()
+    assert len(told[1]) == MAX_PROBLEM
+    assert len(told) == MAX_PROBLEMS

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from tsujiban.controller import heartbeats
 from tsujiban.controller import plane as module
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.plane import Plane
 from tsujiban.controller.world import NAMESPACES, NODES, PODS, Json, Ref, is_ready
-from tsujiban.store.protocol import Key
+from tsujiban.store.protocol import MAX_VALUE_BYTES, Key
 from tsujiban.store.sqlite import SqliteStore
 from tsujiban.wire.messages import (
     PROTOCOL_VERSION,
@@ -175,14 +176,78 @@ def test_a_pods_status_reaches_the_store_though_somebody_else_writes(tmp_path: P
 
 @pytest.mark.parametrize(
     "status",
-    [{"phase": 5}, {"phase": "Running", "conditions": 7}, {"phase": "Running", "conditions": [1]}, {}],
+    [
+        {},
+        {"phase": 5},
+        {"phase": "Running", "conditions": 7},
+        {"phase": "Running", "conditions": [1]},
+        {"phase": "Running", "conditions": None},
+        {"phase": "Running", "hostIP": 5},
+        {"phase": "Running", "startTime": []},
+        {"phase": "Running", "containerStatuses": "all"},
+        {"phase": "Running", "containerStatuses": [{"name": "m", "state": "well"}]},
+        {"phase": "Running", "containerStatuses": [{"name": "m", "state": {"waiting": "long"}}]},
+        {"phase": "Running", "containerStatuses": [{"name": ["m"], "state": {}}]},
+        {"phase": "Running", "initContainerStatuses": [{"name": "m", "ready": "yes"}]},
+    ],
 )
 def test_a_status_that_is_none_is_not_written(tmp_path: Path, status: object) -> None:
+    """A node that lied so ended the controller, and the next one: policy and events rely on what it says."""
+
     async def story(made: Scene) -> None:
         await made.hello("n1", "172.16.0.1")
         pod = await made.pod()
         await made.say(pod, status)
         assert made.get(POD) == pod
+
+    play(tmp_path, story)
+
+
+def test_a_node_gives_no_address_to_a_pod_that_has_none_yet(tmp_path: Path) -> None:
+    """What owns an address is what policy takes it for, everywhere."""
+
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        spec = {"nodeName": "n1", "containers": [{"name": "m", "image": "host"}]}
+        head = {"name": "web", "namespace": "default", "uid": "u"}
+        pod: Json = {"apiVersion": "v1", "kind": "Pod", "metadata": head, "spec": spec}
+        made.plane._addresses.allocate = lambda *_: ()  # type: ignore[method-assign]  # the pools are exhausted
+        await made.store.create(Key(*POD), msgspec.json.encode(pod))
+        await made.until(lambda: bool(made.get(POD).get("status")))
+        await made.say(
+            made.get(POD), {"phase": "Running", "podIP": "10.244.9.9", "podIPs": [{"ip": "10.244.9.9"}]}
+        )
+        assert not made.get(POD)["status"].keys() & {"podIP", "podIPs"}
+
+    play(tmp_path, story)
+
+
+def test_an_object_that_leaves_no_room_for_its_status_stops_nothing(tmp_path: Path) -> None:
+    """A user's policy, as large as an object may be, ended the controller when it added the status."""
+    ref = Ref("networking.k8s.io", "networkpolicies", "default", "all")
+    policy: Json = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "all", "namespace": "default", "annotations": {"a": ""}},
+        "spec": {"podSelector": {}},
+    }
+
+    async def story(made: Scene) -> None:
+        room = MAX_VALUE_BYTES - len(msgspec.json.encode(policy))
+        policy["metadata"]["annotations"]["a"] = "x" * room
+        await made.hello("n1", "192.0.2.1")
+        with capture_logs() as told:
+            await made.store.create(Key(*ref), msgspec.json.encode(policy))
+            await made.until(lambda: any(line["event"] == "an object is not written" for line in told))
+        pod = await made.pod()
+        await made.say(pod, {"phase": "Running"})
+        assert made.get(POD)["status"]["phase"] == "Running"
+        annotations = {"a": "x" * (MAX_VALUE_BYTES - 2000)}
+        large = {**made.get(POD), "metadata": {**made.get(POD)["metadata"], "annotations": annotations}}
+        await made.store.update(Key(*POD), msgspec.json.encode(large), None)
+        await made.until(lambda: bool(made.get(POD)["metadata"].get("annotations")))
+        await made.say(pod, {"phase": "Running", "message": "y" * 4000})
+        assert "message" not in made.get(POD)["status"]
 
     play(tmp_path, story)
 

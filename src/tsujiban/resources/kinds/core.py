@@ -231,6 +231,14 @@ class PodIP(Status, frozen=True):
     ip: str = ""
 
 
+class ContainerState(Status, frozen=True):
+    """How a container is: one of the three."""
+
+    running: dict[str, Any] | None = None
+    waiting: dict[str, Any] | None = None
+    terminated: dict[str, Any] | None = None
+
+
 class ContainerStatus(Status, frozen=True):
     """How one container is."""
 
@@ -241,8 +249,8 @@ class ContainerStatus(Status, frozen=True):
     image: str = ""
     image_id: str = msgspec.field(default="", name="imageID")
     container_id: str = msgspec.field(default="", name="containerID")
-    state: Any = None
-    last_state: Any = None
+    state: ContainerState | None = None
+    last_state: ContainerState | None = None
 
 
 class PodStatus(Status, frozen=True):
@@ -257,6 +265,8 @@ class PodStatus(Status, frozen=True):
     reason: str = ""
     conditions: tuple[Condition, ...] | None = None
     container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+    ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
 class Pod(Object, frozen=True):
