@@ -21,6 +21,7 @@ import structlog
 from tsujiban.controller import revocations
 from tsujiban.controller.loop import Change
 from tsujiban.controller.reconcile.actions import Action, Delete
+from tsujiban.controller.reconcile.unserved import without_effect
 from tsujiban.controller.world import (
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -29,6 +30,7 @@ from tsujiban.controller.world import (
     NODES,
     PODS,
     REPLICA_SETS,
+    STATEFUL_SETS,
     Json,
     Ref,
     World,
@@ -75,6 +77,9 @@ def of(world: World, change: Change) -> Iterator[Happened]:
         yield from _of_replica_set(world, change.ref, change.old, change.new)
     elif kind == JOBS and change.new is not None:
         yield from _of_job(change.old or {}, change.new)
+    elif kind == STATEFUL_SETS and change.new is not None and change.old is None:
+        for text in without_effect(STATEFUL_SETS, change.new):
+            yield _about(change.new, "apps/v1", "StatefulSet", _WARNING, "FailedCreate", text)
 
 
 def _of_list(old: Json | None, new: Json) -> Iterator[Happened]:
@@ -132,7 +137,7 @@ def _of_container(pod: Json, before: Json, now: Json) -> Iterator[Happened]:
 
 
 # whose pods are told of, by their kind
-_MAKERS = {"ReplicaSet": REPLICA_SETS, "DaemonSet": DAEMON_SETS, "Job": JOBS}
+_MAKERS = {"ReplicaSet": REPLICA_SETS, "DaemonSet": DAEMON_SETS, "Job": JOBS, "StatefulSet": STATEFUL_SETS}
 
 
 def _of_owner(world: World, ref: Ref, old: Json | None, new: Json | None) -> Iterator[Happened]:

@@ -37,6 +37,7 @@ from tsujiban.controller.reconcile import (
     replicasets,
     scheduler,
     services,
+    statefulsets,
     taints,
 )
 from tsujiban.controller.reconcile.actions import Action, Planned
@@ -126,6 +127,7 @@ class Plane:
             {
                 "deployment": deployments.plan,
                 "replicaset": replicasets.plan,
+                "statefulset": self._timed("statefulset", statefulsets.plan),
                 "job": self._timed("job", jobs.plan),
                 "job-pod": jobs.released,
                 "daemonset": self._timed("daemonset", daemonsets.plan),

@@ -26,6 +26,7 @@ from tsujiban.controller.world import (
     SERVICE_ACCOUNTS,
     SERVICE_LABEL,
     SERVICES,
+    STATEFUL_SETS,
     Json,
     Ref,
     ResourceId,
@@ -42,6 +43,7 @@ _MAKERS = {
     "ReplicaSet": (REPLICA_SETS, "replicaset"),
     "DaemonSet": (DAEMON_SETS, "daemonset"),
     "Job": (JOBS, "job"),
+    "StatefulSet": (STATEFUL_SETS, "statefulset"),
 }
 _BY_KIND = dict(_MAKERS.values())
 _API_NAMESPACE = Ref(*NAMESPACES, "", apiservice.NAMESPACE)
@@ -139,6 +141,10 @@ def _pod(world: World, change: Change) -> Iterator[Work]:
     if change.old is not None and (change.new is None or is_finished(change.new)):
         yield from _unplaced(world)  # its address is free now
     yield from _controller(change, _MAKERS)
+    if change.new is None:  # its name is free: a set may have waited for that
+        owner = Ref(*STATEFUL_SETS, change.ref.namespace, change.ref.name.rpartition("-")[0])
+        if world.get(owner) is not None:
+            yield "statefulset", owner
     versions = [version for version in (change.old, change.new) if version is not None]
     for ref, budget in world.all(BUDGETS, change.ref.namespace):
         if any(budgets.covers(budget, pod) for pod in versions):

@@ -194,3 +194,12 @@ def test_a_job_tells_how_it_ends() -> None:
     assert told(ref, job(), job(lost)) == [("Job", "DeadlineExceeded", "too long")]
     assert told(ref, job(), job(held)) == [("Job", "Suspended", "Job suspended")]
     assert told(ref, job(held), job(free)) == [("Job", "Resumed", "Job resumed")]
+
+
+def test_a_set_that_claims_volumes_is_told_that_there_are_none() -> None:
+    ref = Ref("apps", "statefulsets", "default", "db")
+    new = {"metadata": {"name": "db", "uid": "s"}, "spec": {"volumeClaimTemplates": [{}]}}
+    ((kind, reason, text),) = told(ref, None, new)
+    assert (kind, reason) == ("StatefulSet", "FailedCreate")
+    assert "cannot be served" in text
+    assert told(ref, new, new) == []

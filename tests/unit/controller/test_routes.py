@@ -19,6 +19,7 @@ from tsujiban.controller.world import (
     REPLICA_SETS,
     SERVICE_ACCOUNTS,
     SERVICES,
+    STATEFUL_SETS,
     Json,
     Ref,
     World,
@@ -211,3 +212,11 @@ def test_a_pod_of_a_job_is_counted_and_let_go() -> None:
     pod["metadata"]["finalizers"] = ["batch.kubernetes.io/job-tracking"]
     assert ("job-pod", "p") in work(world(), ref, None, pod)
     assert ("job", "work") in work(world(), Ref(*JOBS, "default", "work"), None, obj("work"))
+
+
+def test_a_name_that_is_free_again_is_told_to_its_set() -> None:
+    view = world((Ref(*STATEFUL_SETS, "default", "web"), obj("web")))
+    ref = Ref(*PODS, "default", "web-0")
+    assert ("statefulset", "web") not in work(view, ref, None, obj("web-0", spec={}))
+    assert ("statefulset", "web") in work(view, ref, obj("web-0", spec={}), None)
+    assert ("statefulset", "web") in work(view, ref, None, owned("web-0", "StatefulSet", "web"))

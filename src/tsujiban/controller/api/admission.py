@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from tsujiban.controller.api.errors import ApiError, forbidden, invalid
+from tsujiban.controller.reconcile.unserved import without_effect
 from tsujiban.resources import load
 from tsujiban.resources.crosscheck import crosscheck
 from tsujiban.resources.defaults import BUILT_IN_TIERS
@@ -34,11 +35,9 @@ _POLICY_MODULES = frozenset({"calico", "cnp", "istio", "netpol"})
 _NOT_RUN = frozenset(
     {
         ("", "replicationcontrollers"),
-        ("apps", "statefulsets"),
         ("batch", "cronjobs"),
     }
 )
-_NO_EFFECT = {("batch", "jobs"): ("backoffLimitPerIndex", "maxFailedIndexes")}
 PERMANENT_NAMESPACES = frozenset({"default", "kube-system"})
 CALICO = "projectcalico.org"
 
@@ -87,18 +86,9 @@ async def admit(
         warn(f"{finding.field}: {finding.message}" if finding.field else finding.message)
     if (kind.group, kind.plural) in _NOT_RUN:
         warn(f"a {kind.kind} is stored here, and makes no pods")
-    for text in without_effect(kind, document):
+    for text in without_effect((kind.group, kind.plural), document):
         warn(text)
     return [Check(key) for key in leans_on(kind, document)]
-
-
-def without_effect(kind: Kind, document: Json) -> list[str]:
-    """What a workload asks for, and does not get here."""
-    return [
-        f"spec.{field} is stored, and has no effect here"
-        for field in _NO_EFFECT.get((kind.group, kind.plural), ())
-        if document["spec"].get(field)
-    ]
 
 
 async def admit_account(store: Store, kind: Kind, document: Json) -> None:

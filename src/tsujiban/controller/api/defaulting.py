@@ -127,7 +127,12 @@ def _deployment(document: Json) -> Json:
 
 
 def _stateful_set(document: Json) -> Json:
-    spec = _workload(replicas=1, revisionHistoryLimit=10, podManagementPolicy="OrderedReady")
+    spec = _workload(
+        replicas=1,
+        revisionHistoryLimit=10,
+        podManagementPolicy="OrderedReady",
+        persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"},
+    )
     return _spec(_strategy("updateStrategy", partition=0))(spec(document))
 
 

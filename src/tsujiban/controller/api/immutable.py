@@ -25,6 +25,7 @@ def reviewers() -> dict[tuple[str, str], Reviewer]:
     selector = _reviewer(lambda old, new: _same(old, new, "spec.selector"))
     return {
         **{("apps", plural): selector for plural in ("daemonsets", "deployments", "replicasets")},
+        ("apps", "statefulsets"): _reviewer(_stateful_set),
         ("batch", "jobs"): _reviewer(_job),
         ("apps", "controllerrevisions"): _reviewer(lambda old, new: _same(old, new, "data")),
     }
@@ -49,6 +50,21 @@ _FIXED = (
 )
 # what of the template a queue may still set before the Job has begun
 _PLACING = ("affinity", "nodeSelector", "schedulingGates", "tolerations")
+
+
+_OPEN = (
+    *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"),
+    *("persistentVolumeClaimRetentionPolicy", "minReadySeconds"),
+)
+
+
+def _stateful_set(old: Json, new: Json) -> list[Finding]:
+    fixed = [{key: value for key, value in one["spec"].items() if key not in _OPEN} for one in (old, new)]
+    if fixed[0] == fixed[1]:
+        return []
+    fields = ", ".join(f"'{field}'" for field in _OPEN[:-1]) + f" and '{_OPEN[-1]}'"
+    text = f"Forbidden: updates to statefulset spec for fields other than {fields} are forbidden"
+    return [Finding(code="immutable", message=text, field="spec")]
 
 
 def _job(old: Json, new: Json) -> list[Finding]:

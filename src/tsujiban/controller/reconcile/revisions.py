@@ -51,6 +51,15 @@ def plan(world: World, owner: Json, digest: str, used: Collection[str]) -> list[
     return [*actions, *(Delete(ref) for ref in old[: max(0, len(old) - (KEPT if limit is None else limit))])]
 
 
+def template(world: World, owner: Json, name: str) -> Json | None:
+    """The pod template of one of the owner's revisions; None when it is forgotten."""
+    found = world.find(CONTROLLER_REVISIONS, owner["metadata"].get("namespace", ""), name)
+    if found is None or found not in (obj for _, obj in world.owned_by(owner["metadata"]["uid"])):
+        return None
+    held = ((found.get("data") or {}).get("spec") or {}).get("template")
+    return {key: value for key, value in held.items() if key != "$patch"} if held else None
+
+
 def _made(owner: Json, digest: str, number: int) -> tuple[Ref, Json]:
     template, head = owner["spec"]["template"], owner["metadata"]
     ref = Ref(*CONTROLLER_REVISIONS, head.get("namespace", ""), named(head["name"], digest))

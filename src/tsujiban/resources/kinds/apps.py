@@ -44,6 +44,26 @@ class Deployment(Object, frozen=True):
     status: Any = None
 
 
+class RollingUpdateStatefulSet(Shape, frozen=True):
+    """`partition`: pods of lower ordinals stay as they are."""
+
+    partition: int | None = None
+    max_unavailable: int | str | None = None
+
+
+class StatefulSetUpdateStrategy(Shape, frozen=True):
+    """How pods are replaced; `type` is RollingUpdate or OnDelete."""
+
+    type: str = ""
+    rolling_update: RollingUpdateStatefulSet | None = None
+
+
+class StatefulSetOrdinals(Shape, frozen=True):
+    """`start` is the first pod's number."""
+
+    start: int = 0
+
+
 class StatefulSetSpec(Shape, frozen=True):
     """`replicas` None is 1."""
 
@@ -53,11 +73,11 @@ class StatefulSetSpec(Shape, frozen=True):
     service_name: str = ""
     volume_claim_templates: Any = None
     pod_management_policy: str = ""
-    update_strategy: Any = None
+    update_strategy: StatefulSetUpdateStrategy | None = None
     revision_history_limit: int | None = None
     min_ready_seconds: int = 0
     persistent_volume_claim_retention_policy: Any = None
-    ordinals: Any = None
+    ordinals: StatefulSetOrdinals | None = None
 
 
 class StatefulSet(Object, frozen=True):

@@ -294,13 +294,42 @@ def _rolling(
         report.share((*path, "maxUnavailable"), rolling.max_unavailable)
 
 
+def _stateful_set(stateful: apps.StatefulSet, raw: Mapping[str, Any], report: Report) -> None:
+    _workload(stateful, raw, report)
+    spec = stateful.spec
+    policies = ("OrderedReady", "Parallel")
+    report.one_of(("spec", "podManagementPolicy"), spec.pod_management_policy, policies, empty=True)
+    if spec.service_name and not names.is_subdomain(spec.service_name):
+        report.error(("spec", "serviceName"), "bad-name", f"{spec.service_name[:64]!r} is not a DNS name")
+    _not_negative(("spec", "ordinals", "start"), spec.ordinals.start if spec.ordinals else 0, report)
+    strategy = spec.update_strategy or apps.StatefulSetUpdateStrategy()
+    path: Path = ("spec", "updateStrategy")
+    report.one_of((*path, "type"), strategy.type, ("RollingUpdate", "OnDelete"), empty=True)
+    rolling = strategy.rolling_update
+    if rolling is None:
+        return
+    path = (*path, "rollingUpdate")
+    if strategy.type == "OnDelete":
+        message = "Invalid value: only allowed for updateStrategy 'RollingUpdate'"
+        report.error(path, "conflict", message)
+    _not_negative((*path, "partition"), rolling.partition or 0, report)
+    if rolling.max_unavailable is not None:
+        report.share((*path, "maxUnavailable"), rolling.max_unavailable)
+        if rolling.max_unavailable in (0, "0%"):
+            message = f"Invalid value: {rolling.max_unavailable}: cannot be 0"
+            report.error((*path, "maxUnavailable"), "out-of-range", message)
+
+
+def _not_negative(path: Path, number: int, report: Report) -> None:
+    if number < 0:
+        message = f"Invalid value: {number}: must be greater than or equal to 0"
+        report.error(path, "out-of-range", message)
+
+
 def _controller_revision(revision: apps.ControllerRevision, raw: Mapping[str, Any], report: Report) -> None:
     if revision.data is None:
         report.error(("data",), "missing-field", "Required value: data is mandatory")
-    if revision.revision < 0:
-        report.error(
-            ("revision",), "out-of-range", f"Invalid value: {revision.revision}: must be non-negative"
-        )
+    _not_negative(("revision",), revision.revision, report)
 
 
 def _replicas(replicas: int | None, report: Report) -> None:
@@ -342,7 +371,7 @@ CHECKS = {
     "Endpoints": _endpoints,
     "Node": _node,
     "Deployment": _deployment,
-    "StatefulSet": _workload,
+    "StatefulSet": _stateful_set,
     "DaemonSet": _daemon_set,
     "ControllerRevision": _controller_revision,
     "ReplicaSet": _workload,

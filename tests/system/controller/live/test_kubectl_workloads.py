@@ -1,4 +1,4 @@
-"""What runs pods beside Deployments, as people use it: daemons and jobs, with both kubectls."""
+"""What runs pods beside Deployments, as people use it, with both kubectls."""
 
 from __future__ import annotations
 
@@ -101,3 +101,33 @@ def test_a_job_from_the_command_line(works: Kubectl) -> None:
     there(works, "wait", "--for=condition=Suspended", "job/once", WAIT)
     there(works, "delete", "job", "once", WAIT)
     assert until(lambda: found(works, "pods", "-l", "job-name=once") == [], SECONDS)
+
+
+def test_a_set_keeps_its_names_and_its_order(works: Kubectl, old_kubectl: Kubectl) -> None:
+    there(works, "rollout", "status", "sts/web", WAIT)
+    first, second = found(works, "pods", "-l", "app=web")
+    assert [pod["metadata"]["name"] for pod in (first, second)] == ["web-0", "web-1"]
+    assert first["metadata"]["creationTimestamp"] <= second["metadata"]["creationTimestamp"]
+    assert there(works, "exec", "web-1", "--", "hostname") == "web-1\n"
+    name = "web-0.web.works.svc.cluster.local"
+    look = ("exec", "web-1", "--", "sh", "-c", f"until getent ahostsv4 {name}; do sleep 0.2; done")
+    assert first["status"]["podIP"] in there(works, *look)
+    assert there(works, "get", "sts", "web").splitlines()[1].split()[:2] == ["web", "2/2"]
+    there(works, "scale", "sts", "web", "--replicas=3")
+    there(works, "rollout", "status", "sts/web", WAIT)
+    there(works, "scale", "sts", "web", "--replicas=1")
+    assert until(lambda: len(found(works, "pods", "-l", "app=web")) == 1, SECONDS)
+    assert found(works, "pods", "-l", "app=web")[0]["metadata"]["uid"] == first["metadata"]["uid"]
+    there(works, "set", "env", "sts/web", "STEP=2")
+    assert "roll" in there(old_kubectl, "rollout", "status", "sts/web", WAIT)
+    (pod,) = found(works, "pods", "-l", "app=web")
+    assert pod["metadata"]["name"] == "web-0"
+    assert pod["spec"]["containers"][0]["env"] == [{"name": "STEP", "value": "2"}]
+    assert there(works, "rollout", "history", "sts/web").count("<none>") == 2
+    there(works, "rollout", "undo", "sts/web")
+    there(works, "rollout", "status", "sts/web", WAIT)
+    assert "env" not in found(works, "pods", "-l", "app=web")[0]["spec"]["containers"][0]
+    text = there(works, "describe", "sts", "web")
+    assert "Pods Status:        1 Running / 0 Waiting / 0 Succeeded / 0 Failed" in text
+    refused = there(works, "patch", "sts", "web", "-p", '{"spec":{"serviceName":"other"}}', code=1)
+    assert "updates to statefulset spec for fields other than 'replicas', 'ordinals'" in refused

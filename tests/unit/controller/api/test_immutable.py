@@ -29,3 +29,19 @@ async def test_a_selector_does_not_change(admin: httpx.AsyncClient, plural: str)
     assert cause["message"].endswith(": field is immutable")
     answer = await admin.patch(f"{path}/x", json={"spec": {"minReadySeconds": 3}}, headers=headers)
     assert answer.status_code == 200
+
+
+async def test_of_a_stateful_set_only_some_fields_change(admin: httpx.AsyncClient) -> None:
+    path = "/apis/apps/v1/namespaces/default/statefulsets"
+    spec: dict[str, Any] = {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}
+    assert (await admin.post(path, json={"metadata": {"name": "x"}, "spec": spec})).status_code == 201
+    headers = {"content-type": "application/merge-patch+json"}
+    answer = await admin.patch(f"{path}/x", json={"spec": {"serviceName": "y"}}, headers=headers)
+    assert answer.status_code == 422
+    (cause,) = answer.json()["details"]["causes"]
+    assert cause["field"] == "spec"
+    assert cause["message"].startswith(
+        "Forbidden: updates to statefulset spec for fields other than 'replicas',"
+    )
+    answer = await admin.patch(f"{path}/x", json={"spec": {"replicas": 3}}, headers=headers)
+    assert answer.status_code == 200

@@ -340,8 +340,15 @@ async def test_nothing_of_a_refused_write_is_there(bed: ApiBed, admin: httpx.Asy
 async def test_what_nobody_runs_is_stored_with_a_warning(admin: httpx.AsyncClient) -> None:
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "host"}]}}
     spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
-    for plural, warns in (("statefulsets", True), ("daemonsets", False), ("deployments", False)):
-        path = f"/apis/apps/v1/namespaces/default/{plural}"
-        answer = await admin.post(path, json={"metadata": {"name": "x"}, "spec": spec})
+    claims = {**spec, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}
+    controller = {"selector": {"a": "b"}, "template": template}
+    for group, plural, asked, told in (
+        ("api/v1", "replicationcontrollers", controller, "makes no pods"),
+        ("apis/apps/v1", "statefulsets", claims, "spec.volumeClaimTemplates cannot be served"),
+        ("apis/apps/v1", "daemonsets", spec, ""),
+    ):
+        path = f"/{group}/namespaces/default/{plural}"
+        answer = await admin.post(path, json={"metadata": {"name": "x"}, "spec": asked})
         assert answer.status_code == 201
-        assert ("makes no pods" in answer.headers.get("warning", "")) is warns
+        warning = answer.headers.get("warning", "")
+        assert told in warning if told else not warning

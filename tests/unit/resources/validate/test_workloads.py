@@ -100,6 +100,35 @@ def test_daemon_set_may_surge_instead(judge: Any) -> None:
     assert judge("apps/v1", "DaemonSet", spec=spec) == set()
 
 
+@pytest.mark.parametrize(
+    ("fields", "field", "code"),
+    [
+        ({"podManagementPolicy": "Ordered"}, "podManagementPolicy", "bad-value"),
+        ({"serviceName": "A"}, "serviceName", "bad-name"),
+        ({"ordinals": {"start": -1}}, "ordinals.start", "out-of-range"),
+        ({"updateStrategy": {"type": "Recreate"}}, "updateStrategy.type", "bad-value"),
+        (
+            {"updateStrategy": {"type": "OnDelete", "rollingUpdate": {}}},
+            "updateStrategy.rollingUpdate",
+            "conflict",
+        ),
+        (
+            {"updateStrategy": {"rollingUpdate": {"partition": -1}}},
+            "updateStrategy.rollingUpdate.partition",
+            "out-of-range",
+        ),
+        (
+            {"updateStrategy": {"rollingUpdate": {"maxUnavailable": 0}}},
+            "updateStrategy.rollingUpdate.maxUnavailable",
+            "out-of-range",
+        ),
+    ],
+)
+def test_stateful_set(judge: Any, fields: dict[str, Any], field: str, code: str) -> None:
+    spec = {"selector": LABELS, "template": TEMPLATE, **fields}
+    assert judge("apps/v1", "StatefulSet", spec=spec) == {(f"spec.{field}", code)}
+
+
 def test_controller_revision(judge: Any) -> None:
     assert judge("apps/v1", "ControllerRevision", revision=-1) == {
         ("data", "missing-field"),
