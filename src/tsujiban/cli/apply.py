@@ -10,6 +10,7 @@ import click
 
 from tsujiban.cli import findings, output
 from tsujiban.cli.errors import Exit, Failure
+from tsujiban.cli.options import Duration
 from tsujiban.cli.session import cluster_option, connect, namespace_option
 
 if TYPE_CHECKING:
@@ -32,19 +33,24 @@ Json = dict[str, Any]
 @click.option("-R", "--recursive", is_flag=True, help="Go into folders of folders.")
 @namespace_option
 @click.option(
-    "--dry-run", type=click.Choice(["client", "server"]), help="Check only: here, or by the cluster."
+    "--dry-run",
+    type=click.Choice(["client", "server", "none"]),
+    default="none",
+    help="Check only: here, or by the cluster.",
 )
 @click.option(
     "--wait", is_flag=True, help="Return when policies are enforced and Deployments are available everywhere."
 )
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait at most.")
-@click.option("-o", "--output", "form", type=click.Choice(["json"]), help="Form of the output.")
+@click.option("--timeout", type=Duration(), default=60.0, show_default=True, help="How long to wait at most.")
+@click.option(
+    "-o", "--output", "form", type=click.Choice(["json", "yaml", "name"]), help="Form of the output."
+)
 @cluster_option
 def apply(
     files: tuple[Path, ...],
     recursive: bool,
     namespace: str,
-    dry_run: str | None,
+    dry_run: str,
     wait: bool,
     timeout: float,
     form: str | None,
@@ -57,6 +63,7 @@ def apply(
     from tsujiban.cli import manifests
     from tsujiban.local.client import ApiError
     from tsujiban.local.enforced import Timeout, wait_for
+    from tsujiban.resources.registry import kind_for
 
     sources = manifests.contents(manifests.expand(files, recursive=recursive))
     loaded = manifests.load(sources)
@@ -70,11 +77,14 @@ def apply(
             answer = client.apply(objects, dry_run=dry_run == "server")
         except ApiError as error:
             raise refused(error, loaded.objects, sources) from error
-        if form:
+        if form == "name":
+            for result in answer.get("results", []):
+                click.echo(output.full_name(kind_for(result["apiVersion"], result["kind"]), result["name"]))
+        elif form:
             output.write(answer, form)
         else:
-            show(answer, dry_run=bool(dry_run))
-        if wait and not dry_run:
+            show(answer, dry_run=dry_run == "server")
+        if wait and dry_run == "none":
             try:
                 waited = wait_for(client, objects, timeout)
             except Timeout as error:

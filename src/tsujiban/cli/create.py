@@ -17,7 +17,10 @@ _BOUND = ("Pod", "Secret", "Node")
 
 @click.group()
 def create() -> None:
-    """Create what is not written in a manifest; for everything else there is `tsujiban apply`."""
+    """Create what is not written in a manifest; for everything else there is `tsujiban apply`.
+
+    All else that `kubectl create` has (namespace, deployment, secret, role and more) is handed to kubectl.
+    """
 
 
 @create.command()

@@ -1,4 +1,5 @@
-"""`tsujiban diff`: what two sets of manifests allow differently, and why; a gate for pull requests."""
+"""`tsujiban diff`: what two sets of manifests, or the running cluster and manifests, allow differently, and
+why; a gate for pull requests."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import click
 
 from tsujiban.cli.errors import Exit, Failure
 from tsujiban.cli.options import files_option, form_option, strict_option, trust_domain_option
+from tsujiban.cli.session import cluster_option, namespace_option
 
 if TYPE_CHECKING:
     from tsujiban.policy.diff import Change, Difference
@@ -24,7 +26,9 @@ ANY = "any"
 
 
 @click.command()
-@files_option("Given twice: the old manifests, then the new ones.", required=False)
+@files_option(
+    "Given twice: the old manifests, then the new ones. Once: beside the running cluster.", required=False
+)
 @click.option(
     "--old",
     "old",
@@ -50,6 +54,8 @@ ANY = "any"
 @trust_domain_option
 @strict_option
 @form_option("txt", "json", "md", "csv")
+@namespace_option
+@cluster_option
 def diff(
     files: tuple[Path, ...],
     old: tuple[Path, ...],
@@ -59,13 +65,25 @@ def diff(
     trust_domain: str,
     strict: bool,
     form: str,
+    namespace: str,
+    cluster: str,
 ) -> None:
-    """Print the connections that new manifests add, remove and change. Exit code 1: there are some."""
-    from tsujiban.cli import offline
+    """Print the connections that new manifests add, remove and change. Exit code 1: there are some.
+
+    With one -f the running cluster is the old side, and the new side is the cluster with these applied.
+    """
+    from tsujiban.cli import offline, running
     from tsujiban.policy.diff import compare
 
-    before, after = _sides(files, old, new)
-    sides = [offline.load(side, recursive=recursive) for side in (before, after)]
+    if len(files) == 1 and not old and not new:
+        before, trust_domain = running.objects(cluster)
+        given = offline.load(files, recursive=recursive)
+        after, kept = running.applied(before, given, namespace)
+        sides, strict = [before, after], True
+        if kept:
+            click.echo(f"note: taken as they run now: {', '.join(kept)}", err=True)
+    else:
+        sides = [offline.load(side, recursive=recursive) for side in _sides(files, old, new)]
     try:
         told = compare(*sides, trust_domain=trust_domain, strict=strict)
     except ValueError as error:
@@ -90,7 +108,11 @@ def _sides(
         return files, new
     if old and new and not files:
         return old, new
-    raise Failure("give two sides: -f OLD -f NEW, or --old OLD... --new NEW...", code=Exit.USAGE)
+    raise Failure(
+        "give two sides: -f OLD -f NEW, or --old OLD... --new NEW...",
+        hint="`tsujiban diff -f NEW` compares with the running cluster, `kubectl diff -f NEW` its fields.",
+        code=Exit.USAGE,
+    )
 
 
 # ---------------------------------------------------------------------- forms

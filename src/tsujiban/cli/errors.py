@@ -37,10 +37,29 @@ class Failure(click.ClickException):
 
 
 @contextmanager
+def usage() -> Iterator[None]:
+    """Turn click's words about a wrong command line into a failure of ours."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # the help itself
+    except click.UsageError as error:
+        said = error.format_message().strip().removesuffix(".")
+        message = said[:1].lower() + said[1:]
+        context = error.ctx or click.get_current_context(silent=True)
+        hint = "`tsujiban --help` tells more."
+        if context is not None:
+            wanted = context.command.get_usage(context).removeprefix("Usage: ")
+            hint = f"Write: {' '.join(wanted.split())}; `{context.command_path} --help` tells more."
+        raise Failure(message, hint=hint, code=Exit.USAGE) from error
+
+
+@contextmanager
 def explained() -> Iterator[None]:
     """Turn the client's errors into failures. Its module is imported only when something went wrong."""
     try:
-        yield
+        with usage():
+            yield
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:

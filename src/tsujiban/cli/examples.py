@@ -35,6 +35,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "delete": (
         ("tsujiban delete pod web-1", "one object"),
         ("tsujiban delete -f manifests --ignore-not-found", "all that the files name"),
+        ("tsujiban delete pods -l app=web --now", "all with a label, and soon"),
     ),
     "demo bank": (
         ("tsujiban demo bank", "ten acts, in about a minute"),
@@ -43,10 +44,12 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "describe": (
         ("tsujiban describe pod/web-1", "with its events"),
+        ("tsujiban describe pods -l app=web", "all with a label"),
         ("tsujiban describe networkpolicy.projectcalico.org web", "with the file and line it came from"),
     ),
     "diff": (
         ("tsujiban diff -f old -f new", "the connections that come and go"),
+        ("tsujiban diff -f policy.yaml", "what applying it would open and close in the running cluster"),
         ("tsujiban diff --old old --new new --fail-on added -o md", "for a pull request"),
     ),
     "down": (
@@ -63,6 +66,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "tsujiban explain default/a default/b --port 80 --method GET --path /x -f manifests",
             "a request, by files",
         ),
+        ("tsujiban explain networkpolicy.spec.ingress", "what a field means"),
     ),
     "flows": (
         ("tsujiban flows -f --verdict deny", "what is denied, live"),
@@ -72,6 +76,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("tsujiban get pods -A -o wide", "all pods, and where they run"),
         ("tsujiban get gnp,networkpolicies", "policies, and whether they are enforced"),
         ("tsujiban get deployment/web -o yaml", "one object as it is"),
+        ("tsujiban get pods -w --output-watch-events", "and what becomes of them"),
     ),
     "kubeconfig": (
         ("tsujiban kubeconfig --merge", "then kubectl works, context tsujiban-local"),

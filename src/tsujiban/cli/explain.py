@@ -1,4 +1,7 @@
-"""`tsujiban explain SRC DST`: why a flow is allowed or denied, on files or on the running cluster."""
+"""`tsujiban explain SRC DST`: why a flow is allowed or denied, on files or on the running cluster.
+
+With one word it is kubectl's: what a kind and its fields are (`cli.fields`).
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,13 @@ from tsujiban.cli.session import cluster_option, namespace_option
 if TYPE_CHECKING:
     from tsujiban.policy.explain import Explanation, LayerStory, PolicyStory, RuleStory, TierStory
     from tsujiban.policy.flow import Request
-    from tsujiban.resources.load import LoadedObject
 
 COLOURS = {"allow": "green", "deny": "red", "pass": "yellow", "log": "yellow"}
 
 
 @click.command()
-@click.argument("source", shell_complete=pods)
-@click.argument("destination", shell_complete=pods)
+@click.argument("source", metavar="SOURCE|KIND[.FIELD]", shell_complete=pods)
+@click.argument("destination", required=False, metavar="[DESTINATION]", shell_complete=pods)
 @files_option("Manifests instead of the running cluster: a file, a folder, or -.", required=False)
 @recursive_option
 @click.option("--protocol", default="TCP", show_default=True, help="Name or IANA number.")
@@ -51,7 +53,7 @@ COLOURS = {"allow": "green", "deny": "red", "pass": "yellow", "log": "yellow"}
 @cluster_option
 def explain(
     source: str,
-    destination: str,
+    destination: str | None,
     files: tuple[Path, ...],
     recursive: bool,
     protocol: str,
@@ -76,7 +78,15 @@ def explain(
 
     Each is a pod (`namespace/name` or `name`), a workload (`deployment/web`, or just `web`), a
     service (`service/web`) or an address.
+
+    With one word, a kind or a field of one, say what it is: `tsujiban explain networkpolicy.spec.ingress`.
     """
+    if destination is None:
+        from tsujiban.cli import fields
+
+        for line in fields.told(source, recursive=recursive):
+            click.echo(line)
+        return
     from tsujiban.policy.explain import explain_objects
     from tsujiban.policy.offline import UnknownName
 
@@ -86,7 +96,9 @@ def explain(
         objects = offline.load(files, recursive=recursive)
         domain = trust_domain or "cluster.local"
     else:
-        objects, domain = _live(cluster)
+        from tsujiban.cli import running
+
+        objects, domain = running.objects(cluster)
     request = _request(method, path, host, headers, claims)
     try:
         told = explain_objects(
@@ -114,27 +126,6 @@ def explain(
     else:
         for line in lines(told):
             click.echo(line)
-
-
-def _live(cluster: str) -> tuple[list[LoadedObject], str]:
-    """The running cluster's objects and its trust domain. Raises Failure."""
-    from tsujiban.cli.session import connect, kind_of, open_local
-    from tsujiban.controller import config
-    from tsujiban.local.live import fetch
-    from tsujiban.resources.load import LoadedObject, decode
-
-    with connect(cluster) as client:
-        objects = [one for one in fetch(client) if not _finished(one)]
-        for word in ("deployments", "replicasets"):  # for names alone: their pods are there
-            kind = kind_of(word)
-            for item in client.list(kind).get("items", []):
-                objects.append(LoadedObject(kind, decode(item), item))
-    return objects, config.load(open_local(cluster).layout.controller_config).trust_domain
-
-
-def _finished(one: LoadedObject) -> bool:
-    """A pod that has come to an end: its address may be another's by now."""
-    return one.kind.kind == "Pod" and one.raw.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _request(

@@ -69,9 +69,9 @@ def seconds(text: str) -> int:
 
 def choose_container(pod: dict[str, object], wanted: str, extra: tuple[str, ...] = ()) -> str:
     """The container meant: the named one, or the pod's first. Raises Failure when there is none."""
-    from tsujiban.cli.printers import dig
+    from tsujiban.controller.api.cells import dig, items
 
-    names = [str(entry["name"]) for entry in dig(pod, "spec.containers", [])]
+    names = [str(entry.get("name")) for entry in items(pod, "spec.containers")]
     if not wanted:
         return names[0]
     if wanted not in names and wanted not in extra:

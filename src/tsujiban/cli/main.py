@@ -25,14 +25,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tsujiban.cli.connectivity:connectivity",
         "Say which connections manifests allow, exactly.",
     ),
-    "create": ("tsujiban.cli.create:create", "Create a service account's token."),
+    "create": ("tsujiban.cli.create:create", "Create a service account's token; the rest is kubectl's."),
     "delete": ("tsujiban.cli.delete:delete", "Delete objects."),
     "demo": ("tsujiban.cli.demo:demo", "Run the bank and attack it."),
-    "describe": ("tsujiban.cli.describe:describe", "Show one object in detail, with its events."),
-    "diff": ("tsujiban.cli.diff:diff", "Say what two sets of manifests allow differently, and why."),
+    "describe": ("tsujiban.cli.describe:describe", "Show objects in detail, with their events."),
+    "diff": ("tsujiban.cli.diff:diff", "Say what new manifests allow differently, and why."),
     "down": ("tsujiban.cli.updown:down", "Stop the cluster and remove what it made."),
     "exec": ("tsujiban.cli.execute:execute", "Run a command inside a pod."),
-    "explain": ("tsujiban.cli.explain:explain", "Say why a flow is allowed or denied."),
+    "explain": (
+        "tsujiban.cli.explain:explain",
+        "Say why a flow is allowed or denied, or what a field means.",
+    ),
     "flows": ("tsujiban.cli.flows:flows", "Show what the two posts decided."),
     "get": ("tsujiban.cli.get:get", "Show objects."),
     "kubeconfig": ("tsujiban.cli.kubeconfig:kubeconfig", "Print how kubectl reaches the cluster."),
@@ -52,21 +55,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 COMPLETE = "_TSUJIBAN_COMPLETE"  # in the environment when a shell asks for words
 
-# what people's hands try here and kubectl does, against our API too
-KUBECTLS = frozenset(
-    {
-        "annotate",
-        "api-resources",
-        "api-versions",
-        "attach",
-        "auth",
-        "autoscale",
-        "certificate",
-        "cluster-info",
-    }
-    | {"config", "cordon", "cp", "create", "drain", "edit", "events", "expose", "kustomize", "label", "patch"}
-    | {"proxy", "replace", "rollout", "run", "scale", "set", "taint", "top", "uncordon", "wait"}
-)
+FIRST = (
+    "-n",
+    "--namespace",
+    "--cluster",
+)  # options that kubectl takes before the command, too, and we with it
 
 
 def _with_examples(name: str, command: click.Command) -> None:
@@ -103,27 +96,42 @@ class LazyGroup(click.Group):
             importlib.import_module("tsujiban.cli.completion")
         return super().main(*args, **kwargs)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click, and `-n shop get pods` is `get pods -n shop`."""
+        from tsujiban.cli.errors import usage
+
+        with usage():
+            return super().parse_args(ctx, _moved(args))
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click; for what is kubectl's, say how to have kubectl do it."""
-        if args and args[0] in KUBECTLS and args[0] not in COMMANDS:
-            from tsujiban.cli.errors import Exit, Failure
+        """As click; what is kubectl's is handed to it."""
+        from tsujiban.cli import kubectl
 
-            raise Failure(
-                f"`{args[0]}` is left to kubectl, which works with this cluster",
-                hint=f"Once: `tsujiban kubeconfig --merge`. Then: `kubectl {args[0]} ...`.",
-                code=Exit.USAGE,
-            )
+        if ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        if args and kubectl.is_kubectls(args):
+            kubectl.hand_over(args)
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib
 
             from tsujiban.cli.errors import Exit, Failure
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=2)
+            near = difflib.get_close_matches(args[0], [*COMMANDS, *kubectl.VERBS], n=2)
             hint = f"Did you mean {' or '.join(near)}?" if near else "`tsujiban --help` lists the commands."
             raise Failure(f"there is no command {args[0]!r}", hint=hint, code=Exit.USAGE)
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, rest if command is None else flags(command, rest)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click, and kubectl's commands."""
+        from click.shell_completion import CompletionItem
+
+        from tsujiban.cli.kubectl import VERBS
+
+        handed = [CompletionItem(verb) for verb in sorted(VERBS) if verb.startswith(incomplete)]
+        return [*super().shell_complete(ctx, incomplete), *handed]
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; what the cluster refuses becomes one message and an exit code."""
@@ -134,8 +142,49 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands without importing any of them."""
+        from tsujiban.cli.kubectl import VERBS
+
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+        with formatter.section("Handed to kubectl, with this cluster's kubeconfig"):
+            formatter.write_text(", ".join(sorted(VERBS)))
+
+
+def _moved(args: list[str]) -> list[str]:
+    """What stands before the command and is the command's goes behind it."""
+    kept: list[str] = []
+    moved: list[str] = []
+    left = list(args)
+    while left and left[0].startswith("-"):
+        word = left.pop(0)
+        name, equals, _ = word.partition("=")
+        if name in FIRST:
+            moved += [word] if equals or not left else [word, left.pop(0)]
+        elif name in ("--kubeconfig", "--context") and not equals and left:
+            kept += [word, left.pop(0)]
+        else:
+            kept.append(word)
+    return [*kept, *left[:1], *moved, *left[1:]]
+
+
+def flags(command: click.Command, args: list[str]) -> list[str]:
+    """kubectl's `--wait=false` and `--wait=true` as click has them: `--no-wait`, or nothing, and `--wait`."""
+    known = {
+        name: parameter.secondary_opts
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.is_flag
+        for name in parameter.opts
+    }
+    found: list[str] = []
+    for index, word in enumerate(args):
+        if word == "--":
+            return [*found, *args[index:]]
+        name, equals, value = word.partition("=")
+        if equals and name in known and value in ("true", "false"):
+            found += [name] if value == "true" else known[name][:1]
+        else:
+            found.append(word)
+    return found
 
 
 def _contexts(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -158,3 +207,11 @@ def _contexts(context: click.Context, parameter: click.Parameter, incomplete: st
 )
 def main(kubeconfig: str | None, context: str | None) -> None:
     """One policy, one identity, enforced in the kernel and in Envoy."""
+    if context and not kubeconfig:
+        from tsujiban.cli.errors import Exit, Failure
+
+        raise Failure(
+            f"--context {context} is of a kubeconfig, and none is given",
+            hint="Say --kubeconfig FILE, too; a cluster of this machine is chosen by --cluster NAME.",
+            code=Exit.USAGE,
+        )

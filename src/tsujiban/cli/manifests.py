@@ -12,6 +12,7 @@ from tsujiban.cli.errors import Exit, Failure
 from tsujiban.policy.testing.naming import is_test
 from tsujiban.resources.findings import errors
 from tsujiban.resources.load import ORIGIN, Loaded, LoadedObject, origin_annotation, read
+from tsujiban.resources.registry import Kind
 
 Json = dict[str, Any]
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -70,6 +71,12 @@ def wire_form(one: LoadedObject, namespace: str) -> Json:
     return {**one.raw, "metadata": meta}
 
 
-def read_all(paths: Sequence[Path], namespace: str) -> list[Json]:
-    """Objects of all `paths`, ready to send. Raises Failure."""
-    return [wire_form(one, namespace) for one in load(contents(expand(paths))).objects]
+def named(
+    paths: Sequence[Path], namespace: str, *, recursive: bool = False
+) -> list[tuple[Kind, str | None, str]]:
+    """Kind, namespace and name of each object of all `paths`. Raises Failure."""
+    found = []
+    for one in load(contents(expand(paths, recursive=recursive))).objects:
+        meta = wire_form(one, namespace)["metadata"]
+        found.append((one.kind, meta["namespace"] if one.kind.namespaced else None, str(meta["name"])))
+    return found

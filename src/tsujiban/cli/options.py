@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,27 @@ from typing import Any, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s)")
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a duration as kubectl takes it: `30`, `1.5`, `30s`, `1m30s`."""
+
+    name = "duration"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds. Raises BadParameter."""
+        if isinstance(value, int | float):
+            return float(value)
+        parts = _DURATION.findall(value)
+        if parts and "".join(number + unit for number, unit in parts) == value:
+            return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+            return float(value)
+        raise click.BadParameter(f"{value!r} is no duration; write for example 30s or 1m30s", ctx, param)
+
 
 recursive_option = click.option(
     "-R", "--recursive", is_flag=True, help="Also the folders inside the folders of -f."

@@ -43,6 +43,8 @@ def revoke(what: tuple[str, ...], undo: bool, reason: str, cluster: str) -> None
         text = str((found.get("data") or {}).get(FIELD, ""))
         if not wanted:
             click.echo(text, nl=False)
+            if not text:
+                click.echo("Nothing is revoked.", err=True)
             return
         changed = changed_list(text, wanted, undo=undo, reason=reason)
         metadata: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE}
@@ -66,7 +68,8 @@ def asked(what: tuple[str, ...], now: float, *, undo: bool) -> list[str]:
             else:  # times are whole seconds: what was issued in this one is meant too
                 wanted.append(one if undo else revoked.node_entry(one, math.floor(now) + 1))
     except ValueError as error:
-        raise Failure(str(error), code=Exit.USAGE) from error
+        hint = "Write spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT, serial:1f00ab, or node/NAME."
+        raise Failure(str(error), hint=hint, code=Exit.USAGE) from error
     return wanted
 
 

@@ -77,6 +77,28 @@ def connect(cluster: str) -> Client:
         except KubeconfigError as error:
             hint = "Check the file, or its contexts: `kubectl config get-contexts`."
             raise Failure(str(error), hint=hint, code=Exit.USAGE) from error
+    path = _present(cluster)
+    try:
+        return Client(read(path), silence=lambda: reason(cluster))
+    except KubeconfigError as error:
+        raise Failure(
+            str(error), hint="Start the cluster again: `tsujiban up`.", code=Exit.UNREACHABLE
+        ) from error
+
+
+def kubeconfig_of(cluster: str) -> tuple[str, str]:
+    """File and context by which other programs reach the API that `connect` would. Raises Failure."""
+    file, context = _given()
+    return (file, context) if file else (str(_present(cluster)), "")
+
+
+def shown_kubeconfig(cluster: str) -> str:
+    """The file that `kubeconfig_of` names, whether it is there or not, for a message."""
+    return _given()[0] or str(kubeconfig_path(cluster))
+
+
+def _present(cluster: str) -> Path:
+    """The kubeconfig of a cluster of this machine. Raises Failure."""
     path = kubeconfig_path(cluster)
     try:
         missing = not path.exists()
@@ -91,12 +113,7 @@ def connect(cluster: str) -> Client:
             hint=f"Start one with `tsujiban up{option}`.",
             code=Exit.UNREACHABLE,
         )
-    try:
-        return Client(read(path), silence=lambda: reason(cluster))
-    except KubeconfigError as error:
-        raise Failure(
-            str(error), hint="Start the cluster again: `tsujiban up`.", code=Exit.UNREACHABLE
-        ) from error
+    return path
 
 
 def _given() -> tuple[str, str]:
@@ -126,7 +143,7 @@ def kind_of(word: str) -> Kind:
         hint = (
             f"Did you mean {' or '.join(error.suggestions)}?"
             if error.suggestions
-            else "`tsujiban get --help` lists the kinds."
+            else "`tsujiban api-resources` lists the kinds."
         )
         raise Failure(str(error), hint=hint, code=Exit.USAGE) from error
 

@@ -80,10 +80,25 @@ class Client:
 
     # ------------------------------------------------------------------ objects
 
-    def list(self, kind: Kind, namespace: str | None = None, *, labels: str = "") -> Json:
-        """The Kubernetes list of a kind; all namespaces when `namespace` is None."""
-        parameters = {"labelSelector": labels} if labels else {}
-        found = self._json("GET", resource_path(kind, namespace), params=parameters)
+    def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        limit: int = 0,
+    ) -> Json:
+        """The Kubernetes list of a kind; all namespaces when `namespace` is None. With a `limit` it is asked
+        for so many objects at a time."""
+        wanted = {"labelSelector": labels, "fieldSelector": fields, "limit": str(limit) if limit else ""}
+        parameters = {name: value for name, value in wanted.items() if value}
+        path = resource_path(kind, namespace)
+        found = self._json("GET", path, params=parameters)
+        page = found
+        while going_on := (page.get("metadata") or {}).get("continue"):
+            page = self._json("GET", path, params={**parameters, "continue": going_on})
+            found["items"].extend(page.get("items", []))
         for item in found.get("items", []):  # a list's items leave these out, as Kubernetes' do
             item.setdefault("apiVersion", kind.api_version)
             item.setdefault("kind", kind.kind)
@@ -103,9 +118,10 @@ class Client:
             raise
         return True
 
-    def delete(self, kind: Kind, namespace: str | None, name: str) -> Json:
-        """Delete one object."""
-        return self._json("DELETE", resource_path(kind, namespace, name))
+    def delete(self, kind: Kind, namespace: str | None, name: str, options: Json | None = None) -> Json:
+        """Delete one object, with DeleteOptions."""
+        body = {"json": {"apiVersion": "v1", "kind": "DeleteOptions", **options}} if options else {}
+        return self._json("DELETE", resource_path(kind, namespace, name), **body)
 
     def watch(
         self,
@@ -113,11 +129,17 @@ class Client:
         namespace: str | None = None,
         *,
         labels: str = "",
+        fields: str = "",
         since: str = "",
         seconds: float | None = None,
     ) -> Iterator[Json]:
         """Events ({"type", "object"}) from resourceVersion `since` on; ends after `seconds`."""
-        parameters = {"watch": "1", "resourceVersion": since, "labelSelector": labels}
+        parameters = {
+            "watch": "1",
+            "resourceVersion": since,
+            "labelSelector": labels,
+            "fieldSelector": fields,
+        }
         if seconds is not None:
             parameters["timeoutSeconds"] = str(max(1, round(seconds)))
         given = {key: value for key, value in parameters.items() if value}

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from tsujiban.cli.errors import Exit
@@ -49,7 +51,59 @@ def test_a_manifest_is_deleted_last_object_first(serve: Callable[..., Any], tmp_
     assert [r.url.path for r in server.seen if r.method == "DELETE"][-1] == "/api/v1/namespaces/shop"
 
 
+LIST = "/api/v1/namespaces/default/configmaps"
+ITEM = {"metadata": {"name": "a", "namespace": "default"}}
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (("--all",), {}),
+        (("-l", "app=web"), {"labelSelector": "app=web"}),
+        (("--field-selector", "metadata.name=a"), {"fieldSelector": "metadata.name=a"}),
+    ],
+)
+def test_many_at_once(serve: Callable[..., Any], words: tuple[str, ...], asked: dict[str, str]) -> None:
+    server = serve("delete", {("GET", LIST): {"items": [ITEM]}, ("DELETE", PATH): {}})
+    assert run("cm", *words) == (0, "configmap/a deleted\n")
+    assert dict(server.seen[0].url.params) == asked
+    server.answers["GET", LIST] = {"items": []}
+    assert run("cm", *words) == (0, "No resources found.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (("--cascade", "orphan"), {"propagationPolicy": "Orphan"}),
+        (("--now",), {"gracePeriodSeconds": 1}),
+        (("--force", "--grace-period", "0"), {"gracePeriodSeconds": 0}),
+        (("--grace-period=5", "--wait=false"), {"gracePeriodSeconds": 5}),
+    ],
+)
+def test_how_it_ends(serve: Callable[..., Any], words: tuple[str, ...], options: dict[str, Any]) -> None:
+    server = serve("delete", {("DELETE", PATH): {}})
+    assert run("cm", "a", *words)[0] == 0
+    assert json.loads(server.seen[0].content) == {"apiVersion": "v1", "kind": "DeleteOptions", **options}
+
+
+def test_what_is_still_there_is_named(serve: Callable[..., Any]) -> None:
+    serve("delete", {("DELETE", PATH): {}, ("GET", PATH): ITEM})
+    code, text = run("cm", "a", "--timeout", "0.01")
+    assert code == Exit.REFUSED
+    assert "configmap/a" in text.splitlines()[-2]
+    assert "finalizers" in text
+
+
+def test_contradictions_are_refused(serve: Callable[..., Any]) -> None:
+    server = serve("delete", {})
+    for words in (("--grace-period", "0"), ("--force", "--grace-period", "5"), ("--all",)):
+        assert run("cm", "a", *words)[0] == Exit.USAGE
+    assert server.seen == []
+
+
 def test_everything_of_a_kind_is_never_meant(serve: Callable[..., Any]) -> None:
     serve("delete", {})
-    assert run("pods")[0] == Exit.USAGE
+    code, text = run("pods")
+    assert code == Exit.USAGE
+    assert "tsujiban delete pods --all" in text
     assert run()[0] == Exit.USAGE

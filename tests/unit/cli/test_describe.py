@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from click.testing import CliRunner
+
 from tsujiban.cli import describe
+from tsujiban.cli.errors import Exit
+from tsujiban.cli.main import main
 
 POD = {
     "apiVersion": "v1",
@@ -39,3 +46,38 @@ def test_events_of_others_do_not_concern() -> None:
 def test_a_broken_origin_is_no_origin() -> None:
     assert describe.origin({"annotations": {"tsujiban.io/origin": "{"}}) == ""
     assert describe.origin({}) == ""
+
+
+PODS = "/api/v1/namespaces/shop/pods"
+OTHER = {**POD, "metadata": {"name": "web-2", "namespace": "shop"}}
+
+
+def run(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["describe", *words, "-n", "shop"])
+    return result.exit_code, result.output
+
+
+def test_all_by_labels_by_the_beginning_of_a_name(serve: Callable[..., Any]) -> None:
+    answers = {
+        ("GET", PODS): {"items": [POD, OTHER]},
+        ("GET", f"{PODS}/web"): POD,
+        ("GET", "/api/v1/namespaces/shop/events"): {"items": [EVENT]},
+    }
+    server = serve("describe", answers)
+    code, text = run("pods", "-l", "app=web")
+    assert code == 0
+    assert [line for line in text.splitlines() if line.startswith("Name:")] == [
+        "Name:        web",
+        "Name:        web-2",
+    ]
+    assert server.seen[0].url.params["labelSelector"] == "app=web"
+    assert sum(request.url.path.endswith("/events") for request in server.seen) == 1
+    assert run("pod/web")[1].count("Kind: ") == 1
+    assert run("pod", "we")[1].count("Kind: ") == 2
+    assert run("pod", "gone")[0] == Exit.NO
+    assert run("pod", "web", "-l", "a=b")[0] == Exit.USAGE
+
+
+def test_nothing_to_describe(serve: Callable[..., Any]) -> None:
+    serve("describe", {("GET", PODS): {"items": []}})
+    assert run("pods") == (0, "No resources found in shop namespace.\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tsujiban.cli import offline, running
 from tsujiban.cli.main import main
 
 POD = """
@@ -104,11 +105,20 @@ def test_old_and_new_take_several_files(sides: tuple[str, str, str], tmp_path: P
     assert run("--old", sides[0], *words).exit_code == 0
 
 
-@pytest.mark.parametrize("words", [[], ["-f", "x"], ["--old", "x"], ["-f", "x", "-f", "y", "-f", "z"]])
+@pytest.mark.parametrize("words", [[], ["--old", "x"], ["-f", "x", "-f", "y", "-f", "z"]])
 def test_wrong_use(words: list[str]) -> None:
     result = run(*words)
     assert result.exit_code == 2
     assert "give two sides" in result.stderr
+
+
+def test_one_file_is_compared_with_the_running_cluster(
+    sides: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = offline.load([Path(sides[0])])
+    monkeypatch.setattr(running, "objects", lambda _cluster: (now, "cluster.local"))
+    assert run("-f", sides[0]).exit_code == 0
+    assert run("-f", sides[1]).exit_code == 1
 
 
 def test_bad_input_is_refused_with_its_line(sides: tuple[str, str, str], tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from tsujiban.cli.errors import Exit, Failure
-from tsujiban.cli.main import COMMANDS, main
+from tsujiban.cli.main import COMMANDS, _moved, flags, main
 from tsujiban.local.client import ApiError
 from tsujiban.local.unreachable import Unreachable
 
@@ -53,12 +54,34 @@ def test_a_programming_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(CliRunner().invoke(main, ["status"]).exception, ZeroDivisionError)
 
 
-@pytest.mark.parametrize("word", ["edit", "rollout", "label"])
-def test_what_is_kubectls_says_so(word: str) -> None:
-    result = CliRunner().invoke(main, [word, "deployment/web"])
-    assert result.exit_code == 2
-    assert f"`kubectl {word} ...`" in result.output
-    assert "tsujiban kubeconfig --merge" in result.output
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["get", "pods", "--frob"], "no such option"),
+        (["get", "pods", "-o", "xml"], "'xml' is not one of"),
+        (["explain"], "missing argument"),
+        (["status", "surplus"], "got unexpected extra argument"),
+        (["--frob", "get"], "no such option"),
+    ],
+)
+def test_a_wrong_command_line_is_one_message_and_what_to_write(words: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == Exit.USAGE
+    message, hint = result.output.splitlines()
+    assert message.startswith("error: ")
+    assert said in message.lower()
+    assert "--help` tells more" in hint
+
+
+def test_options_before_the_command_and_flags_with_a_value() -> None:
+    assert _moved(["-n", "shop", "get", "pods"]) == ["get", "-n", "shop", "pods"]
+    assert _moved(["--kubeconfig", "f", "--cluster=a", "get"]) == ["--kubeconfig", "f", "get", "--cluster=a"]
+    assert _moved(["-h"]) == ["-h"]
+    command = main.get_command(click.Context(main), "delete")
+    assert command is not None
+    given = ["a", "--wait=false", "--force=true", "--force=false", "--cascade=orphan", "--", "--wait=false"]
+    wanted = ["a", "--no-wait", "--force", "--cascade=orphan", "--", "--wait=false"]
+    assert flags(command, given) == wanted
 
 
 def test_a_command_that_is_not_there_has_neighbours() -> None:
@@ -67,3 +90,9 @@ def test_a_command_that_is_not_there_has_neighbours() -> None:
     assert "there is no command 'verson'" in result.output
     assert "Did you mean version" in result.output
     assert "lists the commands" in CliRunner().invoke(main, ["xyzzy"]).output
+
+
+def test_a_context_without_its_file_is_not_passed_over() -> None:
+    result = CliRunner().invoke(main, ["--context", "x", "status"])
+    assert result.exit_code == Exit.USAGE
+    assert "--kubeconfig FILE" in result.output

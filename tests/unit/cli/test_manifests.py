@@ -36,7 +36,12 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_objects_get_a_namespace_and_their_origin(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"{NAMESPACE}---\n{ACCOUNT}")
-    namespace, account = manifests.read_all([path], "shop")
+    loaded = manifests.load(manifests.contents([path])).objects
+    namespace, account = (manifests.wire_form(one, "shop") for one in loaded)
+    assert [one[1:] for one in manifests.named([path], "shop")] == [
+        (None, namespace["metadata"]["name"]),
+        ("shop", account["metadata"]["name"]),
+    ]
     assert "namespace" not in namespace["metadata"]
     assert account["metadata"]["namespace"] == "shop"
     origin = json.loads(account["metadata"]["annotations"][ORIGIN])
@@ -48,6 +53,6 @@ def test_one_error_refuses_all(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path = tmp_path / "a.yaml"
     path.write_text(f"{NAMESPACE}---\n{ACCOUNT}colour: red\n")
     with pytest.raises(Failure, match="nothing was changed") as caught:
-        manifests.read_all([path], "default")
+        manifests.named([path], "default")
     assert caught.value.exit_code == Exit.USAGE
     assert f"{path}:8:" in capsys.readouterr().err

@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import pytest
 from click.testing import CliRunner
 
+from tsujiban.cli import options
 from tsujiban.cli.options import (
     files_option,
     form_option,
@@ -42,3 +44,16 @@ def test_they_have_the_names_that_commands_take() -> None:
 
 def test_another_form_is_refused() -> None:
     assert CliRunner().invoke(command, ["-o", "svg"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30", 30.0), ("1.5", 1.5), ("30s", 30.0), ("1h1m30s", 3690.0), ("500ms", 0.5)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert options.Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "5x", "5m x", "-3s", "1d"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="write for example 30s"):
+        options.Duration().convert(text, None, None)
