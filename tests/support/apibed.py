@@ -63,7 +63,7 @@ class ApiBed:
 
     def __init__(self, directory: Path, store: Store, port: int, ca: CertificateAuthority) -> None:
         self.directory = directory
-        self.access = Access(store)
+        self.access = Access(store, "10.96.0.0/16", frozenset({"10.96.0.1", "10.96.0.10"}))
         self.revocations = Revocations()
         self.copy = Mirror(store, {KIND: [(self.revocations.put, self.revocations.drop)]})
         keys = SigningKeys(directory / "token-keys")

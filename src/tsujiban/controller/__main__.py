@@ -111,7 +111,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
         revocations.on_change.append(nodes.end_revoked)
         plane.send, plane.disconnect = lead.while_leading(nodes.send), nodes.disconnect
         plane.sign_request = Signers(ca, plane.account_exists).sign
-        access = Access(store)
+        access = Access(store, config.service_cidr, config.reserved_addresses)
         table = Table()
         table.add(*reviews.entries(access), *tokenapi.entries(tokens), *csrs.entries())
         streams.register(table, sessions)

@@ -36,6 +36,12 @@ class ControllerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return address_of(self.service_cidr, self.api_endpoints)
 
     @property
+    def reserved_addresses(self) -> frozenset[str]:
+        """Addresses of the service network that no service is given: the names' and the API's."""
+        api = self.api_address
+        return frozenset({self.dns_address} | ({api.service} if api else set()))
+
+    @property
     def state(self) -> Path:
         """The state directory."""
         return Path(self.state_dir)

@@ -116,7 +116,6 @@ class Plane:
         self._reviewing = self._recounting = False  # it is arranged for later
         self._lists: dict[Ref, None] = {}  # services whose Endpoints are to follow
         api = self._api = config.api_address
-        reserved = frozenset({config.dns_address} | ({api.service} if api else set()))
         self._pulse = heartbeats.Pulse()
         self._events = events.Recorder(store)
         self._alarms = Alarms(self._ring)
@@ -132,7 +131,7 @@ class Plane:
                 "job-pod": jobs.released,
                 "daemonset": self._timed("daemonset", daemonsets.plan),
                 "schedule": self._schedule,
-                "service": services.Assigner(config.service_cidr, reserved).plan,
+                "service": services.Assigner(config.service_cidr, config.reserved_addresses).plan,
                 "endpoints": endpoints.plan,
                 "endpoint-list": endpointlists.plan,
                 "budget": lambda w, r: budgets.plan(w, r, time.time()),

@@ -18,7 +18,8 @@ from tsujiban.controller.api.grants import KINDS, Grants
 from tsujiban.controller.api.guard import GuardedStore, Review, Reviewer
 from tsujiban.controller.api.mirror import Mirror
 from tsujiban.controller.api.nodes import NodeAuthorizer
-from tsujiban.controller.api.users import User
+from tsujiban.controller.api.serviceaddresses import ServiceAddresses
+from tsujiban.controller.api.users import MASTERS, User
 from tsujiban.resources.kinds import certificates
 from tsujiban.resources.kinds.rbac import GROUP
 from tsujiban.store.protocol import Key, Store
@@ -29,7 +30,8 @@ READY_SECONDS = 10.0
 class Access:
     """The authorizer of a server, and the judge of writes. Run `run` as a task."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, services: str, reserved: frozenset[str] = frozenset()) -> None:
+        """`services` is the network of services, `reserved` are those of its addresses that no user gives."""
         self.grants = Grants()
         self.nodes = NodeAuthorizer()
         self._opinions = (BuiltIn(), self.nodes, self.grants)
@@ -43,6 +45,7 @@ class Access:
             (GROUP, "rolebindings"): [escalation.binding],
             (GROUP, "clusterrolebindings"): [escalation.binding],
             (certificates.GROUP, csrs.PLURAL): [csrs.Requests(self).review],
+            ("", "services"): [ServiceAddresses(store, self, services, reserved).review],
             **{kind: [reviewer] for kind, reviewer in immutable.reviewers().items()},
         }
 
@@ -74,8 +77,16 @@ class Access:
 
     def _judges(self, user: User, key: Key) -> Sequence[Reviewer]:
         found = self._reviewers.get((key.group, key.resource), [])
-        return [_restricted, *found] if user.node else found
+        if user.node:
+            return [_restricted, *found]
+        if (key.group, key.resource) == ("", "pods") and MASTERS not in user.groups:
+            return [_addressed, *found]
+        return found
 
 
 async def _restricted(review: Review) -> None:
     await noderestriction.review(review)
+
+
+async def _addressed(review: Review) -> None:
+    noderestriction.keep_addresses(review)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tsujiban.controller.api import defaulting
 from tsujiban.controller.api.documents import dig
 from tsujiban.controller.api.errors import invalid
 from tsujiban.controller.api.guard import Review, Reviewer
@@ -17,6 +18,7 @@ from tsujiban.resources.findings import Finding
 from tsujiban.resources.registry import kind_for
 
 Json = dict[str, Any]
+_POD = kind_for("v1", "Pod")
 Rule = Callable[[Json, Json], list[Finding]]  # of what is there, and what is to be
 
 
@@ -27,6 +29,7 @@ def reviewers() -> dict[tuple[str, str], Reviewer]:
         **{("apps", plural): selector for plural in ("daemonsets", "deployments", "replicasets")},
         ("apps", "statefulsets"): _reviewer(_stateful_set),
         ("batch", "jobs"): _reviewer(_job),
+        ("", "pods"): _reviewer(_pod),
         ("apps", "controllerrevisions"): _reviewer(lambda old, new: _same(old, new, "data")),
     }
 
@@ -87,6 +90,36 @@ def _fixed_template(job: Json) -> Json:
         if key not in ("labels", "annotations")
     }
     return {"spec": {"template": {**template, "metadata": head, "spec": spec}}}
+
+
+_POD_FORBIDDEN = (
+    "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
+    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` "
+    "(only additions to existing tolerations)"
+)
+
+
+def _pod(old: Json, new: Json) -> list[Finding]:
+    """What a pod is, where it is and as whom: it runs already, and its node would be told another tale."""
+    if old["spec"] == new["spec"]:
+        return []
+    before = defaulting.filled(old, _POD)["spec"]
+    tolerated = new["spec"].get("tolerations") or []
+    if _fixed_pod(before) == _fixed_pod(new["spec"]) and all(
+        one in tolerated for one in before.get("tolerations") or ()
+    ):
+        return []
+    return [Finding(code="immutable", message=_POD_FORBIDDEN, field="spec")]
+
+
+def _fixed_pod(spec: Json) -> Json:
+    fixed = {key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "tolerations")}
+    for part in ("containers", "initContainers"):
+        if part in fixed:
+            fixed[part] = [
+                {key: value for key, value in one.items() if key != "image"} for one in fixed[part]
+            ]
+    return fixed
 
 
 def _same(old: Json, new: Json, *fields: str) -> list[Finding]:

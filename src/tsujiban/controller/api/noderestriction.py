@@ -78,11 +78,19 @@ def _pod(review: Review, node: str) -> None:
         return
     if review.wanted.subresource != "status":
         raise _refused(review, f"node {node!r} can only update the status of pods")
-    for field in ("podIP", "podIPs", "hostIP", "hostIPs"):
-        if _at(review.new, ("status", field)) != _at(review.old, ("status", field)):
-            raise _refused(review, f"status.{field} is given by the controller and no node may change it")
+    keep_addresses(review)
     if _at(review.new, ("metadata", "labels")) != _at(review.old, ("metadata", "labels")):
         raise _refused(review, "a node is not allowed to modify a pod's labels")
+
+
+def keep_addresses(review: Review) -> None:
+    """A pod's addresses are what policy everywhere knows it by: who may write its status writes all but them.
+    Raises ApiError (403)."""
+    if review.old is None or review.new is None:
+        return
+    for field in ("podIP", "podIPs", "hostIP", "hostIPs"):
+        if _at(review.new, ("status", field)) != _at(review.old, ("status", field)):
+            raise _refused(review, f"status.{field} is given by the controller and nobody else may change it")
 
 
 def _at(document: Json, path: tuple[str, ...]) -> Any:

@@ -26,7 +26,7 @@ async def test_until_roles_are_loaded_only_administrators_get_an_answer(
 ) -> None:
     monkeypatch.setattr(access, "READY_SECONDS", 0.05)
     store = await SqliteStore.open(tmp_path / "store.db")
-    found = Access(store)
+    found = Access(store, "10.96.0.0/16")
     assert (await found.decide(User("root", ("system:masters",)), PODS)).allowed
     with pytest.raises(ApiError) as error:
         await found.decide(User("ann"), PODS)
