@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 from tests.support.fakenode import FakeNode, FakeStream
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.controller import bootstrap, routes
 from tsujiban.controller.api import csrs, reviews, streams, tokenapi
@@ -107,7 +107,7 @@ class ApiBed:
 
     def client(self, who: Credentials | None = None, **headers: str) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            base_url=self.url, verify=self.tls(who), headers=headers, timeout=30, trust_env=False
+            base_url=self.url, verify=self.tls(who), headers=headers, timeout=PATIENCE, trust_env=False
         )
 
     def kubeconfig(self, who: Credentials | str | None = None) -> Path:

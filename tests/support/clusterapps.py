@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.support import witness
+from tests.support.wait import PATIENCE
+
 from tsujiban.agent.sandbox import Command
 from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import LocalCluster, NotRunning
-from tsujiban.local.down import down
 from tsujiban.local.enforced import wait_for
 from tsujiban.local.unreachable import Unreachable
-from tsujiban.local.up import up
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
 
-SECONDS = 30.0
+SECONDS = PATIENCE
 # a loaded machine may take seconds to answer; silence of the kernel is told by the time to connect
-ASK = ("curl", "-sS", "-m", "15", "--connect-timeout", "5", "-o", "/dev/null", "-w", "%{http_code}")
+ASK = ("curl", "-sS", "-m", "60", "--connect-timeout", "5", "-o", "/dev/null", "-w", "%{http_code}")
 CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"  # where a pod finds its own
 SERVER = (
     "import http.server as h; h.ThreadingHTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"
@@ -78,17 +79,13 @@ WEB = {
 @contextmanager
 def cluster_with(name: str, objects: list[dict[str, Any]]) -> Iterator[LocalCluster]:
     """Two nodes that run `objects`, among them a `friend` whom `web` answers."""
-    down(name)
-    try:
-        made = up(name, 2, lambda _: None)
+    with witness.cluster(name) as made:
         with made.client() as client:
             client.apply(objects)
             wait_for(client, objects, SECONDS)
         # a Deployment is available a moment before every proxy has heard of it
         assert until(lambda: get(made, "friend") == "200", SECONDS)
         yield made
-    finally:
-        down(name)
 
 
 def pods(cluster: LocalCluster, app: str) -> list[dict[str, Any]]:
@@ -101,6 +98,12 @@ def ready(pod: dict[str, Any]) -> bool:
     return any(
         c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ())
     )
+
+
+def replaced(cluster: LocalCluster, app: str, victim: str, count: int = 1) -> bool:
+    """Whether a pod that was deleted is gone, and others, ready, are in its place."""
+    now = pods(cluster, app)
+    return len(now) == count and all(map(ready, now)) and victim not in {p["metadata"]["name"] for p in now}
 
 
 def run(cluster: LocalCluster, app: str, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -117,7 +120,7 @@ def run(cluster: LocalCluster, app: str, *argv: str) -> subprocess.CompletedProc
     assert until(runs, SECONDS), app
     command = commands[-1]
     return subprocess.run(
-        command.argv, env=command.env, capture_output=True, text=True, timeout=60, check=False
+        command.argv, env=command.env, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 

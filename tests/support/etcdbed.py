@@ -24,11 +24,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.support.machine import run
+from tests.support.wait import PATIENCE
 
 from tsujiban.store.config import EtcdConfig
 
 NETWORK = "100.115.92"  # of the shared address space (RFC 6598), unlikely to be the machine's own
-START_SECONDS = 30.0
 
 
 class Certificates:
@@ -120,7 +120,7 @@ class EtcdBed:
 
     def wait(self) -> None:
         """Until every member listens."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         for member, (host, port, _) in enumerate(self._hosts):
             while True:
                 try:

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tests.support.wait import PATIENCE
+
 from tsujiban.network import links, namespaces
 from tsujiban.policy.program import EndpointProgram, Mesh, Tier
 from tsujiban.resources import names
@@ -146,7 +148,7 @@ class Bed:
     def make(self, who: str, version: int, kind: int, protocol: int = 0) -> socket.socket:
         family = socket.AF_INET if version == 4 else socket.AF_INET6
         made = self.inside(who, lambda: socket.socket(family, kind, protocol))
-        made.settimeout(2)
+        made.settimeout(PATIENCE)
         return made
 
     def listen(self, who: str, port: int) -> socket.socket:
@@ -198,7 +200,7 @@ def _answer(attempt: Callable[[], object], success: str) -> str:
 
 def echo(listener: socket.socket) -> tuple[socket.socket, tuple[str, int]]:
     """The next connection of a listener."""
-    listener.settimeout(2)
+    listener.settimeout(PATIENCE)
     return listener.accept()
 
 
@@ -207,7 +209,7 @@ def readable(made: socket.socket, seconds: float) -> bool:
     return bool(select.select([made], [], [], seconds)[0])
 
 
-def until(test: Callable[[], T], seconds: float = 5) -> T:
+def until(test: Callable[[], T], seconds: float = PATIENCE) -> T:
     """What `test` returns once that is true. Fails after a deadline."""
     deadline = time.monotonic() + seconds
     while True:

@@ -27,6 +27,9 @@ from tsujiban.policy.program import Action, NodeState, PolicyProgram
 
 GROUP = 17
 ICMPS = (1, 58)
+QUIET_SECONDS = (
+    10.0  # the kernel has judged a packet before the next one is sent; reading what it says takes time
+)
 
 _numbers = itertools.count(2000)  # source ports and ICMP ids: none is used twice in a row
 
@@ -237,5 +240,5 @@ class Judge:
             return all(len(seen[key]) >= len(expected[key]) for key in expected)
 
         with contextlib.suppress(AssertionError):
-            until(all_decided, 2)
+            until(all_decided, QUIET_SECONDS)
         return seen

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.wait import PATIENCE
+
 from tsujiban.local.fabric import Fabric
 
 
@@ -33,7 +35,7 @@ def supervisor() -> Iterator[tuple[Path, Path]]:
         yield socket, run_dir
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE)
         shutil.rmtree(run_dir, ignore_errors=True)
 
 
@@ -50,7 +52,7 @@ def fabric(nodes: int = 0) -> Iterator[Fabric]:
         made.destroy()
 
 
-def run(*argv: str, timeout: float = 20) -> str:
+def run(*argv: str, timeout: float = PATIENCE) -> str:
     """Standard output of a command that must succeed."""
     done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
     assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
@@ -62,7 +64,7 @@ def ip(namespace: str, *argv: str) -> str:
     return run("ip", "-n", namespace, *argv)
 
 
-async def until_async(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+async def until_async(condition: Callable[[], Awaitable[bool]], seconds: float = PATIENCE) -> None:
     """As `wait.until`, for a condition that must be asked for. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110  # what is asked signals no event

@@ -14,6 +14,7 @@ import h2.config
 import h2.connection
 import h2.events
 from tests.support.proxybed import Bed, Pod
+from tests.support.wait import PATIENCE
 
 from tsujiban.identity.svid import Svid
 from tsujiban.policy.program import (
@@ -153,12 +154,21 @@ def tunnel_status(secure: ssl.SSLSocket, authority: str) -> int:
     return 0
 
 
+def first(connection: socket.socket) -> bytes:
+    """What arrives first; b"" when the peer closes without a word."""
+    connection.settimeout(PATIENCE)
+    try:
+        return connection.recv(65536)
+    except ConnectionError:
+        return b""
+
+
 def drain(connection: socket.socket, timeout: float) -> bytes:
     """What arrives until the peer closes or nothing comes for `timeout` seconds."""
     return _received(connection, timeout)[0]
 
 
-def rest(connection: socket.socket, timeout: float = 20.0) -> bytes:
+def rest(connection: socket.socket, timeout: float = PATIENCE) -> bytes:
     """What arrives until the peer closes. Raises AssertionError when it does not close."""
     got, silent = _received(connection, timeout)
     assert not silent, f"open still after {timeout} s, and has said {got!r}"
@@ -185,7 +195,7 @@ class Pinger:
         self.broken = ""
         self._stop = threading.Event()
         self._connection = connection
-        connection.settimeout(5)
+        connection.settimeout(PATIENCE)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

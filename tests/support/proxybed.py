@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from tests.support.pki import Pki
+from tests.support.wait import PATIENCE
 
 from tsujiban.identity.keys import create_csr, key_to_pem, new_key
 from tsujiban.identity.svid import Svid
@@ -62,7 +63,7 @@ def run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def until(what: str, condition: Callable[[], T], timeout: float = 10.0) -> T:
+def until(what: str, condition: Callable[[], T], timeout: float = PATIENCE) -> T:
     """Poll until the condition is true; its value. Raises AssertionError on the deadline."""
     deadline = time.monotonic() + timeout
     while True:
@@ -163,7 +164,7 @@ class Pod:
         """Run something in the pod's namespace."""
         return netns.call_in(self.path, work)
 
-    def connect(self, address: str, port: int, timeout: float = 5.0) -> socket.socket:
+    def connect(self, address: str, port: int, timeout: float = PATIENCE) -> socket.socket:
         """The application's connect()."""
         return self.inside(lambda: socket.create_connection((address, port), timeout))
 
@@ -271,7 +272,7 @@ class Bed:
 
     # ------------------------------------------------------------ the agent
 
-    def agent(self, work: Coroutine[Any, Any, T], timeout: float = 10.0) -> T:
+    def agent(self, work: Coroutine[Any, Any, T], timeout: float = PATIENCE) -> T:
         """Run a coroutine in the agent."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
@@ -456,7 +457,7 @@ class Bed:
 
     def drained(self) -> None:
         """Wait until no Envoy has connections left that a change of a listener ends."""
-        until("drained", lambda: not any(envoy.draining() for envoy in self._envoys()), timeout=60)
+        until("drained", lambda: not any(envoy.draining() for envoy in self._envoys()))
 
     def settle(self) -> None:
         """Everything known everywhere, all proxies listening."""
@@ -475,7 +476,7 @@ class Bed:
 
         return self.agent(ask())
 
-    def seen(self, timeout: float = 5.0, **fields: Any) -> ProxyEvent:
+    def seen(self, timeout: float = PATIENCE, **fields: Any) -> ProxyEvent:
         """The access log record with these fields."""
 
         def find() -> ProxyEvent | None:

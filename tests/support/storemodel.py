@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.support.wait import PATIENCE
 
 from tsujiban.store.protocol import (
     Check,
@@ -234,7 +235,7 @@ class StoreMachine(RuleBasedStateMachine):
         async def collect() -> list[Event]:
             watch = await self.store.watch(after, None if kind is None else "", kind)
             found: list[Event] = []
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while len(found) < count:
                     found += await watch.next()
             return found + list(await watch.next(0.001))

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.store.protocol import (
     AlreadyExists,
@@ -69,7 +70,7 @@ def names(events: Sequence[Event]) -> list[str]:
 async def take(store: Store, after: int, count: int, *kind: str) -> list[Event]:
     watch = await store.watch(after, *kind)
     seen: list[Event] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while len(seen) < count:
             seen += await watch.next()
     watch.close()
@@ -189,7 +190,7 @@ class ObjectSuite:
         await store.create(other, value(other))
         await store.delete(key("a"))
         seen: list[Event] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             async for event in watch:
                 seen.append(event)
                 if event.type is EventType.DELETED:
@@ -219,7 +220,7 @@ class ObjectSuite:
         await store.create(other, value(other))
         assert await watch.next(0.05) == ()
         await put(store, "a")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             assert names(await watch.next()) == ["ADDED a"]
         watch.close()
 

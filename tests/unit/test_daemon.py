@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 
+from tests.support.wait import PATIENCE
+
 PROGRAM = """
 import asyncio, structlog
 from tsujiban import daemon
@@ -36,7 +38,7 @@ def test_a_signal_ends_it_in_order() -> None:
         said = json.loads(child.stderr.readline())
         assert (said["event"], said["answer"], said["level"]) == ("working", 42, "info")
         os.kill(child.pid, number)
-        assert child.wait(20) == 0
+        assert child.wait(PATIENCE) == 0
         assert child.stdout.read() == "cleaned up\n"
         child.stdout.close()
         child.stderr.close()

@@ -63,6 +63,7 @@ def bank(keep: bool, form: str | None, mesh: str, cluster: str) -> None:
 
 
 def _evening(cluster: str, keep: bool, show: Show, mesh: str) -> Record:
+    from tsujiban.local import plight
     from tsujiban.local.demo.runner import play
     from tsujiban.local.down import down
     from tsujiban.local.preflight import PreflightError
@@ -80,6 +81,8 @@ def _evening(cluster: str, keep: bool, show: Show, mesh: str) -> Record:
         record = asyncio.run(play(running, show, mesh))
         show.epilogue(record)
         kept = keep
+        if not (record.ok or kept):
+            show.say(f"What the cluster says before it is taken down:\n{plight.tell(running)}")
     finally:
         if not kept:
             with undisturbed():

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support import machine
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import containers, probes
 from tsujiban.agent.containers import Place
@@ -53,7 +53,7 @@ class Running:
     def execute(self, *argv: str) -> subprocess.CompletedProcess[str]:
         command = exec_command(self.spec, self.state.pid, argv)
         return subprocess.run(
-            command.argv, env=command.env, capture_output=True, text=True, timeout=60, check=False
+            command.argv, env=command.env, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
 
     def sh(self, script: str) -> str:
@@ -115,7 +115,7 @@ def _with(
         async with SupervisorClient(socket) as supervisor:
             state = await supervisor.start(plan.process)
             running = Running(supervisor, plan.process, state, place)
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(PATIENCE):
                 await running.up()
                 await body(running)
 
@@ -159,7 +159,13 @@ def test_an_exec_has_no_more_rights_than_the_container() -> None:
 
 def _run(command: Command, keep: tuple[int, ...]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command.argv, env=command.env, capture_output=True, text=True, timeout=60, check=True, pass_fds=keep
+        command.argv,
+        env=command.env,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+        pass_fds=keep,
     )
 
 

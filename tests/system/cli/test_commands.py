@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.local.demo import manifests
 from tsujiban.local.down import down
@@ -54,7 +55,7 @@ def test_status_is_well_and_names_every_component(shell: Shell) -> None:
     def well() -> bool:  # a proxy that is just taking a change is not, and is told of about once a second
         return subprocess.run(shell.argv("status"), capture_output=True, timeout=120).returncode == 0
 
-    assert until(well, 30), shell("status", code=1)
+    assert until(well, PATIENCE), shell("status", code=1)
     text = shell("status")
     for name in ("controller", "agent", "kernel", "bird", "dns", "sidecar default/summary-"):
         assert name in text
@@ -90,7 +91,7 @@ def test_watch_shows_what_changes(shell: Shell) -> None:
         assert next(lines).startswith("fresh")
     finally:
         watching.terminate()
-        watching.wait(10)
+        watching.wait(PATIENCE)
     shell("delete", "configmap", "fresh")
     shell("get", "configmap", "fresh", code=1)
 
@@ -122,12 +123,12 @@ def test_a_forward_goes_through_the_mesh_and_under_policy(shell: Shell) -> None:
     forwarding = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}/"
-        assert until(lambda: answers(url), 20)
+        assert until(lambda: answers(url), PATIENCE)
         assert "Aoi Tanaka" in httpx.get(url, trust_env=False).text
         assert httpx.post(url, trust_env=False).status_code == 403
     finally:
         forwarding.terminate()
-        forwarding.wait(10)
+        forwarding.wait(PATIENCE)
     records = [json.loads(line) for line in shell("flows", "--post", "proxy", "-o", "json").splitlines()]
     denied = [flow for flow in records if flow["verdict"] == "deny" and flow.get("method") == "POST"]
     assert denied[-1]["peer"].endswith("/sa/visitor")
@@ -210,6 +211,6 @@ def test_names_complete_from_the_running_cluster(shell: Shell) -> None:
         env={**os.environ, "PYTHON": sys.executable, "TSUJIBAN_CLUSTER": shell.cluster},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert [line.split() for line in done.stdout.splitlines()] == list(lines.values()), done.stderr

@@ -21,6 +21,7 @@ from tests.support.etcdbed import EtcdBed, single
 from tests.support.machine import supervisor
 from tests.support.nodestream import hello
 from tests.support.pki import Pki
+from tests.support.wait import PATIENCE
 
 from tsujiban.agent.link import ControllerLink
 from tsujiban.controller.config import ControllerConfig
@@ -36,7 +37,6 @@ from tsujiban.wire.messages import CONTROLLER_NAME
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
-LEASE_SECONDS = 3.0
 NAMES = ("one", "two")
 
 
@@ -51,7 +51,7 @@ class Bed:
         context = client_context(admin, pki.ca.bundle_pem)
         self.api = {
             name: httpx.AsyncClient(
-                base_url=f"https://127.0.0.1:{ports[0]}", verify=context, trust_env=False, timeout=20
+                base_url=f"https://127.0.0.1:{ports[0]}", verify=context, trust_env=False, timeout=PATIENCE
             )
             for name, ports in self.ports.items()
         }
@@ -65,7 +65,6 @@ class Bed:
             state_dir=str(state),
             trust_domain=self.pki.trust_domain,
             store=etcd.config,
-            lease_seconds=LEASE_SECONDS,
         )
         write_private(state / "config.json", msgspec.json.encode(config))
         listen = tuple(Listener(address=f"127.0.0.1:{port}", name=str(port)) for port in self.ports[name])
@@ -82,12 +81,12 @@ class Bed:
 
     async def stands_by(self, name: str) -> None:
         """Wait until it does; it may have to begin first."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE):
             while not (await self.role(name)).startswith("stands by for "):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.2)
 
     async def leader(self, *among: str) -> str:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for name in among:
                     if (await self.role(name)).startswith("leads; "):
@@ -102,7 +101,7 @@ class Bed:
 
     async def pods(self, name: str, count: int) -> set[str]:
         """The pods of a deployment, when there are `count`."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 items = [json.loads(item.value) for item in (await self.store.list("", "pods")).items]
                 found = {pod["metadata"]["uid"] for pod in items if pod["metadata"]["labels"]["app"] == name}
@@ -201,7 +200,7 @@ def test_a_paused_leader_is_replaced_and_does_no_harm_when_it_wakes(tmp_path: Pa
             watch = await bed.store.watch(await bed.store.revision())
 
             await bed.supervisor.kill(old, signal.SIGCONT)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 while (await bed.supervisor.status(old)).restarts == 0:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.1)
             await bed.stands_by(old)
@@ -227,7 +226,7 @@ def text_of(path: str) -> str:
 
 async def bound(bed: Bed, pods: set[str]) -> None:
     """The pods have their node and each an address of its own: the new leader goes on where the old was."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             items = [json.loads(item.value) for item in (await bed.store.list("", "pods")).items]
             addresses = [pod.get("status", {}).get("podIP") for pod in items]

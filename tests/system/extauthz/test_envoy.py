@@ -17,6 +17,7 @@ import pytest
 from tests.support.authzworld import manifests
 from tests.support.meshapps import echo_http
 from tests.support.pki import Pki
+from tests.support.wait import PATIENCE
 
 from tsujiban.identity.keys import create_csr, key_to_pem, new_key
 from tsujiban.proxy import binary
@@ -130,7 +131,7 @@ class Bed:
 
 
 def wait_for(condition: object) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.05)

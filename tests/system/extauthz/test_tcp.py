@@ -17,6 +17,7 @@ from grpclib.exceptions import StreamTerminatedError
 from tests.support.authzworld import ask, manifests
 from tests.support.pki import Pki
 from tests.support.proxybed import until
+from tests.support.wait import PATIENCE
 
 from tsujiban.extauthz.service import METHOD
 from tsujiban.identity.keys import create_csr, new_key
@@ -43,7 +44,7 @@ def port(pki: Pki) -> Iterator[int]:
     command += ["-f", str(manifest), "--credentials", str(own), "--client-ca", str(roots)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        until("it listens", lambda: _listens(number), 30)
+        until("it listens", lambda: _listens(number), PATIENCE)
         yield number
     finally:
         process.kill()
@@ -69,7 +70,7 @@ def check(pki: Pki, port: int, client: Path | None) -> int:
     async def work() -> int:
         async with Channel("localhost", port, ssl=context(pki, client)) as channel:
             kinds = (external_auth_pb2.CheckRequest, external_auth_pb2.CheckResponse)
-            answer = await UnaryUnaryMethod(channel, METHOD, *kinds)(ask(method="PUT"), timeout=10)
+            answer = await UnaryUnaryMethod(channel, METHOD, *kinds)(ask(method="PUT"), timeout=PATIENCE)
             return int(answer.status.code)
 
     return asyncio.run(work())

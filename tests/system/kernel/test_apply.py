@@ -8,6 +8,7 @@ import struct
 
 import pytest
 from tests.support.kernelbed import Bed, checksum, ip, readable
+from tests.support.wait import PATIENCE
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Connection, Conntrack
@@ -198,7 +199,7 @@ def test_a_revoked_connection_ends_and_no_other(bed: Bed, post: KernelPost, vers
         listener = bed.listen("b", port)
         client = bed.make("a", version, socket.SOCK_STREAM)
         client.connect((bed.address("b", version), port))
-        listener.settimeout(2)
+        listener.settimeout(PATIENCE)
         server, _ = listener.accept()
         listener.close()
         ends.append((client, server))
@@ -255,7 +256,7 @@ def test_a_restarted_agent_finds_everything_in_place(bed: Bed, post: KernelPost)
     listener = bed.listen("b", 80)
     client = bed.make("a", 4, socket.SOCK_STREAM)
     client.connect((bed.address("b", 4), 80))
-    listener.settimeout(2)
+    listener.settimeout(PATIENCE)
     server, _ = listener.accept()
     before = post.counts()
     post.close()
@@ -320,7 +321,7 @@ def test_the_log_names_the_rule(bed: Bed, post: KernelPost, version: int) -> Non
             assert await asyncio.to_thread(bed.tcp, "a", b, 80) == "refused"
             assert await asyncio.to_thread(bed.udp, "a", b, 53, wait=SHORT) == "silence"
             found = []
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 async for event in log.events():
                     found.append(event)
                     if len(found) == 4:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from tests.support.kernelbed import NODE4, NODE6, OUTSIDE4, OUTSIDE6, Bed, echo, ip, readable
+from tests.support.wait import PATIENCE
 
 from tsujiban.kernel.apply import KernelPost
 from tsujiban.kernel.conntrack import Conntrack
@@ -142,7 +143,7 @@ def test_a_denial_is_answered_where_that_is_asked_for(bed: Bed, enforce: Callabl
     with bed.make("outside", 4, socket.SOCK_DGRAM) as made:
         made.connect((NODE4, SHUT))
         made.send(b"?")
-        made.settimeout(2)
+        made.settimeout(PATIENCE)
         with pytest.raises(OSError, match=r"No route|unreachable|refused"):  # administratively prohibited
             made.recv(1)
 

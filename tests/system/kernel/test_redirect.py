@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.support.kernelbed import Bed, Pod
+from tests.support.wait import PATIENCE
 
 from tsujiban.kernel.diff import remove
 from tsujiban.kernel.nft import Nft
@@ -59,7 +60,7 @@ def as_proxy(bed: Bed, make: Callable[[], socket.socket]) -> socket.socket:
         return make()
 
     made = bed.inside("a", work)
-    made.settimeout(2)
+    made.settimeout(PATIENCE)
     return made
 
 
@@ -81,7 +82,7 @@ def test_outbound_goes_to_the_proxy(bed: Bed, pod: Pod, version: int) -> None:
     client = bed.make("a", version, socket.SOCK_STREAM)
     with bed.listen("b", 8080), proxy_at(bed, 15001) as proxy, client:
         client.connect((there, 8080))
-        proxy.settimeout(2)
+        proxy.settimeout(PATIENCE)
         caught, _ = proxy.accept()
         with caught:
             assert original_destination(caught, version) == (there, 8080)
@@ -93,7 +94,7 @@ def test_inbound_goes_to_the_proxy(bed: Bed, pod: Pod, version: int) -> None:
     client = bed.make("b", version, socket.SOCK_STREAM)
     with bed.listen("a", 8080), proxy_at(bed, 15006) as proxy, client:
         client.connect((here, 8080))
-        proxy.settimeout(2)
+        proxy.settimeout(PATIENCE)
         caught, peer = proxy.accept()
         with caught:
             assert original_destination(caught, version) == (here, 8080)
@@ -111,7 +112,7 @@ def test_without_a_proxy_nothing_passes(bed: Bed, pod: Pod, version: int) -> Non
 def test_the_proxy_itself_goes_straight(bed: Bed, pod: Pod, version: int) -> None:
     with bed.listen("b", 8080) as server, of_proxy(bed, version) as client:
         client.connect((bed.address("b", version), 8080))
-        server.settimeout(2)
+        server.settimeout(PATIENCE)
         made, _ = server.accept()
         made.close()
 

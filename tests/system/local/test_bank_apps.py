@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.local.demo import manifests
 from tsujiban.local.waiting import until
@@ -30,7 +31,7 @@ def program(*argv: str, env: dict[str, str] | None = None) -> Iterator[subproces
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def free_port() -> int:
@@ -40,7 +41,7 @@ def free_port() -> int:
 
 
 def answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200
@@ -52,7 +53,7 @@ def answers(port: int, path: str) -> bool:
 
 def get(port: int, path: str) -> tuple[int, str, dict[str, str]]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
             return answer.status, answer.read().decode(), dict(answer.headers)
     except HTTPError as error:
         with error:
@@ -86,8 +87,8 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int, 
             stack.enter_context(
                 program("/usr/bin/python3", str(apps / script), env={**env, "PORT": str(port)})
             )
-        assert until(lambda: answers(customer, "/"), 20), "the bank does not open"
-        assert until(lambda: answers(lonely, "/healthz"), 10)
+        assert until(lambda: answers(customer, "/"), PATIENCE), "the bank does not open"
+        assert until(lambda: answers(lonely, "/healthz"), PATIENCE)
         yield customer, summary, lonely
 
 
@@ -141,7 +142,7 @@ def test_the_api_says_when_the_database_is_gone() -> None:
     port = free_port()
     env = {"DATABASE_URL": f"http://127.0.0.1:{free_port()}", "PORT": str(port)}
     with program("/usr/bin/python3", str(apps / "summary.py"), env=env):
-        assert until(lambda: answers(port, "/healthz"), 10)
+        assert until(lambda: answers(port, "/healthz"), PATIENCE)
         status, body, _ = get(port, "/accounts/1042")
     assert status == 503
     assert set(json.loads(body)) == {"error", "reference"}

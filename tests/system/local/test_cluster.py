@@ -36,6 +36,7 @@ from tests.support.clusterapps import (
     healthy,
     pods,
     ready,
+    replaced,
     run,
 )
 from tests.support.handover import (
@@ -162,16 +163,7 @@ def test_a_deleted_pod_is_replaced(cluster: LocalCluster) -> None:
     victim = sorted(before)[0]
     with cluster.client() as client:
         client.delete(resolve("pods"), "default", victim)
-
-    def replaced() -> bool:
-        now = pods(cluster, "web")
-        return (
-            len(now) == 2
-            and all(ready(pod) for pod in now)
-            and victim not in {p["metadata"]["name"] for p in now}
-        )
-
-    assert until(replaced, SECONDS)
+    assert until(lambda: replaced(cluster, "web", victim, 2), SECONDS)
     assert get(cluster, "friend") == "200"
 
 
@@ -314,7 +306,7 @@ def test_nothing_is_signed_for_a_revoked_identity_until_it_is_taken_from_the_lis
     assert until(told, SECONDS)
     assert not any(ready(pod) for pod in pods(cluster, "stranger") if pod["metadata"]["name"] != before)
     revoke("--undo", identity)
-    assert until(lambda: all(map(ready, pods(cluster, "stranger"))), SECONDS)
+    assert until(lambda: replaced(cluster, "stranger", before), SECONDS)
 
 
 def revoke(*words: str) -> str:
@@ -353,7 +345,7 @@ def test_the_api_refuses_who_has_no_certificate(cluster: LocalCluster) -> None:
     context = ssl.create_default_context(cafile=str(cluster.layout.kubeconfig.parent / "ca.pem"))
     url = f"https://127.0.0.1:{cluster.record.api_port}/api/v1/namespaces/default/pods"
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(url, context=context, timeout=10)  # our own loopback address
+        urllib.request.urlopen(url, context=context, timeout=SECONDS)  # our own loopback address
     assert refused.value.code == 401
 
 
@@ -368,12 +360,13 @@ def test_a_pod_holds_a_token_that_ends_with_it(cluster: LocalCluster) -> None:
     with cluster.client() as client:
         client.delete(resolve("pods"), "default", pod)
     assert until(lambda: as_token(cluster, token, "/version").status_code == 401, SECONDS)
+    assert until(lambda: replaced(cluster, "stranger", pod), SECONDS)
 
 
 def as_token(cluster: LocalCluster, token: str, path: str) -> httpx.Response:
     access = kubeconfig.read(cluster.layout.kubeconfig)
     verify = ssl.create_default_context(cafile=str(access.ca_file))
-    with httpx.Client(base_url=access.server, verify=verify, trust_env=False) as client:
+    with httpx.Client(base_url=access.server, verify=verify, trust_env=False, timeout=SECONDS) as client:
         return client.get(path, headers={"authorization": f"Bearer {token}"})
 
 

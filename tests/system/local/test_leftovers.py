@@ -2,6 +2,7 @@ import subprocess
 
 import pytest
 from tests.support import machine
+from tests.support.wait import PATIENCE
 
 from tsujiban.local import leftovers, preflight
 from tsujiban.network import namespaces
@@ -22,7 +23,7 @@ def test_processes_inside_are_found_and_removed_with_the_namespaces() -> None:
             with pytest.raises(preflight.PreflightError, match="tsujiban down"):
                 preflight.check_free(fabric.cluster)
             assert leftovers.remove(fabric.cluster)
-            assert children[0].wait(10) == -9
+            assert children[0].wait(PATIENCE) == -9
             assert namespaces.names(cluster_prefix(fabric.cluster)) == []
             assert not leftovers.find(fabric.cluster)
             assert leftovers.remove(fabric.cluster) is False

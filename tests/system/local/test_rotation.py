@@ -6,12 +6,10 @@ import subprocess
 from typing import Any
 
 import pytest
-from tests.support.clusterstate import state
+from tests.support import witness
+from tests.support.wait import PATIENCE
 
 from tsujiban.local.cluster import LocalCluster
-from tsujiban.local.down import down
-from tsujiban.local.enforced import wait_for
-from tsujiban.local.up import up
 from tsujiban.local.waiting import until
 from tsujiban.resources.registry import resolve
 
@@ -32,7 +30,7 @@ Server(("", 7000), Echo).serve_forever()
 """
 CLIENT = """
 import socket, sys
-connection = socket.create_connection(("echo", 7000), timeout=5)
+connection = socket.create_connection(("echo", 7000), timeout=60)
 stream = connection.makefile("rwb", buffering=0)
 for line in sys.stdin.buffer:
     stream.write(line)
@@ -80,13 +78,10 @@ def ready(cluster: LocalCluster) -> bool:
 
 
 def test_a_connection_outlives_many_certificates() -> None:
-    down(NAME)
-    try:
-        cluster = up(NAME, 1, lambda _: None, svid_lifetime=LIFETIME)
+    with witness.cluster(NAME, 1, svid_lifetime=LIFETIME) as cluster:
         with cluster.client() as client:
             client.apply(OBJECTS)
-            wait_for(client, OBJECTS, 120)
-        assert until(lambda: ready(cluster), 120), state(NAME)
+        assert until(lambda: ready(cluster), PATIENCE)
         command = cluster.exec_command("default", "client", "main", ("/usr/bin/python3", "-c", CLIENT))
         with subprocess.Popen(
             command.argv, env=command.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -108,7 +103,5 @@ def test_a_connection_outlives_many_certificates() -> None:
                     seen.setdefault(name, set()).add(expires)
                 return len(seen) == 2 and all(len(times - {0.0}) > RENEWALS for times in seen.values())
 
-            assert until(sample, 120), f"certificates seen: {seen}"
+            assert until(sample, PATIENCE), f"certificates seen: {seen}"
             child.stdin.close()
-    finally:
-        down(NAME)

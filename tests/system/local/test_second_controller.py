@@ -20,6 +20,7 @@ import msgspec
 import pytest
 from tests.support import etcdbed
 from tests.support.machine import unique_cluster
+from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import MANIFESTS, NEW, Kubectl
 from tests.system.controller.live.test_kubectl_streams import BARE_SPDY, read_line
 
@@ -102,7 +103,7 @@ class Pair:
         """Which role the controller of this kubectl has; "" while it, or a node, is not well."""
         done = subprocess.run(
             kubectl.argv("get", "--raw", "/tsujiban/v1/status"),
-            capture_output=True, text=True, timeout=60, env=kubectl.environment, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, env=kubectl.environment, check=False,
         )  # fmt: skip
         found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"healthy": False}
         return str(found["components"][0]["detail"]) if found["healthy"] else ""
@@ -128,7 +129,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             made = Pair(up(name, 1, lambda _: None, store=etcd.config), tmp_path_factory.mktemp("home"))
             made.first("apply", "-f", str(MANIFESTS / "pods.yaml"))
             asyncio.run(made.start())
-            assert until(lambda: made.role(made.second).startswith("stands by for"), 60)
+            assert until(lambda: made.role(made.second).startswith("stands by for"), PATIENCE)
             made.second("wait", "--for=condition=Ready", "pod", "-l", "set=pods", "--timeout=60s")
             yield made
         finally:
@@ -144,10 +145,10 @@ def test_pods_are_reached_through_the_one_that_stands_by(pair: Pair, way: dict[s
     hearing = kubectl.start("attach", "talker", env=way)
     forwarding = kubectl.start("port-forward", "pod/web", ":8080", env=way)
     try:
-        assert until(lambda: read_line(hearing).startswith("line "), 20)
+        assert until(lambda: read_line(hearing).startswith("line "), PATIENCE)
         found = re.search(r"127\.0\.0\.1:(\d+) -> 8080", read_line(forwarding))
         assert found is not None
-        answer = httpx.get(f"http://127.0.0.1:{found[1]}/", trust_env=False, timeout=20)
+        answer = httpx.get(f"http://127.0.0.1:{found[1]}/", trust_env=False, timeout=PATIENCE)
         assert "sources.list" in answer.text
     finally:
         for client in (hearing, forwarding):
@@ -156,7 +157,7 @@ def test_pods_are_reached_through_the_one_that_stands_by(pair: Pair, way: dict[s
 
 
 def test_logs_and_flows_are_everywhere(pair: Pair) -> None:
-    assert until(lambda: "line 3\n" in pair.second("logs", "talker"), 20)
+    assert until(lambda: "line 3\n" in pair.second("logs", "talker"), PATIENCE)
     address = json.loads(pair.second("get", "pod", "web", "-o", "json"))["status"]["podIP"]
     url = f"http://{address}:8080/"
     assert "sources.list" in pair.second("exec", "talker", "--", "curl", "-sS", "-m", "20", url)
@@ -165,7 +166,7 @@ def test_logs_and_flows_are_everywhere(pair: Pair) -> None:
         path = "/tsujiban/v1/flows?post=proxy&endpoint=default/web"
         return all(address in kubectl("get", "--raw", path) for kubectl in (pair.first, pair.second))
 
-    assert until(both_have_it, 30)
+    assert until(both_have_it, PATIENCE)
 
 
 def test_a_token_that_one_has_signed_is_good_at_the_other(pair: Pair) -> None:
@@ -214,20 +215,22 @@ def test_what_goes_through_one_goes_on_when_the_other_ends(pair: Pair) -> None:
 
     try:
         assert echoed("before\n")
-        assert until(lambda: "sleep 1000" in pair.second("exec", "talker", "--", "ps", "-eo", "args"), 20)
+        assert until(
+            lambda: "sleep 1000" in pair.second("exec", "talker", "--", "ps", "-eo", "args"), PATIENCE
+        )
         process = pair.stop_first()  # it leads
-        assert leaving.wait(30) != 0  # its own clients are told
+        assert leaving.wait(PATIENCE) != 0  # its own clients are told
         assert echoed("meanwhile\n")
-        assert until(lambda: pair.role(pair.second).startswith("leads; "), 60)
+        assert until(lambda: pair.role(pair.second).startswith("leads; "), PATIENCE)
         pair.start_again(process)
-        assert until(lambda: pair.role(pair.first).startswith("stands by for"), 60)
+        assert until(lambda: pair.role(pair.first).startswith("stands by for"), PATIENCE)
         assert echoed("after\n")
         numbers = [int(read_line(following).split()[1]) for _ in range(10)]
         assert numbers == list(range(numbers[0], numbers[0] + 10))  # no line is missing
         assert pair.first("exec", "-i", "talker", "--", "cat", stdin="changed places") == "changed places"
         assert talking.stdin is not None
         talking.stdin.close()
-        assert talking.wait(30) == 0
+        assert talking.wait(PATIENCE) == 0
     finally:
         for client in (talking, following, leaving):
             client.kill()

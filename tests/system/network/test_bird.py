@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support import machine
 from tests.support.machine import until_async
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.local.fabric import Fabric
 from tsujiban.network import bird, birdc, links, namespaces
@@ -43,7 +43,7 @@ async def _start(fabric: Fabric, supervisor: SupervisorClient, run_dir: Path) ->
                 f"{node.node}/bird", str(config), f"{run_dir}/{number}.ctl", namespace_path(node.namespace)
             )
         )
-    await until_async(lambda: _established(run_dir / "1.ctl"), 20)
+    await until_async(lambda: _established(run_dir / "1.ctl"), PATIENCE)
 
 
 async def _established(control: Path) -> bool:
@@ -100,7 +100,7 @@ def test_routes_stay_while_a_killed_bird_is_away() -> None:
             old = (await supervisor.status("node-2/bird")).pid
             await supervisor.kill("node-2/bird", signal.SIGKILL)
             back = 0
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 while back < 5:
                     assert wanted in _routes(fabric, 1)
                     assert "10.244.0.0/26 via 172.31.255.11" in _routes(fabric, 2)

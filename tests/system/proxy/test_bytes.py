@@ -11,8 +11,9 @@ import threading
 import time
 
 import pytest
-from tests.support.meshapps import READS, Greeter, allow, ask, drain, echo_http, web_client
+from tests.support.meshapps import READS, Greeter, allow, ask, drain, echo_http, first, rest, web_client
 from tests.support.proxybed import Bed, tier
+from tests.support.wait import PATIENCE
 
 from tsujiban.policy.program import Backend, ServicePort, ServiceProgram
 
@@ -33,7 +34,7 @@ def test_a_server_first_greeting_reaches_whom_policy_allows_and_nobody_else(bed:
         big = b"x" * 300_000
         connection.sendall(big)
         connection.shutdown(socket.SHUT_WR)
-        assert drain(connection, 5) == big + b"bye"
+        assert rest(connection) == big + b"bye"
     opened = bed.seen(log="tcp", final=False)
     assert opened.rules == ("default/web/ingress/0",)
     assert (opened.peer, opened.tls) == (customer.identity, "TLSv1.3")
@@ -41,7 +42,7 @@ def test_a_server_first_greeting_reaches_whom_policy_allows_and_nobody_else(bed:
 
     visitors = served.visitors
     with stranger.connect(web.address, 3306) as connection:
-        assert drain(connection, 5) == b""
+        assert rest(connection) == b""
     assert served.visitors == visitors
 
 
@@ -53,10 +54,10 @@ def test_on_a_port_with_http_rules_only_http_passes(bed: Bed) -> None:
     bed.update(**allow(customer, http=READS))
     bed.settle()
 
-    for first in (b"\x00\x01binary", b"\r\n\r\nGARBAGE\r\n", b"SSH-2.0-x\r\n", b"GARBAGE / HTTP/9\r\n\r\n"):
+    for opening in (b"\x00\x01binary", b"\r\n\r\nGARBAGE\r\n", b"SSH-2.0-x\r\n", b"GARBAGE / HTTP/9\r\n\r\n"):
         with customer.connect(web.address, 80) as connection:
-            connection.sendall(first)
-            assert b"welcome" not in drain(connection, 3), first
+            connection.sendall(opening)
+            assert b"welcome" not in drain(connection, 3), opening
     with customer.connect(web.address, 80) as connection:
         assert drain(connection, 1.5) == b""  # silent: no greeting either
     assert served.visitors == 0
@@ -75,7 +76,7 @@ def test_a_slow_client_is_judged_like_any_other(bed: Bed) -> None:
             connection.sendall(method[:2].encode())
             assert drain(connection, 0.7) == b""
             connection.sendall(f"{method[2:]} /v1 HTTP/1.1\r\nHost: web\r\n\r\n".encode())
-            assert drain(connection, 1).split(b" ")[1] == expected
+            assert first(connection).split(b" ")[1] == expected
 
 
 def test_tls_of_the_application_is_bytes_in_the_tunnel(bed: Bed) -> None:
@@ -130,7 +131,7 @@ def test_the_last_bytes_of_a_server_that_closes_first_arrive(bed: Bed) -> None:
         for address, number in ((web.address, 9000), ("10.96.0.20", 90)):
             with customer.connect(address, number) as connection:
                 connection.sendall(b"go")
-                assert drain(connection, 5) == answer
+                assert rest(connection) == answer
 
 
 def test_the_application_sees_no_header_of_ours_but_the_request_s_id(bed: Bed) -> None:
@@ -147,7 +148,7 @@ def test_the_application_sees_no_header_of_ours_but_the_request_s_id(bed: Bed) -
     bed.settle()
     with customer.connect(web.address, 80) as connection:
         connection.sendall(b"GET /v1 HTTP/1.1\r\nHost: web\r\nX-MiXed: 1\r\n\r\n")
-        answer = drain(connection, 1)
+        answer = first(connection)
     names = {line.split(b":")[0] for line in seen[0].split(b"\r\n")[1:] if line}
     assert names == {b"Host", b"X-MiXed", b"x-request-id", b"x-forwarded-proto"}
     assert b"Server: mine" in answer
@@ -181,11 +182,11 @@ def test_what_was_said_before_an_end_arrives_however_slowly_it_is_read(bed: Bed)
     bed.update(services={program.id: program})
     bed.settle()
     for address in (web.address, service):
-        with customer.connect(address, 9000, timeout=60) as connection:
-            assert at_once.ended.wait(60)
+        with customer.connect(address, 9000) as connection:
+            assert at_once.ended.wait(PATIENCE)
             at_once.ended.clear()
             assert slowly(connection) == 8_000_000
-    with customer.connect(web.address, 9001, timeout=60) as connection:
+    with customer.connect(web.address, 9001) as connection:
         connection.sendall(b"that is all")
         connection.shutdown(socket.SHUT_WR)
         assert slowly(connection) == 30_000_000

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from tests.support.meshapps import READS, allow, ask, echo_http, web_client
 from tests.support.proxybed import Bed, Pod, tier
+from tests.support.wait import PATIENCE
 
 from tsujiban.policy.program import (
     Authentication,
@@ -70,7 +71,7 @@ def during(bed: Bed, change: Callable[[int], None], *hammers: Hammer, seconds: f
     for index in itertools.count():
         change(index)
         spent = time.monotonic() - begun
-        if (spent > seconds and all(one.count > ENOUGH for one in hammers)) or spent > 20 * seconds:
+        if (spent > seconds and all(one.count > ENOUGH for one in hammers)) or spent > PATIENCE:
             break
         time.sleep(0.02)
     bed.drained()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 
 import pytest
-from tests.support.meshapps import READS, allow, ask, drain, echo_http, reads, web_client
+from tests.support.meshapps import READS, allow, ask, echo_http, first, reads, rest, web_client
 from tests.support.proxybed import Bed, run, tier
 
 from tsujiban.policy.program import Action, Http, PathMatch, PolicyProgram, Rule, Side
@@ -130,7 +130,7 @@ def test_no_spelling_of_a_path_gets_past_its_rule(shared_web: tuple[Bed, str], t
     customer = bed.pods["customer"]
     connection = customer.connect(address, 80)
     connection.sendall(f"GET {target} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n".encode())
-    answer = drain(connection, 5)
+    answer = rest(connection)
     assert answer.split(b" ")[1:2] in ([b"403"], [b"400"], [b"404"]), answer
 
 
@@ -141,7 +141,7 @@ def test_every_spelling_of_an_allowed_path_passes(shared_web: tuple[Bed, str], t
     bed, address = shared_web
     connection = bed.pods["customer"].connect(address, 80)
     connection.sendall(f"GET {target} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n".encode())
-    assert drain(connection, 5).startswith(b"HTTP/1.1 200")
+    assert rest(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_the_application_is_asked_for_the_path_that_was_judged(shared_web: tuple[Bed, str]) -> None:
@@ -149,7 +149,7 @@ def test_the_application_is_asked_for_the_path_that_was_judged(shared_web: tuple
     bed, address = shared_web
     connection = bed.pods["customer"].connect(address, 80)
     connection.sendall(b"GET /v1//../admin HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")
-    assert drain(connection, 5).endswith(b"GET /v1/admin HTTP/1.1 ")
+    assert rest(connection).endswith(b"GET /v1/admin HTTP/1.1 ")
 
 
 def test_headers_do_not_change_who_asks(shared_web: tuple[Bed, str]) -> None:
@@ -159,6 +159,6 @@ def test_headers_do_not_change_who_asks(shared_web: tuple[Bed, str]) -> None:
     connection = customer.connect(address, 80)
     forged = "X-Forwarded-For: 10.9.9.9\r\nX-Forwarded-Client-Cert: By=x;URI=spiffe://bank.local/x"
     connection.sendall(f"GET /v1 HTTP/1.1\r\nHost: web\r\n{forged}\r\n\r\n".encode())
-    assert drain(connection, 1).startswith(b"HTTP/1.1 200")
+    assert first(connection).startswith(b"HTTP/1.1 200")
     event = bed.seen(log="http", path="/v1", status=200)
     assert (event.source, event.peer) == (customer.address, customer.identity)

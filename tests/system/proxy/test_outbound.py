@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 from msgspec.structs import replace
-from tests.support.meshapps import Greeter, drain, echo_http, reads
+from tests.support.meshapps import Greeter, echo_http, first, reads, rest
 from tests.support.proxybed import Bed, tier, until
+from tests.support.wait import PATIENCE
 
 from tsujiban.policy.program import (
     Action,
@@ -82,10 +83,10 @@ def test_the_world_outside_is_reached_and_an_unowned_pod_address_is_not(bed: Bed
         bed.sockets.append(listener)
     outside, inside = bed.sockets[-2:]
     with customer.connect("192.0.2.1", 7000):
-        outside.settimeout(5)
+        outside.settimeout(PATIENCE)
         outside.accept()[0].close()
     with customer.connect(unowned, 7000) as connection:
-        assert drain(connection, 5) == b""
+        assert rest(connection) == b""
     assert bed.seen(log="egress", verdict="deny").rules == ("_mesh/unknown-destination",)
     inside.settimeout(0.2)
     with pytest.raises(TimeoutError):
@@ -125,15 +126,15 @@ def test_the_egress_program_is_enforced_at_its_source(bed: Bed) -> None:
     bed.settle()
 
     for pod in (web, plain):
-        assert drain(customer.connect(pod.address, 80), 0.5) == b"220 welcome\r\n"
+        assert first(customer.connect(pod.address, 80)) == b"220 welcome\r\n"
         visitors = served.visitors
-        assert drain(customer.connect(pod.address, 81), 5) == b""
+        assert rest(customer.connect(pod.address, 81)) == b""
         assert served.visitors == visitors
     denied = bed.seen(log="egress", verdict="deny")
     assert denied.rules == ("_tier/default/egress/default",)
     assert (denied.source, denied.destination_port) == (customer.address, 81)
     # Through the service, the endpoint's own port counts.
-    answers = {drain(customer.connect("10.96.0.20", 8080), 0.5) for _ in range(8)}
+    answers = {first(customer.connect("10.96.0.20", 8080)) for _ in range(8)}
     assert answers == {b"", b"220 welcome\r\n"}
     # A service that leads nowhere is not listed, and is refused by what denies its backend.
     visitors = served.visitors
@@ -143,7 +144,7 @@ def test_the_egress_program_is_enforced_at_its_source(bed: Bed) -> None:
     held = customer.admin("/config_dump")
     assert own + names.service_cluster("default/web", 8080) in held
     assert own + names.service_cluster("default/closed", 8080) not in held
-    assert drain(customer.connect("10.96.0.21", 8080), 5) == b""
+    assert rest(customer.connect("10.96.0.21", 8080)) == b""
     refused = bed.seen(log="egress", destination="10.96.0.21")
     assert (refused.verdict, refused.rules) == ("deny", ("_tier/default/egress/default",))
     assert served.visitors == visitors

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 from tests.support.meshapps import READS, allow, ask, echo_http, reads, web_client
 from tests.support.proxybed import Bed, Pod, tier
+from tests.support.wait import PATIENCE
 
 from tsujiban.agent.quiet import until_quiet
 from tsujiban.proxy import names
@@ -44,7 +45,7 @@ class Slow:
     def __call__(self, connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
-        assert self.go.wait(30)
+        assert self.go.wait(PATIENCE)
         connection.sendall(b"full")
 
 
@@ -113,7 +114,7 @@ def test_a_proxy_is_not_done_while_a_client_has_not_taken_what_it_is_told(bed: B
     bed.settle()
     connection = web_client(customer, web.address, 80)
     connection.request("GET", "/v1")
-    assert pourer.stalled.wait(60)
+    assert pourer.stalled.wait(PATIENCE)
     end = time.monotonic() + 1.0
     assert not quiet(web, lambda: end - time.monotonic())
     assert len(connection.getresponse().read()) == pourer.chunks * len(PART)
@@ -126,5 +127,5 @@ def test_open_connections_that_say_nothing_keep_no_pod_from_ending(bed: Bed) -> 
     bed.settle()
     connection = web_client(customer, web.address, 80)
     assert ask(connection, "GET", "/")[0] == 200
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     assert quiet(web, lambda: end - time.monotonic())

@@ -16,6 +16,7 @@ from google.protobuf import wrappers_pb2
 from grpclib.exceptions import GRPCError
 from tests.support.meshapps import allow
 from tests.support.proxybed import Bed, Pod, tier
+from tests.support.wait import PATIENCE
 
 from tsujiban.policy.program import Http, PathMatch
 
@@ -57,7 +58,7 @@ async def count(pod: Pod, address: str, method: str) -> list[int]:
     kind = wrappers_pb2.Int32Value
     async with Channel(pod.connect(address, PORT)) as channel:
         call = grpclib.client.UnaryStreamMethod(channel, f"/bank.Accounts/{method}", kind, kind)
-        return [one.value for one in await call(kind(value=3), timeout=30)]
+        return [one.value for one in await call(kind(value=3), timeout=PATIENCE)]
 
 
 def socket_application(connection: socket.socket) -> None:
@@ -91,14 +92,14 @@ def bed(shared_bed: Bed) -> Iterator[Bed]:
         await server.start(sock=listener)
         return server
 
-    server = asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
+    server = asyncio.run_coroutine_threadsafe(begin(), loop).result(PATIENCE)
     yield shared_bed
 
     async def end() -> None:
         server.close()
         await server.wait_closed()
 
-    asyncio.run_coroutine_threadsafe(end(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(end(), loop).result(PATIENCE)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from tests.support.etcdbed import EtcdBed, single
 from tests.support.storesuite import KIND, ObjectSuite, TransactionSuite, key, names, put, take, value
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.store.config import connect
+from tsujiban.store.etcd import client
 from tsujiban.store.etcd.engine import EtcdStore
 from tsujiban.store.protocol import Compacted, Create, InvalidTransaction, Store
 
@@ -58,6 +63,27 @@ async def test_what_happened_before_it_was_opened_is_replayed(bed: EtcdBed, clus
     await second.close()
 
 
+async def test_the_past_is_had_from_a_member_that_stood_still(
+    bed: EtcdBed, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.1)
+    first = await EtcdStore.open(connect(bed.config), cluster)
+    start = await first.revision()
+    await put(first, "a")
+    await first.close()
+    asked = connect(bed.config)
+    second = await EtcdStore.open(asked, cluster)
+    watch = await second.watch(start, *KIND)
+    os.kill(bed.pid(0), signal.SIGSTOP)
+    try:
+        replayed = asyncio.create_task(watch.next())
+        await until(lambda: "no answer in time" in asked._why)
+    finally:
+        os.kill(bed.pid(0), signal.SIGCONT)
+    assert names(await replayed) == ["ADDED a"]
+    await second.close()
+
+
 async def test_two_clusters_do_not_see_each_other(bed: EtcdBed, cluster: str, store: Store) -> None:
     other = await EtcdStore.open(connect(bed.config), f"{cluster}-b")
     await put(store, "a")
@@ -86,6 +112,6 @@ async def test_two_engines_write_one_object(bed: EtcdBed, cluster: str, store: S
         made = await engine.update(key("a"), value(key("a"), number + 1), made.revision)
     seen = 0
     while seen < 11:
-        seen += len(await watch.next(20))
+        seen += len(await watch.next(PATIENCE))
     assert seen == 11
     await other.close()

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 from tests.support.etcdbed import EtcdBed, cluster
 from tests.support.storesuite import KIND, key, value
+from tests.support.wait import PATIENCE
 
 from tsujiban.store.config import connect
 from tsujiban.store.etcd.engine import EtcdStore
@@ -40,7 +41,7 @@ async def stores(bed: EtcdBed) -> AsyncIterator[tuple[EtcdStore, EtcdStore]]:
 async def leader_of(bed: EtcdBed) -> int:
     client = connect(bed.config)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for member, (_, status) in enumerate(await client.members()):
                     if not isinstance(status, str) and status.leader == status.header.member_id:
@@ -151,7 +152,7 @@ async def test_nothing_acknowledged_is_lost_and_watches_go_on(
     assert len(load.revisions) > during > before, "it was never written during or after the trouble"
     listing = await writing.list(*KIND)
     found = {item.key for item in listing.items}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         await follower.until(listing.revision)
     assert not load.present - load.open - found, "acknowledged and lost"
     assert not load.absent & found, "acknowledged and back"
@@ -164,7 +165,7 @@ async def test_nothing_acknowledged_is_lost_and_watches_go_on(
 
 
 async def all_well(store: EtcdStore) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not all(part.healthy for part in await store.health()):  # noqa: ASYNC110 - other processes
             await asyncio.sleep(0.1)  # a member that was away has to be found by its peers again
 

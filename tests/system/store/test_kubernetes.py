@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.support.apibed import ApiBed, api_bed
 from tests.support.storesuite import KIND, ObjectSuite, key, metadata, put, take, value
+from tests.support.wait import PATIENCE
 
 from tsujiban.store.kubernetes.client import KubernetesClient
 from tsujiban.store.kubernetes.engine import KubernetesStore
@@ -103,7 +104,7 @@ async def test_a_watch_outlives_its_request_and_goes_on_after_the_last_change(
     start = (await store.list(*KIND)).revision
     watch = await store.watch(start, *KIND)
     seen: list[str] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         for number in range(6):
             await put(store, f"n{number}")
             await asyncio.sleep(0.5)  # the server ends a watch after a second

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.storewriter import pair
+from tests.support.wait import PATIENCE
 
 from tsujiban.store.protocol import Key
 from tsujiban.store.sqlite import SqliteStore
@@ -44,7 +45,7 @@ class Mother:
         wanted = random.Random(seed).randrange(1, 300)
         lines: list[list[str]] = []
         child = 0
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(PATIENCE):
             while (line := (await self._hear.readline()).decode().split()) != ["dead"]:
                 assert line, "the writers' mother is dead"
                 if line[0] == "writer":

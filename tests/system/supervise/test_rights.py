@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support import machine
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.supervise import procfs
 from tsujiban.supervise.client import SupervisorClient
@@ -81,7 +81,7 @@ def test_only_root_is_heard() -> None:
             "-c",
             script,
         ]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.stdout in ("b''\n", "")
     assert done.stdout or "reset" in done.stderr or "Broken pipe" in done.stderr
 
@@ -92,7 +92,7 @@ def test_a_first_process_that_cannot_hear_the_stop_signal_does_not_use_up_its_gr
             argv = ("unshare", "--pid", "--fork", "--kill-child", "sleep", "1000")
             state = await supervisor.start(ProcessSpec(name="p", argv=argv, grace=60.0))
             await until(lambda: len(procfs.members(state.pid)) == 2)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await supervisor.stop("p")
             assert procfs.members(state.pid) == []
 

@@ -19,7 +19,7 @@ from pyroute2 import netns
 from tests.support.nodeclient import quick_pings
 from tests.support.nodestream import Controller
 from tests.support.pki import Pki
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.wire import transport
 
@@ -86,7 +86,7 @@ async def node_in(namespace: str, pki: Pki, node: str) -> AsyncIterator[asyncio.
 
 async def line(lines: asyncio.StreamReader, expected: str) -> None:
     """The next line that is not the link's log."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while (text := (await lines.readline()).decode().strip()) != expected:
             assert text not in ("", "connected", "lost"), text
 

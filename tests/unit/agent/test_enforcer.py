@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from tests.support.wait import PATIENCE
 from tests.support.wait import until as in_time
 
 from tsujiban.agent.enforcer import Enforcer
@@ -115,7 +116,7 @@ def test_until_waits_for_what_is_in_force() -> None:
         await until(lambda: kernel.revisions == [1])
         assert not waiting.done()
         kernel.go.set()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, PATIENCE)
         task.cancel()
 
     asyncio.run(story())
@@ -137,7 +138,7 @@ def test_until_waits_while_the_kernel_is_being_programmed_for_a_later_state() ->
             await asyncio.sleep(0)
         assert not waiting.done()
         kernel.go.set()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, PATIENCE)
         task.cancel()
 
     asyncio.run(story())
@@ -149,7 +150,7 @@ def test_a_pod_may_begin_while_a_proxy_is_slow() -> None:
         kernel.go.set()
         task = asyncio.create_task(enforcer.run())
         enforcer.take(delta(1, "a", full=True))
-        await asyncio.wait_for(enforcer.until(lambda state: "a" in state.endpoints), 5)
+        await asyncio.wait_for(enforcer.until(lambda state: "a" in state.endpoints), PATIENCE)
         assert said == []
         task.cancel()
 
@@ -191,7 +192,7 @@ def test_nothing_begins_while_the_kernel_has_refused() -> None:
         await until(lambda: said != [])
         assert not waiting.done()
         kernel.problems = ()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, PATIENCE)
         task.cancel()
 
     asyncio.run(story())

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import execution
 from tsujiban.agent.sandbox import Command
@@ -105,7 +105,7 @@ async def test_much_output_is_whole() -> None:
 async def test_a_child_that_holds_the_output_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "LINGER_SECONDS", 0.2)
     client = Client()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await run(client, "sleep 60 & echo started")
     assert client.said(STDOUT) == b"started\n"
     assert client.heard[-1] == Exit()

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.pki import TRUST_DOMAIN, Pki, listener
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import join as agent_join
 from tsujiban.agent.credentials import load
@@ -110,7 +110,7 @@ class Api:
 
 def run(tmp_path: Path, scenario: Callable[[Api], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await scenario(Api(tmp_path))
 
     asyncio.run(main())

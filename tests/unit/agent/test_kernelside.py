@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import kernelside
 from tsujiban.agent.kernelside import KernelSide
@@ -195,7 +195,7 @@ def test_an_address_that_moved_has_the_state_enforced_again(monkeypatch: pytest.
         again = asyncio.Event()
         scene.side.refresh = again.set
         watching = asyncio.create_task(scene.side.watch())
-        await asyncio.wait_for(again.wait(), 5)
+        await asyncio.wait_for(again.wait(), PATIENCE)
         watching.cancel()
 
     asyncio.run(run())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.support.nodestream import FULL, Controller, controller, hello
 from tests.support.pki import Pki, listener
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import link as agent_link
 from tsujiban.agent.credentials import CredentialsError, NodeCredentials, load
@@ -87,7 +87,7 @@ async def agent(pki: Pki, port: int, lifetime: float = 3600.0) -> AsyncIterator[
 def run(pki: Pki, scenario: Callable[[Controller, Agent], Awaitable[None]], lifetime: float = 3600.0) -> None:
     async def main() -> None:
         async with (
-            asyncio.timeout(60),
+            asyncio.timeout(PATIENCE),
             controller(pki) as running,
             agent(pki, running.port, lifetime) as node,
         ):
@@ -233,10 +233,10 @@ def test_killed_controller(pki: Pki) -> None:
     async def main() -> None:
         with listener() as sock:
             port: int = sock.getsockname()[1]
-        async with asyncio.timeout(60), agent(pki, port) as node:
+        async with asyncio.timeout(PATIENCE), agent(pki, port) as node:
             for round_ in range(1, 4):
                 async with process(port):
-                    await until(lambda: node.link.connected, 20)
+                    await until(lambda: node.link.connected, PATIENCE)
                     assert await node.link.sign("", create_csr(new_key(), []))
                     await until(lambda r=round_: node.heard == [FULL] * r)  # type: ignore[misc]
                 await until(lambda: not node.link.connected)
@@ -325,7 +325,7 @@ def test_false_controller_is_not_believed(pki: Pki, tmp_path: Path) -> None:
 
     async def main() -> None:
         (tmp_path / "evil").mkdir()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             evil = Controller(Pki(tmp_path / "evil"))
             await evil.start()
             async with agent(pki, evil.port) as node:
@@ -368,7 +368,7 @@ def test_server_name_can_differ_from_the_host(pki: Pki) -> None:
             on_connected=connected.set,
         )
         task = asyncio.create_task(link.run())
-        await asyncio.wait_for(connected.wait(), 10)
+        await asyncio.wait_for(connected.wait(), PATIENCE)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await running.stop()

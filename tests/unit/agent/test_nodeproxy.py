@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.podbed import Supervisor, process
+from tests.support.wait import PATIENCE
 
 from tsujiban.agent import nodeproxy, sandbox_init
 from tsujiban.agent.containers import Place
@@ -108,7 +109,7 @@ def play(
 
             monkeypatch.setattr(redirect, "apply", apply)
             monkeypatch.setattr(nodeproxy, "listens_on", lambda _path, _port: scene.listens.pop(0))
-            await asyncio.wait_for(story(scene), 10)
+            await asyncio.wait_for(story(scene), PATIENCE)
 
         asyncio.run(all_of_it())
 

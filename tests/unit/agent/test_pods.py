@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.podbed import PodBed, pod, process
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import orphans
 from tsujiban.agent.pods import OfNamespace, slot_of
@@ -124,7 +124,7 @@ def test_a_pod_is_removed_though_the_supervisor_was_away(play: Play, monkeypatch
         await asyncio.sleep(0.1)
         assert "removed u1" not in bed.journal
         bed.supervisor.gone = False
-        await asyncio.wait_for(bed.pods.settle(), 5)
+        await asyncio.wait_for(bed.pods.settle(), PATIENCE)
         assert "removed u1" in bed.journal
 
     play(story)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import podtokens
 from tsujiban.agent.podtokens import MOUNT_PATH, PodToken, renewed, wants_token, with_token
@@ -56,7 +56,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 def story(tmp_path: Path, controller: Controller, act: Callable[[PodToken, Path], Any]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             token = PodToken("bank/p", pod(), tmp_path, Place(), controller)
             await act(token, podtokens.token_directory(tmp_path))
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.agent import renewal
 from tsujiban.agent.renewal import Renewal
@@ -116,7 +117,7 @@ def test_a_version_that_does_not_work_is_tried_on_one_pod(
         if gone:
             await turns(5)
             del scene.there["a"]
-        await asyncio.wait_for(scene.running, 10)
+        await asyncio.wait_for(scene.running, PATIENCE)
         assert scene.asked == asked
 
     play(story)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import sessions as module
 from tsujiban.agent.podlogs import PodLog
@@ -117,7 +117,7 @@ class Bed:
     async def ask(self, ask: Asks, pod: str = "default/a", uid: str = "u1") -> Stream:
         dial: Any = self.dial
         self.sessions.open(OpenSession(session="s", pod=pod, uid=uid, ask=ask), dial)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await until(lambda: bool(self.streams))
             await self.streams[-1].ended.wait()
         return self.streams[-1]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.nodestream import FULL, Controller, controller, hello
 from tests.support.pki import Pki
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import link as agent_link
 from tsujiban.agent import standby
@@ -88,7 +88,7 @@ async def scene(pki: Pki) -> AsyncIterator[Scene]:
 
 def run(tmp_path: Path, play: Callable[[Scene], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(60), scene(Pki(tmp_path)) as made:
+        async with asyncio.timeout(PATIENCE), scene(Pki(tmp_path)) as made:
             await until(lambda: NODE in made.two.server.nodes() and FULL in made.heard)
             await play(made)
 
@@ -181,7 +181,7 @@ def test_a_node_of_one_controller_has_one_stream(tmp_path: Path) -> None:
     async def main() -> None:
         pki = Pki(tmp_path)
         pki.node(NODE)
-        async with asyncio.timeout(60), controller(pki) as only:
+        async with asyncio.timeout(PATIENCE), controller(pki) as only:
             where = [("127.0.0.1", only.port)]
             link = ControllerLink(where, NODE, pki.directory / NODE, lambda: hello(NODE))
             running = asyncio.create_task(link.run())

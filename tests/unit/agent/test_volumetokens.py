@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import volumes, volumetokens
 from tsujiban.agent.podenv import ConfigError
@@ -77,7 +77,7 @@ class Scene:
 
 def story(tmp_path: Path, act: Callable[[Scene], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await act(Scene(tmp_path))
 
     asyncio.run(main())

@@ -25,6 +25,7 @@ class Evening:
         self.meshes: list[str] = []
         monkeypatch.setattr("tsujiban.local.up.up", lambda name, _nodes, _progress: name)
         monkeypatch.setattr("tsujiban.local.down.down", self.downs.append)
+        monkeypatch.setattr("tsujiban.local.plight.tell", lambda name: f"{name} waits for a pod")
 
         async def play(_cluster: object, _show: object, mesh: str) -> Record:
             self.meshes.append(mesh)
@@ -40,7 +41,9 @@ def test_the_exit_code_is_the_verdict_and_all_is_taken_down(
     ok: bool, code: Exit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evening = Evening(monkeypatch, record(ok=ok))
-    assert CliRunner().invoke(main, ["demo", "bank"]).exit_code == code
+    done = CliRunner().invoke(main, ["demo", "bank"])
+    assert done.exit_code == code
+    assert ("local waits for a pod" in done.output) is not ok
     assert evening.downs == ["local"]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.cli.errors import Failure
 from tsujiban.cli.forward import Forward, parse, serve
@@ -56,7 +57,7 @@ def test_each_connection_is_joined_and_what_goes_wrong_is_said(capsys: pytest.Ca
         await asyncio.gather(serving, return_exceptions=True)
         return answers
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == [b"HELLO", b""]
+    assert asyncio.run(asyncio.wait_for(scenario(), PATIENCE)) == [b"HELLO", b""]
     said = capsys.readouterr().err
     assert "cannot connect: and then it broke" in said
     assert "cannot connect: nobody there" in said

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.support.wait import PATIENCE
 
 from tsujiban.cli.errors import Exit
 from tsujiban.cli.main import COMMANDS, main
@@ -65,5 +66,7 @@ def test_those_who_read_such_pages_find_nothing_odd(tool: str) -> None:
         "mandoc": ["mandoc", "-Tlint", "-Wwarning"],
     }
     for name, text in all_pages():
-        done = subprocess.run(argv[tool], input=text, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            argv[tool], input=text, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
         assert (done.stdout, done.stderr) == ("", ""), name

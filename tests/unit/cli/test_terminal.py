@@ -7,6 +7,7 @@ import termios
 from pathlib import Path
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.cli.terminal import Input, raw
 
@@ -20,7 +21,7 @@ def anyio_backend() -> str:
 
 async def take(given: Input, number: int) -> list[bytes]:
     messages = given.messages()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         found = [await anext(messages) for _ in range(number)]
     await messages.aclose()  # type: ignore[attr-defined]  # a generator
     return found
@@ -53,7 +54,7 @@ async def test_a_terminal_says_its_size_and_again_when_it_changes() -> None:
     assert await anext(messages) == b'\4{"Width": 80, "Height": 24}'
     termios.tcsetwinsize(terminal, (50, 132))
     os.kill(os.getpid(), 28)  # SIGWINCH
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert await anext(messages) == b'\4{"Width": 132, "Height": 50}'
     await messages.aclose()  # type: ignore[attr-defined]  # a generator
     os.close(master)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller import events, members, revocations
 from tsujiban.controller.events import EVENTS, KEPT_SECONDS, Recorder, expired, of
@@ -122,7 +123,7 @@ def test_what_is_said_again_is_counted_and_what_is_old_goes(tmp_path: Path) -> N
         elsewhere = Change(POD._replace(namespace="gone"), pod(metadata={"namespace": "gone"}), None, 1)
         for change in (bound, elsewhere, bound, Change(POD, None, pod(), 1)):
             recorder.observe(world(), change)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while len(found := (await store.list(*EVENTS)).items) < 2:  # noqa: ASYNC110 - tells nobody
                 await asyncio.sleep(0.01)
         task.cancel()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.nodestream import hello
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.lead import LEADS, Lead, end_of_lead
@@ -95,7 +96,7 @@ async def test_one_leads_and_the_other_sends_nodes_on(store: Store) -> None:
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     await one.end()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while two.role() != LEADS:  # noqa: ASYNC110 - the store tells
             await asyncio.sleep(0.01)
     second.cancel()
@@ -112,7 +113,7 @@ async def test_who_lost_the_lead_ends_with_one_clear_error(store: Store) -> None
         await never()
 
     with pytest.raises(LeadershipLost, match="starting anew"):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await end_of_lead(one.run(work))
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller.leadership import LEASE, Elector, FencedStore, LeadershipLost, Timing
 from tsujiban.store.protocol import Conflict, Key, NotFound, Operation, Store, Stored, StoreUnavailable
@@ -155,7 +156,7 @@ async def test_a_leader_without_a_store_gives_up_before_another_may_lead(store: 
     flaky.away = False
     await asyncio.sleep(0.05)
     clock.now += 20
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await waiting
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 from structlog.testing import capture_logs
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller.loop import Change, Loop, Work
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
@@ -64,7 +65,7 @@ class Stage:
             await self.store.create(Key(*ref), msgspec.json.encode(value))
 
     async def until(self, test: Callable[[World], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not test(self.loop.world):
                 turn = asyncio.Event()
 
@@ -187,7 +188,7 @@ async def within(loop: Loop, call: Callable[[], Awaitable[None]]) -> None:
         done.set_result(None)
 
     await loop.submit(run)
-    await asyncio.wait_for(done, 10)
+    await asyncio.wait_for(done, PATIENCE)
 
 
 def test_modify_wins_against_a_write_that_the_loop_has_not_seen(tmp_path: Path) -> None:

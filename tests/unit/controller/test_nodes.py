@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from tests.support.nodestream import FULL, Controller, controller, hello, refused
 from tests.support.pki import Pki
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.controller import nodes
 from tsujiban.identity.keys import create_csr, new_key
@@ -50,7 +50,7 @@ def pki(tmp_path: Path) -> Pki:
 
 def run(pki: Pki, scenario: Callable[[Controller], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(30), controller(pki) as running:
+        async with asyncio.timeout(PATIENCE), controller(pki) as running:
             await scenario(running)
 
     asyncio.run(main())

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from structlog.testing import capture_logs
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller import heartbeats
 from tsujiban.controller import plane as module
@@ -54,7 +55,7 @@ class Scene:
         await self.plane.hello(node, message)
 
     async def until(self, test: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not test():
                 await self.settled()
 

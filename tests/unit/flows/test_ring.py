@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.flows.ring import FlowFilter, FlowRing
 from tsujiban.wire.messages import Flow
@@ -96,17 +97,17 @@ def test_waiting() -> None:
     async def scenario() -> list[int]:
         ring: FlowRing[Flow] = FlowRing()
         ring.extend([flow(1)])
-        await asyncio.wait_for(ring.wait(0), 1)  # news already
+        await asyncio.wait_for(ring.wait(0), PATIENCE)  # news already
         readers = [asyncio.create_task(ring.wait(since)) for since in (1, 1, 2)]
         await asyncio.sleep(0)
         ring.extend([])
         await asyncio.sleep(0)
         assert not any(reader.done() for reader in readers)
         ring.extend([flow(2)])
-        await asyncio.wait_for(asyncio.gather(*readers[:2]), 1)
+        await asyncio.wait_for(asyncio.gather(*readers[:2]), PATIENCE)
         assert not readers[2].done()
         ring.extend([flow(3)])
-        await asyncio.wait_for(readers[2], 1)
+        await asyncio.wait_for(readers[2], PATIENCE)
         return times(ring)
 
     assert asyncio.run(scenario()) == [1, 2, 3]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.pki import TRUST_DOMAIN, Clock, Pki
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.identity import rotation
 from tsujiban.identity.keys import create_csr, new_key
@@ -325,9 +325,9 @@ def test_until_waits_for_the_first_one(pki: Pki) -> None:
             await node.manager.until(POD)
         controller.failures = [SignFailed("later")]
         node.manager.ensure(POD, WEB)
-        await asyncio.wait_for(node.manager.until(POD), 5)
+        await asyncio.wait_for(node.manager.until(POD), PATIENCE)
         assert node.manager.get(POD) is not None
-        await asyncio.wait_for(node.manager.until(POD), 5)
+        await asyncio.wait_for(node.manager.until(POD), PATIENCE)
 
     run(pki, scenario)
 

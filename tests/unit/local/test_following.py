@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.local import following
 from tsujiban.local.client import ApiError
@@ -59,7 +60,7 @@ class Heard:
 
     def until(self, **known: bool) -> None:
         with self.condition:
-            assert self.condition.wait_for(lambda: known.items() <= self.known.items(), 5), self.known
+            assert self.condition.wait_for(lambda: known.items() <= self.known.items(), PATIENCE), self.known
 
 
 @pytest.fixture

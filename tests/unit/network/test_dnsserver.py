@@ -9,6 +9,7 @@ import dns.asyncquery
 import dns.message
 import dns.rcode
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.network import dnsserver, zone
 from tsujiban.network.zone import Records, Zone
@@ -27,7 +28,7 @@ def _serving(path: Path, body: Callable[[int], Awaitable[None]], upstream: str =
         port = sockets[0].getsockname()[1]
         task = asyncio.create_task(dnsserver.serve(dnsserver.Resolver(file, upstream), [sockets]))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 await body(port)
         finally:
             task.cancel()

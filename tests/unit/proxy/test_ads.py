@@ -8,6 +8,7 @@ import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from grpclib.client import Channel
 from grpclib.const import Cardinality
+from tests.support.wait import PATIENCE
 
 from tsujiban.proxy import ads
 from tsujiban.proxy.ads import AdsHandler
@@ -59,7 +60,7 @@ def test_a_stream_is_told_what_there_is_and_what_changes(tmp_path: Path) -> None
         server.close()
         await server.wait_closed()
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
     assert changes[0] == 1
     assert changes[-1] == 0
 
@@ -96,4 +97,4 @@ def test_what_was_refused_is_offered_again_without_anybody_s_help(
         server.close()
         await server.wait_closed()
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))

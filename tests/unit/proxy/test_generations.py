@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.proxy.generations import Generations
 from tsujiban.supervise import procfs
@@ -55,7 +56,7 @@ def test_the_last_one_that_was_started_is_the_newest_in_whatever_order_they_conn
     generations.add(first.pid)
     assert (generations.newest, *generations.succeeded) == (second.pid, first.pid)
     generations.end_old()
-    assert first.wait(10) == -15
+    assert first.wait(PATIENCE) == -15
     assert second.poll() is None
     assert (generations.newest, *generations.succeeded) == (second.pid,)
 

@@ -11,6 +11,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from grpclib.client import Channel
 from grpclib.const import Cardinality
 from grpclib.exceptions import GRPCError, StreamTerminatedError
+from tests.support.wait import PATIENCE
 
 from tsujiban.proxy.ads import AdsHandler
 from tsujiban.proxy.guard import GuardedServer, bind_private, peer_credentials, unlink_stale
@@ -42,7 +43,7 @@ async def talk(path: Path) -> bool:
             discovery_pb2.DeltaDiscoveryResponse,
         )
         try:
-            async with stream, asyncio.timeout(5):
+            async with stream, asyncio.timeout(PATIENCE):
                 await stream.send_message(discovery_pb2.DeltaDiscoveryRequest(), end=True)
                 return await stream.recv_message() is None
         except (OSError, StreamTerminatedError, GRPCError):

@@ -7,6 +7,7 @@ from pathlib import Path
 from envoy.service.discovery.v3 import discovery_pb2
 from grpclib.client import Channel
 from grpclib.const import Cardinality
+from tests.support.wait import PATIENCE
 
 from tsujiban.proxy import clusters, names
 from tsujiban.proxy.guard import GuardedServer, bind_private
@@ -54,4 +55,4 @@ def test_a_stream_is_answered_told_of_changes_and_forgotten(tmp_path: Path) -> N
         server.close()
         await server.wait_closed()
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))

@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 from msgspec import structs
 from tests.support.proxystate import CUSTOMER, POD_CIDRS, rule, state
+from tests.support.wait import PATIENCE
 
 from tsujiban.proxy import names
 from tsujiban.proxy import post as post_module
@@ -21,7 +22,7 @@ from tsujiban.proxy.resource import Kind
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 10))
+    asyncio.run(asyncio.wait_for(work, PATIENCE))
 
 
 def test_a_sidecar_that_is_not_connected_is_not_waited_for(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.supervise.client import Refused, SupervisorClient, SupervisorGone
 from tsujiban.supervise.spec import ProcessSpec
@@ -22,13 +22,13 @@ def path(tmp_path: Path) -> Iterator[Path]:
     yield socket
     if process.poll() is None:
         process.terminate()
-    process.wait(20)
+    process.wait(PATIENCE)
     process.stdout.close()
 
 
 def test_a_life(path: Path) -> None:
     async def main() -> None:
-        async with asyncio.timeout(20), SupervisorClient(path) as supervisor:
+        async with asyncio.timeout(PATIENCE), SupervisorClient(path) as supervisor:
             events = supervisor.watch()
             assert (await anext(events)).event == "watching"
             spec = ProcessSpec(name="a", argv=("sleep", "1000"), backoff_initial=0.01)
@@ -47,7 +47,7 @@ def test_a_life(path: Path) -> None:
 
 def test_requests_run_beside_each_other(path: Path) -> None:
     async def main() -> None:
-        async with asyncio.timeout(20), SupervisorClient(path) as supervisor:
+        async with asyncio.timeout(PATIENCE), SupervisorClient(path) as supervisor:
             deaf = path.parent / "deaf"
             argv = ("sh", "-c", f"trap '' TERM; : > {deaf}; while :; do sleep 0.05; done")
             await supervisor.start(ProcessSpec(name="slow", argv=argv, grace=1.0))
@@ -73,7 +73,7 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 def test_a_shut_down_supervisor_is_gone(path: Path) -> None:
     async def main() -> None:
-        async with asyncio.timeout(20), SupervisorClient(path) as supervisor:
+        async with asyncio.timeout(PATIENCE), SupervisorClient(path) as supervisor:
             await supervisor.shutdown()
             await until(lambda: not path.exists())
             with pytest.raises(SupervisorGone):

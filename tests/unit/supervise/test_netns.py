@@ -1,6 +1,7 @@
 import socket
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.supervise import netns
 
@@ -22,7 +23,7 @@ def test_what_is_no_address(text: str) -> None:
 def test_listener_in_the_own_namespace() -> None:
     with netns.open_listener("", "127.0.0.1:0") as listener:
         host, port = listener.getsockname()
-        with socket.create_connection((host, port), timeout=5):
+        with socket.create_connection((host, port), timeout=PATIENCE):
             pass
 
 

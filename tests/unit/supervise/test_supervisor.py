@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.supervise import procfs
 from tsujiban.supervise.spec import Listener, ProcessSpec, Restart
@@ -27,7 +27,7 @@ def _run(tmp_path: Path, body: Callable[[Supervisor, asyncio.Queue[Event]], Awai
         events: asyncio.Queue[Event] = asyncio.Queue()
         supervisor.watch(events.put_nowait)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 await body(supervisor, events)
         finally:
             await supervisor.shutdown()

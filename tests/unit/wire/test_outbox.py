@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Hashable
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.wire.outbox import Outbox, OutboxFull
 
@@ -96,10 +97,10 @@ def test_reader_waits_for_the_next() -> None:
         await asyncio.sleep(0)
         assert not reader.done()
         outbox.put(("a", 1))
-        first = await asyncio.wait_for(reader, 1)
+        first = await asyncio.wait_for(reader, PATIENCE)
         reader = asyncio.create_task(outbox.get())
         await asyncio.sleep(0)
         outbox.put(("a", 2))
-        return [first, await asyncio.wait_for(reader, 1)]
+        return [first, await asyncio.wait_for(reader, PATIENCE)]
 
     assert asyncio.run(scenario()) == [("a", 1), ("a", 2)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.wire.together import first_failure
 
@@ -36,5 +37,5 @@ async def test_one_that_ends_well_ends_all() -> None:
     async def done() -> None:
         return
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await first_failure(asyncio.sleep(1000), done())

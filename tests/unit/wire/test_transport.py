@@ -17,7 +17,7 @@ import pytest
 from grpclib.protocol import Connection
 from tests.support.nodestream import FULL, hello
 from tests.support.pki import Pki, listener
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.identity.tls import client_context
 from tsujiban.identity.verify import identity_of_der
@@ -57,7 +57,7 @@ def run(pki: Pki, handle: Handle, client: Callable[[ClientStream], Awaitable[Non
     async def main() -> None:
         context = client_context(pki.node("node-1").path, pki.ca.bundle_pem)
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(PATIENCE),
             serving(handle, pki.server()) as port,
             connect("127.0.0.1", port, context, "localhost") as stream,
         ):
@@ -208,7 +208,7 @@ def reaches(pki: Pki, server: ssl.SSLContext, client: ssl.SSLContext, name: str 
 
     async def main() -> None:
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(PATIENCE),
             serving(handle, server) as port,
             connect("127.0.0.1", port, client, name) as stream,
         ):
@@ -512,7 +512,7 @@ def test_silence_is_noticed_on_both_sides(pki: Pki, monkeypatch: pytest.MonkeyPa
         open_ = asyncio.Event()
         open_.set()
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(PATIENCE),
             serving(handle, pki.server()) as port,
             relay(port, open_) as far,
             connect("127.0.0.1", far, context, "localhost") as stream,

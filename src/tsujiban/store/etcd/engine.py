@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 
 from tsujiban.store.etcd import layout, messages
-from tsujiban.store.etcd.client import EtcdClient, Gone, Unsure
+from tsujiban.store.etcd.client import CALL_SECONDS, PAUSE_SECONDS, EtcdClient, Gone, Unsure
 from tsujiban.store.etcd.follower import batches, follow
 from tsujiban.store.etcd.plan import Plan, decide, guessed, keys_of
 from tsujiban.store.feed import Feed, FeedWatch, Kind
@@ -145,8 +145,20 @@ class EtcdStore(SingleWrites):
             raise Compacted(after, self._feed.floor) from None
 
     async def _history(self, after: int, kind: Kind | None) -> tuple[Sequence[Event], int]:
-        """Changes after `after`, which is before the floor; the floor is the revision of an event, so that
-        there is an end to wait for."""
+        """Changes after `after`, which is before the floor. A member that does not answer is no reason to
+        give up: as long as for any call, others are asked, or it again."""
+        deadline = asyncio.get_running_loop().time() + CALL_SECONDS
+        while True:
+            try:
+                return await self._replay(after, kind)
+            except StoreUnavailable:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _replay(self, after: int, kind: Kind | None) -> tuple[Sequence[Event], int]:
+        """The same, of one member. The floor is the revision of an event, so that there is an end to wait
+        for."""
         floor = layout.of_etcd(self._feed.floor)
         whole = after == layout.last(layout.of_etcd(after))  # no change of its etcd revision is after it
         start = layout.of_etcd(after) if whole else layout.of_etcd(after) - 1

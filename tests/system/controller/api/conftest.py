@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.apibed import ApiBed, api_bed
+from tests.support.wait import PATIENCE
 
 
 @pytest.fixture
@@ -26,9 +27,9 @@ def bed(tmp_path: Path) -> Iterator[ApiBed]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
     try:
-        assert started.wait(20)
+        assert started.wait(PATIENCE)
         yield ready.result()
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
+        thread.join(PATIENCE)
         loop.close()

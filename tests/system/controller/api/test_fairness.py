@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.apibed import ApiBed, api_bed
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.controller.api import turns
 from tsujiban.controller.api.fairqueue import Bounds
@@ -57,7 +57,7 @@ class Held:
         """And wait until another has its turn, if any waits."""
         before = len(self.begun)
         self._waiting.pop(0).set()
-        await until(lambda: len(self.begun) > before, 30)
+        await until(lambda: len(self.begun) > before, PATIENCE)
 
     def let_all_go(self) -> None:
         """As many as there are now."""
@@ -79,7 +79,7 @@ async def waiting(admin: httpx.AsyncClient) -> int:
 
 
 async def until_waiting(admin: httpx.AsyncClient, number: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while True:
             if await waiting(admin) == number:
                 return
@@ -99,7 +99,7 @@ async def test_a_flood_keeps_nobody_from_their_turn(bed: ApiBed, monkeypatch: py
         floods = [asyncio.create_task(flood.get(path.format("flood"))) for _ in range(FLOOD)]
         await until_waiting(admin, WAITING)  # an administrator is answered while every seat is taken
         overflow = FLOOD - WAITING - SEATS // 2  # a list takes two seats
-        await until(lambda: sum(task.done() for task in floods) == overflow, 60)
+        await until(lambda: sum(task.done() for task in floods) == overflow, PATIENCE)
         refused = [task.result() for task in floods if task.done()]
         assert {(one.status_code, one.headers["retry-after"]) for one in refused} == {(429, "1")}
         assert held.begun == ["flood"] * (SEATS // 2)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import yaml
 from tests.support.apibed import ApiBed
+from tests.support.wait import PATIENCE
 
 pytestmark = pytest.mark.system
 
@@ -73,7 +74,7 @@ class Kubectl:
 
     def run(self, *arguments: str, stdin: Any = None) -> tuple[int, str, str]:
         process = self.start(*arguments)
-        out, err = process.communicate(None if stdin is None else yaml.safe_dump_all(stdin), timeout=60)
+        out, err = process.communicate(None if stdin is None else yaml.safe_dump_all(stdin), timeout=PATIENCE)
         return process.returncode, out, err
 
     def __call__(self, *arguments: str, stdin: Any = None) -> str:
@@ -187,7 +188,7 @@ def test_wait_and_watch(applied: Kubectl) -> None:
         applied("create", "-f", "-", stdin=[other])
         assert watch.stdout.readline().strip() == "pod/two"
         applied("delete", "pod", "one", "-n", "bank")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         assert waiting.wait(deadline - time.monotonic()) == 0
         waiting.communicate()
     finally:

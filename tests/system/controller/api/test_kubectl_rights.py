@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support.apibed import ApiBed, Credentials
+from tests.support.wait import PATIENCE
 
 from tsujiban.identity.certificates import name
 from tsujiban.identity.keys import key_to_pem, new_key
@@ -45,7 +46,7 @@ class Kubectl:
             capture_output=True,
             text=True,
             env=self._environment,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -62,7 +63,7 @@ def kubectl(request: pytest.FixtureRequest, bed: ApiBed, tmp_path: Path) -> Kube
 
 def settled(kubectl: Kubectl, *question: str, answer: str = "yes") -> None:
     """`auth can-i`, until a change that has just been made is known."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while (said := kubectl.run("auth", "can-i", *question).stdout.strip()) != answer:
         assert time.monotonic() < deadline, (question, said)
         time.sleep(0.05)
@@ -116,7 +117,7 @@ def test_a_certificate_by_request(bed: ApiBed, kubectl: Kubectl, tmp_path: Path)
     kubectl("apply", "-f", "-", stdin=json.dumps(document))
     assert kubectl("get", "csr", "jane", "-o", "jsonpath={.spec.username}") == "admin"
     kubectl("certificate", "approve", "jane")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not (found := kubectl("get", "csr", "jane", "-o", "jsonpath={.status.certificate}")):
         assert time.monotonic() < deadline, kubectl("get", "csr", "jane", "-o", "yaml")
         time.sleep(0.05)

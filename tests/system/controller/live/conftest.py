@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.down import down
@@ -53,7 +54,7 @@ class Kubectl:
             self.argv(*words),
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=PATIENCE,
             env={**self.environment, **(env or {})},
             check=False,
             input=stdin or "",

@@ -22,6 +22,7 @@ from kubernetes.watch import Watch
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
 from lightkube.resources.core_v1 import Pod as LightPod
+from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import Kubectl
 
 from tsujiban.local.cluster import LocalCluster
@@ -95,7 +96,7 @@ def test_official_finds_no_fault_with_what_the_control_plane_writes(core: offici
         found = policy.read_namespaced_pod_disruption_budget("b", "default").status
         return found is not None and found.observed_generation == 1
 
-    assert until(counted, 20)
+    assert until(counted, PATIENCE)
     policy.delete_namespaced_pod_disruption_budget("b", "default")
 
 
@@ -104,11 +105,11 @@ def test_officials_informer_keeps_a_true_copy(core: official.CoreV1Api) -> None:
     informer.start()
     try:
         core.create_namespaced_config_map("default", config_map("informed", step="1"))
-        assert until(lambda: step(informer) == "1", 20)
+        assert until(lambda: step(informer) == "1", PATIENCE)
         core.patch_namespaced_config_map("informed", "default", {"data": {"step": "2"}})
-        assert until(lambda: step(informer) == "2", 20)
+        assert until(lambda: step(informer) == "2", PATIENCE)
         core.delete_namespaced_config_map("informed", "default")
-        assert until(lambda: step(informer) == "", 20)
+        assert until(lambda: step(informer) == "", PATIENCE)
     finally:
         informer.stop()
 
@@ -140,7 +141,7 @@ def test_official_reaches_into_pods(core: official.CoreV1Api) -> None:
         stderr=True,
         _preload_content=False,
     )
-    said.run_forever(timeout=20)
+    said.run_forever(timeout=PATIENCE)
     assert (said.read_stdout(), said.returncode) == ("out\n", 3)
     forward = portforward(core.connect_get_namespaced_pod_portforward, "web", "default", ports="8080")
     connection: socket.socket = forward.socket(8080)
@@ -179,8 +180,8 @@ def test_lightkube_writes_and_watches(light: lightkube.Client) -> None:
     applied = light.apply(made)
     assert applied.data == {"a": "1", "b": "2", "c": "3"}
     light.delete(ConfigMap, "lit")
-    follower.join(30)
-    seen = [events.get(timeout=1) for _ in range(4)]
+    follower.join(PATIENCE)
+    seen = [events.get(timeout=PATIENCE) for _ in range(4)]
     assert seen == [("ADDED", "lit"), ("MODIFIED", "lit"), ("MODIFIED", "lit"), ("DELETED", "lit")]
     with pytest.raises(lightkube.ApiError) as gone:
         light.get(ConfigMap, "lit")
@@ -213,7 +214,7 @@ def test_kr8s_writes_and_watches(kr: Any) -> None:
     seen = next(iter(kr.watch("configmaps", label_selector={"tier": "front"})))
     assert (seen[0], seen[1].name) == ("ADDED", "kr8s")
     made.delete()
-    assert until(lambda: not made.exists(), 20)
+    assert until(lambda: not made.exists(), PATIENCE)
 
 
 def test_kr8s_reaches_into_pods(kr: Any) -> None:
@@ -222,7 +223,7 @@ def test_kr8s_reaches_into_pods(kr: Any) -> None:
     assert pod.exec(["sh", "-c", "echo out"]).stdout == b"out\n"
     web = Kr8sPod.get("web", namespace="default", api=kr)
     with web.portforward(remote_port=8080, local_port="auto") as port:
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", port), 10) as connection:

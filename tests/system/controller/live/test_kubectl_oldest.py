@@ -10,6 +10,7 @@ import re
 
 import httpx
 import pytest
+from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import Kubectl
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
@@ -67,7 +68,7 @@ def test_it_reaches_into_pods(pods: Kubectl, old_kubectl: Kubectl) -> None:
         assert client.stdout is not None
         port = re.search(r"127\.0\.0\.1:(\d+) -> 8080", client.stdout.readline())
         assert port
-        answer = httpx.get(f"http://127.0.0.1:{port[1]}/", trust_env=False, timeout=20)
+        answer = httpx.get(f"http://127.0.0.1:{port[1]}/", trust_env=False, timeout=PATIENCE)
         assert "sources.list" in answer.text
     finally:
         client.kill()

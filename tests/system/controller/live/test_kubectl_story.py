@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import MANIFESTS, Kubectl
 
 from tsujiban.local.waiting import until
@@ -160,7 +161,7 @@ def test_who_may_do_what(shop: Kubectl) -> None:
     in_story(shop, "create", "role", "reader", "--verb=get,list", "--resource=pods")
     in_story(shop, "create", "rolebinding", "reader", "--role=reader", "--serviceaccount=story:bot")
     bot = "--as=system:serviceaccount:story:bot"
-    assert until(lambda: "yes" in in_story_may(shop, "list", "pods", bot), 10)
+    assert until(lambda: "yes" in in_story_may(shop, "list", "pods", bot), PATIENCE)
     assert "no" in in_story(shop, "auth", "can-i", "delete", "pods", bot, code=1)
     assert "no" in in_story(shop, "auth", "can-i", "create", "pods/exec", bot, code=1)
     token = in_story(shop, "create", "token", "bot").strip()
@@ -220,7 +221,7 @@ def test_run_and_expose(shop: Kubectl) -> None:
     assert titles == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
     assert "regarding" in shop("explain", "events", "--api-version=events.k8s.io/v1")
     in_story(shop, "run", "never", "--image=elsewhere", "--restart=Never")
-    assert until(lambda: 'only "host"' in in_story(shop, "describe", "pod", "never"), 60)
+    assert until(lambda: 'only "host"' in in_story(shop, "describe", "pod", "never"), PATIENCE)
     in_story(shop, "delete", "pod/never")
     in_story(shop, "expose", "deployment", "shop", "--name=front", "--port=80")
     in_story(shop, "delete", "pod/once", "service/front")

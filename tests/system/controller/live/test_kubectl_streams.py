@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import Kubectl
 
 from tsujiban.local.waiting import until
@@ -60,14 +61,14 @@ def test_a_terminal_is_one_of_the_containers_own_and_has_the_windows_size(
         assert "/dev/pts/0" in text
         set_size(terminal, 33, 101)
         os.kill(child, signal.SIGWINCH)
-        assert until(lambda: "33 101" in asked(terminal, "stty size\n"), 30)
+        assert until(lambda: "33 101" in asked(terminal, "stty size\n"), PATIENCE)
         typed(terminal, "sleep 1000\n")
-        assert until(lambda: "sleep 1000" in processes(pods), 20)
+        assert until(lambda: "sleep 1000" in processes(pods), PATIENCE)
         typed(terminal, "\x03")  # ctrl-C goes to what runs there, and not to kubectl
-        assert until(lambda: "alive" in asked(terminal, "echo a''live\n"), 20)
+        assert until(lambda: "alive" in asked(terminal, "echo a''live\n"), PATIENCE)
         typed(terminal, "exit 5\n")
         until_seen(terminal, "exit code 5")
-        assert until(lambda: exit_code(child) is not None, 20)  # closing the terminal would kill it
+        assert until(lambda: exit_code(child) is not None, PATIENCE)  # closing the terminal would kill it
         assert exit_code(child) == 5
     finally:
         os.close(terminal)
@@ -93,7 +94,7 @@ def asked(terminal: int, text: str) -> str:
     return seen(terminal, 1)
 
 
-def until_seen(terminal: int, text: str, seconds: float = 20) -> str:
+def until_seen(terminal: int, text: str, seconds: float = PATIENCE) -> str:
     found, end = "", time.monotonic() + seconds
     while text not in found:
         assert time.monotonic() < end, found
@@ -118,11 +119,11 @@ def set_size(terminal: int, rows: int, columns: int) -> None:
 def test_a_command_ends_with_its_client(pods: Kubectl) -> None:
     client = pods.start("exec", "talker", "--", "sleep", "4711")
     try:
-        assert until(lambda: "4711" in processes(pods), 20)
+        assert until(lambda: "4711" in processes(pods), PATIENCE)
     finally:
         client.kill()
         client.communicate()
-    assert until(lambda: "4711" not in processes(pods), 20)
+    assert until(lambda: "4711" not in processes(pods), PATIENCE)
 
 
 def processes(pods: Kubectl) -> str:
@@ -136,7 +137,7 @@ def test_exec_is_refused_in_words(pods: Kubectl) -> None:
 
 
 def test_logs(pods: Kubectl) -> None:
-    assert until(lambda: "line 3\n" in pods("logs", "talker"), 20)
+    assert until(lambda: "line 3\n" in pods("logs", "talker"), PATIENCE)
     assert pods("logs", "talker", "--limit-bytes=9") == "line 1\nli"
     assert len(pods("logs", "talker", "--tail=2").splitlines()) == 2
     for line in pods("logs", "talker", "--timestamps", "--tail=3").splitlines():
@@ -147,8 +148,8 @@ def test_logs(pods: Kubectl) -> None:
 
 
 def test_the_log_of_the_incarnation_before(pods: Kubectl) -> None:
-    assert until(lambda: again(pods)["restartCount"] > 0, 30)
-    assert until(lambda: pods("logs", "again", "-p") == "begins\nends\n", 20)
+    assert until(lambda: again(pods)["restartCount"] > 0, PATIENCE)
+    assert until(lambda: pods("logs", "again", "-p") == "begins\nends\n", PATIENCE)
     assert pods("logs", "again").count("begins") == 1
     assert "no log of an incarnation before" in pods("logs", "talker", "-p", code=1)
 
@@ -189,7 +190,7 @@ def test_following_a_log_with_its_times(pods: Kubectl) -> None:
 def test_attaching_is_hearing_from_now_on(pods: Kubectl) -> None:
     client = pods.start("attach", "talker")
     try:
-        assert until(lambda: read_line(client).startswith("line "), 20)
+        assert until(lambda: read_line(client).startswith("line "), PATIENCE)
     finally:
         client.kill()
         client.communicate()
@@ -214,7 +215,7 @@ def test_port_forward(pods: Kubectl, way: dict[str, str]) -> None:
     try:
         line = read_line(client)
         port = int(re.search(r"127\.0\.0\.1:(\d+) -> 8080", line)[1])  # type: ignore[index]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=PATIENCE) as http:
             for _ in range(3):
                 assert "sources.list" in http.get("/").text
         first = socket.create_connection(("127.0.0.1", port))
@@ -234,7 +235,7 @@ def test_a_port_that_nobody_listens_on(pods: Kubectl) -> None:
         port = int(re.search(r"127\.0\.0\.1:(\d+) -> 81", read_line(client))[1])  # type: ignore[index]
         with socket.create_connection(("127.0.0.1", port)) as connection:
             assert connection.recv(1) == b""
-        assert until(lambda: "Connection refused" in read_line(client), 20)
+        assert until(lambda: "Connection refused" in read_line(client), PATIENCE)
     finally:
         client.kill()
         client.communicate()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import Kubectl
 
 from tsujiban.agent.node import MEMORY
@@ -82,14 +83,14 @@ def test_files_follow_what_they_come_from(kubectl: Kubectl, live: LocalCluster) 
     kubectl("apply", "-f", "-", stdin=secret("keys", "second-word"))
     kubectl("apply", "-f", "-", stdin=secret("later", "late"))
     kubectl("create", "configmap", "settings", "--from-literal=colour=blue")
-    assert until(lambda: "colour" in shown() and "password" in shown(), 60)
-    assert until(lambda: read("/keys/password", "/all/secret/word") == "second-word" * 2, 60)
-    assert until(lambda: read("/all/note") == "two" and 'tier="two"' in read("/all/labels"), 60)
+    assert until(lambda: "colour" in shown() and "password" in shown(), PATIENCE)
+    assert until(lambda: read("/keys/password", "/all/secret/word") == "second-word" * 2, PATIENCE)
+    assert until(lambda: read("/all/note") == "two" and 'tier="two"' in read("/all/labels"), PATIENCE)
     assert read("/all/colour", "/all/password") == "bluelate"
     assert read("/alone") == "first-word"  # as in Kubernetes
     assert kubectl("get", "pod", "files", "-o", "jsonpath={.status.containerStatuses[0].restartCount}") == "0"
     kubectl("delete", "secret", "later")
-    assert until(lambda: "password" not in shown(), 60)
+    assert until(lambda: "password" not in shown(), PATIENCE)
 
     node = kubectl("get", "pod", "files", "-o", "jsonpath={.spec.nodeName}")
     kept = [

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import Kubectl
 
 from tsujiban.local.waiting import until
@@ -112,7 +113,7 @@ def test_columns_tell_what_a_policy_selects(policies: Kubectl) -> None:
     def counted() -> bool:
         return {wide(policies, name)["SELECTS"] for name in NAMES} == {"1 endpoint"}
 
-    assert until(counted, 60)
+    assert until(counted, PATIENCE)
 
 
 def test_what_is_true_is_not_written_again(policies: Kubectl) -> None:

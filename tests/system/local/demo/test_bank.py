@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.clusterstate import state
+from tests.support.wait import PATIENCE
 
 from tsujiban.local import leftovers
 from tsujiban.local.down import down
@@ -70,9 +70,9 @@ def test_an_interruption_cleans_up(cluster: str, number: signal.Signals, tmp_pat
             start_new_session=True,
         )
     try:
-        assert until(lambda: "waiting for the page" in log.read_text(), 60), log.read_text() + state(cluster)
+        assert until(lambda: "waiting for the page" in log.read_text(), PATIENCE), log.read_text()
         evening.send_signal(number)
-        assert evening.wait(60) == 130, log.read_text()
+        assert evening.wait(PATIENCE) == 130, log.read_text()
     finally:
         if evening.poll() is None:
             evening.kill()
@@ -84,9 +84,9 @@ def test_an_interruption_cleans_up(cluster: str, number: signal.Signals, tmp_pat
 def test_a_name_that_is_taken_is_refused_and_the_owner_untouched(cluster: str) -> None:
     subprocess.run(command("up", "--cluster", cluster), check=True, capture_output=True)
     done = subprocess.run(
-        command("demo", "bank", "--cluster", cluster), capture_output=True, text=True, timeout=60
+        command("demo", "bank", "--cluster", cluster), capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 2
     assert f"tsujiban down --keep-state --cluster {cluster}" in done.stderr
     owner = command("status", "--cluster", cluster)
-    assert until(lambda: subprocess.run(owner, capture_output=True).returncode == 0, 30)
+    assert until(lambda: subprocess.run(owner, capture_output=True).returncode == 0, PATIENCE)

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.local.demo.capture import Capture
 from tsujiban.local.down import down
@@ -49,9 +50,9 @@ def test_bytes_between_two_nodes_are_seen_once_and_in_order(fabric: Fabric) -> N
         )
         with client:
             client.sendall(SECRET)
-        thread.join(10)
+        thread.join(PATIENCE)
         assert b"".join(received) == SECRET
-        assert until(lambda: any(s.data() == SECRET for s in capture.streams().streams), 5)
+        assert until(lambda: any(s.data() == SECRET for s in capture.streams().streams), PATIENCE)
         streams = capture.streams(nodes[0].address)
         assert sorted(len(stream.data()) for stream in streams.streams) == [0, len(SECRET)]
         assert streams.headless == {}

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from cryptography import x509
 from tests.support.apibed import TOKEN, ApiBed, Credentials, api_bed
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.keys import create_csr, key_to_pem, new_key
@@ -118,7 +118,7 @@ async def test_odd_paths_open_nothing(bed: ApiBed, admin: httpx.AsyncClient, pat
     reader, writer = await asyncio.open_connection("127.0.0.1", bed.port, ssl=bed.tls(user))
     writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
     await writer.drain()
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     status = int(answer.split()[1])
     assert status in (400, 403, 404, 301, 307), answer[:200]
@@ -180,7 +180,7 @@ async def test_headers_are_bounded(bed: ApiBed) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", bed.port, ssl=bed.tls(bed.user()))
     writer.write(b"GET /version HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 70_000)
     await writer.drain()
-    assert b" 431 " in await asyncio.wait_for(reader.readline(), 10)
+    assert b" 431 " in await asyncio.wait_for(reader.readline(), PATIENCE)
     writer.close()
 
 

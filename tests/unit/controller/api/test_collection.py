@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.apibed import ApiBed
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller.api import query
 from tsujiban.store.protocol import Key
@@ -110,7 +111,7 @@ async def watching(
 
 async def take(events: AsyncIterator[dict[str, Any]], count: int) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(found) < count:
             event = await anext(events)
             found.append((event["type"], event["object"]["metadata"].get("name", "")))
@@ -178,7 +179,7 @@ async def test_initial_events_and_bookmark(admin: httpx.AsyncClient) -> None:
     parameters = {"sendInitialEvents": "true", "allowWatchBookmarks": "true"}
     parameters |= {"resourceVersion": "0", "resourceVersionMatch": "NotOlderThan"}
     async with watching(admin, **parameters) as events:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             first, second = await anext(events), await anext(events)
     assert first["type"] == "ADDED"
     assert second["type"] == "BOOKMARK"
@@ -186,7 +187,7 @@ async def test_initial_events_and_bookmark(admin: httpx.AsyncClient) -> None:
 
 
 async def test_a_watch_ends_at_its_time(admin: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async with watching(admin, timeoutSeconds="1") as events:
             assert await anext(events, None) is None
 
@@ -196,7 +197,7 @@ async def test_a_watch_as_table_has_titles_once(admin: httpx.AsyncClient) -> Non
     await make(admin, "b")
     async with admin.stream("GET", MAPS, params={"watch": "1"}, headers={"accept": TABLE}) as answer:
         lines = answer.aiter_lines()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             first, second = json.loads(await anext(lines)), json.loads(await anext(lines))
     assert first["object"]["columnDefinitions"]
     assert not second["object"]["columnDefinitions"]
@@ -300,7 +301,7 @@ async def test_a_change_can_bring_an_object_into_a_watch_and_out_of_it(admin: ht
         for app in ("db", "db2", "db", "db"):
             body = {"metadata": {"labels": {"app": app, "n": str(id(app))}}, "data": {}}
             await admin.patch(f"{MAPS}/a", json=body, headers=merge)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             seen = [(await anext(events))["type"] for _ in range(3)]
     assert seen == ["ADDED", "DELETED", "ADDED"]
 

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.apibed import ApiBed
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller.api import crowds
 from tsujiban.controller.api.attributes import Attributes
@@ -34,7 +35,7 @@ async def test_a_storm_of_watches_is_told_to_come_back(bed: ApiBed, monkeypatch:
             assert (await other.get(f"{WATCH}&timeoutSeconds=1")).status_code == 200
             answers = await asyncio.gather(*(exempt.get(f"{WATCH}&timeoutSeconds=1") for _ in range(3)))
             assert [answer.status_code for answer in answers] == [200, 200, 200]
-        async with asyncio.timeout(30):  # until the server has seen them go
+        async with asyncio.timeout(PATIENCE):  # until the server has seen them go
             while True:
                 answer = await client.get(f"{WATCH}&timeoutSeconds=1")
                 if answer.status_code == 200:

@@ -7,6 +7,7 @@ import time
 import httpx
 import pytest
 from tests.support.apibed import TRUST_DOMAIN, ApiBed
+from tests.support.wait import PATIENCE
 
 from tsujiban.identity.keys import create_spiffe_csr, new_key
 from tsujiban.identity.tokens import new_token
@@ -54,7 +55,7 @@ async def test_flows_can_be_followed(bed: ApiBed, admin: httpx.AsyncClient) -> N
     bed.flows.extend([flow()])
     async with admin.stream("GET", "/tsujiban/v1/flows?follow=1") as answer:
         lines = answer.aiter_lines()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert json.loads(await anext(lines))["sequence"] == 1
             bed.flows.extend([flow(), flow()])
             assert [json.loads(await anext(lines))["sequence"] for _ in range(2)] == [2, 3]

@@ -12,7 +12,7 @@ import pytest
 from starlette.requests import Request
 from structlog.testing import capture_logs
 from tests.support.apibed import ApiBed
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.controller.api import handover
 from tsujiban.controller.api.handover import HandedOver, LineStream
@@ -30,7 +30,7 @@ async def connect(bed: ApiBed) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 
 
 async def head(reader: asyncio.StreamReader) -> str:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         return (await reader.readuntil(b"\r\n\r\n")).decode()
 
 
@@ -62,7 +62,7 @@ async def test_behind_its_end_the_connection_takes_the_next_request(
 async def test_the_next_request_may_come_early(bed: ApiBed) -> None:
     reader, writer = await watching(bed, "&timeoutSeconds=1")
     writer.write(GET.format("/version", "").encode())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await reader.readuntil(b"0\r\n\r\n")
     assert (await head(reader)).startswith("HTTP/1.1 200")
     writer.close()
@@ -70,7 +70,7 @@ async def test_the_next_request_may_come_early(bed: ApiBed) -> None:
 
 async def test_a_connection_that_is_to_be_closed_is(bed: ApiBed) -> None:
     reader, writer = await watching(bed, "&timeoutSeconds=1", "connection: close\r\n")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         assert (await reader.read()).endswith(b"0\r\n\r\n")
     writer.close()
 
@@ -80,7 +80,7 @@ async def test_who_sends_without_end_is_cut_off(bed: ApiBed) -> None:
     writer.write(b"x" * (handover.READ_AHEAD + 1))
     rest = b""
     with suppress(ConnectionError):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             rest = await reader.read()
     assert not rest.endswith(b"0\r\n\r\n")
     writer.close()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.controller.api.mirror import Mirror
 from tsujiban.store.protocol import Key, Store
@@ -44,7 +44,7 @@ async def test_it_follows_the_store(store: Store) -> None:
     mirror = Mirror(store, {("", "pods"): [(sink.put, sink.drop)]})
     await store.create(pod("a"), VALUE)
     running = asyncio.create_task(mirror.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await mirror.ready.wait()
     assert sorted(sink.held) == ["a"]
     await store.create(pod("b"), VALUE)
@@ -63,7 +63,7 @@ async def test_what_vanished_while_the_history_was_lost_is_dropped(store: Store)
     mirror = Mirror(store, {("", "pods"): [(sink.put, sink.drop)]})
     await store.create(pod("a"), VALUE)
     running = asyncio.create_task(mirror.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await mirror.ready.wait()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -5,6 +5,7 @@ import asyncio
 import httpx
 import pytest
 from tests.support.apibed import ApiBed
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller.api import peer
 
@@ -19,7 +20,7 @@ async def connect(bed: ApiBed) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await reader.read()
     except ConnectionError:
         return b""
@@ -55,7 +56,7 @@ async def test_the_clock_does_not_run_while_an_answer_is_sent(
     reader, writer = await connect(bed)
     writer.write(b"GET /api/v1/secrets?watch=1&timeoutSeconds=1 HTTP/1.1\r\nhost: x\r\n\r\n")
     answer = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not answer.endswith(b"0\r\n\r\n"):
             answer += await reader.readexactly(1)
     writer.close()
@@ -64,7 +65,7 @@ async def test_the_clock_does_not_run_while_an_answer_is_sent(
 async def test_every_request_of_a_connection_has_its_user(bed: ApiBed) -> None:
     reader, writer = await connect(bed)
     writer.write(REQUEST + REQUEST)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         found = b""
         while found.count(b"HTTP/1.1 200") < 2:
             found += await reader.read(1000)

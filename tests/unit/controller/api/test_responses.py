@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 from starlette.types import Message
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller.api import responses
 from tsujiban.controller.api.errors import ApiError
@@ -85,7 +86,7 @@ class Sink:
         return {"type": "http.disconnect"}
 
     async def take(self, response: Lines) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await response({"type": "http"}, self.receive, self.send)
 
 

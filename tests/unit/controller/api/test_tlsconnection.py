@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support.pki import Pki
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.controller.api import tlsconnection
 from tsujiban.controller.api.tlsconnection import TlsConnection
@@ -87,7 +87,7 @@ async def bed(pki: Pki) -> Bed:
 
 
 async def gone(bed: Bed) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await bed.protocol.lost
     await until(lambda: bed.places == ["lost"])
     assert bed.connection.get_extra_info("socket").fileno() == -1
@@ -210,5 +210,5 @@ async def test_a_protocol_can_follow_another(bed: Bed) -> None:
     with pytest.raises(TypeError):
         bed.connection.set_protocol(asyncio.BufferedProtocol())
     writer.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await second.lost

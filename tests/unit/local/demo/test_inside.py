@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.local.demo.hands import script_command
 
@@ -47,7 +48,12 @@ def nobody() -> str:
 
 def run(name: str, *words: str, stdin: str = "") -> str:
     done = subprocess.run(
-        script_command(name, *words), input=stdin, capture_output=True, text=True, timeout=20, check=True
+        script_command(name, *words),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
     )
     return done.stdout
 
@@ -76,7 +82,7 @@ def test_samples_over_one_connection_or_many(url: str, mode: str, one_port: bool
     assert sampler.stdout is not None
     samples = [json.loads(sampler.stdout.readline()) for _ in range(5)]
     sampler.stdin.close()
-    assert sampler.wait(10) == 0
+    assert sampler.wait(PATIENCE) == 0
     sampler.stdout.close()
     assert {sample["status"] for sample in samples} == {200}
     assert (len({sample["port"] for sample in samples}) == 1) is one_port
@@ -93,7 +99,7 @@ def test_a_connection_that_is_lost_stays_lost() -> None:
     assert sampler.stdout is not None
     samples = [json.loads(sampler.stdout.readline()) for _ in range(3)]
     sampler.stdin.close()
-    sampler.wait(10)
+    sampler.wait(PATIENCE)
     sampler.stdout.close()
     assert all(sample["status"] == 0 and "refused" in sample["error"] for sample in samples)
 
