@@ -23,6 +23,7 @@ from tsujiban.controller.loop import Change
 from tsujiban.controller.reconcile.actions import Action, Delete
 from tsujiban.controller.reconcile.unserved import without_effect
 from tsujiban.controller.world import (
+    CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
     JOBS,
@@ -75,8 +76,11 @@ def of(world: World, change: Change) -> Iterator[Happened]:
         yield from _of_list(change.old, change.new)
     elif kind == REPLICA_SETS and change.new is not None:
         yield from _of_replica_set(world, change.ref, change.old, change.new)
-    elif kind == JOBS and change.new is not None:
-        yield from _of_job(change.old or {}, change.new)
+    elif kind == JOBS:
+        if change.old is None or change.new is None:
+            yield from _of_owner(world, change.ref, change.old, change.new)
+        if change.new is not None:
+            yield from _of_job(change.old or {}, change.new)
     elif kind == STATEFUL_SETS and change.new is not None and change.old is None:
         for text in without_effect(STATEFUL_SETS, change.new):
             yield _about(change.new, "apps/v1", "StatefulSet", _WARNING, "FailedCreate", text)
@@ -136,19 +140,26 @@ def _of_container(pod: Json, before: Json, now: Json) -> Iterator[Happened]:
         yield _about(pod, "v1", "Pod", _WARNING, "Unhealthy", f"container {name} is not ready any more")
 
 
-# whose pods are told of, by their kind
-_MAKERS = {"ReplicaSet": REPLICA_SETS, "DaemonSet": DAEMON_SETS, "Job": JOBS, "StatefulSet": STATEFUL_SETS}
+# what makes others, by its kind
+_MAKERS = {
+    "ReplicaSet": REPLICA_SETS,
+    "DaemonSet": DAEMON_SETS,
+    "Job": JOBS,
+    "StatefulSet": STATEFUL_SETS,
+    "CronJob": CRON_JOBS,
+}
 
 
 def _of_owner(world: World, ref: Ref, old: Json | None, new: Json | None) -> Iterator[Happened]:
-    """To what has made the pod."""
+    """To what has made a pod or a job."""
     owner = controller_of(new or old or {"metadata": {}})
     kind = _MAKERS.get(owner.get("kind", "")) if owner else None
     found = world.find(kind, ref.namespace, owner["name"]) if owner and kind else None
     if owner is None or found is None:
         return
     reason, verb = ("SuccessfulCreate", "created") if new is not None else ("SuccessfulDelete", "deleted")
-    yield _about(found, owner["apiVersion"], owner["kind"], _NORMAL, reason, f"{verb} pod {ref.name}")
+    what = f"{verb} {ref.resource.removesuffix('s')} {ref.name}"
+    yield _about(found, owner["apiVersion"], owner["kind"], _NORMAL, reason, what)
 
 
 def _of_replica_set(world: World, ref: Ref, old: Json | None, new: Json) -> Iterator[Happened]:

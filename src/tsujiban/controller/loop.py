@@ -87,9 +87,9 @@ class Loop:
         """Have a planner look at an object. Only from within the loop's task (see `submit`)."""
         self._queue[planner, ref] = None
 
-    async def create(self, ref: Ref, obj: Json) -> None:
+    async def create(self, ref: Ref, obj: Json, uid: str = "") -> None:
         """Write a new object, and know it. Only from within the loop's task. Raises StoreError."""
-        self._learn(await self._store.create(Key(*ref), msgspec.json.encode(obj)), gone=False)
+        self._learn(await self._store.create(Key(*ref), msgspec.json.encode(obj), uid), gone=False)
 
     async def update(self, ref: Ref, obj: Json) -> None:
         """Replace an object at the resourceVersion that `obj` carries, and know it. Only from within
@@ -217,7 +217,7 @@ class Loop:
             if isinstance(action, Delete):
                 self._learn(await self._store.delete(Key(*action.ref)), gone=True)
             elif isinstance(action, Create):
-                await self.create(action.ref, action.obj)
+                await self.create(action.ref, action.obj, action.uid)
             else:
                 await self.update(action.ref, action.obj)
         except (Conflict, NotFound, AlreadyExists) as error:

@@ -14,6 +14,7 @@ from tsujiban.controller.world import (
     CLUSTER_ROLES,
     CONTROLLER_REVISIONS,
     CONTROLLERS_CONFIGURATIONS,
+    CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
@@ -45,7 +46,9 @@ _MAKERS = {
     "Job": (JOBS, "job"),
     "StatefulSet": (STATEFUL_SETS, "statefulset"),
 }
-_BY_KIND = dict(_MAKERS.values())
+# what makes those
+_ABOVE = {"Deployment": (DEPLOYMENTS, "deployment"), "CronJob": (CRON_JOBS, "cronjob")}
+_BY_KIND = dict((*_MAKERS.values(), _ABOVE["CronJob"]))
 _API_NAMESPACE = Ref(*NAMESPACES, "", apiservice.NAMESPACE)
 
 
@@ -67,8 +70,8 @@ def route(world: World, change: Change) -> Iterator[Work]:
         yield from _pod(world, change)
     elif kind in _BY_KIND:
         yield _BY_KIND[kind], ref
-        if kind == REPLICA_SETS:
-            yield from _controller(change, {"Deployment": (DEPLOYMENTS, "deployment")})
+        if kind in (REPLICA_SETS, JOBS):
+            yield from _controller(change, _ABOVE)
     elif kind == CONTROLLER_REVISIONS:
         yield from _controller(change, _MAKERS)
     elif kind == DEPLOYMENTS:

@@ -252,8 +252,8 @@ class Store(Protocol):
             Compacted: `revision` is no longer, or not yet, known.
         """
 
-    async def create(self, key: Key, value: bytes) -> Stored:
-        """Write a new object; returns when it is durable.
+    async def create(self, key: Key, value: bytes, uid: str = "") -> Stored:
+        """Write a new object; returns when it is durable. `uid` as in `Create`.
 
         Raises:
             AlreadyExists: there is one with this key.

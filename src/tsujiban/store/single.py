@@ -15,9 +15,9 @@ class SingleWrites(ABC):
     async def transaction(self, operations: Sequence[Operation]) -> tuple[Stored | None, ...]:
         """See `Store.transaction`."""
 
-    async def create(self, key: Key, value: bytes) -> Stored:
+    async def create(self, key: Key, value: bytes, uid: str = "") -> Stored:
         """See `Store.create`."""
-        return await self._single(Create(key, value))
+        return await self._single(Create(key, value, uid))
 
     async def update(self, key: Key, value: bytes, expected: int | None) -> Stored:
         """See `Store.update`."""

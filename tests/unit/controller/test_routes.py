@@ -8,6 +8,7 @@ from tsujiban.controller.world import (
     BUDGETS,
     CONTROLLER_REVISIONS,
     CONTROLLERS_CONFIGURATIONS,
+    CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
@@ -220,3 +221,11 @@ def test_a_name_that_is_free_again_is_told_to_its_set() -> None:
     assert ("statefulset", "web") not in work(view, ref, None, obj("web-0", spec={}))
     assert ("statefulset", "web") in work(view, ref, obj("web-0", spec={}), None)
     assert ("statefulset", "web") in work(view, ref, None, owned("web-0", "StatefulSet", "web"))
+
+
+def test_a_job_is_told_to_what_makes_it() -> None:
+    assert work(world(), Ref(*JOBS, "default", "tick-1"), None, owned("tick-1", "CronJob", "tick")) == {
+        ("job", "tick-1"),
+        ("cronjob", "tick"),
+    }
+    assert work(world(), Ref(*CRON_JOBS, "default", "tick"), None, obj("tick")) == {("cronjob", "tick")}

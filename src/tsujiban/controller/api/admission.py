@@ -13,6 +13,7 @@ import msgspec
 
 from tsujiban.controller.api.errors import ApiError, forbidden, invalid
 from tsujiban.controller.reconcile.unserved import without_effect
+from tsujiban.controller.zones import zone
 from tsujiban.resources import load
 from tsujiban.resources.crosscheck import crosscheck
 from tsujiban.resources.defaults import BUILT_IN_TIERS
@@ -35,7 +36,6 @@ _POLICY_MODULES = frozenset({"calico", "cnp", "istio", "netpol"})
 _NOT_RUN = frozenset(
     {
         ("", "replicationcontrollers"),
-        ("batch", "cronjobs"),
     }
 )
 PERMANENT_NAMESPACES = frozenset({"default", "kube-system"})
@@ -77,7 +77,7 @@ async def admit(
         ApiError: 422 with every cause.
     """
     loaded = load.check(document)
-    findings = errors(loaded.findings)
+    findings = errors(loaded.findings) + _zone_findings(kind, document)
     if not findings and kind.module in _POLICY_MODULES:
         findings = await together(store, loaded.objects)
     if findings:
@@ -89,6 +89,18 @@ async def admit(
     for text in without_effect((kind.group, kind.plural), document):
         warn(text)
     return [Check(key) for key in leans_on(kind, document)]
+
+
+def _zone_findings(kind: Kind, document: Json) -> list[Finding]:
+    """Whether a CronJob's time zone is one: this machine's, for the schedule is kept here."""
+    spec = document.get("spec")
+    name = spec.get("timeZone") if isinstance(spec, dict) else None
+    if (kind.group, kind.plural) != ("batch", "cronjobs") or name is None or not isinstance(name, str):
+        return []
+    if zone(name) is not None:
+        return []
+    text = f'Invalid value: "{name[:64]}": unknown time zone {name[:64]}'
+    return [Finding(code="bad-value", message=text, field="spec.timeZone")]
 
 
 async def admit_account(store: Store, kind: Kind, document: Json) -> None:

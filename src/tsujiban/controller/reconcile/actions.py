@@ -11,10 +11,12 @@ from tsujiban.controller.world import Json, Ref
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Write a new object; when it exists already, nothing is done."""
+    """Write a new object; when it exists already, nothing is done. `uid` is a fresh one that the object
+    already names within itself; "" for any."""
 
     ref: Ref
     obj: Json
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tsujiban.resources import cron
 from tsujiban.resources.kinds import batch
 from tsujiban.resources.positions import Path
 from tsujiban.resources.validate import names
@@ -17,6 +18,7 @@ from tsujiban.resources.validate.workloads import check_template
 _CONCURRENCY = ("Allow", "Forbid", "Replace")
 _ACTIONS = ("FailJob", "FailIndex", "Ignore", "Count")
 _MOST_INDEXES = 100_000  # at a time
+_LONGEST_CRON_NAME = 52  # the time comes behind it
 _LONGEST_NAME = 63  # it becomes a label of the pods
 
 
@@ -101,9 +103,31 @@ def _failure_policy(spec: batch.JobSpec, policy: batch.PodFailurePolicy, path: P
 
 
 def _cron_job(job: batch.CronJob, raw: Mapping[str, Any], report: Report) -> None:
-    report.required(("spec", "schedule"), job.spec.schedule)
-    report.one_of(("spec", "concurrencyPolicy"), job.spec.concurrency_policy, _CONCURRENCY, empty=True)
-    _job_spec(job.spec.job_template.spec, ("spec", "jobTemplate", "spec"), report)
+    spec = job.spec
+    if len(job.metadata.name) > _LONGEST_CRON_NAME:
+        message = f"Invalid value: {job.metadata.name[:64]!r}: must be no more than 52 characters"
+        report.error(("metadata", "name"), "bad-name", message)
+    if report.required(("spec", "schedule"), spec.schedule):
+        try:
+            cron.parse(spec.schedule)
+        except cron.ScheduleError as error:
+            text = f"Invalid value: {spec.schedule[:64]!r}: {str(error)[:200]}"
+            report.error(("spec", "schedule"), "bad-value", text)
+    if spec.time_zone is not None and spec.time_zone.lower() in ("", "local"):
+        text = f"Invalid value: {spec.time_zone!r}: timeZone must be an explicit time zone"
+        report.error(("spec", "timeZone"), "bad-value", text)
+    numbers = {
+        "startingDeadlineSeconds": spec.starting_deadline_seconds,
+        "successfulJobsHistoryLimit": spec.successful_jobs_history_limit,
+        "failedJobsHistoryLimit": spec.failed_jobs_history_limit,
+    }
+    _not_negative(numbers, ("spec",), report)
+    report.one_of(("spec", "concurrencyPolicy"), spec.concurrency_policy, _CONCURRENCY, empty=True)
+    template, path = spec.job_template.spec, ("spec", "jobTemplate", "spec")
+    if template.manual_selector:
+        text = 'Unsupported value: true: supported values: "nil", "false"'
+        report.error((*path, "manualSelector"), "bad-value", text)
+    _job_spec(template, path, report)
 
 
 CHECKS = {"Job": _job, "CronJob": _cron_job}

@@ -111,8 +111,8 @@ class KubernetesStore:
 
     # ------------------------------------------------------------ writing
 
-    async def create(self, key: Key, value: bytes) -> Stored:
-        """See `Store.create`."""
+    async def create(self, key: Key, value: bytes, uid: str = "") -> Stored:
+        """See `Store.create`. Whose uid is which is the server's to say: `uid` has no effect."""
         document = _addressed(key, value)
         document["metadata"].pop("resourceVersion", None)
         path = api.collection(api.kind_of(key.group, key.resource), key.namespace)

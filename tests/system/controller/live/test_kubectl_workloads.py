@@ -131,3 +131,18 @@ def test_a_set_keeps_its_names_and_its_order(works: Kubectl, old_kubectl: Kubect
     assert "Pods Status:        1 Running / 0 Waiting / 0 Succeeded / 0 Failed" in text
     refused = there(works, "patch", "sts", "web", "-p", '{"spec":{"serviceName":"other"}}', code=1)
     assert "updates to statefulset spec for fields other than 'replicas', 'ordinals'" in refused
+
+
+def test_jobs_come_by_the_clock(works: Kubectl) -> None:
+    there(works, "wait", "--for=jsonpath={.status.lastSuccessfulTime}", "cronjob/tick", WAIT)
+    there(works, "patch", "cronjob", "tick", "-p", '{"spec":{"suspend":true}}')
+    title, row = there(works, "get", "cronjob", "tick").splitlines()
+    assert title.split()[:4] == ["NAME", "SCHEDULE", "TIMEZONE", "SUSPEND"]
+    assert row.split()[:5] == ["tick", "@every", "3s", "<none>", "True"]
+    text = there(works, "describe", "cronjob", "tick")
+    assert "Concurrency Policy:            Forbid" in text
+    assert "created job tick-" in text
+    there(works, "create", "job", "by-hand", "--from=cronjob/tick")
+    there(works, "wait", "--for=condition=complete", "job/by-hand", WAIT)
+    there(works, "delete", "cronjob", "tick", WAIT)
+    assert until(lambda: "tick" not in there(works, "get", "jobs", "-o", "name"), SECONDS)

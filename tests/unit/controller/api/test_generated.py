@@ -84,3 +84,16 @@ def test_who_brings_a_selector_keeps_it() -> None:
     assert generated.job(own, "u") == own
     deployment = {"metadata": {"name": "d"}, "spec": {}}
     assert generated.identified(deployment, kind_for("apps/v1", "Deployment")) == (deployment, "")
+
+
+async def test_a_cron_job_names_a_zone_that_there_is(admin: httpx.AsyncClient) -> None:
+    path = "/apis/batch/v1/namespaces/default/cronjobs"
+    spec = {"schedule": "@daily", "timeZone": "Mars/Olympus", "jobTemplate": {"spec": SPEC}}
+    answer = await admin.post(path, json={"metadata": {"name": "c"}, "spec": spec})
+    assert answer.status_code == 422
+    (cause,) = answer.json()["details"]["causes"]
+    assert cause["message"] == 'Invalid value: "Mars/Olympus": unknown time zone Mars/Olympus'
+    good = {**spec, "timeZone": "Asia/Tokyo"}
+    answer = await admin.post(path, json={"metadata": {"name": "c"}, "spec": good})
+    assert answer.status_code == 201
+    assert "warning" not in answer.headers

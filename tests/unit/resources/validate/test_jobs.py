@@ -87,3 +87,30 @@ def test_cron_job(judge: Any) -> None:
         ("spec.concurrencyPolicy", "bad-value"),
         ("spec.jobTemplate.spec.template.spec.restartPolicy", "bad-value"),
     }
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "code"),
+    [
+        ({"schedule": "x"}, "schedule", "bad-value"),
+        ({"schedule": "TZ=UTC 1 * * * *"}, "schedule", "bad-value"),
+        ({"timeZone": "local"}, "timeZone", "bad-value"),
+        ({"startingDeadlineSeconds": -1}, "startingDeadlineSeconds", "out-of-range"),
+        ({"successfulJobsHistoryLimit": -1}, "successfulJobsHistoryLimit", "out-of-range"),
+        (
+            {"jobTemplate": {"spec": {"template": template(), "manualSelector": True}}},
+            "jobTemplate.spec.manualSelector",
+            "bad-value",
+        ),
+    ],
+)
+def test_what_a_cron_job_cannot_be(judge: Any, fields: dict[str, Any], field: str, code: str) -> None:
+    spec = {"schedule": "@daily", "jobTemplate": {"spec": {"template": template()}}, **fields}
+    assert judge("batch/v1", "CronJob", spec=spec) == {(f"spec.{field}", code)}
+
+
+def test_a_cron_job_leaves_room_for_the_time(judge: Any) -> None:
+    spec = {"schedule": "@daily", "jobTemplate": {"spec": {"template": template()}}}
+    told = judge("batch/v1", "CronJob", metadata={"name": "x" * 53}, spec=spec)
+    assert told == {("metadata.name", "bad-name")}
+    assert judge("batch/v1", "CronJob", metadata={"name": "x" * 52}, spec=spec) == set()
