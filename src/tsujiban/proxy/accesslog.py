@@ -41,7 +41,8 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     `log` tells what it is about: `http` a request, `tcp` an uninspected connection (twice: when
     it is connected, `final` false, and when it ends), `tunnel` a CONNECT that was refused,
     `connection` a connection refused before that (TLS, plaintext), `egress` an outgoing
-    connection of the endpoint's own; `tunnel-open` says of one of them that it is open, and to whom.
+    connection of the endpoint's own; `tunnel-open` says of one of them that it is open, and to whom,
+    `request-open` of a request that it goes on.
     """
 
     time_ns: int
@@ -70,8 +71,12 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     periodic: bool = False  # says again that a connection is open
     audits: tuple[str, ...] = ()  # the AUDIT rules that matched
     staged: str = ""  # what staged policies would have said otherwise: `allow` or `deny`, and the rules
-    near: tuple[str, int] = ("", 0)  # of a `tcp` connection: the proxy's socket to the application
+    near: tuple[str, int] = (
+        "",
+        0,
+    )  # of a `tcp` connection or a request: the proxy's socket to the application
     far: tuple[str, int] = ("", 0)  # the application's end of it
+    shared: bool = False  # other requests may be on that socket, too
 
     @property
     def rule(self) -> str:
@@ -116,7 +121,7 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
         peer=_peer(common),
         tls=_tls(common),
         staged=_staged(_verdict(common, names.RBAC_FILTER, "shadow_effective_policy_id"), decision),
-        method=method if log == "http" else "CONNECT",
+        method="CONNECT" if log == "tunnel" else method,
         path=request.original_path or request.path,
         host=request.authority,
         status=response.response_code.value,
@@ -124,6 +129,11 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
         detail="" if details == "via_upstream" else details,
         bytes_in=request.request_body_bytes,
         bytes_out=response.response_body_bytes,
+        final=log != names.REQUEST_LOG,
+        serial=_serial(_state(common, names.SERIAL_STATE)),
+        near=_end(common.upstream_local_address),
+        far=_end(common.upstream_remote_address),
+        shared=entry.protocol_version == accesslog_pb2.HTTPAccessLogEntry.HTTP2,
     )
 
 

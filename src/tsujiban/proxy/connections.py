@@ -29,6 +29,10 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     near: tuple[str, int]  # the proxy's socket to the application, this end
     far: tuple[str, int]  # and the application's
     serial: str = ""  # of the certificate that the client has shown, hex
+    request_id: str = ""  # of a request, as what follows (`requests`)
+    method: str = ""
+    path: str = ""
+    host: str = ""
 
 
 class Connections:
@@ -117,6 +121,10 @@ def ended(
         destination_port=connection.destination_port,
         peer=connection.peer,
         serial=connection.serial,
+        method=connection.method,
+        path=connection.path,
+        host=connection.host,
+        request_id=connection.request_id,
         detail=f"ended: serial:{connection.serial} is revoked"
         if rules == (names.REVOKED_RULE,) and connection.serial
         else "ended by a change of policy",

@@ -44,13 +44,14 @@ def access_log(
         "transport_api_version": "V3",
         "grpc_service": {"envoy_grpc": {"cluster_name": names.AGENT_CLUSTER}},
         "buffer_flush_interval": "0.1s",
-        # of requests, the filter that judges them leaves word of staged policies itself
+        # of requests, the filters that judge them leave word of staged policies and certificates themselves
         "filter_state_objects_to_log": [
             names.PEER_STATE,
             names.DECISION_STATE,
             names.TLS_STATE,
             names.TUNNEL_STATE,
-            *(() if http else (names.STAGED_STATE, names.SERIAL_STATE)),
+            *(() if http else (names.STAGED_STATE,)),
+            *(() if http and log != names.REQUEST_LOG else (names.SERIAL_STATE,)),
         ],
     }
     if tags:

@@ -23,6 +23,7 @@ _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnecti
 _JWT = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _HTTP_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 _TUNNEL_CHAIN = "tunnel"
+_GOING_ON = ("DownstreamTunnelSuccessfullyEstablished", "DownstreamPeriodic")
 _HTTP_NAMES = ("http", "grpc", "h2c", "http2")
 
 
@@ -257,7 +258,14 @@ def _http_filter(site: Site) -> Json:
             filters.discovered(site, names.RBAC_HTTP, _HTTP_RBAC),
             filters.ROUTER,
         ],
-        access_log=filters.access_log(site, "http", http=True),
+        access_log=[
+            *filters.access_log(site, "http", http=True, only=("DownstreamEnd",)),
+            *filters.access_log(site, names.REQUEST_LOG, http=True, only=_GOING_ON),
+        ],
+        access_log_options={
+            "flush_log_on_tunnel_successfully_established": True,  # of an upgrade
+            "access_log_flush_interval": "5s",
+        },
     )
     return {"name": "http", "typed_config": config}
 

@@ -61,6 +61,7 @@ TUNNEL_STATE = "tsujiban.tunnel"  # of an outgoing connection: the cluster that 
 PLAINTEXT = "plaintext"
 
 TUNNEL_LOG = "tunnel-open"  # access log: tunnels of the endpoint's own that are open
+REQUEST_LOG = "request-open"  # access log: requests of clients that go on
 CERTIFICATE_TAG = "certificate"  # in the access log: what a tunnel's server has shown
 
 # rule ids of refusals that no policy wrote

@@ -12,12 +12,13 @@ from tsujiban.identity import crl
 from tsujiban.identity.svid import Svid
 from tsujiban.identity.verify import VerificationError
 from tsujiban.policy.program import JwtRule, NodeState, ServiceProgram
-from tsujiban.proxy import names, sockdiag, tls, tunnels
+from tsujiban.proxy import names, requests, sockdiag, tls, tunnels
 from tsujiban.proxy.accesslog import TOKEN_REFUSED, ProxyEvent
 from tsujiban.proxy.connections import Connection, Connections, ended, refusal
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.programs import Programs
 from tsujiban.proxy.render import Renderer
+from tsujiban.proxy.requests import Requests
 from tsujiban.proxy.resource import Kind, Resource, Resources
 from tsujiban.proxy.site import NodeSite, Site
 from tsujiban.proxy.tunnels import Tunnels
@@ -54,6 +55,7 @@ class ServedPod:
         self._tokens: tuple[JwtRule, ...] = ()
         self._connections = Connections()
         self._tunnels = Tunnels()
+        self._requests = Requests()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -131,6 +133,13 @@ class ServedPod:
             if tunnels.refusal(tunnel, self.renderer.revoked, self.renderer.avoided) is not None:
                 self._soon()
             return
+        if event.log == names.REQUEST_LOG:
+            request = self._requests.note(event, table)
+            if table and requests.refusal(table, request, revoked=self.renderer.revoked) is not None:
+                self._soon()
+            return
+        if event.log == "http":
+            self._requests.over(event.request_id)
         if event.log == "tcp":
             connection = self._connections.note(event)
             # One that opened just before a change, or that an agent before this one let be.
@@ -161,8 +170,8 @@ class ServedPod:
         return msgspec.structs.replace(event, rules=required[:1])
 
     async def end_denied(self) -> None:
-        """End the uninspected connections that policy does not allow any more, and those to servers whose
-        certificates are not taken any more."""
+        """End the uninspected connections and the requests that policy does not allow any more, and the
+        connections to servers whose certificates are not taken any more."""
         namespace = self._namespace()
         if self.renderer.tables is None or not namespace:
             return
@@ -170,6 +179,8 @@ class ServedPod:
         revoked = self.renderer.revoked
         came = self._connections.denied(self.renderer.tables.ingress, revoked)
         await self._end(namespace, self._connections, came, "ingress")
+        asked = self._requests.denied(self.renderer.tables.ingress, revoked)
+        await self._end(namespace, self._requests, asked, "ingress")
         await self._end(
             namespace, self._tunnels, self._tunnels.denied(revoked, self.renderer.avoided), "egress"
         )
@@ -177,7 +188,7 @@ class ServedPod:
     async def _end(
         self,
         namespace: str,
-        among: Connections | Tunnels,
+        among: Connections | Tunnels | Requests,
         denied: Mapping[Connection, tuple[str, ...]],
         direction: str,
     ) -> None:
