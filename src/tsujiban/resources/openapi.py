@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tsujiban.resources import schema, shape, versions
+from tsujiban.resources import schema, shape, versions, words
 from tsujiban.resources.kinds.meta import Object, Status
 from tsujiban.resources.registry import Kind
 from tsujiban.resources.schema import Schema
@@ -168,7 +168,11 @@ def _said_of(owner: type[msgspec.Struct], name: str) -> str:
     if common:
         return common
     sentences = re.split(r"(?<=[.;:])\s+", described(owner))
-    return " ".join(sentence for sentence in sentences if f"`{name}`" in sentence)
+    said = " ".join(sentence for sentence in sentences if f"`{name}`" in sentence)
+    if said:
+        return said
+    known = (words.SAID.get(f"{base.__name__}.{name}") for base in owner.__mro__)
+    return next((text for text in known if text is not None), "")
 
 
 def _list_rules(of: Schema) -> Json:

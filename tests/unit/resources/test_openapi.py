@@ -19,6 +19,7 @@ def test_types_and_list_rules() -> None:
     assert containers["x-kubernetes-patch-merge-key"] == "name"
     assert found["io.k8s.api.core.v1.PodSpec"]["properties"]["tolerations"]["type"] == "array"
     assert found["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["properties"]["labels"] == {
+        "description": "What selectors choose objects by.",
         "type": "object",
         "additionalProperties": {"type": "string"},
     }
