@@ -171,8 +171,11 @@ def split_target(words: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(kinds[0], name) for name in words[1:]]
 
 
+_WITH_PODS = ("Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "Service")
+
+
 def find_pod(client: Client, namespace: str, target: str) -> dict[str, Any]:
-    """A pod by name, or one pod of `deployment/NAME` (or of a Deployment that has this name).
+    """A pod by name, or one pod of `deployment/NAME` and the like (or of a Deployment that has this name).
 
     A running pod goes before one that is not. Raises Failure.
     """
@@ -181,7 +184,7 @@ def find_pod(client: Client, namespace: str, target: str) -> dict[str, Any]:
     kind_word, separator, name = target.rpartition("/")
     if separator:
         kind = kind_of(kind_word)
-        if kind.kind not in ("Pod", "Deployment", "ReplicaSet", "Service"):
+        if kind.kind not in _WITH_PODS:
             raise Failure(f"{target}: a {kind.kind} has no pods", code=Exit.USAGE)
     else:
         kind = kind_of("pods")
@@ -201,9 +204,9 @@ def find_pod(client: Client, namespace: str, target: str) -> dict[str, Any]:
 
 
 def _pod_of(client: Client, namespace: str, kind: Kind, owner: dict[str, Any]) -> dict[str, Any]:
-    selector = owner["spec"].get("selector") or {}
-    wanted = selector if kind.kind == "Service" else selector.get("matchLabels") or {}
-    labels = ",".join(f"{key}={value}" for key, value in wanted.items())
+    from tsujiban.resources.selectorquery import as_query
+
+    labels = as_query(owner["spec"].get("selector") or {})
     pods = client.list(kind_of("pods"), namespace, labels=labels).get("items", [])
     pods.sort(key=lambda pod: (pod.get("status", {}).get("phase") != "Running", pod["metadata"]["name"]))
     if not pods:

@@ -73,11 +73,21 @@ def test_find_pod_by_name() -> None:
     assert find_pod(client, "default", "web-1")["metadata"]["name"] == "web-1"
 
 
-@pytest.mark.parametrize("target", ["web", "deployment/web", "deploy/web"])
-def test_find_the_running_pod_of_a_deployment(target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "plural"),
+    [
+        ("web", "apps/v1/namespaces/default/deployments"),
+        ("deployment/web", "apps/v1/namespaces/default/deployments"),
+        ("deploy/web", "apps/v1/namespaces/default/deployments"),
+        ("ds/web", "apps/v1/namespaces/default/daemonsets"),
+        ("sts/web", "apps/v1/namespaces/default/statefulsets"),
+        ("job/web", "batch/v1/namespaces/default/jobs"),
+    ],
+)
+def test_find_the_running_pod_of_a_workload(target: str, plural: str) -> None:
     client = _client(
         {
-            "/apis/apps/v1/namespaces/default/deployments/web": {
+            f"/apis/{plural}/web": {
                 "metadata": {"name": "web"},
                 "spec": {"selector": {"matchLabels": {"app": "web"}}},
             },

@@ -21,6 +21,7 @@ from tsujiban.controller.api.target import Target
 from tsujiban.resources import schema
 from tsujiban.resources.findings import Finding
 from tsujiban.resources.kinds.meta import Object, Shape
+from tsujiban.resources.selectorquery import as_query
 from tsujiban.store.protocol import Stored
 
 Json = dict[str, Any]
@@ -105,7 +106,7 @@ def scale_of(document: Json) -> Json:
         "spec": {"replicas": 1 if replicas is None else replicas},
         "status": {
             "replicas": documents.dig(document, "status", "replicas") or 0,
-            "selector": _selector(documents.dig(document, "spec", "selector") or {}),
+            "selector": as_query(documents.dig(document, "spec", "selector") or {}),
         },
     }
 
@@ -122,18 +123,3 @@ def _replicas(scale: Any, target: Target) -> int:
         finding = Finding(code="invalid-replicas", message=text, field="spec.replicas")
         raise invalid("Scale", "autoscaling", target.name, [finding])
     return wanted.spec.replicas
-
-
-def _selector(selector: Json) -> str:
-    """A selector as autoscalers take it, in the form of a query."""
-    plain = not selector.keys() & {"matchLabels", "matchExpressions"}  # as ReplicationControllers have it
-    labels = selector if plain else selector.get("matchLabels", {})
-    terms = [f"{key}={value}" for key, value in sorted(labels.items())]
-    for expression in selector.get("matchExpressions") or ():
-        key, operator = expression.get("key"), expression.get("operator")
-        values = ",".join(expression.get("values") or ())
-        if operator in ("In", "NotIn"):
-            terms.append(f"{key} {operator.lower()} ({values})")
-        else:
-            terms.append(str(key) if operator == "Exists" else f"!{key}")
-    return ",".join(terms)
