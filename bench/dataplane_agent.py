@@ -29,6 +29,7 @@ from tsujiban.agent.merge import endangered
 from tsujiban.network import zone
 from tsujiban.policy.graph import Change, PolicyGraph, key_of
 from tsujiban.policy.program import NodeDelta, NodeState
+from tsujiban.proxy.owners import Owners
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.resources.load import LoadedObject, decode
 from tsujiban.resources.registry import kind_for
@@ -184,8 +185,8 @@ def agent(told_by: Connection) -> None:
 
 async def render(state: NodeState) -> int:
     """Render all pods for the node's proxy; the private memory of this process then."""
-    post = ProxyPost(["10.0.0.0/8"])
     with tempfile.TemporaryDirectory() as directory:
+        post = ProxyPost(["10.0.0.0/8"], Owners(Path(directory, "owners")))
         await post.share(Path(directory, "socket"), os.getuid())
         for number, name in enumerate(state.endpoints):
             post.add_shared(name, f"/run/netns/bench-{number}")

@@ -329,6 +329,8 @@ def growth(console: Console, sizes: tuple[int, ...], changes: int) -> None:
         (Mesh.NODE, "10 pods", 10, True),
         (Mesh.NODE, "100 pods", 100, True),
         (Mesh.SIDECAR, "a sidecar without policy", 1, False),
+        (Mesh.NODE, "the node's Envoy, 10 pods, the same", 10, False),
+        (Mesh.NODE, "100 pods", 100, False),
     ):
         with bed(mesh) as made:
             for size in sizes:

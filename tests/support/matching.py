@@ -27,6 +27,11 @@ def reached(matcher: Json, inputs: Inputs) -> Json | None:
     value = inputs(tree["input"]["name"])
     if "exact_match_map" in tree:
         found = tree["exact_match_map"]["map"].get(value)
+    elif "prefix_match_map" in tree:
+        begun = {
+            key: target for key, target in tree["prefix_match_map"]["map"].items() if value.startswith(key)
+        }
+        found = begun[max(begun, key=len)] if begun else None
     else:
         found = _longest(tree["custom_match"]["typed_config"]["range_matchers"], value)
     return _follow(matcher.get("on_no_match") if found is None else found, inputs)
@@ -59,6 +64,9 @@ def _holds(predicate: Json, inputs: Inputs) -> bool:
         if kind in predicate:
             return every(_holds(one, inputs) for one in predicate[kind]["predicate"])
     single = predicate["single_predicate"]
+    if "custom_match" in single:  # of metadata
+        noted = single["custom_match"]["typed_config"]["value"]["string_match"]["exact"]
+        return bool(inputs(single["input"]["name"]) == noted)
     value, wanted = inputs(single["input"]["name"]), single["value_match"]
     if "safe_regex" in wanted:
         return re.fullmatch(wanted["safe_regex"]["regex"], value) is not None

@@ -43,6 +43,7 @@ from tsujiban.policy.program import (
 from tsujiban.proxy import binary
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.bootstrap import argv, bootstrap, workers
+from tsujiban.proxy.owners import Owners
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.supervise import netns
@@ -280,7 +281,7 @@ class Bed:
         """A new proxy post, as after an agent's start: it renders everything anew."""
 
         async def start() -> None:
-            self.post = ProxyPost([POD_CIDR], self.events.append)
+            self.post = ProxyPost([POD_CIDR], Owners(self.directory / "owners"), self.events.append)
             self.post.update(self.state)
             await self._serve_node()
             for pod in self.pods.values():

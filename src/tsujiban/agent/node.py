@@ -28,6 +28,7 @@ from tsujiban.agent.names import NamesSide
 from tsujiban.agent.nodeproxy import NodeProxy
 from tsujiban.agent.pods import Pods
 from tsujiban.agent.proxies import Proxies
+from tsujiban.agent.proxyroom import OWNERS, OWNERS_INSIDE
 from tsujiban.agent.reissue import Reissue
 from tsujiban.agent.routing import Routing
 from tsujiban.agent.sessions import Sessions
@@ -38,6 +39,7 @@ from tsujiban.kernel.nflog import KernelLog
 from tsujiban.kernel.verdicts import Logging
 from tsujiban.network.bird import BirdError
 from tsujiban.policy.program import Mesh
+from tsujiban.proxy.owners import Owners
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.supervise.client import Refused, SupervisorClient, SupervisorGone
 from tsujiban.wire.messages import (
@@ -72,7 +74,9 @@ class Node:
         self._network = network
         self.flows = FlowLog(link.send)
         self.post = ProxyPost(
-            network.pod_cidrs, lambda event: self.flows.add([records.of_proxy(event, config.node)])
+            network.pod_cidrs,
+            Owners(config.run / OWNERS, seen=OWNERS_INSIDE),
+            lambda event: self.flows.add([records.of_proxy(event, config.node)]),
         )
         self.svids = SvidManager(link.sign, self.post.set_secret, network.trust_bundle_pem)
         self.kernel = KernelSide(network.dns_address, self._ended)

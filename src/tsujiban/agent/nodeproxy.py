@@ -20,7 +20,7 @@ import structlog
 
 from tsujiban.agent.containers import Place, sandbox_of
 from tsujiban.agent.proxy_init import RENEW
-from tsujiban.agent.proxyroom import INSIDE, command, mounts, proxy_room
+from tsujiban.agent.proxyroom import INSIDE, OWNERS, command, mounts, proxy_room
 from tsujiban.agent.sidecars import READY_SECONDS, SOCKET, make_directory
 from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel import redirect
@@ -218,5 +218,5 @@ class NodeProxy:
             command(self._binary, workers()),
             stage=self._stage,
             uid=self._uid,
-            mounts=mounts(self.directory, self._binary),
+            mounts=mounts(self.directory, self._run_dir / OWNERS, self._binary),
         )

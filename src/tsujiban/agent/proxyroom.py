@@ -27,6 +27,8 @@ CAPABILITIES = ("net_admin", "sys_admin")
 _NUMBERS = {"net_admin": 12, "sys_admin": 21}  # <linux/capability.h>
 INIT = (sys.executable, "-IS", str(Path(proxy_init.__file__)))
 INSIDE = "/run/tsujiban-proxy"  # where an Envoy sees its directory
+OWNERS = "owners"  # who owns which address, in the node's directory
+OWNERS_INSIDE = "/run/tsujiban-owners"  # and where an Envoy sees it
 BINARY = "/run/tsujiban-envoy"  # and itself, wherever on the machine it is installed
 CONFIG = "bootstrap.json"
 _HANDOVER = Path("/tmp/hot-restart")  # noqa: S108 - the room's own
@@ -42,10 +44,14 @@ def command(binary: Path, workers: int = 1) -> tuple[str, ...]:
     return tuple(argv(inside, config, concurrency=workers, handover=_HANDOVER))
 
 
-def mounts(directory: Path, binary: Path) -> tuple[Mount, ...]:
-    """What an Envoy must see: its directory, and where it is installed; all of where packages are, for
-    an upgrade of Envoy's puts a new directory there."""
-    return Mount(str(directory), INSIDE), Mount(str(binary.parents[2]), BINARY)
+def mounts(directory: Path, owners: Path, binary: Path) -> tuple[Mount, ...]:
+    """What an Envoy must see: its directory, who owns which address, and where it is installed; all of where
+    packages are, for an upgrade of Envoy's puts a new directory there."""
+    return (
+        Mount(str(directory), INSIDE),
+        Mount(str(owners), OWNERS_INSIDE),
+        Mount(str(binary.parents[2]), BINARY),
+    )
 
 
 def proxy_room(

@@ -16,7 +16,7 @@ import msgspec
 
 from tsujiban.agent.containers import Place, process_name, sandbox_of
 from tsujiban.agent.proxy_init import RENEW
-from tsujiban.agent.proxyroom import CONFIG, INIT, INSIDE, command, mounts
+from tsujiban.agent.proxyroom import CONFIG, INIT, INSIDE, OWNERS, command, mounts
 from tsujiban.agent.renewal import Renewal
 from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel import redirect
@@ -128,7 +128,7 @@ class Sidecars:
             command(self._binary),
             uid=place.sidecar_uid,
             gid=place.sidecar_uid,
-            mounts=mounts(self.directory(pod), self._binary),
+            mounts=mounts(self.directory(pod), self._run_dir / OWNERS, self._binary),
             init=INIT,
             restart=Restart.ALWAYS,
             grace=5.0,

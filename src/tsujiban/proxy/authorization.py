@@ -142,6 +142,18 @@ class _Questions:
             else:
                 self._others.append((number, part, one))
 
+    def namespaces(self, trust_domain: str) -> Iterator[str]:
+        """Those that questions ask for by name, or by the principals in them."""
+        begin = f"{trust_domain}/ns/"
+        for part, text in self._exact:
+            if part == "namespace":
+                yield text
+        for _, part, one in self._others:
+            if part == "principal" and one.prefix and one.prefix.startswith(begin):
+                namespace, slash, _ = one.prefix.removeprefix(begin).partition("/")
+                if slash:
+                    yield namespace
+
     def answers(self, peer: _Peer) -> frozenset[int]:
         """The questions to which the answer is yes, and below zero which parts the identity has."""
         parts = {
@@ -211,6 +223,10 @@ class Authorization:
             answers = self._questions.answers(_Peer(identity)) if identity else _UNPROVEN
             self._known[identity] = self._alike.setdefault(answers, identity)
         return self._known[identity]
+
+    def namespaces(self, trust_domain: str) -> set[str]:
+        """The namespaces of which rules ask."""
+        return set(self._questions.namespaces(trust_domain))
 
     def nets(self) -> Iterator[str]:
         """Every network that a rule asks for."""

@@ -39,9 +39,11 @@ class Channel:
         changed: Callable[[], None],
         remove: Callable[[], bool] = lambda: True,
         rendered: Callable[[], bool] = lambda: True,
+        sequence: Callable[[], int] = lambda: -1,
     ) -> None:
         """`remove` is asked whether Envoy is to lose what no pod here needs, `rendered` whether the pods'
-        resources are what the newest state makes of them."""
+        resources are what the newest state makes of them, `sequence` how many changes of who owns which
+        address that is."""
         self.path = path
         self.pods: dict[str, ServedPod] = {}  # by prefix: "" in a sidecar
         self._generations = Generations()
@@ -54,6 +56,8 @@ class Channel:
         self._ads = AdsHandler(self._heard, remove, self._led)
         self._remove = remove
         self._is_rendered = rendered
+        self._sequence = sequence
+        self._offered = -1  # what `sequence` was when all that Envoy has been sent was rendered
         self._revision = 0
         # the former owners of addresses: since the last push, and until Envoy has taken what that said
         self._moved: dict[str, str] = {}
@@ -105,7 +109,17 @@ class Channel:
         self._end_deaf()
         self._push_tunnels(revision)
         self._ads.push(together, revision)
+        if self._is_rendered():
+            self._offered = self._sequence()
+        self._accept()
         self._part()
+
+    def _accept(self) -> None:
+        """Tell the pods whose tables Envoy has taken. It may have been sent half of what is new."""
+        if self._offered >= 0 and self.sessions and all(one.settled(self._revision) for one in self.sessions):
+            for prefix, pod in self.pods.items():
+                if not any(one.problems_of(prefix) for one in self.sessions):
+                    pod.accepted(self._offered)
 
     def moved(self, former: Mapping[str, str]) -> None:
         """These addresses have other owners than before, which the next push is to tell."""
@@ -150,6 +164,7 @@ class Channel:
 
     def _heard(self) -> None:
         self._end_deaf()
+        self._accept()
         self._part()
         self._changed()
 

@@ -7,7 +7,7 @@ is remembered for all that no rule can tell from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tsujiban.policy.program import (
@@ -25,6 +25,8 @@ from tsujiban.proxy.netpolicy import Flow, NetworkPolicy, side_sets
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.signature import Signature, Vocabulary
 from tsujiban.proxy.table import LAST_PORT, Interval, Intervals
+from tsujiban.resources import spiffe
+from tsujiban.resources.names import SPIFFE_SCHEME
 
 
 class Judgement(NamedTuple):
@@ -32,6 +34,10 @@ class Judgement(NamedTuple):
 
     intervals: Intervals
     opens: bool  # whether any of them can be allowed at all
+
+
+# What stands for the others: a name that is a workload's, so that all rules can be asked.
+_ANY = "any-other"
 
 
 class Compiler:
@@ -67,20 +73,39 @@ class Compiler:
         found = (self.vocabulary.signature(one, owner, stands_for="") for one in reversed(endpoint.addresses))
         return {one.version: one for one in found}
 
+    def crowds(self, trust_domain: str) -> dict[str, str]:
+        """Workloads of a trust domain ("" is none) of whom rules know no more than their addresses and how
+        their identities begin: by that, an identity that stands for all of the crowd. Whoever is in no set
+        and is named by no rule is judged as his crowd is; others may be."""
+        if not trust_domain:
+            return {}
+        begin = f"{SPIFFE_SCHEME}{trust_domain}/ns/"
+        others = f"{begin}{_ANY}/sa/{_ANY}"
+        found = {begin: others}
+        if self.authorization is not None:
+            for namespace in sorted(self.authorization.namespaces(trust_domain)):
+                identity = f"{begin}{namespace}/sa/{_ANY}"
+                alike = self.authorization.alike(identity) == self.authorization.alike(others)
+                if spiffe.workload(identity) is not None and not alike:
+                    found[f"{begin}{namespace}/sa/"] = identity
+        return found
+
     def judge(self, prefix: str, identity: str) -> Judgement:
         """What the policy makes of an address or network whose owner has proven `identity` ("" is none)."""
         alike = self.authorization.alike(identity) if self.authorization is not None else ""
         return self._of(self.vocabulary.signature(prefix, identity, stands_for=alike))
 
-    def candidates(self, peers: Peers) -> Iterator[str]:
-        """Addresses of all peers for whom anything may be open, and perhaps of others: where nobody can be
-        let in, whoever he is, nobody is looked at."""
+    def candidates(self, peers: Peers, crowded: Callable[[str], bool]) -> Iterator[str]:
+        """Addresses of all peers for whom anything may be open, or who may be told from others of their
+        crowd, if they are in one (`crowded`, by identity); and perhaps of others."""
         if self.authorization is not None and not self.authorization.blind:
             yield from (address for address, _ in peers.items())
             return
         for region in self.vocabulary.regions():
-            if region.owners or self._of(region.signature).opens:
+            if region.owners:
                 yield from peers.inside(region.span)
+            elif self._of(region.signature).opens:
+                yield from (one for one in peers.inside(region.span) if not crowded(peers.owner(one) or ""))
         yield from (one for one in self.vocabulary.addresses_of_services() if one in peers)
 
     def _of(self, other: Signature) -> Judgement:
@@ -94,7 +119,12 @@ class Compiler:
 
     def rest(self) -> dict[int, Intervals]:
         """The same for addresses of which nothing is known, by IP version."""
-        return {version: self._same(self._intervals(Signature(version=version))) for version in (4, 6)}
+        return {version: one.intervals for version, one in self.rest_of("").items()}
+
+    def rest_of(self, identity: str) -> dict[int, Judgement]:
+        """The same, when an identity is proven there."""
+        alike = self.authorization.alike(identity) if self.authorization is not None else ""
+        return {version: self._of(Signature(version=version, identity=alike)) for version in (4, 6)}
 
     def _same(self, intervals: Intervals) -> Intervals:
         """Equal decisions are one object: what is grouped by them is grouped the same every time."""

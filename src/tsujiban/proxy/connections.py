@@ -129,3 +129,21 @@ def ended(
         if rules == (names.REVOKED_RULE,) and connection.serial
         else "ended by a change of policy",
     )
+
+
+def foreign(endpoint: str, near: tuple[str, int], far: tuple[str, int], peer: str) -> ProxyEvent:
+    """The record of a tunnel that was ended because its client, `peer`, does not own its address any more."""
+    return ProxyEvent(
+        time_ns=time.time_ns(),
+        endpoint=endpoint,
+        log="ended",
+        direction="ingress",
+        verdict="deny",
+        rules=(names.IDENTITY_RULE,),
+        source=far[0],
+        source_port=far[1],
+        destination=near[0],
+        destination_port=near[1],
+        peer=peer,
+        detail="ended: the address has another owner",
+    )

@@ -9,7 +9,7 @@ denied any more, else as HTTP and nothing but HTTP, each request judged again.
 from __future__ import annotations
 
 from tsujiban.policy.program import Authentication, EndpointProgram, MtlsMode
-from tsujiban.proxy import external, filters, headers, matchers, names, rbac, tls, tokens
+from tsujiban.proxy import external, filters, headers, matchers, names, owners, rbac, tls, tokens
 from tsujiban.proxy.clusters import PRESERVE_CASE
 from tsujiban.proxy.decisions import Admission, Class, decision_name
 from tsujiban.proxy.encode import sealed
@@ -135,6 +135,7 @@ def _tunnel_chain(site: Site) -> Json:
         },
         http_filters=[
             filters.http_state([filters.state_value(names.SERIAL_STATE, "%DOWNSTREAM_PEER_SERIAL%")]),
+            filters.discovered(site, names.OWNERS, owners.MESSAGE),
             filters.discovered(site, names.RBAC_CONNECT, _HTTP_RBAC),
             filters.http_state(states),
             filters.ROUTER,
@@ -296,8 +297,8 @@ def authorization(
     revoked: frozenset[str] = frozenset(),
     parting: Parting = Parting.NONE,
 ) -> list[Resource]:
-    """The configurations of the two RBAC filters and of those that read headers and tokens for them,
-    which change without touching a listener. `named` are the headers that rules ask for,
+    """The configurations of the two RBAC filters and of those that read addresses, headers and tokens for
+    them, which change without touching a listener. `named` are the headers that rules ask for,
     `revoked` the serial numbers of certificates that are not taken."""
 
     def connects() -> Json:
@@ -313,7 +314,9 @@ def authorization(
     )
     filled = ((site.name(base), config) for base, config in pairs)
     out = [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in filled]
+    asked = bool(table.crowds or (staged is not None and staged.crowds))
     return [
+        owners.resource(site, endpoint.id, asked=asked),
         headers.resource(site, named, closing=parting is not Parting.NONE),
         *out,
         tokens.resource(site, endpoint.jwt),

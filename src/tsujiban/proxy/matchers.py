@@ -84,6 +84,16 @@ def exact(source: Json, table: dict[str, Json], otherwise: Json | None) -> Json:
     return {"matcher": matcher}
 
 
+def prefixes(source: Json, table: dict[str, Json], otherwise: Json) -> Json:
+    """On match: the longest of these texts that a value begins with."""
+    return {
+        "matcher": {
+            "matcher_tree": {"input": source, "prefix_match_map": {"map": table}},
+            "on_no_match": otherwise,
+        }
+    }
+
+
 def longest_prefix(
     source: Json, ranges: Iterable[tuple[Iterable[str], Json]], otherwise: Json | None
 ) -> Json:
@@ -131,7 +141,7 @@ def predicate(test: Predicate) -> Json:
         return _claim(test)
     if isinstance(test, Unreadable):
         marked = {"string_match": {"safe_regex": regex(".+")}}
-        return _metadata(names.HEADERS, (names.UNREADABLE,), marked)
+        return noted(names.HEADERS, (names.UNREADABLE,), marked)
     if isinstance(test, SourcePort):
         return value(SOURCE_PORT, safe_regex=regex(range_regex(test.first, test.last)))
     if isinstance(test, Not):
@@ -143,7 +153,7 @@ def predicate(test: Predicate) -> Json:
     raise TypeError(f"no such predicate: {test!r}")
 
 
-def _metadata(owner: str, path: Iterable[str], expected: Json) -> Json:
+def noted(owner: str, path: Iterable[str], expected: Json) -> Json:
     """A predicate: what the filter `owner` has noted of the request."""
     found = _input("DynamicMetadataInput", filter=owner, path=[{"key": part} for part in path])
     custom = typed("envoy.extensions.matching.input_matchers.metadata.v3.Metadata", value=expected)
@@ -156,7 +166,7 @@ def _claim(test: Claim) -> Json:
     if test.words:
         forms[0] = {"string_match": {"safe_regex": regex(_word(test))}}
     expected = {"or_match": {"value_matchers": forms}} if len(forms) > 1 else text
-    return _metadata(names.JWT_FILTER, (names.CLAIMS, *test.path), expected)
+    return noted(names.JWT_FILTER, (names.CLAIMS, *test.path), expected)
 
 
 def _word(test: Claim) -> str:

@@ -23,6 +23,7 @@ RBAC_CONNECT = "rbac-connect"  # ECDS: may this peer open a tunnel to this port
 RBAC_HTTP = "rbac-http"  # ECDS: may this request pass
 RBAC_CUSTOM = "rbac-custom"  # ECDS: which requests somebody else is asked about
 EXT_AUTHZ = "ext-authz"  # ECDS: whom, and how
+OWNERS = "owners"  # ECDS: whether a client owns its address; its mark is metadata of the same name
 HEADERS = "headers"  # ECDS: which headers must be given once; its mark is metadata of the same name
 JWT = "jwt"  # ECDS: which tokens are verified
 REVOCATIONS = "revocations"  # ECDS: parts connections that were made before a list from those after it
@@ -40,6 +41,7 @@ CUSTOM_MARK = CUSTOM_PREFIX + "shadow_effective_policy_id"  # the rule that has 
 
 JWT_FILTER = "envoy.filters.http.jwt_authn"  # under this name are its dynamic metadata
 UNREADABLE = "unreadable"  # the header that can be read in two ways; "" is none
+OWNED, YES = "owned", "yes"  # the mark that it does
 CLAIMS = "claims"  # the payload of a verified token
 FAILED_TOKEN = "failed "  # noqa: S105 - why a rule did not verify a token, by its index and id
 

@@ -14,7 +14,7 @@ from tsujiban.identity.verify import VerificationError
 from tsujiban.policy.program import JwtRule, NodeState, ServiceProgram
 from tsujiban.proxy import names, requests, sockdiag, tls, tunnels
 from tsujiban.proxy.accesslog import TOKEN_REFUSED, ProxyEvent
-from tsujiban.proxy.connections import Connection, Connections, ended, refusal
+from tsujiban.proxy.connections import Connection, Connections, ended, foreign, refusal
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.programs import Programs
 from tsujiban.proxy.render import Renderer
@@ -35,7 +35,9 @@ class ServedPod:
         namespace: Callable[[], str],
         events: Callable[[ProxyEvent], None],
         programs: Programs,
+        took: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """`took` is told how many changes of who owns what its proxy's tables were made with (`owners`)."""
         self.endpoint = endpoint
         self.site = site
         self.failure = ""
@@ -53,6 +55,9 @@ class ServedPod:
         self._tables: list[Tables] = []  # the newest, and those before it
         self._addresses: tuple[str, ...] = ()
         self._tokens: tuple[JwtRule, ...] = ()
+        self._took = took
+        self._accepted = 0  # what `took` is to be told
+        self._former: dict[str, str] = {}  # owners of addresses whose tunnels are to be ended
         self._connections = Connections()
         self._tunnels = Tunnels()
         self._requests = Requests()
@@ -125,6 +130,21 @@ class ServedPod:
         may = owner and owner not in self.renderer.avoided and self.renderer.reaches(address)
         return owner if may else ""
 
+    def moved(self, former: Mapping[str, str]) -> None:
+        """These addresses are not these identities' any more. Its proxy, if it lets in crowds, has looked at
+        who owns an address when a tunnel was opened: so what they have opened is ended."""
+        if former:
+            self._former |= former
+            self._soon()
+
+    def accepted(self, sequence: int) -> None:
+        """Its proxy has tables that were made with so many changes of who owns what."""
+        self._accepted = sequence
+        if self._former:
+            self._soon()
+        else:
+            self._took(sequence)
+
     def event(self, event: ProxyEvent) -> None:
         """Take a record of its proxy's."""
         table = self.renderer.tables.ingress if self.renderer.tables is not None else None
@@ -184,6 +204,24 @@ class ServedPod:
         await self._end(
             namespace, self._tunnels, self._tunnels.denied(revoked, self.renderer.avoided), "egress"
         )
+        await self._end_former(namespace, crowds=bool(self.renderer.tables.ingress.crowds))
+
+    async def _end_former(self, namespace: str, *, crowds: bool) -> None:
+        """End the tunnels of those who do not own their addresses any more."""
+        former = dict(self._former)
+        try:
+            if former and crowds:
+                found = await asyncio.to_thread(
+                    sockdiag.destroy_from, namespace, former.keys(), names.INBOUND_PORT
+                )
+                for near, far in found:
+                    self._events(foreign(self.endpoint, near, far, former[far[0]]))
+        except OSError as error:
+            self.failure = f"a tunnel from an address with another owner may be open still: {error}"
+            return
+        self._former = {one: owner for one, owner in self._former.items() if former.get(one) != owner}
+        if not self._former:
+            self._took(self._accepted)
 
     async def _end(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from tsujiban.identity.svid import Svid
@@ -17,26 +18,33 @@ from tsujiban.policy.program import NodeState
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.channel import Channel
 from tsujiban.proxy.guard import Authorize
+from tsujiban.proxy.owners import Owners
 from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.programs import Programs
-from tsujiban.proxy.site import SIDECAR, NodeSite
+from tsujiban.proxy.site import NodeSite, Site
 
 ANSWER_SECONDS = 2.0
+_FORMER = 1000  # owners of addresses that are remembered for pods that are taken up later
 
 
 class ProxyPost:
     """All proxies of a node. Belongs to one event loop."""
 
-    def __init__(self, pod_cidrs: Iterable[str], events: Callable[[ProxyEvent], None] | None = None) -> None:
+    def __init__(
+        self, pod_cidrs: Iterable[str], owners: Owners, events: Callable[[ProxyEvent], None] | None = None
+    ) -> None:
         """`pod_cidrs`: all nodes' pod networks; an address in them that is no known peer's is
-        refused. `events` receives every access log record."""
+        refused. `owners`: what all proxies see of who owns which address. `events` receives every access
+        log record."""
         self._pod_cidrs = tuple(pod_cidrs)
         self._events = events or (lambda _: None)
         self._state = NodeState()
         self._peers = Peers()
         self._programs = Programs()
+        self._owners = owners
+        self._former: dict[str, str] = {}  # owners, of the addresses that have changed hands last
         self._dirty: dict[str, None] = {}  # endpoints that are to be rendered, in order
         self._rendering: asyncio.Task[None] | None = None
         self._pods: dict[str, tuple[ServedPod, Channel]] = {}
@@ -59,20 +67,26 @@ class ProxyPost:
         def rendered() -> bool:
             return endpoint_id not in self._dirty
 
-        channel = Channel(socket_path, uid, authorize, self._move, rendered, rendered)
+        channel = Channel(socket_path, uid, authorize, self._move, rendered, rendered, self._sequence)
         await channel.open()
 
         def namespace() -> str:
             return f"/proc/{channel.pid}/ns/net" if channel.pid else ""
 
-        self._join(channel, ServedPod(endpoint_id, SIDECAR, namespace, self._events, self._programs))
+        self._join(channel, self._pod(endpoint_id, Site(owners=self._owners.seen), namespace))
 
     async def share(self, socket_path: Path, uid: int, authorize: Authorize | None = None) -> None:
         """Serve the node's Envoy on `socket_path`; otherwise as `add`."""
         if self._shared is not None:
             raise ValueError("the node's proxy is served already")
         channel = Channel(
-            socket_path, uid, authorize, self._move, self._remove_from_shared, lambda: not self._dirty
+            socket_path,
+            uid,
+            authorize,
+            self._move,
+            self._remove_from_shared,
+            lambda: not self._dirty,
+            self._sequence,
         )
         await channel.open()
         self._shared = channel
@@ -94,11 +108,26 @@ class ProxyPost:
         self._refuse_known(endpoint_id)
         if self._shared is None:
             raise ValueError("the node's proxy is not served yet")
-        site = NodeSite(namespace=namespace)
-        pod = ServedPod(endpoint_id, site, lambda: namespace, self._events, self._programs)
+        site = NodeSite(namespace=namespace, owners=self._owners.seen)
+        pod = self._pod(endpoint_id, site, lambda: namespace)
         if self._shared.serves(pod):
             raise ValueError(f"another pod in {namespace} is served already")
         self._join(self._shared, pod)
+
+    def _pod(self, endpoint_id: str, site: Site, namespace: Callable[[], str]) -> ServedPod:
+        pod = ServedPod(
+            endpoint_id,
+            site,
+            namespace,
+            self._events,
+            self._programs,
+            partial(self._owners.took, endpoint_id),
+        )
+        pod.moved(self._former)  # it may have been there before, and this agent not
+        return pod
+
+    def _sequence(self) -> int:
+        return self._owners.sequence
 
     def _refuse_known(self, endpoint_id: str) -> None:
         if endpoint_id in self._pods:
@@ -125,6 +154,7 @@ class ProxyPost:
         pod, channel = self._pods.pop(endpoint_id)
         self._dirty.pop(endpoint_id, None)
         channel.leave(pod)
+        self._owners.forget(endpoint_id)
         if channel is self._shared:
             self.push_shared()
             with contextlib.suppress(TimeoutError):  # it goes on without; its sockets may be bound still
@@ -176,8 +206,16 @@ class ProxyPost:
         self._programs.moved(moved)
         for _, channel in self._pods.values():
             channel.moved(moved)
+        if state.revision:  # before the first one nobody is known, and what an agent before has said counts
+            self._change_hands(self._owners.take(moved, self._peers))
         concerned = self._pods.keys() if touched is None or moved else set(touched) & self._pods.keys()
         self._render(name for name in self._pods if name in concerned)
+
+    def _change_hands(self, former: dict[str, str]) -> None:
+        kept = [one for one in self._former if one not in former][-_FORMER:]
+        self._former = {one: self._former[one] for one in kept} | former
+        for pod, _ in self._pods.values():
+            pod.moved(former)
 
     def _render(self, endpoints: Iterable[str]) -> None:
         self._dirty.update(dict.fromkeys(endpoints))
@@ -254,11 +292,12 @@ class ProxyPost:
 
     def problems(self) -> tuple[str, ...]:
         """What connected proxies have refused, as `endpoint: reason`."""
-        return tuple(
+        found = tuple(
             f"{name}: {reason}"
             for name, (pod, channel) in sorted(self._pods.items())
             for reason in channel.problems(pod)
         )
+        return (*found, self._owners.problem) if self._owners.problem else found
 
     def _settled(self, revision: int) -> bool:
         return (

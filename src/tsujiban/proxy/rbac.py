@@ -22,12 +22,15 @@ from tsujiban.proxy.decisions import (
 from tsujiban.proxy.matchers import Json
 from tsujiban.proxy.signature import minimal
 from tsujiban.proxy.table import Intervals, Row, Table
+from tsujiban.resources.names import SPIFFE_SCHEME
 
 Render = Callable[[Decision], Json]
 
 _NARROW = 16  # ports of an interval that are listed one by one, rather than as an expression
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 UNLISTED = decision_name(Class.DENY, (names.UNLISTED_RULE,))
+_OWNED = matchers.noted(names.OWNERS, (names.OWNED,), {"string_match": {"exact": names.YES}})
+_PROVEN = matchers.value(matchers.filter_state(names.PEER_STATE), prefix=SPIFFE_SCHEME)
 
 
 def admission(render: Callable[[Admission], Json]) -> Render:
@@ -97,13 +100,14 @@ def by_network(
     source: Json,
     rows: Iterable[Row],
     render: Render,
-    rest: Mapping[int, Intervals],
+    rest: Mapping[int, Intervals | None],
     closed: Iterable[str] = (),
 ) -> Json:
     """Look any address up: rows, and `rest` for what none of them holds. `closed` are networks in which only
     rows are open. What says no more than the network around it is left out."""
     listed: dict[str, Intervals | None] = dict.fromkeys(closed)
     listed |= {prefix: row.intervals for row in rows for prefix in row.prefixes}
+    said: dict[str, Intervals | None]
     said = {ANYWHERE[version]: intervals for version, intervals in rest.items()} | minimal(listed, rest)
     groups: dict[int, list[str]] = {}
     for prefix in sorted(said):
@@ -117,7 +121,9 @@ def by_network(
 
 
 def by_identity(source: Json, table: Table, render: Render, plaintext: bool) -> Json:
-    """Look the authenticated identity up, then the source address among those that it owns."""
+    """Look the authenticated identity up, then the source address among those that it owns. Of a crowd,
+    look up the address alone: that whoever is there owns it was found out before the CONNECT was judged
+    (`owners`); what is `plaintext`, or has come out of a tunnel, was judged then."""
     refuse = matchers.rbac_action(UNLISTED, allow=False)
     known = {
         identity: by_address(matchers.SOURCE_IP, rows, render, refuse)
@@ -126,7 +132,15 @@ def by_identity(source: Json, table: Table, render: Render, plaintext: bool) -> 
     }
     if plaintext:
         known[names.PLAINTEXT] = by_network(matchers.SOURCE_IP, table.rows.get("", ()), render, table.rest)
-    return matchers.exact(source, known, refuse)
+    crowds = {
+        one.prefix: by_network(matchers.SOURCE_IP, one.rows, render, one.rest, one.closed)
+        for one in table.crowds
+    }
+    unlisted = refuse
+    if crowds:
+        proven = _PROVEN if plaintext else _OWNED
+        unlisted = matchers.ordered([(proven, matchers.prefixes(source, crowds, refuse))], refuse)
+    return matchers.exact(source, known, unlisted)
 
 
 def by_serial(revoked: frozenset[str], otherwise: Json) -> Json:

@@ -8,14 +8,17 @@ the old one knows when there is nothing to do.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from tsujiban.policy.addresses import canonical, contains
 from tsujiban.policy.program import Direction, EndpointProgram, Frozen, JwtRule, NodeState, Tier
 from tsujiban.proxy import names
 from tsujiban.proxy.compiler import Compiler
 from tsujiban.proxy.peers import Peers
-from tsujiban.proxy.table import Intervals, Row, Table
+from tsujiban.proxy.table import Crowd, Intervals, Row, Table
+from tsujiban.resources import spiffe
+
+MANY = 64  # peers with rows of their own; more are judged as crowds, by address
 
 
 class Program(Frozen, frozen=True):
@@ -30,6 +33,7 @@ class Program(Frozen, frozen=True):
     authorization: tuple[str, ...] = ()
     no_allow_id: str = ""
     jwt: tuple[JwtRule, ...] = ()
+    trust_domain: str = ""
 
 
 def program(
@@ -37,6 +41,7 @@ def program(
 ) -> Program:
     """That of one endpoint."""
     incoming = direction is Direction.INGRESS
+    domain = spiffe.parse(endpoint.identity)
     return Program(
         direction=direction,
         staged=staged,
@@ -47,6 +52,7 @@ def program(
         authorization=endpoint.authorization if incoming else (),
         no_allow_id=endpoint.no_allow_id if incoming else "",
         jwt=endpoint.jwt if incoming else (),
+        trust_domain=domain.trust_domain if incoming and domain is not None else "",
     )
 
 
@@ -77,11 +83,15 @@ class Reach:
         if direction is Direction.EGRESS:
             self._divide()
             candidates = {*peers.plain(), *peers.outside(pod_cidrs)}
+            self._crowds: dict[str, str] = {}
         else:
             # Networks prove nothing, and neither does plaintext from any address.
             for prefix in self._compiler.vocabulary.prefixes():
                 self._networks[prefix] = ("", self._compiler.judge(prefix, "").intervals)
-            candidates = set(self._compiler.candidates(peers))
+            self._crowds = self._compiler.crowds(self._program.trust_domain)
+            candidates = set(self._compiler.candidates(peers, lambda one: bool(self._crowd(one))))
+        self._crowding = {prefix: self._of_crowd(prefix) for prefix in self._crowds}
+        self._welcome = any(one.rows or any(one.rest.values()) for one in self._crowding.values())
         for address in candidates:
             self._look(address)
         self.table = self._build()
@@ -98,6 +108,22 @@ class Reach:
             else:
                 self._networks[prefix] = (names.MESH if inside else "", judged.intervals)
         self._closed = tuple(sorted(closed))
+
+    def _of_crowd(self, begin: str) -> Crowd:
+        """What is made of a crowd, but for those of it who are told from the others."""
+        stands_for = self._crowds[begin]
+        judged = {one: self._compiler.judge(one, stands_for) for one in self._compiler.vocabulary.prefixes()}
+        closed = tuple(sorted(prefix for prefix, one in judged.items() if not one.opens))
+        rest = {
+            version: one.intervals if one.opens else None
+            for version, one in self._compiler.rest_of(stands_for).items()
+        }
+        opened = {prefix: one.intervals for prefix, one in judged.items() if one.opens}
+        return Crowd(begin, _rows(opened), closed, rest)
+
+    def _crowd(self, identity: str) -> str:
+        """In which crowd an identity is; "" for none."""
+        return max((one for one in self._crowds if identity.startswith(one)), key=len, default="")
 
     @property
     def headers(self) -> frozenset[str]:
@@ -167,27 +193,32 @@ class Reach:
         elif not identity:
             return None
         judged = self._compiler.judge(address, identity)
-        return (leads, judged.intervals) if judged.opens else None
+        if crowd := self._crowd(identity):
+            usual = self._compiler.judge(address, self._crowds[crowd])
+            told = judged.intervals is not usual.intervals and (judged.opens or usual.opens)
+        else:
+            told = judged.opens
+        return (leads, judged.intervals) if told else None
 
     def _build(self) -> Table:
-        groups: defaultdict[str, defaultdict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
-        meaning: dict[int, Intervals] = {}
-        for prefix, identity, intervals in self._points():
-            meaning[id(intervals)] = intervals
-            groups[identity][id(intervals)].append(prefix)
-        rows = {
-            identity: tuple(
-                sorted(
-                    (
-                        Row(prefixes=tuple(sorted(found)), intervals=meaning[key])
-                        for key, found in alike.items()
-                    ),
-                    key=lambda row: row.prefixes,
-                )
-            )
-            for identity, alike in groups.items()
-        }
-        return Table(rows, self._rest, self._unlisted, self._pod_cidrs, self._closed)
+        crowded = self._welcome or (bool(self._crowds) and len(self._listed) > MANY)
+        rows: defaultdict[str, dict[str, Intervals]] = defaultdict(dict)
+        members: defaultdict[str, dict[str, Intervals]] = defaultdict(dict)
+        for prefix, leads, intervals in self._points():
+            crowd = self._crowd(leads) if crowded else ""
+            (members[crowd] if crowd else rows[leads])[prefix] = intervals
+        crowds = [
+            one if one.prefix not in members else _with(one, members[one.prefix])
+            for one in (self._crowding.values() if crowded else ())
+        ]
+        return Table(
+            {leads: _rows(said) for leads, said in rows.items()},
+            self._rest,
+            self._unlisted,
+            self._pod_cidrs,
+            self._closed,
+            tuple(crowds),
+        )
 
     def _points(self) -> Iterator[tuple[str, str, Intervals]]:
         for address, (identity, intervals) in self._listed.items():
@@ -201,6 +232,22 @@ class Reach:
         if owner is None or owner != identity or (self._direction is Direction.INGRESS and not identity):
             return None
         return self._compiler.judge(address, identity).intervals
+
+
+def _rows(said: Mapping[str, Intervals]) -> tuple[Row, ...]:
+    """A row for each decision."""
+    groups: defaultdict[int, list[str]] = defaultdict(list)
+    for prefix, intervals in said.items():
+        groups[id(intervals)].append(prefix)
+    rows = (Row(prefixes=tuple(sorted(found)), intervals=said[found[0]]) for found in groups.values())
+    return tuple(sorted(rows, key=lambda row: row.prefixes))
+
+
+def _with(crowd: Crowd, members: Mapping[str, Intervals]) -> Crowd:
+    """A crowd with those of it who are told from the others."""
+    said = {prefix: row.intervals for row in crowd.rows for prefix in row.prefixes} | dict(members)
+    closed = tuple(one for one in crowd.closed if one not in members)
+    return crowd._replace(rows=_rows(said), closed=closed)
 
 
 def _inputs(state: NodeState, program: Program, sets: frozenset[str]) -> tuple[object, ...]:

@@ -113,12 +113,13 @@ _MESSAGES: dict[Kind, type[Message]] = {
 class Resource:
     """A resource as it is sent. Encoding is put off until somebody asks for the bytes."""
 
-    __slots__ = ("_body", "_encoded", "kind", "name", "on_demand", "version")
+    __slots__ = ("_body", "_encoded", "kind", "name", "on_demand", "turn", "version")
 
-    def __init__(self, kind: Kind, name: str, body: Json, *, on_demand: bool = False) -> None:
+    def __init__(self, kind: Kind, name: str, body: Json, *, on_demand: bool = False, turn: int = 0) -> None:
         self.kind = kind
         self.name = name
         self.on_demand = on_demand  # Envoy asks for it when it is needed, and perhaps never
+        self.turn = turn  # of an endpoint's filters that change together: below zero before the others
         config = body.get("typed_config")  # of a filter, that may be many endpoints'
         self.version = digest({**body, "typed_config": config.digest} if isinstance(config, Typed) else body)
         self._body: Json | None = body

@@ -203,13 +203,35 @@ class Session:
         now = [one for one in endpoints if done(one.name)]
         now += self._staying(one for one in endpoints if not done(one.name))
         yield from self._send(Kind.ENDPOINT, now, self._removed(Kind.ENDPOINT))
-        for kind in (Kind.SECRET, Kind.EXTENSION):
-            yield from self._send(kind, self._changed(kind), self._removed(kind))
+        yield from self._send(Kind.SECRET, self._changed(Kind.SECRET), self._removed(Kind.SECRET))
+        filters, later = self._filters()
+        yield from self._send(Kind.EXTENSION, filters, self._removed(Kind.EXTENSION))
         ready = {owner for owner in turning if led and not self._unready(owner)}
         changed = [one for one in changed if names.owner(one.name) in ready]
         removed = [name for name in removed if names.owner(name) in ready]
         yield from self._send(Kind.LISTENER, changed, removed)
-        self._deferred = bool(staged) or not led
+        self._deferred = bool(staged) or not led or later
+
+    def _filters(self) -> tuple[list[Resource], bool]:
+        """The changed filters that may be sent now; whether there are more."""
+        subscription = self._types.get(Kind.EXTENSION)
+        if subscription is None:
+            return [], False
+        turns: dict[str, int] = {}
+        changed = [
+            (one, one.turn if one.name in subscription.held else 0) for one in self._changed(Kind.EXTENSION)
+        ]
+        told = [
+            (subscription.sent[name], subscription.sent[name].turn)
+            for waiting in self._waiting.values()
+            if waiting.kind is Kind.EXTENSION
+            for name in waiting.names
+            if name in subscription.sent
+        ]
+        for one, turn in (*changed, *told):
+            turns[names.owner(one.name)] = min(turn, turns.get(names.owner(one.name), turn))
+        now = [one for one, turn in changed if turn == turns[names.owner(one.name)]]
+        return now, len(now) < len(changed)
 
     def _unready(self, owner: str) -> bool:
         """Whether a cluster that a new listener may lead to is not yet what it should be."""

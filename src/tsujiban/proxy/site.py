@@ -13,7 +13,7 @@ with another's rights. `filters.state_value` writes hashable ones only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
 
@@ -32,6 +32,9 @@ class Site:
     """A sidecar. It has its configuration source wait without end: without it, it is closed."""
 
     fetch_timeout: ClassVar[str] = "0s"
+
+    # where the proxy sees who owns which address (`owners`)
+    owners: str = field(default="/owners", kw_only=True)
 
     def name(self, base: str) -> str:
         """Name of a resource of the endpoint's own."""

@@ -8,7 +8,7 @@ cluster, and what it refuses has its rule nevertheless (`unlisted`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tsujiban.policy.addresses import contains, span
 from tsujiban.policy.program import Frozen
@@ -36,6 +36,16 @@ class Row(Frozen, frozen=True):
     intervals: Intervals
 
 
+class Crowd(NamedTuple):
+    """Many identities, which begin in the same way: what policy makes of whoever of them owns the address
+    that he comes from. Of those who are not told from each other nobody is named."""
+
+    prefix: str
+    rows: tuple[Row, ...]
+    closed: tuple[str, ...]  # networks, or parts of them, in which only rows are open
+    rest: dict[int, Intervals | None]  # by IP version; None: closed
+
+
 class Table:
     """What a proxy must hold: rows by proven identity ("" is none), of those for whom anything is allowed;
     `rest` decides for addresses in no row. Everybody else is denied: `unlisted` is asked why."""
@@ -47,13 +57,16 @@ class Table:
         unlisted: Callable[[str, str], Intervals | None],
         owned: tuple[str, ...] = (),
         closed: tuple[str, ...] = (),
+        crowds: tuple[Crowd, ...] = (),
     ) -> None:
         """`unlisted` gives the decisions for a known (identity, address) in no row; None: not known. `owned`
         are networks in which an address that is not known is nobody's, `closed` those of them (or parts)
-        that a rule names and in which nothing is open but to whom a row says so."""
+        that a rule names and in which nothing is open but to whom a row says so. `crowds` are there in place
+        of rows where many may be let in; of two that an identity begins with, the longer one counts."""
         self.rows = rows
         self.rest = rest
         self.closed = closed
+        self.crowds = crowds
         self._made: dict[str, tuple[tuple[object, ...], Any]] = {}
         self._unlisted = unlisted
         self._owned = owned

@@ -45,7 +45,7 @@ def event(direction: str, **fields: Any) -> ProxyEvent:
 
 
 def shape(table: Table) -> Any:
-    return table.rows, table.rest, table.closed
+    return table.rows, table.rest, table.closed, table.crowds
 
 
 @settings(deadline=None, max_examples=120)
@@ -58,6 +58,8 @@ def test_a_tunnel_is_judged_by_what_the_proxy_holds_and_cited_by_what_the_agent_
     config = rbac.connect_rbac(table)
     seen = {"UriSanInput": identity, "SourceIPInput": source, "DestinationPortInput": str(port)}
     seen["SourcePortInput"] = str(source_port)
+    # what is found out before (`owners`)
+    seen["DynamicMetadataInput"] = names.YES if Peers(state.peers).owner(source) == identity else ""
     action = reached(config["matcher"], seen.__getitem__)
     assert action is not None
     expected = first_look(table, identity, source, port, source_port) if identity else None

@@ -185,7 +185,7 @@ def test_it_has_two_capabilities_and_nothing_to_use_them_on(cluster: LocalCluste
         root = Path(f"/proc/{pid}/root")
         assert not any((root / "var/lib/tsujiban").iterdir())
         assert sorted(p.name for p in (root / "run").iterdir()) == sorted(
-            ["tsujiban-proxy", "tsujiban-envoy", *(["netns"] if node else [])]
+            ["tsujiban-proxy", "tsujiban-envoy", "tsujiban-owners", *(["netns"] if node else [])]
         )
 
 

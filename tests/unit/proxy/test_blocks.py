@@ -51,7 +51,7 @@ def holds(test: Predicate, path: str, method: str) -> bool:
     return bool(found["name"] == "http:yes")
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(predicates, min_size=1, max_size=15) | st.lists(predicates, min_size=16, max_size=30),
     st.sampled_from((*PATHS, "/q")),

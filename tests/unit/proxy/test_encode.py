@@ -10,7 +10,7 @@ from google.protobuf import json_format, wrappers_pb2
 from google.protobuf.message import Message
 from tests.support.proxystate import POD_CIDRS, READS, identity, port, rule, state
 
-from tsujiban.policy.program import Authentication, JwtRule, MtlsMode
+from tsujiban.policy.program import Authentication, JwtRule, MtlsMode, Side
 from tsujiban.proxy import inbound, outbound
 from tsujiban.proxy.encode import Typed, digest, fill, sealed
 from tsujiban.proxy.render import render
@@ -25,20 +25,22 @@ WIDE = {
 
 
 @pytest.mark.parametrize("site", [SIDECAR, NodeSite(namespace="/run/netns/a")])
+@pytest.mark.parametrize("crowd", [Side(sets=("clients",)), Side()])
 def test_all_that_is_rendered_is_what_the_library_makes_of_it(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, crowd: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bodies: dict[tuple[Kind, str], Any] = {}
 
-    def kept(self: Resource, kind: Kind, name: str, body: Any, *, on_demand: bool = False) -> None:
+    def kept(self: Resource, kind: Kind, name: str, body: Any, **more: Any) -> None:
         bodies[kind, name] = msgspec.json.decode(msgspec.json.encode(body))
-        before(self, kind, name, body, on_demand=on_demand)
+        before(self, kind, name, body, **more)
 
     before = Resource.__init__
     monkeypatch.setattr(Resource, "__init__", kept)
     for room in (inbound, outbound):  # what is sealed has no plain form to compare with
         monkeypatch.setattr(room, "sealed", dict)
-    rules = (rule("r", src=port(1, 1023), http=READS), rule("s", dst=port(80)))
+    clients = Side(sets=("clients",), ports=port(1, 1023).ports)
+    rules = (rule("r", src=clients, http=READS), rule("s", src=crowd, dst=port(80)))
     world = state(*rules, egress=(rule("e", dst=port(80)),), **WIDE)
     resources = render(world, "default/server", POD_CIDRS, site).resources
     seen = [one for listed in resources.values() for one in listed.values()]
@@ -46,7 +48,8 @@ def test_all_that_is_rendered_is_what_the_library_makes_of_it(
     for one in seen:
         message = one.message()
         assert message == json_format.ParseDict(bodies[one.kind, one.name], type(message)())
-    assert any(identity("customer") in str(one.message()) for one in seen)
+    who = identity("customer") if crowd.sets else "spiffe://t.example/ns/"
+    assert any(who in str(one.message()) for one in seen)
 
 
 def same(message: Message, body: dict[str, Any]) -> None:

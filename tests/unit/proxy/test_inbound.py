@@ -65,10 +65,17 @@ def test_the_authorization_filters_are_resources_of_their_own() -> None:
     world = state(rule("r"))
     endpoint = world.endpoints["default/server"]
     found = inbound.authorization(SIDECAR, endpoint, ingress(world, endpoint))
-    assert [one.name for one in found] == [names.HEADERS, names.RBAC_CONNECT, names.RBAC_HTTP, names.JWT]
+    assert [one.name for one in found] == [
+        names.OWNERS,
+        names.HEADERS,
+        names.RBAC_CONNECT,
+        names.RBAC_HTTP,
+        names.JWT,
+    ]
     other = state(rule("other"))
     changed = inbound.authorization(SIDECAR, endpoint, ingress(other, endpoint))
     assert [old.version != new.version for old, new in zip(found, changed, strict=True)] == [
+        False,
         False,
         True,
         True,

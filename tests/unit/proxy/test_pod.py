@@ -4,12 +4,12 @@ import asyncio
 
 import msgspec
 import pytest
-from tests.support.proxystate import POD_CIDRS, SERVER, port, rule, state
+from tests.support.proxystate import CUSTOMER, POD_CIDRS, SERVER, identity, port, rule, state
 from tests.unit.proxy.test_channel import event
 from tests.unit.proxy.test_connections import event as connection_event
 
 from tsujiban.identity.svid import Svid
-from tsujiban.policy.program import NodeState
+from tsujiban.policy.program import NodeState, Side
 from tsujiban.proxy import sockdiag, tls
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.peers import Peers
@@ -93,3 +93,49 @@ def test_what_a_change_ends_is_told_also_when_envoy_tells_of_the_end_first(
     failed = isinstance(outcome, OSError)
     assert len(ends) == (2 if failed else 1)  # what could not be ended is tried again
     assert bool(pod.problem) == failed
+
+
+def test_what_its_tables_were_made_with_is_told_when_tunnels_of_former_owners_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[int] = []
+    seen: list[ProxyEvent] = []
+    pod = ServedPod("default/server", SIDECAR, lambda: "/here", seen.append, Programs(), told.append)
+    there: list[object] = []
+
+    def destroy_from(*_: object) -> list[object]:
+        if not there:
+            raise OSError("busy")
+        return there
+
+    monkeypatch.setattr(sockdiag, "destroy_from", destroy_from)
+
+    async def scenario() -> None:
+        take(pod, state(rule("r")))
+        pod.accepted(1)
+        pod.moved({CUSTOMER: identity("customer")})
+        await pod.end_denied()
+        assert "busy" in pod.problem
+        pod.accepted(2)
+        assert told == [1]
+        there.append(((SERVER, 15006), (CUSTOMER, 40000)))
+        await pod.end_denied()
+
+    asyncio.run(scenario())
+    assert told[-1] == 2
+    assert pod.problem == ""
+    assert {(one.peer, one.source_port) for one in seen} == {(identity("customer"), 40000)}
+
+
+def test_where_no_crowd_is_let_in_tables_say_who_owns_what_and_nothing_has_to_end() -> None:
+    told: list[int] = []
+    pod = ServedPod("default/server", SIDECAR, lambda: "/here", lambda _: None, Programs(), told.append)
+
+    async def scenario() -> None:
+        take(pod, state(rule("r", src=Side(sets=("clients",)))))
+        pod.moved({CUSTOMER: identity("customer")})
+        pod.accepted(3)
+        await pod.end_denied()
+
+    asyncio.run(scenario())
+    assert told[-1] == 3

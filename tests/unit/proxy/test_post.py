@@ -15,6 +15,7 @@ from tests.support.wait import PATIENCE
 from tsujiban.proxy import names
 from tsujiban.proxy import post as post_module
 from tsujiban.proxy.channel import Channel
+from tsujiban.proxy.owners import Owners
 from tsujiban.proxy.parting import Parting
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.post import ProxyPost
@@ -27,7 +28,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 def test_a_sidecar_that_is_not_connected_is_not_waited_for(tmp_path: Path) -> None:
     async def main() -> None:
-        post = ProxyPost(POD_CIDRS)
+        post = ProxyPost(POD_CIDRS, Owners(tmp_path / "owners"))
         world = state(rule("r"))
         post.update(world)
         await post.add("default/server", tmp_path / "s", os.getuid())
@@ -40,9 +41,9 @@ def test_a_sidecar_that_is_not_connected_is_not_waited_for(tmp_path: Path) -> No
     run(main())
 
 
-def test_a_revision_that_is_yet_to_come_is_waited_for() -> None:
+def test_a_revision_that_is_yet_to_come_is_waited_for(tmp_path: Path) -> None:
     async def main() -> None:
-        post = ProxyPost(POD_CIDRS)
+        post = ProxyPost(POD_CIDRS, Owners(tmp_path / "owners"))
         world = state()
         waiting = asyncio.create_task(post.enforced(world.revision))
         await asyncio.sleep(0)
@@ -55,7 +56,7 @@ def test_a_revision_that_is_yet_to_come_is_waited_for() -> None:
 
 def test_a_pod_is_served_once_and_its_socket_goes_with_it(tmp_path: Path) -> None:
     async def main() -> None:
-        post = ProxyPost(POD_CIDRS)
+        post = ProxyPost(POD_CIDRS, Owners(tmp_path / "owners"))
         path = tmp_path / "s"
         await post.add("default/server", path, os.getuid())
         with pytest.raises(ValueError, match="served already"):
@@ -72,7 +73,7 @@ def test_a_pod_is_served_once_and_its_socket_goes_with_it(tmp_path: Path) -> Non
 
 def test_pods_of_the_nodes_own_proxy_come_and_go_on_one_socket(tmp_path: Path) -> None:
     async def main() -> None:
-        post = ProxyPost(POD_CIDRS)
+        post = ProxyPost(POD_CIDRS, Owners(tmp_path / "owners"))
         path = tmp_path / "node"
         with pytest.raises(ValueError, match="not served yet"):
             post.add_shared("default/server", "/run/netns/a")
@@ -94,7 +95,7 @@ def test_pods_of_the_nodes_own_proxy_come_and_go_on_one_socket(tmp_path: Path) -
 
 def test_between_two_pods_others_have_their_turn(tmp_path: Path) -> None:
     async def main() -> None:
-        post = ProxyPost(POD_CIDRS)
+        post = ProxyPost(POD_CIDRS, Owners(tmp_path / "owners"))
         world = state(rule("r"))
         for number in range(3):
             endpoint = structs.replace(world.endpoints["default/server"], id=f"default/{number}")
@@ -120,7 +121,7 @@ def test_between_two_pods_others_have_their_turn(tmp_path: Path) -> None:
 
 def test_a_peer_that_moved_concerns_every_pod(tmp_path: Path) -> None:
     async def main() -> None:
-        post = ProxyPost(POD_CIDRS)
+        post = ProxyPost(POD_CIDRS, Owners(tmp_path / "owners"))
         world = state(rule("r"))
         await post.add("default/server", tmp_path / "s", os.getuid())
         post.update(world)
@@ -141,7 +142,7 @@ def test_a_peer_that_moved_concerns_every_pod(tmp_path: Path) -> None:
 
 def test_rendering_that_fails_is_told_to_who_waits_for_it(tmp_path: Path) -> None:
     async def main() -> None:
-        post = ProxyPost(POD_CIDRS)
+        post = ProxyPost(POD_CIDRS, Owners(tmp_path / "owners"))
         await post.add("default/server", tmp_path / "s", os.getuid())
         assert await post.enforced(0) == ()
         with mock.patch.object(ServedPod, "render", side_effect=LookupError("no")):
@@ -156,7 +157,7 @@ def test_rendering_that_fails_is_told_to_who_waits_for_it(tmp_path: Path) -> Non
 
 def test_a_proxy_from_before_loses_nothing_before_its_pod_is_rendered(tmp_path: Path) -> None:
     async def main() -> None:
-        post = ProxyPost(POD_CIDRS)
+        post = ProxyPost(POD_CIDRS, Owners(tmp_path / "owners"))
         world = state(rule("r"))
         post.update(world)
         with mock.patch.object(post_module, "Channel", wraps=Channel) as made:
@@ -172,7 +173,7 @@ def test_a_proxy_from_before_loses_nothing_before_its_pod_is_rendered(tmp_path: 
 
 def test_a_pod_that_ends_is_rendered_as_that(tmp_path: Path) -> None:
     async def main() -> None:
-        post = ProxyPost(POD_CIDRS)
+        post = ProxyPost(POD_CIDRS, Owners(tmp_path / "owners"))
         world = state(rule("r"))
         post.update(world)
         await post.add("default/server", tmp_path / "s", os.getuid())

@@ -15,6 +15,7 @@ from tsujiban.proxy.resource import Kind
 from tsujiban.proxy.site import NodeSite
 
 ONLY_CLIENTS = rule("r", src=Side(sets=("clients",)))
+NEW = "10.244.7.7"
 REPLICA = "10.244.0.9"
 
 
@@ -71,16 +72,18 @@ def test_a_change_is_compiled_once_and_leaves_the_tables_before_it() -> None:
 
 
 def test_new_owners_of_addresses_are_looked_at_once_for_all() -> None:
-    world, one, other = replicas(rule("all"))
+    world, one, other = replicas(rule("all", src=Side(sets=("clients",))))
+    clients = world.sets["clients"].members | {Member(net=NEW, identity=other.identity)}
+    world.sets["clients"] = AddressSet(id="clients", members=clients)
     programs, peers = Programs(), Peers(world.peers)
     reach, _ = find(programs, world, one, peers)
     before = reach.table
-    world.peers[REPLICA] = structs.replace(world.peers[STRANGER], address=REPLICA, identity=other.identity)
+    world.peers[NEW] = structs.replace(world.peers[STRANGER], address=NEW, identity=other.identity)
     programs.moved(peers.take(world.peers))
     assert find(programs, world, other, peers) == (reach, False)
     newest = reach.table
     assert newest is not before
-    assert newest.find(other.identity, REPLICA, 80) == Leaf(allow=True, rules=("all",))
+    assert newest.find(other.identity, NEW, 80) == Leaf(allow=True, rules=("all",))
     assert find(programs, world, one, peers)[0].table is newest
 
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support.matching import reached
 from tests.support.proxystate import CUSTOMER, POD_CIDRS, READS, identity, port, rule, state
 
-from tsujiban.policy.program import NodeState, Rule, Side
+from tsujiban.policy.program import Action, NodeState, Rule, Side
 from tsujiban.proxy import matchers, names, rbac
 from tsujiban.proxy.matchers import Json
 from tsujiban.proxy.reach import egress, ingress
 from tsujiban.proxy.table import Interval, Table
+
+CLIENTS = Side(sets=("clients",))
 
 
 def table(*rules: Rule) -> Table:
@@ -49,7 +52,7 @@ def test_a_tunnel_is_admitted_by_identity_address_and_port() -> None:
 
 
 def test_an_identity_from_a_foreign_address_is_refused() -> None:
-    tree = rbac.connect_rbac(table(rule("r")))["matcher"]
+    tree = rbac.connect_rbac(table(rule("r", src=CLIENTS)))["matcher"]
     by_address = tree["matcher_tree"]["exact_match_map"]["map"][identity("customer")]["matcher"]
     ranges = by_address["matcher_tree"]["custom_match"]["typed_config"]["range_matchers"]
     assert [one["address_prefix"] for one in ranges[0]["ranges"]] == [CUSTOMER]
@@ -57,7 +60,8 @@ def test_an_identity_from_a_foreign_address_is_refused() -> None:
 
 
 def test_requests_are_asked_in_order_and_default_to_the_last_word() -> None:
-    tree = rbac.http_rbac(table(rule("r", dst=port(80), http=READS), rule("s", dst=port(81))))["matcher"]
+    rules = rule("r", src=CLIENTS, dst=port(80), http=READS), rule("s", src=CLIENTS, dst=port(81))
+    tree = rbac.http_rbac(table(*rules))["matcher"]
     asked = walk(tree, identity("customer"), "80")
     assert verdict(asked["matcher_list"]["matchers"][0]["on_match"]) == ("ALLOW", "http:r")
     assert verdict(asked["on_no_match"]) == ("DENY", "deny:_tier/default")
@@ -66,7 +70,9 @@ def test_requests_are_asked_in_order_and_default_to_the_last_word() -> None:
 
 
 def test_wide_port_ranges_are_expressions_and_narrow_ones_are_listed() -> None:
-    rows = table(rule("wide", dst=port(1024, 9000)), rule("narrow", dst=port(80, 82)))
+    rows = table(
+        rule("wide", src=CLIENTS, dst=port(1024, 9000)), rule("narrow", src=CLIENTS, dst=port(80, 82))
+    )
     intervals: tuple[Interval, ...] = rows.rows[identity("customer")][0].intervals
     tree = rbac.by_port(intervals, rbac.admission(rbac.connect_verdict))["matcher"]
     assert set(tree["matcher_tree"]["exact_match_map"]["map"]) == {"80", "81", "82"}
@@ -76,9 +82,34 @@ def test_wide_port_ranges_are_expressions_and_narrow_ones_are_listed() -> None:
 
 
 def test_a_source_port_is_asked_for_on_the_way() -> None:
-    tree = rbac.connect_rbac(table(rule("r", src=port(1, 1023))))["matcher"]
+    low = Side(sets=CLIENTS.sets, ports=port(1, 1023).ports)
+    tree = rbac.connect_rbac(table(rule("r", src=low)))["matcher"]
     asked = walk(tree, identity("customer"))
     assert verdict(asked["matcher_list"]["matchers"][0]["on_match"]) == ("ALLOW", "tcp:r")
+
+
+def crowd(config: Json, proven: str, source: str, **inputs: str) -> tuple[str, str]:
+    """What a filter says of a client: `inputs` are what else it sees, by the inputs' names."""
+    seen = {"SourceIPInput": source, "DestinationPortInput": "80", "UriSanInput": proven, **inputs}
+    found = reached(config["matcher"], seen.__getitem__)
+    assert found is not None
+    return found["action"], found["name"]
+
+
+def test_whoever_owns_his_address_is_one_of_the_crowd_that_his_identity_is_in() -> None:
+    config = rbac.connect_rbac(table(rule("no", Action.DENY, src=CLIENTS), rule("r")))
+    owns, does_not = {"DynamicMetadataInput": names.YES}, {"DynamicMetadataInput": ""}
+    assert crowd(config, identity("new"), "10.244.9.9", **owns) == ("ALLOW", "tcp:r")
+    assert crowd(config, identity("new"), "10.244.9.9", **does_not) == ("DENY", rbac.UNLISTED)
+    assert crowd(config, identity("customer"), CUSTOMER, **owns) == ("DENY", "deny:no")
+    foreign = identity("new").replace("t.example", "evil.example")
+    assert crowd(config, foreign, "10.244.9.9", **owns) == ("DENY", rbac.UNLISTED)
+
+
+def test_what_has_come_out_of_a_tunnel_was_found_to_own_its_address_before() -> None:
+    config = rbac.http_rbac(table(rule("r")))
+    assert crowd(config, "", "10.244.9.9", FilterStateInput=identity("new")) == ("ALLOW", "http:r")
+    assert crowd(config, "", "10.244.9.9", FilterStateInput="-") == ("DENY", rbac.UNLISTED)
 
 
 def test_the_egress_filter_names_its_rule_through_its_shadow() -> None:

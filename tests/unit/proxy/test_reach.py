@@ -4,21 +4,85 @@ from tests.support.proxystate import CUSTOMER, PLAIN, POD_CIDRS, STRANGER, ident
 
 from tsujiban.policy.program import (
     Action,
+    AddressSet,
     AuthzAction,
     AuthzProgram,
     AuthzRule,
+    AuthzSource,
     Direction,
+    Member,
     Mesh,
     Peer,
     PolicyProgram,
     Side,
+    StringMatch,
 )
 from tsujiban.proxy import names
 from tsujiban.proxy.decisions import Branch, Leaf
 from tsujiban.proxy.peers import Peers
-from tsujiban.proxy.reach import Reach, egress, has_staged, ingress
+from tsujiban.proxy.reach import MANY, Reach, egress, has_staged, ingress
+from tsujiban.proxy.table import Table
 
 DENIED = Leaf(allow=False, rules=("_tier/default",))
+
+
+YES = Leaf(allow=True, rules=("r",))
+
+
+def members(table: Table) -> set[str]:
+    """Who is listed among those of a crowd."""
+    return {prefix for crowd in table.crowds for row in crowd.rows for prefix in row.prefixes}
+
+
+def test_where_anybody_is_let_in_nobody_is_listed() -> None:
+    world = state(rule("r", dst=port(80)))
+    table = ingress(world, world.endpoints["default/server"])
+    assert set(table.rows) <= {""}
+    (crowd,) = table.crowds
+    assert (crowd.prefix, crowd.rows, crowd.closed) == ("spiffe://t.example/ns/", (), ())
+    assert table.find(identity("customer"), CUSTOMER, 80) == YES
+    assert table.find(identity("customer"), STRANGER, 80) is None
+
+
+def test_who_is_told_from_his_crowd_is_listed_by_address_also_when_he_is_let_in_nowhere() -> None:
+    world = state(rule("no", Action.DENY, src=Side(sets=("clients",))), rule("r"))
+    table = ingress(world, world.endpoints["default/server"])
+    assert members(table) == {CUSTOMER}
+    assert table.find(identity("customer"), CUSTOMER, 80) == Leaf(allow=False, rules=("no",))
+    assert table.find(identity("stranger"), STRANGER, 80) == YES
+
+
+def test_many_who_are_let_in_by_name_are_a_crowd_too_and_the_others_of_it_are_closed_out() -> None:
+    world = state(rule("r", src=Side(sets=("clients",))))
+    added = {f"10.244.9.{number}": identity(f"c{number}") for number in range(MANY)}
+    for address, owner in added.items():
+        world.peers[address] = Peer(address=address, endpoint=address, identity=owner, mesh=Mesh.SIDECAR)
+    few = ingress(world, world.endpoints["default/server"])
+    assert (few.crowds, set(few.rows)) == ((), {"", identity("customer")})
+    clients = world.sets["clients"].members | {Member(net=net, identity=one) for net, one in added.items()}
+    world.sets["clients"] = AddressSet(id="clients", members=clients)
+    table = ingress(world, world.endpoints["default/server"])
+    assert members(table) == {CUSTOMER, *added}
+    assert table.crowds[0].rest == {4: None, 6: None}
+    assert set(table.rows) <= {""}
+
+
+def test_namespaces_that_rules_name_are_crowds_of_their_own() -> None:
+    world = state(rule("r"), authorization=("z",))
+    source = AuthzSource(namespaces=(StringMatch(exact="shop"),))
+    named = AuthzSource(principals=(StringMatch(prefix="t.example/ns/bank/"),))
+    one = AuthzSource(principals=(StringMatch(exact="t.example/ns/default/sa/customer"),))
+    world.authorizations["z"] = AuthzProgram(
+        id="z", action=AuthzAction.ALLOW, rules=(AuthzRule(id="z/0", sources=(source, named, one)),)
+    )
+    table = ingress(world, world.endpoints["default/server"])
+    begin = "spiffe://t.example/ns/"
+    assert [crowd.prefix for crowd in table.crowds] == [begin, f"{begin}bank/sa/", f"{begin}shop/sa/"]
+    assert members(table) == {CUSTOMER}
+    closed, bank, shop = table.crowds
+    assert closed.rest == {4: None, 6: None}
+    assert bank.rest == shop.rest
+    assert bank.rest[4] is not None
 
 
 def test_every_identity_has_rows_of_the_addresses_that_it_owns() -> None:
@@ -41,7 +105,9 @@ def test_plaintext_proves_no_identity() -> None:
 
 
 def test_ports_of_equal_decision_are_one_interval() -> None:
-    world = state(rule("r", dst=port(80, 90)), rule("s", dst=port(85)))
+    low, high = port(80, 90), port(85)
+    clients = Side(sets=("clients",))
+    world = state(rule("r", src=clients, dst=low), rule("s", src=clients, dst=high))
     table = ingress(world, world.endpoints["default/server"])
     intervals = table.rows[identity("customer")][0].intervals
     assert [(one.first, one.last) for one in intervals] == [(0, 79), (80, 90), (91, 65535)]

@@ -90,11 +90,11 @@ def test_a_peer_that_may_neither_reach_nor_be_reached_makes_no_work() -> None:
     assert made_by(renderer, peers, world) == set()
 
 
-def test_a_peer_makes_work_only_in_the_direction_that_is_open_to_it() -> None:
+def test_a_peer_makes_no_work_where_anybody_may_come() -> None:
     world = state(egress=(rule("e", dst=Side(sets=("clients",))),))
     renderer, peers = followed(world)
     world.peers["10.244.3.3"] = peer("10.244.3.3", "new")
-    assert made_by(renderer, peers, world) == {"authorization"}
+    assert made_by(renderer, peers, world) == set()
 
 
 def test_a_peer_that_may_be_reached_makes_no_work_either_where_many_may_be() -> None:

@@ -50,6 +50,29 @@ def test_a_wildcard_gets_everything_of_its_type_and_names_get_themselves() -> No
     assert names(session.request(ask(Kind.EXTENSION, "y"))) == ["y"]
 
 
+def marking(note: str, turn: int) -> Resource:
+    typed = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": note}
+    return Resource(Kind.EXTENSION, "m", {"name": "m", "typed_config": typed}, turn=turn)
+
+
+def test_a_filter_that_marks_does_so_before_others_look_and_as_long_as_they_do() -> None:
+    session = Session()
+    list(session.push(desired(marking("", 1), extension("x")), 1))
+    first = list(session.request(ask(Kind.EXTENSION, "m", "x")))
+    assert names(first) == ["m", "x"]  # there is no order in what comes first of all
+    ack(session, first)
+    marks = list(session.push(desired(marking("on", -1), extension("x", "looks")), 2))
+    assert names(marks) == ["m"]
+    assert not session.settled(2)
+    looks = list(session.request(ask(Kind.EXTENSION, response_nonce=marks[0].nonce)))
+    assert names(looks) == ["x"]
+    ack(session, looks)
+    assert session.settled(2)
+    last = list(session.push(desired(marking("", 1), extension("x")), 3))
+    assert names(last) == ["x"]
+    assert names(session.request(ask(Kind.EXTENSION, response_nonce=last[0].nonce))) == ["m"]
+
+
 def test_what_does_not_exist_yet_is_sent_when_it_does() -> None:
     session = Session()
     assert list(session.request(ask(Kind.EXTENSION, "x"))) == []

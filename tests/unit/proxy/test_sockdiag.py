@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from tsujiban.proxy.sockdiag import parse_traffic, request
+from tsujiban.proxy.sockdiag import parse_socket, parse_traffic, request
 
 
 def test_the_message_is_that_of_linux_inet_diag() -> None:
@@ -23,6 +23,17 @@ def test_the_message_is_that_of_linux_inet_diag() -> None:
 def test_mixed_versions_are_refused() -> None:
     with pytest.raises(ValueError, match="different IP versions"):
         request(("10.0.0.1", 1), ("::1", 1))
+
+
+def test_the_ends_of_a_socket_are_those_of_linux_inet_diag_msg() -> None:
+    ends = struct.pack("!HH", 15006, 40000)
+    near, far = bytes([10, 0, 0, 1]).ljust(16, b"\0"), bytes([10, 0, 0, 2]).ljust(16, b"\0")
+    message = bytes([2, 1, 0, 0]) + ends + near + far + bytes(4) + b"a cookie" + bytes(20)
+    found = parse_socket(message)
+    assert found == (("10.0.0.1", 15006), ("10.0.0.2", 40000), b"a cookie")
+    assert request(*found)[-8:] == b"a cookie"
+    six = bytes([10, 1, 0, 0]) + ends + b"\0" * 15 + b"\1" + b"\0" * 15 + b"\2" + bytes(32)
+    assert parse_socket(six)[:2] == (("::1", 15006), ("::2", 40000))
 
 
 LISTING = """\
