@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tsujiban.agent import containers, podrunner
+from tsujiban.agent import containers, envfiles, podrunner
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.containers import Place
 from tsujiban.agent.enforcer import Enforcer
@@ -112,12 +112,13 @@ class PodBed:
     """A node that runs pods in memory. `journal` is what happened, in order."""
 
     def __init__(self, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.run = run
         self.journal: list[str] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.supervisor = Supervisor(self.journal)
         self.enforcer = Enforcer([Kernel()], self._acknowledge)
         self.prepare: Callable[[Pod, Place], object] = lambda _pod, _place: None
-        monkeypatch.setattr(containers, "prepare", lambda pod, place, tokens: self.prepare(pod, place))
+        monkeypatch.setattr(containers, "prepare", lambda pod, place, tokens: self._prepare(pod, place))
         monkeypatch.setattr(
             links, "add", lambda link: self.journal.append(f"link {link.uid} {link.addresses[0]}")
         )
@@ -132,6 +133,11 @@ class PodBed:
         self.pods = Pods(config, self.enforcer, EasyMesh(self.journal), self.supervisor, self._report)  # type: ignore[arg-type]  # it has all that is asked of one
         self.pods.configure(NETWORK)
         self._revision = 0
+
+    def _prepare(self, pod: Pod, place: Place) -> None:
+        directory = containers.sandbox_of(pod, place).directory
+        (directory / envfiles.DIRECTORY).mkdir(parents=True, exist_ok=True)
+        self.prepare(pod, place)
 
     async def _acknowledge(self, _message: Enforced) -> None:
         return None

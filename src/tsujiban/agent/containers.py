@@ -7,14 +7,14 @@ is no way to ask for more. What cannot be run is said per container, with Kubern
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tsujiban.agent import podenv, podtokens, probes, volumes
-from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent import envfiles, podenv, podservices, podtokens, probes, volumes
+from tsujiban.agent.objects import ConfigError, Objects
 from tsujiban.agent.sandbox import Sandbox
-from tsujiban.agent.volumefiles import Objects
+from tsujiban.policy.program import ServiceProgram
 from tsujiban.resources.kinds.core import Container, Pod
 from tsujiban.supervise.spec import ProcessSpec, Restart
 
@@ -122,6 +122,29 @@ def plan(pod: Pod, place: Place) -> tuple[ContainerPlan, ...]:
     return tuple(plans)
 
 
+def given(
+    pod: Pod, container: str, place: Place, services: Iterable[ServiceProgram]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What a container is given when it starts: its command and its variables. Pure.
+
+    Raises ConfigError, NotKnown."""
+    found = next(one for one in pod.spec.containers if one.name == container)
+    known = podservices.of_api(place.api_address)
+    if pod.spec.enable_service_links is not False:
+        known = podservices.of_namespace(services, pod.metadata.namespace or "default") | known
+    variables = podenv.environment(pod, found, _fields(place), known, place.objects)
+    return podenv.command(found, variables), variables
+
+
+def named(pod: Pod) -> set[tuple[str, str]]:
+    """The ConfigMaps and Secrets that a pod's volumes and variables are made of, as (plural, name)."""
+    found = {one for container in pod.spec.containers for one in podenv.named(container)}
+    try:
+        return found | volumes.named(pod)
+    except ConfigError:  # which its containers' plans tell
+        return found
+
+
 def prepare(pod: Pod, place: Place, tokens: Mapping[tuple[str, str], bytes]) -> None:
     """Make the pod's sandbox and volumes; may be repeated. `tokens` are those that its volumes hold, by
     volume and path. Raises ConfigError, OSError, NamespaceError."""
@@ -147,14 +170,14 @@ def _plan(pod: Pod, container: Container, place: Place, sandbox: Sandbox) -> Con
         raise ConfigError("hostNetwork, hostPID and hostIPC are not allowed: a pod has its own namespaces")
     if not 0 <= place.slot < MAX_SLOTS:
         raise ConfigError(f"slot {place.slot} is not between 0 and {MAX_SLOTS - 1}")
-    variables = podenv.environment(pod, container, _fields(place), podenv.of_api(place.api_address))
+    if not (container.command or container.args):
+        raise ConfigError('command: it or args is required, for the image "host" has none of its own')
     grace = pod.spec.termination_grace_period_seconds
     process = sandbox.process(
         process_name(place.node, pod.metadata.uid, container.name),
-        podenv.command(container, variables),
         uid=place.container_uid,
         gid=place.container_uid,
-        env=variables,
+        given=str(envfiles.path_of(sandbox.directory, container.name)),
         cwd=container.working_dir or "/",
         mounts=podtokens.with_token(
             pod, sandbox.directory, volumes.mounts(pod, container, volumes_of(pod, place))

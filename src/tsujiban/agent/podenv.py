@@ -1,25 +1,23 @@
 """A container's environment, command and arguments as Kubernetes makes them. Pure.
 
-Sources: Kubernetes API reference (EnvVar, `fieldRef`), and "Define Dependent Environment
-Variables": `$(NAME)` stands for a variable defined before, `$$(NAME)` for the text `$(NAME)`,
-and what names no variable stays as it is.
+Sources: Kubernetes API reference (EnvVar, EnvFromSource), "Define Dependent Environment Variables":
+`$(NAME)` stands for a variable defined before, `$$(NAME)` for the text `$(NAME)`, and what names no variable
+stays as it is. That an object is missing is said in the kubelet's words.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from tsujiban.resources.kinds.core import Container, EnvVar, Pod
+from tsujiban.agent import podresources
+from tsujiban.agent.objects import ConfigError, Objects
+from tsujiban.resources.kinds.core import Container, Pod
+from tsujiban.resources.kinds.env import EnvFromSource, EnvVar, EnvVarSource, KeySelector
 
 REFERENCE = re.compile(r"\$\$|\$\(([^()$]+)\)")
 KEYED = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
-
-
-class ConfigError(ValueError):
-    """A container that cannot be made from what was written; `reason` is a Kubernetes reason."""
-
-    reason = "CreateContainerConfigError"
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -33,50 +31,117 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return REFERENCE.sub(replace, text)
 
 
-def of_api(address: str) -> dict[str, str]:
-    """What says where the API is: clients in a pod look for the first two; the rest is what the kubelet
-    writes of the service `kubernetes`. Nothing without an address."""
-    if not address:
-        return {}
-    url = f"tcp://{address}:443"
-    return {
-        "KUBERNETES_SERVICE_HOST": address,
-        "KUBERNETES_SERVICE_PORT": "443",
-        "KUBERNETES_SERVICE_PORT_HTTPS": "443",
-        "KUBERNETES_PORT": url,
-        "KUBERNETES_PORT_443_TCP": url,
-        "KUBERNETES_PORT_443_TCP_PROTO": "tcp",
-        "KUBERNETES_PORT_443_TCP_PORT": "443",
-        "KUBERNETES_PORT_443_TCP_ADDR": address,
-    }
+def named(container: Container) -> Iterator[tuple[str, str]]:
+    """The ConfigMaps and Secrets that its variables come from, as (plural, name)."""
+    for source in container.env_from:
+        if source.config_map_ref is not None:
+            yield "configmaps", source.config_map_ref.name
+        if source.secret_ref is not None:
+            yield "secrets", source.secret_ref.name
+    for entry in container.env:
+        if (found := entry.value_from) is not None:
+            if found.config_map_key_ref is not None:
+                yield "configmaps", found.config_map_key_ref.name
+            if found.secret_key_ref is not None:
+                yield "secrets", found.secret_key_ref.name
 
 
 def environment(
-    pod: Pod, container: Container, fields: Mapping[str, str], given: Mapping[str, str] | None = None
+    pod: Pod,
+    container: Container,
+    fields: Mapping[str, str],
+    given: Mapping[str, str] | None = None,
+    objects: Objects | None = None,
 ) -> dict[str, str]:
     """The variables of one container. `fields` are the values of `status.` and `spec.` field paths, `given`
-    the variables that every container has, unless it says otherwise itself.
+    the variables that every container has, unless it says otherwise itself, `objects` those of its namespace.
 
-    Raises ConfigError.
+    Values are text, with a lone surrogate for each byte that is none (PEP 383). Raises ConfigError, NotKnown.
     """
-    if container.env_from:
-        raise ConfigError("envFrom is not supported: write env with values")
+    objects = objects or Objects()
     variables: dict[str, str] = dict(given or {})
+    for source in container.env_from:
+        variables |= {source.prefix + key: value for key, value in _all_of(source, objects).items()}
     for entry in container.env:
-        variables[entry.name] = (
-            expand(entry.value, variables) if entry.value_from is None else _from_field(pod, entry, fields)
+        value = (
+            expand(entry.value, variables)
+            if entry.value_from is None
+            else _from(pod, container, entry, entry.value_from, fields, objects)
         )
+        if value is not None:
+            variables[entry.name] = value
+    for name, value in variables.items():
+        if not name or "=" in name or "\0" in name:
+            raise ConfigError(f"env: {name!r} is not a variable's name")
+        if "\0" in value:
+            raise ConfigError(f"env {name}: a variable cannot hold a NUL byte")
     return variables
 
 
-def _from_field(pod: Pod, entry: EnvVar, fields: Mapping[str, str]) -> str:
-    reference = entry.value_from.field_ref if entry.value_from is not None else None
-    if not isinstance(reference, dict):
-        raise ConfigError(f"env {entry.name}: only value and valueFrom.fieldRef are supported")
-    try:
-        return field(pod, str(reference.get("fieldPath", "")), fields)
-    except ConfigError as error:
-        raise ConfigError(f"env {entry.name}: {error}") from None
+def _all_of(source: EnvFromSource, objects: Objects) -> Mapping[str, str]:
+    """Every key of an object."""
+    if (of_config_map := source.config_map_ref) is not None:
+        found = _config_map(of_config_map.name, objects)
+        title, optional = f'configmap "{of_config_map.name}"', of_config_map.optional
+    elif (of_secret := source.secret_ref) is not None:
+        found = _secret(of_secret.name, objects)
+        title, optional = f'secret "{of_secret.name}"', of_secret.optional
+    else:
+        raise ConfigError("envFrom: must be of a configMapRef or a secretRef")
+    if found is None and not optional:
+        raise ConfigError(f"{title} not found")
+    return found or {}
+
+
+def _from(
+    pod: Pod,
+    container: Container,
+    entry: EnvVar,
+    source: EnvVarSource,
+    fields: Mapping[str, str],
+    objects: Objects,
+) -> str | None:
+    """What a variable is; None: it is not set."""
+    where = f"{pod.metadata.namespace}/"
+    if source.field_ref is not None:
+        try:
+            return field(pod, source.field_ref.field_path, fields)
+        except ConfigError as error:
+            raise ConfigError(f"env {entry.name}: {error}") from None
+    if source.resource_field_ref is not None:
+        return podresources.value(pod, container, source.resource_field_ref)
+    if (key := source.config_map_key_ref) is not None:
+        return _key(key, f'configmap "{key.name}"', f"ConfigMap {where}", _config_map(key.name, objects))
+    if (secret := source.secret_key_ref) is not None:
+        return _key(secret, f'secret "{secret.name}"', f"Secret {where}", _secret(secret.name, objects))
+    raise ConfigError(
+        f"env {entry.name}: valueFrom must be a fieldRef, resourceFieldRef, configMapKeyRef or secretKeyRef"
+    )
+
+
+def _key(
+    reference: KeySelector,
+    title: str,
+    kind: str,
+    found: Mapping[str, str] | None,
+) -> str | None:
+    if found is not None and reference.key in found:
+        return found[reference.key]
+    if reference.optional:
+        return None
+    if found is None:
+        raise ConfigError(f"{title} not found")
+    raise ConfigError(f"couldn't find key {reference.key} in {kind}{reference.name}")
+
+
+def _config_map(name: str, objects: Objects) -> Mapping[str, str] | None:
+    found = objects.config_maps.get(name)
+    return None if found is None else found.data
+
+
+def _secret(name: str, objects: Objects) -> Mapping[str, str] | None:
+    found = objects.secret(name)
+    return None if found is None else {key: os.fsdecode(value) for key, value in found.items()}
 
 
 def field(pod: Pod, path: str, fields: Mapping[str, str]) -> str:
@@ -103,8 +168,5 @@ def field(pod: Pod, path: str, fields: Mapping[str, str]) -> str:
 
 def command(container: Container, variables: Mapping[str, str]) -> tuple[str, ...]:
     """What is run: the image `host` has no entry point, so arguments alone are a command, as they are to
-    Docker. Raises ConfigError."""
-    words = (*container.command, *container.args)
-    if not words:
-        raise ConfigError('command: it or args is required, for the image "host" has none of its own')
-    return tuple(expand(part, variables) for part in words)
+    Docker."""
+    return tuple(expand(part, variables) for part in (*container.command, *container.args))

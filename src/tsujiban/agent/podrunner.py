@@ -13,15 +13,16 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 
-from tsujiban.agent import containers, probes, volumes
+from tsujiban.agent import containers, envfiles, probes
 from tsujiban.agent.containers import ContainerPlan, Place
 from tsujiban.agent.enforcer import Enforcer
-from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.objects import ConfigError, NotKnown
 from tsujiban.agent.podprobes import ContainerProbes
 from tsujiban.agent.podstatus import ContainerView, is_ready, pod_status
 from tsujiban.agent.podtokens import AskToken, PodToken, renewed, wants_token
@@ -72,7 +73,10 @@ class PodRunner:
         self._plans = containers.plan(self.pod, place)
         self._token = self._token_files()
         self._tokens = self._volume_tokens()
-        self.mounted = _mounted(self.pod)
+        self.made_of = frozenset(
+            (plural, f"{self.pod.metadata.namespace}/{name}") for plural, name in containers.named(self.pod)
+        )  # the objects of its volumes and variables, as (plural, namespace/name)
+        self._waiting: dict[str, ConfigError] = {}  # containers that cannot be made now, and why
         self._described = self.pod  # with the labels and annotations that it has now
         self._probes: dict[str, ContainerProbes] = {}
         self._changed = asyncio.Event()
@@ -121,8 +125,8 @@ class PodRunner:
         self.poke()
 
     def describe(self, raw: dict[str, Any]) -> None:
-        """The pod as it is now: files that tell its labels or annotations follow. Its environment does not,
-        nor may it: `raw`, which another agent may begin with, stays what the pod began with."""
+        """The pod as it is now: files that tell its labels or annotations follow, and so do variables, when a
+        container is started again."""
         now: Pod = decode(raw)  # type: ignore[assignment]  # of kind Pod, as above
         before = self._described.metadata
         if (before.labels, before.annotations) != (now.metadata.labels, now.metadata.annotations):
@@ -135,7 +139,8 @@ class PodRunner:
             self.refresh()
 
     def refresh(self) -> None:
-        """Something that the pod's volumes are made of has changed."""
+        """Something that the pod's files and variables are made of has changed, or a container has ended:
+        the next is to have what is true then."""
         self._stale = True
         self._retry.set()
         self.poke()
@@ -178,8 +183,10 @@ class PodRunner:
         while True:
             self._changed.clear()
             if self._stale:
-                await self._renew_volumes()
+                await self._renew()
             again = await self._tell()
+            if self._stale:
+                again = LOOK_AGAIN_SECONDS
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), again)
 
@@ -197,12 +204,19 @@ class PodRunner:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._retry.wait(), seconds)
 
-    async def _renew_volumes(self) -> None:
+    async def _renew(self) -> None:
         self._stale = False
+        if self._over or self._retired:
+            return
         try:
             await asyncio.to_thread(self._make_volumes)
         except (OSError, ConfigError, NamespaceError) as error:
             log.warning("volumes not renewed", pod=self.key, reason=str(error))
+        try:
+            await self._begin()
+        except (OSError, Refused) as error:
+            log.warning("containers not renewed", pod=self.key, reason=str(error))
+            self._stale = True
 
     def hurry(self, seconds: float | None) -> None:
         """Give the containers no longer than this from now to end; None: as long as they have."""
@@ -243,9 +257,28 @@ class PodRunner:
         if self._token is not None:
             await self._token.ensure()
         await self._mesh.join(self.key, self.pod, self._place, program)
+        await self._begin()
+
+    async def _begin(self) -> None:
+        """Start the containers that can be made, and note why others cannot. May be repeated."""
         for plan in self._plans:
-            if plan.process is not None:
+            if plan.process is not None and await self._give(plan.name, Path(plan.process.needs)):
                 await self._supervisor.start(plan.process, replace=True)
+
+    async def _give(self, container: str, where: Path) -> bool:
+        """Write what a container finds when it starts; whether it may start. Raises OSError."""
+        services = self._enforcer.state.services.values()
+        try:
+            argv, variables = containers.given(self._described, container, self._place, services)
+        except ConfigError as error:
+            if isinstance(error, NotKnown) and await asyncio.to_thread(where.exists):
+                return True  # an agent that has just begun knows less than the one before it
+            self._waiting[container] = error
+            await asyncio.to_thread(envfiles.remove, where)
+            return False
+        await asyncio.to_thread(envfiles.write, where, argv, variables)
+        self._waiting.pop(container, None)
+        return True
 
     async def _retire(self) -> None:
         """The pod has run to its end: nothing of it uses its address from now on. Its logs stay.
@@ -311,8 +344,10 @@ class PodRunner:
 
     def _view(self, plan: ContainerPlan, processes: dict[str, ProcessStatus]) -> ContainerView:
         process = processes.get(plan.process.name) if plan.process is not None else None
+        waiting = self._waiting.get(plan.name)
+        reason, message = (waiting.reason, str(waiting)) if waiting else (plan.reason, plan.message)
         if process is None or plan.process is None:
-            return ContainerView(plan.name, plan.image, "waiting", reason=plan.reason, message=plan.message)
+            return ContainerView(plan.name, plan.image, "waiting", reason=reason, message=message)
         running = process.state == "running"
         probing = self._probe(plan, process) if running else None
         if not running:
@@ -326,6 +361,8 @@ class PodRunner:
             started_at=process.started_at,
             ended_at=process.exited_at,
             exit_code=process.last_exit,
+            reason=reason,
+            message=message,
         )
 
     def _probe(self, plan: ContainerPlan, process: ProcessStatus) -> ContainerProbes:
@@ -367,12 +404,3 @@ class PodRunner:
             await self._supervisor.kill(name, signal.SIGKILL)
         except (SupervisorGone, Refused) as error:
             log.warning("container not killed", pod=self.key, process=name, reason=str(error))
-
-
-def _mounted(pod: Pod) -> frozenset[tuple[str, str]]:
-    """The objects that a pod's volumes are made of, as (plural, namespace/name)."""
-    try:
-        found = volumes.named(pod)
-    except ConfigError:  # which its containers' plans tell
-        return frozenset()
-    return frozenset((plural, f"{pod.metadata.namespace}/{name}") for plural, name in found)

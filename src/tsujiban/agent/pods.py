@@ -19,12 +19,11 @@ from tsujiban.agent import containers, nodeproxy, orphans
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.containers import Place
 from tsujiban.agent.enforcer import Enforcer
-from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.objects import ConfigError, Objects, Values
 from tsujiban.agent.podrunner import RETRY_SECONDS, PodRunner, Report
 from tsujiban.agent.podstatus import ENDED
 from tsujiban.agent.podtokens import AskToken
 from tsujiban.agent.proxies import Proxies
-from tsujiban.agent.volumefiles import Objects, Values
 from tsujiban.network.namespaces import NamespaceError
 from tsujiban.resources.kinds.core import ConfigMap
 from tsujiban.resources.load import decode
@@ -87,7 +86,7 @@ class Pods:
             ("secrets", name) for name in delta.secrets
         }
         for runner in self._runners.values():
-            if not told.isdisjoint(runner.mounted):
+            if not told.isdisjoint(runner.made_of):
                 runner.refresh()
         gone = {key for key, raw in delta.pods.items() if raw is None}
         if delta.full:
@@ -100,7 +99,7 @@ class Pods:
         used = {
             name
             for runner in self._runners.values()
-            for plural, name in runner.mounted
+            for plural, name in runner.made_of
             if plural == "secrets"
         }
         for name in self._secrets.keys() - used:  # nobody needs it here any more
@@ -141,6 +140,8 @@ class Pods:
             self.look_again()
         for runner in self._runners.values():
             if event.name.startswith(containers.pod_prefix(self._config.node, runner.uid)):
+                if event.event == "exited":
+                    runner.refresh()
                 runner.poke()
 
     async def settle(self) -> None:

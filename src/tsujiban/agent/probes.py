@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.objects import ConfigError
 from tsujiban.agent.sandbox import Command
 from tsujiban.resources.kinds import core
 from tsujiban.resources.kinds.meta import Shape

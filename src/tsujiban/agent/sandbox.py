@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tsujiban.agent import sandbox_init, seccomp
+from tsujiban.agent import envfiles, sandbox_init, seccomp
 from tsujiban.network import namespaces
 from tsujiban.resources import names
 from tsujiban.supervise import procfs
@@ -92,7 +92,7 @@ class Sandbox:
     def process(
         self,
         name: str,
-        argv: tuple[str, ...],
+        argv: tuple[str, ...] = (),
         *,
         uid: int,
         gid: int,
@@ -104,9 +104,11 @@ class Sandbox:
         order: int = 5,
         log: str = "",
         init: tuple[str, ...] = INIT,
+        given: str = "",
     ) -> ProcessSpec:
         """The specification of a process in this sandbox; `name` is the supervisor's, `init` what builds
-        the sandbox and executes `argv`."""
+        the sandbox and executes `argv`. With `given` the command and more variables come from that file, at
+        each start."""
         etc = tuple(Mount(str(self.directory / "etc" / entry), f"/etc/{entry}") for entry in self.etc_files())
         config = {
             "stage": str(self.directory / "root"),
@@ -120,14 +122,15 @@ class Sandbox:
             "gid": gid,
             "forbidden": seccomp.program().hex(),
             "cwd": cwd,
-            "argv": list(argv),
             "env": {"PATH": PATH, "HOSTNAME": self.hostname, "HOME": "/tmp", **(env or {})},  # noqa: S108
+            **({"given": given} if given else {"argv": list(argv)}),
         }
         return ProcessSpec(
             name=name,
             argv=(*_UNSHARE, *init),
             env={sandbox_init.VARIABLE: json.dumps(config, sort_keys=True)},
             netns=self.netns_path,
+            needs=given,
             log=log,
             restart=restart,
             grace=grace,
@@ -141,6 +144,7 @@ class Sandbox:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("etc", "root", "volumes"):
             (self.directory / name).mkdir(mode=0o755, exist_ok=True)
+        (self.directory / envfiles.DIRECTORY).mkdir(mode=0o700, exist_ok=True)
         for name, content in self.etc_files().items():
             write_file(self.directory / "etc" / name, content.encode(), 0o644)
 
@@ -171,7 +175,8 @@ def exec_command(
     """
     config = json.loads(process.env[sandbox_init.VARIABLE])
     inner = sandbox_pid(pid, config["uid"])
-    entering = {key: config[key] for key in ("uid", "gid", "forbidden", "cwd", "env")}
+    kept = ("uid", "gid", "forbidden", "cwd", "env", "given")
+    entering = {key: config[key] for key in kept if key in config}
     entering |= {"enter": inner, "argv": list(argv), "terminal": terminal, "attended": attended}
     if terminal:
         entering["env"] = {"TERM": "xterm", **config["env"]}

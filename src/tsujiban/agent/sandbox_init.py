@@ -3,8 +3,9 @@
 Run as a script (`python -IS sandbox_init.py`) by `unshare` in fresh mount, UTS, IPC and PID
 namespaces, as root; standard library only, because nothing else is imported in 12 ms. What to
 do comes as JSON in one environment variable and not as arguments: the user's environment must
-neither be seen by `ps` nor be in force while this is still root. With `enter` it joins the
-namespaces of a running sandbox instead of building one.
+neither be seen by `ps` nor be in force while this is still root. A container's command and variables come
+from a file of root's (`given`), which may be another at each start. With `enter` it joins the namespaces of a
+running sandbox instead of building one.
 
 The view: every top-level entry of the machine's root, read-only and nosuid, except that /run,
 /tmp and root's home are empty, /dev holds harmless devices, /proc shows this sandbox's processes only, hidden
@@ -27,6 +28,7 @@ import termios
 from typing import Any, NoReturn
 
 VARIABLE = "TSUJIBAN_SANDBOX"
+TAKEN = ".taken"  # ends the name of what the incarnation that runs was given
 HOST = "/.host"  # the machine's root, while the view is being built
 MAX_PROCESSES = 4096  # and threads, of all containers of a pod
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -302,9 +304,41 @@ def become(argv: list[str], environment: dict[str, str]) -> NoReturn:
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
+def take(path: str) -> dict[str, Any]:
+    """What is given at this start. It stays beside, for commands that are run in the container later: the
+    file itself may be replaced by then."""
+    beside = path + TAKEN + ".new"
+    if os.path.lexists(beside):
+        os.unlink(beside)
+    os.link(path, beside)
+    os.replace(beside, path + TAKEN)
+    return taken(path)
+
+
+def taken(path: str) -> dict[str, Any]:
+    """What the incarnation that runs was given."""
+    with open(path + TAKEN, encoding="ascii") as file:
+        found: dict[str, Any] = json.load(file)
+    return found
+
+
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """With what is given in a file: the words, where `config` has none, and variables besides its own. Ends
+    the process with 126 when there is none."""
+    path = config.get("given")
+    if not path:
+        return config
+    try:
+        given = taken(path) if config.get("enter") else take(path)
+    except OSError as error:
+        print(f"tsujiban sandbox: {error}", file=sys.stderr, flush=True)
+        os._exit(126)
+    return {"argv": given["argv"], **config, "env": {**config["env"], **given["env"]}}
+
+
 def main() -> NoReturn:
     """Do what the environment variable says."""
-    config = json.loads(os.environ.pop(VARIABLE))
+    config = complete(json.loads(os.environ.pop(VARIABLE)))
     settle(config)
     become(config["argv"], config["env"])
 

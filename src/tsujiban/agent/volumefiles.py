@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
-from tsujiban.agent import podenv
-from tsujiban.agent.podenv import ConfigError
-from tsujiban.resources.kinds.core import ConfigMap, Pod
+from tsujiban.agent import podenv, podresources
+from tsujiban.agent.objects import ConfigError, NotKnown, Objects, Values
+from tsujiban.resources.kinds.core import Pod
 from tsujiban.resources.kinds.volumes import (
     ConfigMapProjection,
     DownwardAPIProjection,
@@ -29,22 +28,7 @@ _WHOLE = {"metadata.labels": "labels", "metadata.annotations": "annotations"}
 _PROJECTED = "a configMap, secret, downwardAPI or serviceAccountToken"
 
 Files = dict[str, tuple[bytes, int]]  # content and mode by path
-Values = Mapping[str, bytes]
 Source = ConfigMapProjection | SecretProjection | DownwardAPIProjection | ServiceAccountTokenProjection
-
-
-class NotKnown(ConfigError):
-    """What a volume holds has not been told to this agent yet: what is there may stay."""
-
-
-@dataclass(frozen=True, slots=True)
-class Objects:
-    """What volumes are made of, of one namespace. A Secret that is None is not there; one that is missing has
-    not been told of. `tokens` are those of one pod, by volume and path."""
-
-    config_maps: Mapping[str, ConfigMap] = field(default_factory=dict)
-    secrets: Mapping[str, Values | None] = field(default_factory=dict, repr=False)
-    tokens: Mapping[tuple[str, str], bytes] = field(default_factory=dict, repr=False)
 
 
 def content(pod: Pod, volume: Volume, objects: Objects) -> Files:
@@ -119,9 +103,7 @@ def _of_config_map(source: ConfigMapProjection, objects: Objects, usual: int) ->
 
 def _of_secret(source: SecretProjection, objects: Objects, usual: int) -> Files:
     title = f"secret {source.name!r}"
-    if source.name not in objects.secrets:
-        raise NotKnown(f"{title}: the controller has not sent it yet")
-    data = objects.secrets[source.name]
+    data = objects.secret(source.name)
     return _absent(title, source) if data is None else _keys(title, data, source, usual)
 
 
@@ -147,7 +129,11 @@ def _of_pod(pod: Pod, source: DownwardAPIProjection, usual: int) -> Files:
     for item in source.items:
         check_relative("downwardAPI", item.path)
         if item.field_ref is None:
-            raise ConfigError("downwardAPI: only fieldRef is supported")
+            if item.resource_field_ref is None:
+                raise ConfigError("downwardAPI: must be of a fieldRef or a resourceFieldRef")
+            text = podresources.value(pod, None, item.resource_field_ref)
+            files[item.path] = text.encode(), _mode(item, usual)
+            continue
         path = item.field_ref.field_path
         if not path.startswith("metadata."):
             raise ConfigError(f"downwardAPI: {path!r} is no field of metadata, and only those can be files")

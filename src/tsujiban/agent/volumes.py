@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 
 from tsujiban.agent import atomicwriter, volumefiles
-from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.objects import ConfigError, NotKnown, Objects
 from tsujiban.agent.sandbox import HIDDEN, Mount
-from tsujiban.agent.volumefiles import NotKnown, Objects, check_relative
+from tsujiban.agent.volumefiles import check_relative
 from tsujiban.resources.kinds.core import Container, Pod
 from tsujiban.resources.kinds.volumes import (
     ConfigMapProjection,

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from tsujiban.agent import atomicwriter, volumes
-from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.objects import ConfigError
 from tsujiban.agent.podtokens import AskToken
 from tsujiban.identity.jwt import unverified
 from tsujiban.identity.rotation import SignFailed, retry_delay

@@ -35,7 +35,10 @@ log = structlog.get_logger(__name__)
 Send = Callable[[str, ToNode], Awaitable[None]]
 SignList = Callable[[Iterable[int]], str]
 
-_FILES = {("", "configmaps"): "configmaps", ("", "secrets"): "secrets"}  # what volumes are made of
+_FILES = {
+    ("", "configmaps"): "configmaps",
+    ("", "secrets"): "secrets",
+}  # what volumes and variables are made of
 
 
 def no_list(_serials: Iterable[int]) -> str:
@@ -162,9 +165,20 @@ class Distributor:
                 self.unsettled.add(change.ref)
             else:
                 self.moved = True
-            obj = None if change.new is None else self._signed(decode(change.new))
+            obj = None if change.new is None else self._read(change.ref, change.new)
             found.append((_key(change.ref), obj))
         return found
+
+    def _read(self, ref: Ref, raw: Json) -> Object | None:
+        """The object; None for one that an older version stored and that is none any more: what is no policy
+        cannot be enforced, and is nobody, until it is written anew."""
+        try:
+            return self._signed(decode(raw))
+        except msgspec.ValidationError as error:
+            if _GRAPH_KINDS[ref[:2]].kind in POLICY_KINDS:
+                raise
+            log.error("a stored object is malformed: it counts as absent", object=str(ref), reason=str(error))
+            return None
 
     def _signed(self, obj: Object) -> Object:
         """The list of revoked certificates with what nodes can verify; anything else as it is."""
@@ -206,11 +220,11 @@ class Distributor:
         return messages
 
     def _file_deltas(self, change: Change, messages: dict[str, PodsDelta]) -> None:
-        """Send a changed ConfigMap or Secret to the nodes whose pods mount it."""
+        """Send a changed ConfigMap or Secret to the nodes whose pods are given it."""
         named = (change.ref.resource, change.ref.name)
         for node, pods in self._pods.items():
             if any(
-                key.startswith(change.ref.namespace + "/") and named in podrefs.mounted(pod["spec"])
+                key.startswith(change.ref.namespace + "/") and named in podrefs.told(pod["spec"])
                 for key, pod in pods.items()
             ):
                 found = _Files()
@@ -225,15 +239,15 @@ class Distributor:
         for key in keys:
             pod = pods.get(key)
             wanted[key] = None if pod is None else msgspec.json.encode(pod)
-            for plural, name in podrefs.mounted(pod["spec"]) if pod else ():
+            for plural, name in podrefs.told(pod["spec"]) if pod else ():
                 namespace = key.partition("/")[0]
                 files.add(plural, f"{namespace}/{name}", world.find(("", plural), namespace, name))
         return files.into(PodsDelta(pods=wanted, full=full))
 
 
 class _Files:
-    """What volumes are made of, on its way to a node. Of a Secret only its values: a node has no use for the
-    annotations, in which clients keep copies of old ones."""
+    """What volumes and variables are made of, on its way to a node. Of a Secret only its values: a node has
+    no use for the annotations, in which clients keep copies of old ones."""
 
     def __init__(self) -> None:
         self._config_maps: dict[str, bytes | None] = {}

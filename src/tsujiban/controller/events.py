@@ -131,6 +131,8 @@ def _of_container(pod: Json, before: Json, now: Json) -> Iterator[Happened]:
         if waiting.get("reason") == "CrashLoopBackOff":
             text = f"container {name} ended, and is started again after a pause"
             yield _about(pod, "v1", "Pod", _WARNING, "BackOff", text)
+        elif waiting.get("reason") == "CreateContainerConfigError":
+            yield _about(pod, "v1", "Pod", _WARNING, "Failed", f"Error: {waiting.get('message')}")
         else:
             text = f"container {name}: {waiting.get('message') or waiting.get('reason')}"
             yield _about(pod, "v1", "Pod", _WARNING, "Failed", text)

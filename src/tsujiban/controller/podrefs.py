@@ -1,7 +1,7 @@
 """What a pod refers to: the Secrets and ConfigMaps that its node must read for it.
 
-A stored pod may hold anything where our model has no type (`volumes`, `envFrom`): what is not of the
-right shape refers to nothing, and stops neither the controller nor the authorizer. Pure.
+A stored pod may hold anything where our model has no type (`volumes`), or had none when it was stored: what
+is not of the right shape refers to nothing, and stops neither the controller nor the authorizer. Pure.
 """
 
 from __future__ import annotations
@@ -26,19 +26,21 @@ def account(spec: Json) -> str:
 
 
 def references(spec: Json) -> Iterator[Named]:
-    """All Secrets and ConfigMaps that a pod names."""
+    """All Secrets and ConfigMaps that a pod names: its node may read them."""
     yield from _named(({"secret": one} for one in _maps(spec, "imagePullSecrets")), _PROJECTED_SOURCES)
-    yield from _of_volumes(spec)
+    yield from told(spec)
+
+
+def told(spec: Json) -> Iterator[Named]:
+    """The Secrets and ConfigMaps that a pod's volumes and variables are made of: its node is told of them."""
+    for volume in _maps(spec, "volumes"):
+        yield from _named((volume,), _VOLUME_SOURCES)
+        yield from _named(_maps(_map(volume, "projected"), "sources"), _PROJECTED_SOURCES)
     for field in _CONTAINERS:
         for container in _maps(spec, field):
             yield from _named(_maps(container, "envFrom"), _ENV_FROM)
             values = (_map(variable, "valueFrom") for variable in _maps(container, "env"))
             yield from _named(values, _VALUE_FROM)
-
-
-def mounted(spec: Json) -> list[Named]:
-    """The Secrets and ConfigMaps that a pod's volumes are made of."""
-    return list(_of_volumes(spec))
 
 
 def audiences(spec: Json) -> set[str]:
@@ -51,12 +53,6 @@ def audiences(spec: Json) -> set[str]:
         for source in sources
         if isinstance(source.get("serviceAccountToken"), dict)
     }
-
-
-def _of_volumes(spec: Json) -> Iterator[Named]:
-    for volume in _maps(spec, "volumes"):
-        yield from _named((volume,), _VOLUME_SOURCES)
-        yield from _named(_maps(_map(volume, "projected"), "sources"), _PROJECTED_SOURCES)
 
 
 def _named(holders: Iterable[Json], sources: tuple[tuple[str, str, str], ...]) -> Iterator[Named]:

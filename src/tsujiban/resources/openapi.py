@@ -28,6 +28,7 @@ _PACKAGES = {
     "core": "io.k8s.api.core.v1",
     "parts": "io.k8s.api.core.v1",
     "volumes": "io.k8s.api.core.v1",
+    "env": "io.k8s.api.core.v1",
     "apps": "io.k8s.api.apps.v1",
     "batch": "io.k8s.api.batch.v1",
     "netpol": "io.k8s.api.networking.v1",

@@ -72,6 +72,10 @@ class Process:
             listener.close()
         self._listeners.clear()
 
+    def lacks(self) -> bool:
+        """Whether the file that it needs is not there."""
+        return bool(self.spec.needs) and not os.path.exists(self.spec.needs)
+
     def start(self) -> None:
         """Start a new incarnation. Raises OSError when the operating system refuses."""
         spec = self.spec

@@ -58,6 +58,7 @@ class ProcessSpec:
     bounding: tuple[str, ...] | None = None  # e.g. ("net_admin",); None leaves the set alone
     ambient: tuple[str, ...] = ()  # must be in `bounding`, when that is given
     cwd: str = "/"
+    needs: str = ""  # path of a file without which it is not started again: it waits for that
     log: str = ""  # absolute path; "" is <run dir>/logs/<name>.log
     restart: Restart = Restart.ALWAYS
     backoff_initial: float = 0.2
@@ -111,7 +112,7 @@ class ProcessSpec:
         for key in self.env:
             if not isinstance(key, str) or not key or "=" in key or "\0" in key:
                 raise SpecError(f"env: {key!r} is not a variable's name")
-        for key in ("netns", "cwd", "log"):
+        for key in ("netns", "cwd", "needs", "log"):
             path = getattr(self, key)
             _check_texts(key, (path,))
             if path and not path.startswith("/"):

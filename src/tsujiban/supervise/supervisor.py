@@ -24,6 +24,7 @@ from tsujiban.supervise.spec import ProcessSpec
 RECORD = "processes.json"
 LOCK = "supervisor.lock"  # held (flock) as long as the supervisor lives
 ROTATE_EVERY = 1.0  # seconds between looks at the sizes of the logs
+NEED_SECONDS = 0.5  # between looks for what a process needs
 DEAF_AFTER = 0.1  # seconds after the stop signal; then a process that cannot hear it is killed
 
 Event = dict[str, Any]
@@ -194,6 +195,10 @@ class Supervisor:
         self._timers[process.spec.name] = loop.call_later(delay, self._restart, process)
 
     def _restart(self, process: Process) -> None:
+        if process.lacks():
+            loop = asyncio.get_running_loop()
+            self._timers[process.spec.name] = loop.call_later(NEED_SECONDS, self._restart, process)
+            return
         process.restarts += 1
         self._launch(process)
 

@@ -40,7 +40,7 @@ class PodsDelta(Message, frozen=True):
     MessagePack unquoted, which no decoder can read)."""
 
     pods: dict[str, bytes | None]
-    config_maps: dict[str, bytes | None] = {}  # by namespace/name: those that its pods mount
+    config_maps: dict[str, bytes | None] = {}  # by namespace/name: those that its pods are given
     full: bool = False
     secrets: dict[str, dict[str, bytes] | None] = {}  # the same, their values by key
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +16,11 @@ import pytest
 from tests.support import machine
 from tests.support.wait import PATIENCE, until
 
-from tsujiban.agent import containers, probes
+from tsujiban.agent import containers, envfiles, probes
 from tsujiban.agent.containers import Place
+from tsujiban.agent.objects import Objects
 from tsujiban.agent.sandbox import Command, exec_command, sandbox_pid
-from tsujiban.agent.sandbox_init import MAX_PROCESSES
-from tsujiban.agent.volumefiles import Objects
+from tsujiban.agent.sandbox_init import MAX_PROCESSES, TAKEN
 from tsujiban.network import namespaces, rtnetlink
 from tsujiban.resources.kinds.core import ConfigMap, Pod
 from tsujiban.supervise import procfs
@@ -112,6 +113,7 @@ def _with(
         containers.prepare(pod, place, {})
         (plan,) = containers.plan(pod, place)
         assert plan.process is not None, plan.message
+        envfiles.write(Path(plan.process.needs), *containers.given(pod, "c", place, ()))
         async with SupervisorClient(socket) as supervisor:
             state = await supervisor.start(plan.process)
             running = Running(supervisor, plan.process, state, place)
@@ -364,6 +366,7 @@ def test_what_cannot_be_run_says_so_in_its_log() -> None:
         containers.prepare(pod, place, {})
         (plan,) = containers.plan(pod, place)
         assert plan.process is not None
+        envfiles.write(Path(plan.process.needs), *containers.given(pod, "c", place, ()))
         async with SupervisorClient(socket) as supervisor:
             state = await supervisor.start(plan.process)
             await body(Running(supervisor, plan.process, state, place))
@@ -377,6 +380,26 @@ def test_secrets_of_the_environment_are_in_nobodys_arguments() -> None:
         assert running.sh("echo $TOKEN") == "hidden-42\n"
         for member in procfs.members(running.state.pid):
             assert "hidden-42" not in machine.run("cat", f"/proc/{member.pid}/cmdline")
-        assert json.dumps("hidden-42") not in " ".join(running.spec.argv)
+        assert "hidden-42" not in json.dumps(running.spec.to_json())
+        given = Path(running.spec.needs)
+        for path in (given, given.with_name(given.name + TAKEN)):
+            assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (0, 0o600)
+        assert given.parent.stat().st_mode & 0o777 == 0o700
 
     _with({**SLEEP, "env": [{"name": "TOKEN", "value": "hidden-42"}]}, body)
+
+
+def test_a_restart_takes_what_is_given_then_and_a_command_what_the_container_has() -> None:
+    async def body(running: Running) -> None:
+        raw = {"TOKEN": "second", "RAW": "\udcff", **{f"BIG_{number}": "x" * 100_000 for number in range(4)}}
+        envfiles.write(Path(running.spec.needs), ("sleep", "1001"), raw)
+        assert running.sh("echo $TOKEN; tr '\\0' ' ' < /proc/1/cmdline") == "first\nsleep 1000 "
+        await running.supervisor.kill(running.spec.name, signal.SIGKILL)
+        await until(lambda: "second" in Path(running.spec.needs + TAKEN).read_text())
+        running.state = await running.supervisor.status(running.spec.name)
+        assert running.state.restarts == 1
+        await running.up()
+        assert running.sh("echo $TOKEN; tr '\\0' ' ' < /proc/1/cmdline") == "second\nsleep 1001 "
+        assert running.sh("printf %s $RAW | od -An -tx1; echo ${#BIG_3}").split() == ["ff", "100000"]
+
+    _with({**SLEEP, "env": [{"name": "TOKEN", "value": "first"}]}, body)

@@ -54,7 +54,12 @@ def test_a_container_is_an_unprivileged_process_of_the_pods_user() -> None:
     assert plan.process.name.startswith(containers.pod_prefix("node-1", "u-1"))
     config = _config(plan)
     assert (config["uid"], config["gid"], config["cwd"]) == (300007, 300007, "/srv")
-    assert config["argv"] == ["sleep", "1", "10.244.0.5"]
+    assert "argv" not in config
+    where = "/run/tsujiban/c/node-1/sandboxes/u-1/env/web"
+    assert (config["given"], plan.process.needs) == (where, where)
+    argv, variables = containers.given(pod, "web", PLACE, ())
+    assert argv == ("sleep", "1", "10.244.0.5")
+    assert variables == {"IP": "10.244.0.5"}
 
 
 def test_a_security_context_gives_nothing() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.podbed import PodBed, pod, process
 from tests.support.wait import until
 
 from tsujiban.agent import podrunner
+from tsujiban.policy.program import ServicePort, ServiceProgram
 from tsujiban.supervise.client import ProcessEvent
 from tsujiban.wire.messages import PodsDelta
 
@@ -143,5 +146,111 @@ def test_a_pod_without_time_waits_for_nobody(play: Play) -> None:
         bed.terminate("u1", "10.244.0.1", 0)
         await bed.pods.settle()
         assert "flush u1 at once" in bed.journal
+
+    play(story)
+
+
+KEYED: dict[str, Any] = {
+    "containers": [
+        {
+            "name": "m",
+            "image": "host",
+            "command": ["true", "$(WORD)"],
+            "env": [{"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "word"}}}],
+        },
+        {"name": "other", "image": "host", "command": ["true"]},
+    ]
+}
+
+
+def given(bed: PodBed) -> dict[str, Any]:
+    path = bed.run / "sandboxes" / "u1" / "env" / "m"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def waiting(bed: PodBed) -> dict[str, Any]:
+    containers = bed.status("u1").get("containerStatuses", [{}])
+    return dict(containers[0].get("state", {}).get("waiting", {}))
+
+
+def test_a_container_waits_for_its_secret_and_the_others_do_not(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.allow("default/web", "10.244.0.1")
+        wanted = pod("u1", "10.244.0.1", **KEYED)
+        bed.pods.take(PodsDelta(pods={"default/web": wanted}, secrets={"default/keys": None}))
+        await until(lambda: "n1/pods/u1/other" in bed.supervisor.processes and waiting(bed) != {})
+        assert waiting(bed) == {"reason": "CreateContainerConfigError", "message": 'secret "keys" not found'}
+        assert (MAIN in bed.supervisor.processes, given(bed)) == (False, {})
+        bed.pods.take(PodsDelta(pods={}, secrets={"default/keys": {"other": b"x"}}))
+        await until(lambda: waiting(bed)["message"] == "couldn't find key word in Secret default/keys")
+        bed.pods.take(PodsDelta(pods={}, secrets={"default/keys": {"word": b"hush"}}))
+        await until(lambda: MAIN in bed.supervisor.processes)
+        await until(lambda: bed.status("u1")["phase"] == "Running" and waiting(bed) == {})
+        assert given(bed) == {"argv": ["true", "hush"], "env": {"WORD": "hush"}}
+
+    play(story)
+
+
+def test_what_runs_is_left_alone_and_what_starts_again_finds_what_is_new(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.allow("default/web", "10.244.0.1")
+        wanted = pod("u1", "10.244.0.1", **KEYED)
+        bed.pods.take(PodsDelta(pods={"default/web": wanted}, secrets={"default/keys": {"word": b"one"}}))
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        started = list(bed.journal)
+        bed.pods.take(PodsDelta(pods={}, secrets={"default/keys": {"word": b"two"}}))
+        await until(lambda: given(bed)["env"] == {"WORD": "two"})
+        bed.pods.take(PodsDelta(pods={}, secrets={"default/keys": None}))
+        await until(lambda: given(bed) == {})
+        assert (waiting(bed), bed.journal) == ({}, started)  # it runs
+        bed.supervisor.processes[MAIN] = process(MAIN, "backoff", restarts=1, last_exit=0)
+        bed.pods.event(ProcessEvent(event="exited", name=MAIN))
+        await until(lambda: waiting(bed) != {})
+        assert waiting(bed) == {"reason": "CreateContainerConfigError", "message": 'secret "keys" not found'}
+
+    play(story)
+
+
+def test_an_agent_that_has_just_begun_leaves_what_is_given(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        path = bed.run / "sandboxes" / "u1" / "env" / "m"
+        path.parent.mkdir(parents=True)
+        path.write_text('{"argv": ["true"], "env": {"WORD": "before"}}')
+        bed.allow("default/web", "10.244.0.1")
+        bed.pods.take(PodsDelta(pods={"default/web": pod("u1", "10.244.0.1", **KEYED)}))
+        await until(lambda: MAIN in bed.supervisor.processes)
+        assert given(bed)["env"] == {"WORD": "before"}
+        bed.pods.take(PodsDelta(pods={}, secrets={"default/keys": {"word": b"now"}}))
+        await until(lambda: given(bed)["env"] == {"WORD": "now"})
+
+    play(story)
+
+
+def test_variables_follow_the_services_and_labels_at_the_next_start(play: Play) -> None:
+    path = {"fieldPath": "metadata.labels['tier']"}
+    spec: dict[str, Any] = {
+        "containers": [
+            {
+                "name": "m",
+                "image": "host",
+                "command": ["true"],
+                "env": [{"name": "TIER", "valueFrom": {"fieldRef": path}}],
+            }
+        ]
+    }
+
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1", **spec)
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        assert given(bed)["env"] == {"TIER": ""}
+        labelled = json.loads(pod("u1", "10.244.0.1", **spec))
+        labelled["metadata"]["labels"] = {"tier": "two"}
+        bed.pods.take(PodsDelta(pods={"default/web": json.dumps(labelled).encode()}))
+        await until(lambda: given(bed)["env"] == {"TIER": "two"})
+        ports = (ServicePort(protocol=6, port=80),)
+        service = ServiceProgram(id="default/web", addresses=("10.96.0.9",), ports=ports)
+        bed.enforcer.state.services["default/web"] = service
+        bed.pods.event(ProcessEvent(event="exited", name=MAIN))
+        await until(lambda: given(bed)["env"].get("WEB_SERVICE_HOST") == "10.96.0.9")
 
     play(story)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tsujiban.agent import probes
-from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.objects import ConfigError
 from tsujiban.agent.sandbox import Command
 from tsujiban.resources.kinds.core import Container
 

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from tsujiban.agent import volumes
-from tsujiban.agent.podenv import ConfigError
+from tsujiban.agent.objects import ConfigError, Objects
 from tsujiban.agent.sandbox import Mount
-from tsujiban.agent.volumefiles import Objects
 from tsujiban.resources.kinds.core import ConfigMap, Container, Pod, PodSpec
 from tsujiban.resources.kinds.meta import ObjectMeta
 
@@ -245,8 +244,23 @@ def test_the_pod_as_files(tmp_path: Path) -> None:
         ([{"secret": {"name": "gone"}}], "does not exist"),
         ([{"secret": {"name": "keys", "items": [{"key": "no", "path": "no"}]}}], "no key 'no'"),
         (
-            [{"downwardAPI": {"items": [{"path": "a", "resourceFieldRef": {"resource": "x"}}]}}],
-            "only fieldRef",
+            [{"downwardAPI": {"items": [{"path": "a"}]}}],
+            "must be of a fieldRef or a resourceFieldRef",
+        ),
+        (
+            [
+                {
+                    "downwardAPI": {
+                        "items": [
+                            {
+                                "path": "a",
+                                "resourceFieldRef": {"containerName": "z", "resource": "limits.cpu"},
+                            }
+                        ]
+                    }
+                }
+            ],
+            "container 'z' not found",
         ),
         (
             [{"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "status.podIP"}}]}}],

@@ -14,8 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import volumes, volumetokens
-from tsujiban.agent.podenv import ConfigError
-from tsujiban.agent.volumefiles import Objects
+from tsujiban.agent.objects import ConfigError, Objects
 from tsujiban.agent.volumetokens import VolumeTokens
 from tsujiban.identity import jwt
 from tsujiban.identity.rotation import SignFailed

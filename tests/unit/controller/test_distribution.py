@@ -271,6 +271,44 @@ def test_secrets_go_to_the_nodes_of_the_pods_that_mount_them_as_values_alone() -
     story(run())
 
 
+def test_what_variables_come_from_goes_to_the_node_too() -> None:
+    async def run() -> None:
+        scene = Scene()
+        await scene.basics()
+        keys = {"apiVersion": "v1", "kind": "Secret", "data": {"a": "MQ=="}, "metadata": {"name": "keys"}}
+        await scene.put(Ref("", "secrets", "default", "keys"), keys)
+        ref, made = pod("web", "n1", "10.0.0.9")
+        made["spec"]["containers"] = [
+            {
+                "name": "c",
+                "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}}],
+                "envFrom": [{"configMapRef": {"name": "settings"}}],
+            }
+        ]
+        await scene.put(ref, made)
+        (message,) = scene.pods("n1")
+        assert message.secrets == {"default/keys": {"a": b"1"}}
+        assert message.config_maps == {"default/settings": None}
+
+    story(run())
+
+
+def test_a_stored_pod_that_is_none_any_more_is_nobody_and_stops_nothing() -> None:
+    async def run() -> None:
+        scene = Scene()
+        await scene.basics()
+        ref, made = pod("old", "n1", "10.0.0.8")
+        made["spec"]["containers"] = [{"name": "c", "env": [{"name": "A", "valueFrom": {"fieldRef": "x"}}]}]
+        await scene.put(ref, made)
+        assert "default/old" in scene.pods("n1")[0].pods  # the node says why it cannot be run
+        assert "default/old" not in scene.distributor.graph.snapshot("n1", 1).endpoints
+        ref, made = pod("web", "n1", "10.0.0.9")
+        await scene.put(ref, made)
+        assert "default/web" in scene.distributor.graph.snapshot("n1", 1).endpoints
+
+    story(run())
+
+
 def test_a_node_hears_of_a_pods_annotations() -> None:
     async def run() -> None:
         scene = Scene()

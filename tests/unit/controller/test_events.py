@@ -87,6 +87,10 @@ def test_what_goes_wrong_says_why() -> None:
     assert told(POD, pod(), pod(status=container(image))) == [
         ("Pod", "Failed", "container main: image 'x': only \"host\" can be run")
     ]
+    config = {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "keys" not found'}}
+    assert told(POD, pod(), pod(status=container(config))) == [
+        ("Pod", "Failed", 'Error: secret "keys" not found')
+    ]
     assert told(POD, pod(), pod(status=container({"waiting": {"reason": "ContainerCreating"}}))) == []
     crash = {"waiting": {"reason": "CrashLoopBackOff"}}
     assert [reason for _, reason, _ in told(POD, pod(), pod(status=container(crash)))] == ["BackOff"]

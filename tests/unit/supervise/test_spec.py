@@ -35,6 +35,7 @@ def test_survives_json() -> None:
         ({"env": {"A": 1}}, "env"),
         ({"netns": "relative"}, "netns"),
         ({"cwd": "relative"}, "cwd"),
+        ({"needs": "relative"}, "needs"),
         ({"uid": None}, "uid and gid"),
         ({"uid": -1}, "uid"),
         ({"uid": True}, "uid"),

@@ -12,6 +12,8 @@ import pytest
 from tests.support.wait import PATIENCE, until
 
 from tsujiban.supervise import procfs
+from tsujiban.supervise import supervisor as module
+from tsujiban.supervise.process import Process
 from tsujiban.supervise.spec import Listener, ProcessSpec, Restart
 from tsujiban.supervise.supervisor import Event, Supervisor, SupervisorError, log_path
 
@@ -180,3 +182,39 @@ def test_processes_come_back_when_the_record_cannot_be_written(
 
     _run(tmp_path, body)
     assert "cannot write" in capfd.readouterr().err
+
+
+def test_what_needs_a_file_is_not_started_again_before_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NEED_SECONDS", 0.01)
+    needed = tmp_path / "needed"
+
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        await supervisor.start(_spec("a", "true", backoff_initial=0.01, needs=str(needed)))
+        await _next(events, "backoff")
+        looks = 0
+        lacks = Process.lacks
+
+        def counted(process: Process) -> bool:
+            nonlocal looks
+            looks += 1
+            return lacks(process)
+
+        monkeypatch.setattr(Process, "lacks", counted)
+        await until(lambda: looks > 2)
+        assert (supervisor.status("a")["state"], supervisor.status("a")["restarts"]) == ("backoff", 0)
+        needed.touch()
+        assert (await _next(events, "started"))["restarts"] == 1
+
+    _run(tmp_path, body)
+
+
+def test_what_waits_for_a_file_can_be_stopped(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        await supervisor.start(_spec("a", "true", backoff_initial=0.0, needs=str(tmp_path / "none")))
+        await _next(events, "backoff")
+        await supervisor.stop("a")
+        assert supervisor.list() == []
+
+    _run(tmp_path, body)

@@ -75,7 +75,17 @@ def _pod(spec: Any) -> Any:
     spec = _pod_spec(spec)
     account = spec.get("serviceAccountName") or spec.get("serviceAccount") if isinstance(spec, dict) else ""
     account = account or "default"
+    for containers in ("containers", "initContainers"):
+        spec = _within(spec, _requests, containers, "resources")
     return _or(spec, serviceAccountName=account, serviceAccount=account, enableServiceLinks=True)
+
+
+def _requests(resources: Any) -> Any:
+    """Who says only what a container may have at most means as much as its share."""
+    limits = resources.get("limits") if isinstance(resources, dict) else None
+    if not isinstance(limits, dict) or not limits:
+        return resources
+    return {**resources, "requests": _or(resources.get("requests", {}), **limits)}
 
 
 def _container(container: Any) -> Any:
@@ -88,7 +98,9 @@ def _container(container: Any) -> Any:
     )
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         container = _within(container, _probe, probe)
-    container = _within(container, lambda found: _or(found, apiVersion="v1"), "env", "valueFrom", "fieldRef")
+    value = ("env", "valueFrom")
+    container = _within(container, lambda found: _or(found, apiVersion="v1"), *value, "fieldRef")
+    container = _within(container, lambda found: _or(found, divisor="0"), *value, "resourceFieldRef")
     return _within(container, lambda port: _or(port, protocol="TCP"), "ports")
 
 
@@ -110,6 +122,7 @@ def _volume(volume: Any) -> Any:
     volume = _within(volume, lambda found: _or(found, type=""), "hostPath")
     for holder in (("downwardAPI",), ("projected", "sources", "downwardAPI")):
         volume = _within(volume, lambda found: _or(found, apiVersion="v1"), *holder, "items", "fieldRef")
+        volume = _within(volume, lambda found: _or(found, divisor="0"), *holder, "items", "resourceFieldRef")
     token = ("projected", "sources", "serviceAccountToken")
     return _within(volume, lambda found: _or(found, expirationSeconds=3600), *token)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tsujiban.resources.kinds.env import EnvFromSource, EnvVar
 from tsujiban.resources.kinds.meta import Object, ObjectMeta, Shape, Status
 
 
@@ -84,24 +85,6 @@ class ContainerPort(Shape, frozen=True):
     host_ip: str = msgspec.field(default="", name="hostIP")
 
 
-class EnvVarSource(Shape, frozen=True):
-    """Where a variable's value comes from."""
-
-    field_ref: Any = None
-    resource_field_ref: Any = None
-    config_map_key_ref: Any = None
-    secret_key_ref: Any = None
-    file_key_ref: Any = None
-
-
-class EnvVar(Shape, frozen=True):
-    """One environment variable."""
-
-    name: str = ""
-    value: str = ""
-    value_from: EnvVarSource | None = None
-
-
 class HTTPGetAction(Shape, frozen=True):
     """A GET request."""
 
@@ -156,7 +139,7 @@ class Container(Shape, frozen=True):
     args: tuple[str, ...] = ()
     working_dir: str = ""
     ports: tuple[ContainerPort, ...] = ()
-    env_from: tuple[dict[str, Any], ...] | None = None
+    env_from: tuple[EnvFromSource, ...] = ()
     env: tuple[EnvVar, ...] = ()
     resources: Any = None
     resize_policy: Any = None

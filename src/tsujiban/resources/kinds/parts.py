@@ -255,29 +255,6 @@ class LocalObjectReference(Shape, frozen=True):
     name: str = ""
 
 
-class KeySelector(Shape, frozen=True):
-    """One key of an object of the same namespace."""
-
-    name: str = ""
-    key: str = ""
-    optional: bool | None = None
-
-
-class EnvSource(Shape, frozen=True):
-    """An object of the same namespace, which may be `optional`."""
-
-    name: str = ""
-    optional: bool | None = None
-
-
-class EnvFromSource(Shape, frozen=True):
-    """All keys of a ConfigMap or Secret as variables, their names after a `prefix`."""
-
-    prefix: str = ""
-    config_map_ref: EnvSource | None = None
-    secret_ref: EnvSource | None = None
-
-
 class ReadinessGate(Shape, frozen=True):
     """A condition that must be true, too, before the pod is ready."""
 

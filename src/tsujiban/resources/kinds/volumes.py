@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tsujiban.resources.kinds.env import ObjectFieldSelector, ResourceFieldSelector
 from tsujiban.resources.kinds.meta import Shape
 
 MIN_SECONDS, DEFAULT_SECONDS = 600, 3600  # of a projected token's life
@@ -39,21 +40,6 @@ class SecretVolumeSource(Shape, frozen=True):
     items: tuple[KeyToPath, ...] = ()
     default_mode: int | None = None
     optional: bool | None = None
-
-
-class ObjectFieldSelector(Shape, frozen=True):
-    """A field of the pod."""
-
-    api_version: str = ""
-    field_path: str = ""
-
-
-class ResourceFieldSelector(Shape, frozen=True):
-    """A container's request or limit."""
-
-    container_name: str = ""
-    resource: str = ""
-    divisor: Any = None
 
 
 class DownwardAPIVolumeFile(Shape, frozen=True):

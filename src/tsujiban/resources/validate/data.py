@@ -46,20 +46,20 @@ def check_config_map(config_map: core.ConfigMap, raw: Mapping[str, Any], report:
     _size(size, report)
 
 
-def _key(key: str, path: Path, report: Report) -> None:
+def key_problem(key: str) -> str:
+    """What is wrong with a key; "" for nothing."""
     if len(key) > 253:
-        message = "must be no more than 253 characters"
-    elif not _KEY.fullmatch(key):
-        message = _KEYS
-    elif key == ".":
-        message = "must not be '.'"
-    elif key == "..":
-        message = "must not be '..'"
-    elif key.startswith(".."):
-        message = "must not start with '..'"
-    else:
-        return
-    report.error(path, "bad-name", f'Invalid value: "{key[:64]}": {message}')
+        return "must be no more than 253 characters"
+    if not _KEY.fullmatch(key):
+        return _KEYS
+    if key in (".", ".."):
+        return f"must not be '{key}'"
+    return "must not start with '..'" if key.startswith("..") else ""
+
+
+def _key(key: str, path: Path, report: Report) -> None:
+    if message := key_problem(key):
+        report.error(path, "bad-name", f'Invalid value: "{key[:64]}": {message}')
 
 
 def _decoded(value: str, path: Path, report: Report) -> int:

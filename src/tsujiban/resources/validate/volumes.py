@@ -5,7 +5,6 @@ Source: the answers of Kubernetes' API server to such pods (v1.34).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -15,7 +14,8 @@ from tsujiban.resources.kinds import core
 from tsujiban.resources.kinds import volumes as kinds
 from tsujiban.resources.positions import Path
 from tsujiban.resources.shape import convert
-from tsujiban.resources.validate import names
+from tsujiban.resources.validate import fieldrefs, names
+from tsujiban.resources.validate.fieldrefs import invalid, quoted
 from tsujiban.resources.validate.report import Report
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -23,7 +23,6 @@ T = TypeVar("T", bound=msgspec.Struct)
 MAX_MODE = 0o777
 MAX_SECONDS = 1 << 32
 FIELDS = ("metadata.name", "metadata.namespace", "metadata.labels", "metadata.annotations", "metadata.uid")
-_SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']*)'\]")
 _LABEL = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
     "and end with an alphanumeric character"
@@ -42,9 +41,9 @@ def check_volumes(spec: core.PodSpec, path: Path, report: Report) -> Mapping[str
             continue
         if report.required((*here, "name"), volume.name):
             if not names.is_label(volume.name):
-                report.error((*here, "name"), "bad-name", _invalid(volume.name, _LABEL))
+                report.error((*here, "name"), "bad-name", invalid(volume.name, _LABEL))
             if volume.name in found:
-                report.error((*here, "name"), "duplicate", f"Duplicate value: {_quoted(volume.name)}")
+                report.error((*here, "name"), "duplicate", f"Duplicate value: {quoted(volume.name)}")
             found[volume.name] = volume
         _sources(volume, here, report)
     return found
@@ -62,15 +61,15 @@ def check_mounts(
             continue
         known = report.required((*here, "name"), mount.name)
         if known and volumes is not None and mount.name not in volumes:
-            report.error((*here, "name"), "bad-value", f"Not found: {_quoted(mount.name)}")
+            report.error((*here, "name"), "bad-value", f"Not found: {quoted(mount.name)}")
         if report.required((*here, "mountPath"), mount.mount_path):
             if mount.mount_path in taken:
-                message = _invalid(mount.mount_path, "must be unique")
+                message = invalid(mount.mount_path, "must be unique")
                 report.error((*here, "mountPath"), "duplicate", message)
             taken.add(mount.mount_path)
         if mount.sub_path and mount.sub_path_expr:
             message = "subPathExpr and subPath are mutually exclusive"
-            report.error((*here, "subPathExpr"), "conflict", _invalid(mount.sub_path_expr, message))
+            report.error((*here, "subPathExpr"), "conflict", invalid(mount.sub_path_expr, message))
         for field, text in (("subPath", mount.sub_path), ("subPathExpr", mount.sub_path_expr)):
             _descending(text, (*here, field), report)
 
@@ -114,7 +113,7 @@ def _projected(source: kinds.ProjectedVolumeSource, path: Path, report: Report) 
             if value is not None:
                 for file in _projection(value, (*here, name), report):
                     if file in seen:
-                        report.error(path, "duplicate", _invalid(file, _TWICE))
+                        report.error(path, "duplicate", invalid(file, _TWICE))
                     seen.add(file)
 
 
@@ -155,23 +154,14 @@ def _files(items: Sequence[kinds.DownwardAPIVolumeFile], path: Path, report: Rep
         _mode(item.mode, (*here, "mode"), report)
         if item.field_ref is not None and item.resource_field_ref is not None:
             message = "fieldRef and resourceFieldRef can not be specified simultaneously"
-            report.error(here, "conflict", _invalid("resource", message))
+            report.error(here, "conflict", invalid("resource", message))
         elif item.field_ref is not None:
-            _field(item.field_ref.field_path, (*here, "fieldRef", "fieldPath"), report)
-        elif item.resource_field_ref is None:
+            fieldrefs.check_field(item.field_ref, FIELDS, (*here, "fieldRef"), report)
+        elif (resource := item.resource_field_ref) is not None:
+            fieldrefs.check_resource(resource, (*here, "resourceFieldRef"), report, in_container=False)
+        else:
             message = "Required value: one of fieldRef and resourceFieldRef is required"
             report.error(here, "missing-field", message)
-
-
-def _field(text: str, path: Path, report: Report) -> None:
-    subscript = _SUBSCRIPT.fullmatch(text)
-    if not report.required(path, text) or text in FIELDS:
-        return
-    if subscript is None:
-        supported = ", ".join(_quoted(one) for one in sorted(FIELDS))
-        report.error(path, "bad-value", f"Unsupported value: {_quoted(text)}: supported values: {supported}")
-    elif problem := names.key_problem(subscript[2]):
-        report.error(path, "bad-value", _invalid(subscript[2], problem))
 
 
 def _path(text: str, path: Path, report: Report) -> None:
@@ -179,14 +169,14 @@ def _path(text: str, path: Path, report: Report) -> None:
     if report.required(path, text):
         _descending(text, path, report)
         if text.startswith("..") and not text.startswith("../"):
-            report.error(path, "bad-value", _invalid(text, "must not start with '..'"))
+            report.error(path, "bad-value", invalid(text, "must not start with '..'"))
 
 
 def _descending(text: str, path: Path, report: Report) -> None:
     if text.startswith("/"):
-        report.error(path, "bad-value", _invalid(text, "must be a relative path"))
+        report.error(path, "bad-value", invalid(text, "must be a relative path"))
     if ".." in text.split("/"):
-        report.error(path, "bad-value", _invalid(text, "must not contain '..'"))
+        report.error(path, "bad-value", invalid(text, "must not contain '..'"))
 
 
 def _mode(mode: int | None, path: Path, report: Report) -> None:
@@ -204,11 +194,3 @@ def _shaped(raw: Mapping[str, Any], to: type[T], path: Path, report: Report) -> 
 def _fields(projection: kinds.VolumeProjection) -> list[tuple[str, Any]]:
     names_of = projection.__struct_encode_fields__
     return list(zip(names_of, msgspec.structs.astuple(projection), strict=True))
-
-
-def _quoted(text: str) -> str:
-    return msgspec.json.encode(text[:253]).decode()
-
-
-def _invalid(value: str, message: str) -> str:
-    return f"Invalid value: {_quoted(value)}: {message}"

@@ -9,7 +9,7 @@ from tsujiban.resources import protocols
 from tsujiban.resources.kinds import apps, core
 from tsujiban.resources.kinds.meta import LabelSelector
 from tsujiban.resources.positions import Path
-from tsujiban.resources.validate import configs, data, names, volumes
+from tsujiban.resources.validate import configs, data, env, names, volumes
 from tsujiban.resources.validate.kubernetes import check_port_name
 from tsujiban.resources.validate.report import Report
 
@@ -86,14 +86,7 @@ def _container(container: core.Container, path: Path, report: Report) -> None:
             if port.name in port_names:
                 report.error((*here, "name"), "same-port-name", f"two ports are called {port.name!r}")
             port_names.add(port.name)
-    for index, variable in enumerate(container.env):
-        here = (*path, "env", index)
-        if report.required((*here, "name"), variable.name) and (
-            "=" in variable.name or "\0" in variable.name
-        ):
-            report.error((*here, "name"), "bad-name", f"{variable.name[:64]!r} cannot name a variable")
-        if variable.value and variable.value_from is not None:
-            report.error((*here, "valueFrom"), "conflict", "value and valueFrom exclude each other")
+    env.check_environment(container, path, report)
     for field, probe in (
         ("livenessProbe", container.liveness_probe),
         ("readinessProbe", container.readiness_probe),

@@ -112,6 +112,9 @@ async def test_a_pod_of_odd_parts_stops_nobody(bed: ApiBed, admin: httpx.AsyncCl
     made = await admin.post(pods, json={"metadata": {"name": "p"}, "spec": spec})
     assert made.status_code == 422, made.text
     made = await admin.post(pods, json={"metadata": {"name": "p"}, "spec": {**spec, "volumes": []}})
+    assert made.status_code == 422, made.text
+    whole = {"metadata": {"name": "p"}, "spec": {**spec, "containers": [container], "volumes": []}}
+    made = await admin.post(pods, json=whole)
     assert made.status_code == 201, made.text
     before = {"metadata": {"name": "q", "namespace": "default"}, "spec": spec}  # as it could be stored once
     await bed.store.create(Key("", "pods", "default", "q"), msgspec.json.encode(before))

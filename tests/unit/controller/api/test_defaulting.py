@@ -163,3 +163,13 @@ def test_no_default_is_found_fault_with(path: Path) -> None:
             continue
         before = [finding.message for finding in load.check(document).findings]
         assert [f.message for f in load.check(defaulting.filled(document, kind)).findings] == before
+
+
+def test_what_is_told_of_resources_has_a_divisor_and_requests_follow_limits() -> None:
+    found = container(
+        env=[{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}],
+        resources={"limits": {"cpu": "2", "memory": "1Gi"}, "requests": {"cpu": "1"}},
+    )
+    assert found["env"][0]["valueFrom"]["resourceFieldRef"]["divisor"] == "0"
+    assert found["resources"]["requests"] == {"cpu": "1", "memory": "1Gi"}
+    assert "requests" not in container(resources={})["resources"]

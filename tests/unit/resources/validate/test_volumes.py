@@ -113,7 +113,20 @@ def test_what_is_right() -> None:
         (
             {"name": "v", "downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "spec.x"}}]}},
             ".downwardAPI.items[0].fieldRef.fieldPath",
-            'Unsupported value: "spec.x": supported values: "metadata.annotations", "metadata.labels",'
+            'Invalid value: "spec.x": error converting fieldPath: field label not supported: spec.x',
+        ),
+        (
+            {"name": "v", "downwardAPI": {"items": [{"path": "a", "resourceFieldRef": {"resource": "x"}}]}},
+            ".downwardAPI.items[0].resourceFieldRef.containerName",
+            "Required value",
+        ),
+        (
+            {
+                "name": "v",
+                "downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "status.podIP"}}]},
+            },
+            ".downwardAPI.items[0].fieldRef.fieldPath",
+            'Unsupported value: "status.podIP": supported values: "metadata.annotations", "metadata.labels",'
             ' "metadata.name", "metadata.namespace", "metadata.uid"',
         ),
         (

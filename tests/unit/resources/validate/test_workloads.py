@@ -29,7 +29,7 @@ TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": POD}
         ),
         ({"env": [{"name": "A=B"}]}, ".env[0].name", "bad-name"),
         (
-            {"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {}}}]},
+            {"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]},
             ".env[0].valueFrom",
             "conflict",
         ),
