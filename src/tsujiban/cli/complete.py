@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 ANSWER_SECONDS = 2.0  # nobody waits longer for a word
-_WITH_PODS = ("deployment/", "replicaset/", "service/")
+_WITH_PODS = ("daemonset/", "deployment/", "job/", "replicaset/", "service/", "statefulset/")
 
 
 def kinds(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tsujiban.cli.session import connect, kind_of, open_local
 from tsujiban.resources.load import LoadedObject
 
-OWNERS = ("deployments", "replicasets")  # for names alone: their pods are there
+# for names alone: their pods are there
+OWNERS = ("deployments", "replicasets", "daemonsets", "statefulsets", "jobs")
 _WORKLOADS = frozenset(
     {"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicationController"}
 )
@@ -23,13 +25,21 @@ def objects(cluster: str) -> tuple[list[LoadedObject], str]:
         found = [one for one in fetch(client) if not _finished(one)]
         for word in OWNERS:
             kind = kind_of(word)
-            found += [LoadedObject(kind, decode(one), one) for one in client.list(kind).get("items", [])]
+            listed = client.list(kind).get("items", [])
+            found += [LoadedObject(kind, decode(one), one) for one in listed if not is_over(one)]
     return found, config.load(open_local(cluster).layout.controller_config).trust_domain
 
 
 def _finished(one: LoadedObject) -> bool:
     """A pod that has come to an end: its address may be another's by now."""
     return one.kind.kind == "Pod" and (one.raw.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def is_over(workload: dict[str, Any]) -> bool:
+    """A Job that has come to an end: no pod of it is there to be meant."""
+    conditions = (workload.get("status") or {}).get("conditions") or ()
+    ends = ("Complete", "Failed") if workload.get("kind") == "Job" else ()
+    return any(one["type"] in ends and one["status"] == "True" for one in conditions)
 
 
 def applied(

@@ -110,9 +110,10 @@ def _add_service(made: Made, full: str, service: ServiceProgram) -> None:
 def _add_headless(made: Made, full: str, service: ServiceProgram, hosts: list[str]) -> None:
     records = _records(made, full)
     targets = {}
+    own = dict(service.hostnames)
     for address, pod in zip(service.endpoint_addresses, hosts, strict=True):
         records.addresses.append(address)
-        host = pod.partition("/")[2] or dashed(address)
+        host = own.get(address) or pod.partition("/")[2] or dashed(address)
         target = f"{host}.{full}"
         if address not in _records(made, target).addresses:
             _records(made, target).addresses.append(address)

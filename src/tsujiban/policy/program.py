@@ -373,6 +373,7 @@ class ServiceProgram(Frozen, frozen=True):
     addresses: tuple[str, ...] = ()  # virtual IPs; () is headless
     ports: tuple[ServicePort, ...] = ()
     endpoint_addresses: tuple[str, ...] = ()  # ready endpoints, for headless DNS answers
+    hostnames: tuple[tuple[str, str], ...] = ()  # of those with another name than their pod's, by address
 
 
 class SetChange(Frozen, frozen=True):

@@ -26,11 +26,19 @@ def compile_service(service: Service, slices: Iterable[EndpointSlice]) -> Servic
     given = spec.cluster_ips or ((spec.cluster_ip,) if spec.cluster_ip else ())
     backends: dict[tuple[str, int], set[Backend]] = {}
     addresses: set[str] = set()
+    hostnames: dict[str, str] = {}
     for found in slices:
         if found.address_type and found.address_type not in ADDRESS_TYPES:
             continue
         ready = {canonical(a) for e in found.endpoints if _ready(e, service) for a in e.addresses}
         addresses |= ready
+        hostnames |= {
+            canonical(a): e.hostname
+            for e in found.endpoints
+            if _is_renamed(e)
+            for a in e.addresses
+            if e.hostname
+        }
         for port in found.ports:
             if port.port is not None:
                 key = (port.name or "", _number(port.protocol))
@@ -53,7 +61,14 @@ def compile_service(service: Service, slices: Iterable[EndpointSlice]) -> Servic
         addresses=tuple(canonical(a) for a in (*given, *spec.external_ips) if a and a != "None"),
         ports=ports,
         endpoint_addresses=tuple(sorted(addresses)),
+        hostnames=tuple(sorted((a, name) for a, name in hostnames.items() if a in addresses)),
     )
+
+
+def _is_renamed(endpoint: Endpoint) -> bool:
+    """Whether it has a name of its own, which is not simply its pod's."""
+    pod = endpoint.target_ref.name if endpoint.target_ref is not None else ""
+    return bool(endpoint.hostname) and endpoint.hostname != pod
 
 
 def _ready(endpoint: Endpoint, service: Service) -> bool:

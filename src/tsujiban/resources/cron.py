@@ -28,6 +28,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_LONGEST = 1024
 _YEARS = 5  # after which a schedule that has not come never comes (30 February)
 
 
@@ -129,6 +130,8 @@ def _preceding(local: datetime, unit: str) -> float:
 @lru_cache(1024)
 def parse(text: str) -> Schedule:
     """A schedule. Raises ScheduleError."""
+    if len(text) > _LONGEST:
+        raise ScheduleError(f"more than {_LONGEST} characters")
     text = text.strip()
     if text.startswith(("TZ=", "CRON_TZ=")):
         raise ScheduleError("cannot use TZ or CRON_TZ in schedule, use timeZone field instead")

@@ -42,3 +42,14 @@ def test_workloads_that_run_are_taken_as_they_run(tmp_path: Path) -> None:
     after, kept = running.applied(now, new, "default")
     assert (after, kept) == (now, ["deployment/web"])
     assert running.applied([], new, "default") == (new, [])
+
+
+def test_a_job_that_is_over_stands_for_no_pods() -> None:
+    def job(**status: object) -> dict[str, object]:
+        return {"kind": "Job", "metadata": {"name": "j"}, "status": status}
+
+    done = {"type": "Complete", "status": "True"}
+    assert running.is_over(job(conditions=[done]))
+    assert not running.is_over(job(conditions=[{**done, "status": "False"}]))
+    assert not running.is_over(job())
+    assert not running.is_over({"kind": "Deployment", "status": {"conditions": [done]}})

@@ -51,6 +51,13 @@ def test_a_headless_service_has_its_endpoints_by_their_pods_names() -> None:
     assert ZONE.names["5.0.244.10.in-addr.arpa"].ptr == ["db-0.db.shop.svc.cluster.local"]
 
 
+def test_an_endpoint_with_a_name_of_its_own_goes_by_it() -> None:
+    named = msgspec.structs.replace(DB, hostnames=(("10.244.0.5", "first"),))
+    names = zone.Builder().build({"shop/db": named}, PEERS).names
+    assert names["first.db.shop.svc.cluster.local"].addresses == ["10.244.0.5"]
+    assert "db-0.db.shop.svc.cluster.local" not in names
+
+
 def test_pods_are_told_by_their_addresses_and_hosts_are_not() -> None:
     assert ZONE.pods == {"10.244.0.5": "shop/db-0"}
     six = zone.Builder().build({}, {"fd00::0:7": Peer(address="fd00::0:7", endpoint="a/b")})

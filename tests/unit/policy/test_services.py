@@ -104,3 +104,12 @@ def test_a_slice_belongs_to_the_service_that_its_label_names(labels: str, owner:
 
 def test_members_of_services_are_plain() -> None:
     assert services.as_members(["10.0.0.1"]) == {Member(net="10.0.0.1", identity="")}
+
+
+def test_endpoints_with_a_name_of_their_own_are_told() -> None:
+    listed = """[
+      {addresses: [10.0.0.1], hostname: work-0, targetRef: {kind: Pod, name: work-0-x7}},
+      {addresses: [10.0.0.2], hostname: db-0, targetRef: {kind: Pod, name: db-0}},
+      {addresses: [10.0.0.3], hostname: late, conditions: {ready: false}}]"""
+    program = services.compile_service(service("{clusterIP: None}"), slices(listed))
+    assert program.hostnames == (("10.0.0.1", "work-0"),)

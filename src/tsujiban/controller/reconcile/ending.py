@@ -8,6 +8,7 @@ from tsujiban.controller.reconcile.actions import Action, Delete, Update
 from tsujiban.controller.world import PODS, Json, Ref, is_finished, is_terminating, stamp, with_metadata
 
 GRACE_SECONDS = 30  # Kubernetes' default
+LONGEST_GRACE = 2**31 - 1  # more is no time that could be written down
 
 
 def ended(ref: Ref, obj: Json, now: float | None = None) -> list[Action]:
@@ -29,7 +30,7 @@ def marked(pod: Json, now: float) -> Json:
 def grace_seconds(pod: Json) -> int:
     """How long a pod may take to end, by its own wish."""
     own = pod["spec"].get("terminationGracePeriodSeconds")
-    return GRACE_SECONDS if own is None else max(0, int(own))
+    return GRACE_SECONDS if own is None else min(LONGEST_GRACE, max(0, int(own)))
 
 
 def _runs(pod: Json) -> bool:

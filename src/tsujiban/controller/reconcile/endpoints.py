@@ -36,7 +36,7 @@ def plan(world: World, ref: Ref) -> list[Action]:
     for index, (ports, members) in enumerate(_group(service, pods)):
         name = ref.name if index == 0 else f"{ref.name}-{index}"
         slice_ref = Ref(*ENDPOINT_SLICES, ref.namespace, name)
-        body = {"addressType": "IPv4", "endpoints": [_endpoint(p) for p in members], "ports": ports}
+        body = {"addressType": "IPv4", "endpoints": [_endpoint(ref.name, p) for p in members], "ports": ports}
         wanted.add(slice_ref)
         old = world.get(slice_ref)
         if old is None:
@@ -72,10 +72,13 @@ def _target(port: Json, pod: Json) -> int | None:
     return None
 
 
-def _endpoint(pod: tuple[Ref, Json]) -> Json:
+def _endpoint(service: str, pod: tuple[Ref, Json]) -> Json:
     ref, obj = pod
     serving, terminating = is_ready(obj), is_terminating(obj)
+    hostname = obj["spec"].get("hostname")
+    named = {"hostname": hostname} if hostname and obj["spec"].get("subdomain") == service else {}
     return {
+        **named,
         "addresses": [obj["status"]["podIP"]],
         "conditions": {
             "ready": serving and not terminating,

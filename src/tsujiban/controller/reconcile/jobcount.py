@@ -8,7 +8,7 @@ Source: Kubernetes documentation, "Jobs", "Job tracking with finalizers"; API re
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tsujiban.controller.api import documents
 from tsujiban.controller.reconcile import jobfailures, jobindexes
@@ -52,11 +52,9 @@ def tally(job: Json, pods: list[tuple[Ref, Json]]) -> Tally:
     known = jobindexes.read(status.get("completedIndexes"), most) if is_indexed(job) else set()
     completed = set(known)
     held = {pod["metadata"]["uid"]: (ref, pod) for ref, pod in pods if is_tracked(pod)}
-    before = status.get("uncountedTerminatedPods") or {}
-    uncounted = {
-        name: [uid for uid in before.get(name) or () if uid in held] for name in ("succeeded", "failed")
-    }
-    gone = {name: len(before.get(name) or ()) - len(uncounted[name]) for name in uncounted}
+    before = {name: _uids(status.get("uncountedTerminatedPods"), name) for name in ("succeeded", "failed")}
+    uncounted = {name: [uid for uid in uids if uid in held] for name, uids in before.items()}
+    gone = {name: len(uids) - len(uncounted[name]) for name, uids in before.items()}
     waiting = {uid for uids in uncounted.values() for uid in uids}
     released = [_released(*held[uid]) for uid in sorted(waiting)]
     fatal = ""
@@ -75,15 +73,25 @@ def tally(job: Json, pods: list[tuple[Ref, Json]]) -> Tally:
             uncounted[outcome].append(uid)
         if outcome == "ignored":
             released.append(_released(ref, pod))
-    succeeded = int(status.get("succeeded") or 0) + gone["succeeded"]
+    succeeded = number(status.get("succeeded")) + gone["succeeded"]
     return Tally(
         succeeded=len(completed) if is_indexed(job) else succeeded,
-        failed=int(status.get("failed") or 0) + gone["failed"],
+        failed=number(status.get("failed")) + gone["failed"],
         completed=completed,
         uncounted={name: uids for name, uids in uncounted.items() if uids},
         released=released,
         fatal=fatal,
     )
+
+
+def number(found: Any) -> int:
+    """A number of a status, which may have been written by anybody."""
+    return found if isinstance(found, int) and found > 0 else 0
+
+
+def _uids(found: Any, outcome: str) -> list[str]:
+    listed = found.get(outcome) if isinstance(found, dict) else None
+    return [uid for uid in listed if isinstance(uid, str)] if isinstance(listed, list) else []
 
 
 def release(pods: list[tuple[Ref, Json]]) -> list[Action]:

@@ -43,8 +43,11 @@ def action(policy: Any, pod: Json) -> tuple[str, str]:
         seen = _seen(rule, pod)
         if seen:
             head = pod["metadata"]
-            text = f"{seen} for pod {head.get('namespace')}/{head['name']} matching {rule['action']} rule"
-            return str(rule["action"]), f"{text} at index {number}"
+            act = str(rule.get("action"))
+            text = (
+                f"{seen} for pod {head.get('namespace')}/{head['name']} matching {act} rule at index {number}"
+            )
+            return act, text
     return "Count", ""
 
 
@@ -54,17 +57,20 @@ def _seen(rule: Json, pod: Json) -> str:
         for name, terminated in _terminated(pod):
             code = terminated.get("exitCode") or 0
             named = wanted.get("containerName") in (None, name)
-            if code and named and (code in wanted["values"]) is (wanted["operator"] == "In"):
+            if code and named and (code in wanted.get("values", ())) is (wanted.get("operator") == "In"):
                 return f"Container {name} failed with exit code {code}"
     held = {c["type"]: c["status"] for c in (pod.get("status") or {}).get("conditions", ())}
     for pattern in rule.get("onPodConditions") or ():
-        if held.get(pattern["type"]) == (pattern.get("status") or "True"):
-            return f"Pod has condition {pattern['type']}"
+        if held.get(pattern.get("type")) == (pattern.get("status") or "True"):
+            return f"Pod has condition {pattern.get('type')}"
     return ""
 
 
 def _terminated(pod: Json) -> Iterator[tuple[str, Json]]:
-    for status in (pod.get("status") or {}).get("containerStatuses") or ():
-        terminated = (status.get("state") or {}).get("terminated")
-        if terminated:
+    """Containers that have ended, by name; a node's word, whose form nobody has checked."""
+    found = (pod.get("status") or {}).get("containerStatuses")
+    for status in found if isinstance(found, list) else ():
+        state = status.get("state") if isinstance(status, dict) else None
+        terminated = state.get("terminated") if isinstance(state, dict) else None
+        if isinstance(terminated, dict):
             yield str(status.get("name")), terminated

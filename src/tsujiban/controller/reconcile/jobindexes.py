@@ -16,7 +16,7 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 def of_pod(pod: Json) -> int:
     """The index that a pod works for; -1 when it has none."""
     text = str((pod["metadata"].get("annotations") or {}).get(INDEX, ""))
-    return int(text) if text.isascii() and text.isdigit() else -1
+    return int(text) if _is_number(text) else -1
 
 
 def read(text: object, most: int) -> set[int]:
@@ -24,9 +24,13 @@ def read(text: object, most: int) -> set[int]:
     found: set[int] = set()
     for part in str(text or "").split(","):
         first, _, last = part.partition("-")
-        if first.isascii() and first.isdigit() and (not last or (last.isascii() and last.isdigit())):
+        if _is_number(first) and _is_number(last or first):
             found.update(range(int(first), min(int(last or first) + 1, most)))
     return found
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 12
 
 
 def written(indexes: Iterable[int]) -> str:

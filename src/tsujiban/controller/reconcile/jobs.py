@@ -16,6 +16,7 @@ from tsujiban.controller.reconcile.actions import Action, Create, Delete, Planne
 from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.reconcile.jobcount import Tally, is_indexed
 from tsujiban.controller.reconcile.podtemplates import named, pod_of, random_suffix
+from tsujiban.controller.reconcile.replicasets import AT_ONCE
 from tsujiban.controller.world import (
     JOBS,
     PODS,
@@ -30,7 +31,6 @@ from tsujiban.controller.world import (
     unstamped,
 )
 
-AT_ONCE = 500  # pods that are made in one step
 BACKOFF_LIMIT = 6
 _OURS = "kubernetes.io/job-controller"
 _ENDS = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
@@ -181,8 +181,9 @@ def _failure(
 
 
 def _restarts(pod: Json) -> int:
-    found = (pod.get("status") or {}).get("containerStatuses") or ()
-    return sum(int(one.get("restartCount") or 0) for one in found)
+    found = (pod.get("status") or {}).get("containerStatuses")
+    listed = found if isinstance(found, list) else ()
+    return sum(jobcount.number(one.get("restartCount")) for one in listed if isinstance(one, dict))
 
 
 def _deadline(job: Json, status: Json) -> float:
@@ -195,14 +196,14 @@ def _is_complete(job: Json, tally: Tally, active: list[tuple[Ref, Json]]) -> boo
     wanted = job["spec"].get("completions")
     if wanted is None:
         return tally.all_succeeded > 0 and not active
-    return tally.all_succeeded >= wanted or _meets(job["spec"].get("successPolicy"), tally)
+    return tally.all_succeeded >= wanted or _meets(job["spec"].get("successPolicy"), tally, int(wanted))
 
 
-def _meets(policy: Any, tally: Tally) -> bool:
+def _meets(policy: Any, tally: Tally, most: int) -> bool:
     """Whether the indexes that are done are enough by the Job's own word."""
     for rule in (policy or {}).get("rules") or ():
         done, named_ = tally.completed, rule.get("succeededIndexes")
-        wanted = jobindexes.read(named_, 1 << 31) if named_ else None
+        wanted = jobindexes.read(named_, most) if named_ else None
         counted = done if wanted is None else done & wanted
         enough = rule.get("succeededCount") or len(wanted or ())
         if enough and len(counted) >= enough:

@@ -17,6 +17,9 @@ from tsujiban.controller.world import (
     is_terminating,
 )
 
+AT_ONCE = 500
+"""Pods that are made in one step; the next follows when they are there."""
+
 
 def plan(world: World, ref: Ref, suffix: Callable[[], str] = random_suffix) -> list[Action]:
     """What to write for one ReplicaSet. `suffix` makes the random part of a pod's name."""
@@ -28,7 +31,7 @@ def plan(world: World, ref: Ref, suffix: Callable[[], str] = random_suffix) -> l
     alive = [pod for pod in pods if not is_finished(pod[1])]
     wanted = replica_set["spec"].get("replicas", 1)
     actions: list[Action] = [Delete(pod_ref) for pod_ref, pod in pods if is_finished(pod)]
-    for _ in range(wanted - len(alive)):
+    for _ in range(min(AT_ONCE, wanted - len(alive))):
         template = replica_set["spec"]["template"]
         actions.append(Create(*pod_of(replica_set, template, named(ref.name, suffix()))))
     for pod_ref, pod in sorted(alive, key=_worth)[: max(0, len(alive) - wanted)]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from tsujiban.controller.api import documents
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
 from tsujiban.controller.reconcile.deployments import template_hash
 from tsujiban.controller.reconcile.podtemplates import named
@@ -56,8 +57,11 @@ def template(world: World, owner: Json, name: str) -> Json | None:
     found = world.find(CONTROLLER_REVISIONS, owner["metadata"].get("namespace", ""), name)
     if found is None or found not in (obj for _, obj in world.owned_by(owner["metadata"]["uid"])):
         return None
-    held = ((found.get("data") or {}).get("spec") or {}).get("template")
-    return {key: value for key, value in held.items() if key != "$patch"} if held else None
+    held = documents.dig(found, "data", "spec", "template")
+    if not isinstance(documents.dig(held, "spec", "containers"), list):
+        return None  # somebody else wrote it
+    head = documents.dig(held, "metadata")
+    return {"metadata": head if isinstance(head, dict) else {}, "spec": held["spec"]}
 
 
 def _made(owner: Json, digest: str, number: int) -> tuple[Ref, Json]:
@@ -92,4 +96,5 @@ def _digest(revision: Json) -> str:
 
 
 def _number(item: tuple[Ref, Json]) -> int:
-    return int(item[1].get("revision") or 0)
+    found = item[1].get("revision")
+    return found if isinstance(found, int) else 0

@@ -35,6 +35,7 @@ UNREACHABLE = "node.kubernetes.io/unreachable"
 NO_SCHEDULE, NO_EXECUTE = "NoSchedule", "NoExecute"
 PREFER_NO_SCHEDULE = "PreferNoSchedule"
 PATIENCE = 300.0  # seconds that a pod bears NOT_READY and UNREACHABLE when it says nothing of them
+_FOR_EVER = 2**53
 UNHEARD_SECONDS = 35.0  # of UNREACHABLE, after which nobody believes that its pods serve
 _OWN = (UNSCHEDULABLE, NOT_READY, UNREACHABLE)
 
@@ -169,7 +170,7 @@ def _added(taint: Json, now: float) -> float:
 
 
 def _seconds(said: Any) -> float:
-    return float(said) if isinstance(said, int | float) else 0.0
+    return float(min(said, _FOR_EVER)) if isinstance(said, int | float) else 0.0
 
 
 def _entries(spec: Json, field: str) -> Iterator[Json]:

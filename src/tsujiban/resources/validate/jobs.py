@@ -13,11 +13,12 @@ from tsujiban.resources.kinds import batch
 from tsujiban.resources.positions import Path
 from tsujiban.resources.validate import names
 from tsujiban.resources.validate.report import Report
-from tsujiban.resources.validate.workloads import check_template
+from tsujiban.resources.validate.workloads import LARGEST, check_template
 
 _CONCURRENCY = ("Allow", "Forbid", "Replace")
 _ACTIONS = ("FailJob", "FailIndex", "Ignore", "Count")
 _MOST_INDEXES = 100_000  # at a time
+_MOST_COMPLETIONS = 1_000_000  # with an index each: ours, they are held in memory
 _LONGEST_CRON_NAME = 52  # the time comes behind it
 _LONGEST_NAME = 63  # it becomes a label of the pods
 
@@ -57,6 +58,8 @@ def _not_negative(numbers: Mapping[str, int | None], path: Path, report: Report)
         if number is not None and number < 0:
             message = f"Invalid value: {number}: must be greater than or equal to 0"
             report.error((*path, field), "out-of-range", message)
+        elif number is not None and number > LARGEST:
+            report.error((*path, field), "out-of-range", f"Invalid value: must be no more than {LARGEST}")
 
 
 def _indexed(spec: batch.JobSpec, path: Path, report: Report) -> None:
@@ -64,6 +67,9 @@ def _indexed(spec: batch.JobSpec, path: Path, report: Report) -> None:
         if spec.completions is None:
             message = "Required value: when completion mode is Indexed"
             report.error((*path, "completions"), "missing-field", message)
+        elif spec.completions > _MOST_COMPLETIONS:
+            message = f"Invalid value: {spec.completions}: must be less than or equal to {_MOST_COMPLETIONS}"
+            report.error((*path, "completions"), "out-of-range", f"{message} when completion mode is Indexed")
         if (spec.parallelism or 0) > _MOST_INDEXES:
             message = f"Invalid value: {spec.parallelism}: must be less than or equal to {_MOST_INDEXES}"
             report.error((*path, "parallelism"), "out-of-range", f"{message} when completion mode is Indexed")

@@ -16,6 +16,8 @@ from tsujiban.resources.validate.report import Report
 _SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
+LARGEST = 2**31 - 1
+"""Of numbers that Kubernetes keeps in 32 bits, and of seconds: more is none that could be waited for."""
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -64,8 +66,9 @@ def check_pod_spec(
             report.error((*path, field), "bad-name", f"{name[:64]!r} is not a DNS label")
     report.one_of((*path, "restartPolicy"), spec.restart_policy, restarts, empty=True)
     names.check_labels(spec.node_selector, (*path, "nodeSelector"), report)
-    if spec.termination_grace_period_seconds is not None and spec.termination_grace_period_seconds < 0:
-        report.error((*path, "terminationGracePeriodSeconds"), "out-of-range", "it cannot be negative")
+    grace = spec.termination_grace_period_seconds
+    if grace is not None:
+        report.between((*path, "terminationGracePeriodSeconds"), grace, 0, LARGEST)
 
 
 def _container(container: core.Container, path: Path, report: Report) -> None:
@@ -225,6 +228,7 @@ def _workload(workload: Workload, raw: Mapping[str, Any], report: Report) -> Non
     spec = workload.spec
     if not isinstance(spec, apps.DaemonSetSpec):
         _replicas(spec.replicas, report)
+    report.between(("spec", "minReadySeconds"), spec.min_ready_seconds, 0, LARGEST)
     names.check_selector(spec.selector, ("spec", "selector"), report)
     if spec.selector is None or spec.selector == LabelSelector():
         report.error(("spec", "selector"), "missing-field", "selector is required and cannot be empty")
@@ -326,8 +330,8 @@ def _controller_revision(revision: apps.ControllerRevision, raw: Mapping[str, An
 
 
 def _replicas(replicas: int | None, report: Report) -> None:
-    if replicas is not None and replicas < 0:
-        report.error(("spec", "replicas"), "out-of-range", "it cannot be negative")
+    if replicas is not None:
+        report.between(("spec", "replicas"), replicas, 0, LARGEST)
 
 
 def check_template(

@@ -61,8 +61,6 @@ def test_daemons_run_everywhere_and_roll_over_and_back(works: Kubectl, old_kubec
     assert "rolled back" in there(works, "rollout", "undo", "ds/collector")
     there(works, "rollout", "status", "ds/collector", WAIT)
     assert until(lambda: environments(works) == [None, None], SECONDS)
-    there(works, "rollout", "restart", "ds/collector")
-    there(works, "rollout", "status", "ds/collector", WAIT)
     there(works, "delete", "ds", "collector", "--cascade=foreground", WAIT)
     assert found(works, "pods,controllerrevisions", "-l", "app=collector") == []
 

@@ -19,7 +19,12 @@ def pod(grace: int | None = None, **status: Any) -> Json:
 
 
 @pytest.mark.parametrize(
-    ("own", "grace", "at"), [(None, 30, "1970-01-01T00:00:30Z"), (5, 5, "1970-01-01T00:00:05Z")]
+    ("own", "grace", "at"),
+    [
+        (None, 30, "1970-01-01T00:00:30Z"),
+        (5, 5, "1970-01-01T00:00:05Z"),
+        (10**30, 2**31 - 1, "2038-01-19T03:14:07Z"),
+    ],
 )
 def test_a_pod_that_runs_is_marked(own: int | None, grace: int, at: str) -> None:
     (action,) = ended(POD, pod(own), 0.0)

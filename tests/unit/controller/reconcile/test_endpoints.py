@@ -56,3 +56,12 @@ def test_a_named_target_port_may_differ_from_pod_to_pod(kit: Any) -> None:
 
 def test_a_service_without_selector_is_left_to_its_owner(kit: Any) -> None:
     assert endpoints.plan(kit.world, kit.service("manual", ports=[PORT])) == []
+
+
+def test_a_pod_of_the_services_subdomain_goes_by_its_hostname(kit: Any) -> None:
+    for name, subdomain, ip in (("a", "web", "10.0.0.1"), ("b", "other", "10.0.0.2")):
+        ref = kit.pod(name, ip=ip, ready=True, app="web")
+        pod = kit.world.get(ref)
+        kit.put(ref, {**pod, "spec": {**pod["spec"], "hostname": "h", "subdomain": subdomain}})
+    (only,) = slices(kit, kit.service("web", selector={"app": "web"}, ports=[PORT]))
+    assert [one.get("hostname") for one in only["endpoints"]] == ["h", None]

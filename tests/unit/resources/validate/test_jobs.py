@@ -25,6 +25,8 @@ def rules(*listed: dict[str, Any]) -> dict[str, Any]:
     [
         ({"template": template("Always")}, "template.spec.restartPolicy", "bad-value"),
         ({"completions": -1}, "completions", "out-of-range"),
+        ({"completionMode": "Indexed", "completions": 1_000_001}, "completions", "out-of-range"),
+        ({"activeDeadlineSeconds": 2**31}, "activeDeadlineSeconds", "out-of-range"),
         ({"parallelism": -1}, "parallelism", "out-of-range"),
         ({"backoffLimit": -1}, "backoffLimit", "out-of-range"),
         ({"activeDeadlineSeconds": -1}, "activeDeadlineSeconds", "out-of-range"),

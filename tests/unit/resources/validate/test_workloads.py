@@ -53,6 +53,7 @@ def test_container(judge: Any, container: dict[str, Any], field: str, code: str)
         ({"restartPolicy": "always"}, "restartPolicy", "bad-value"),
         ({"nodeSelector": {"a": "$"}}, "nodeSelector.a", "bad-label"),
         ({"terminationGracePeriodSeconds": -1}, "terminationGracePeriodSeconds", "out-of-range"),
+        ({"terminationGracePeriodSeconds": 2**31}, "terminationGracePeriodSeconds", "out-of-range"),
     ],
 )
 def test_pod(judge: Any, fields: dict[str, Any], field: str, code: str) -> None:
@@ -76,8 +77,10 @@ def test_workload(judge: Any, kind: str) -> None:
 
 
 def test_replicas(judge: Any) -> None:
-    spec = {"selector": LABELS, "template": TEMPLATE, "replicas": -1}
-    assert judge("apps/v1", "Deployment", spec=spec) == {("spec.replicas", "out-of-range")}
+    for field in ("replicas", "minReadySeconds"):
+        for number in (-1, 2**31):
+            spec = {"selector": LABELS, "template": TEMPLATE, field: number}
+            assert judge("apps/v1", "Deployment", spec=spec) == {(f"spec.{field}", "out-of-range")}
 
 
 @pytest.mark.parametrize(
