@@ -18,6 +18,8 @@ _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 def wants(node: Json, spec: Json) -> bool:
     """Whether a pod of this spec may be on the node, as far as its own wishes go."""
+    if not spec.get("nodeSelector") and not spec.get("affinity"):
+        return True  # as most
     labels = _labels(node)
     if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
         return False

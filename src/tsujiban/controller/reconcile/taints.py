@@ -74,6 +74,8 @@ def admits(node: Json, pod: Json, effects: tuple[str, ...] = (NO_SCHEDULE, NO_EX
     held = [t for t in _entries(spec, "taints") if t.get("effect") in effects]
     if spec.get("unschedulable") and NO_SCHEDULE in effects:  # also before the taint that says so is written
         held.append({"key": UNSCHEDULABLE, "effect": NO_SCHEDULE})
+    if not held:
+        return True
     borne = list(_entries(pod["spec"], "tolerations"))
     return all(any(tolerates(toleration, taint) for toleration in borne) for taint in held)
 
