@@ -11,7 +11,7 @@ from typing import Any
 from tsujiban.local.client import ApiError, Client
 from tsujiban.policy.graph import PolicyGraph, key_of
 from tsujiban.resources.load import LoadedObject, decode
-from tsujiban.resources.registry import KINDS
+from tsujiban.resources.registry import IDLE, KINDS
 
 Json = dict[str, Any]
 NOT_FOUND = 404
@@ -26,7 +26,7 @@ def fetch(client: Client) -> list[LoadedObject]:
     """Every object of the cluster that policy may look at. Raises Unreachable, ApiError."""
     found: list[LoadedObject] = []
     for kind in KINDS:
-        if kind.kind in PASSED_OVER:
+        if kind.kind in PASSED_OVER or kind.module in IDLE:
             continue
         try:
             items = client.list(kind).get("items", [])

@@ -18,7 +18,7 @@ from tsujiban.resources import json_reader, positions
 from tsujiban.resources.findings import Finding, Severity, errors
 from tsujiban.resources.kinds.meta import Object
 from tsujiban.resources.positions import NOWHERE, Path, Position
-from tsujiban.resources.registry import Kind, UnknownKind, is_bystander, kind_for
+from tsujiban.resources.registry import IDLE, Kind, UnknownKind, is_bystander, kind_for
 from tsujiban.resources.shape import MAX_DEPTH, Problem, TooDeep, convert, describe, holds_null
 from tsujiban.resources.validate import validate
 
@@ -320,7 +320,8 @@ class _Source:
                 self._tell("missing-kind", f"{field} is missing or not a string", place.line, place.column)
                 return None
         try:
-            return kind_for(api_version, kind)
+            found = kind_for(api_version, kind)
+            return None if self.offline and found.module in IDLE else found
         except UnknownKind as error:
             if self.offline and is_bystander(api_version, kind):
                 return None

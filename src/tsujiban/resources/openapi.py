@@ -34,6 +34,8 @@ _PACKAGES = {
     "netpol": "io.k8s.api.networking.v1",
     "rbac": "io.k8s.api.rbac.v1",
     "disruption": "io.k8s.api.policy.v1",
+    "ingress": "io.k8s.api.networking.v1",
+    "storage": "io.k8s.api.core.v1",
     "certificates": "io.k8s.api.certificates.v1",
     "authorization": "io.k8s.api.authorization.v1",
     "calico": "org.projectcalico.v3",

@@ -135,6 +135,13 @@ def _kubernetes() -> Iterator[Kind]:
     yield Kind(
         "netpol", "NetworkPolicy", "networkpolicies", ("networking.k8s.io/v1",), short_names=("netpol", "np")
     )
+    networking = ("networking.k8s.io/v1",)
+    yield Kind("ingress", "Ingress", "ingresses", networking, short_names=("ing",))
+    yield Kind("ingress", "IngressClass", "ingressclasses", networking, namespaced=False)
+    yield Kind("storage", "PersistentVolumeClaim", "persistentvolumeclaims", core, short_names=("pvc",))
+    yield Kind(
+        "storage", "PersistentVolume", "persistentvolumes", core, namespaced=False, short_names=("pv",)
+    )
     yield Kind(
         "cnp",
         "ClusterNetworkPolicy",
@@ -220,16 +227,15 @@ _OTHER_GROUPS = frozenset(
 )
 _OTHER_KINDS = frozenset(
     (
-        ("", "Endpoints"),
         ("", "LimitRange"),
-        ("", "PersistentVolume"),
-        ("", "PersistentVolumeClaim"),
         ("", "ResourceQuota"),
         ("extensions", "Ingress"),
-        ("networking.k8s.io", "Ingress"),
-        ("networking.k8s.io", "IngressClass"),
     )
 )
+
+
+IDLE = frozenset({"ingress", "storage"})
+"""Modules of kinds that are stored, and neither a policy nor an endpoint: nothing here reads them."""
 
 
 def is_bystander(api_version: str, kind: str) -> bool:

@@ -46,6 +46,8 @@ _RULES: dict[str, Rule] = {
     "ObjectMeta.finalizers": _SET,
     "ObjectMeta.ownerReferences": Rule(keys=("uid",)),
     "ObjectMeta.managedFields": _LIST,
+    "IngressSpec.rules": _LIST,
+    "IngressSpec.tls": _LIST,
     "PodSpec.containers": _BY_NAME,
     "PodSpec.initContainers": _BY_NAME,
     "PodSpec.ephemeralContainers": _BY_NAME,
@@ -107,8 +109,6 @@ _TYPES: dict[str, Any] = {
     "Container.volumeMounts": tuple[volumes.VolumeMount, ...],
     "NodeSpec.taints": tuple[parts.Taint, ...],
     "ServiceSpec.sessionAffinityConfig": parts.SessionAffinityConfig,
-    "StatefulSetSpec.updateStrategy": parts.UpdateStrategy,
-    "DaemonSetSpec.updateStrategy": parts.UpdateStrategy,
     "ServiceAccount.secrets": tuple[core.ObjectReference, ...],
     "ServiceAccount.imagePullSecrets": tuple[parts.LocalObjectReference, ...],
 }
@@ -123,6 +123,8 @@ _BUILT_IN = frozenset(
         "certificates",
         "core",
         "disruption",
+        "ingress",
+        "storage",
         "netpol",
         "rbac",
     )

@@ -195,9 +195,9 @@ def test_what_may_hide_a_policy_is_refused_offline_too(text: str, code: str) -> 
 @pytest.mark.parametrize(
     ("version", "kind"),
     [
-        ("networking.k8s.io/v1", "Ingress"),
+        ("extensions/v1beta1", "Ingress"),
         ("networking.istio.io/v1", "VirtualService"),
-        ("v1", "PersistentVolumeClaim"),
+        ("v1", "LimitRange"),
     ],
 )
 def test_bystanders_are_passed_over_offline_alone(version: str, kind: str) -> None:
@@ -205,6 +205,18 @@ def test_bystanders_are_passed_over_offline_alone(version: str, kind: str) -> No
     offline = read([("a", text)], offline=True)
     assert (offline.objects, offline.findings) == ([], [])
     assert [finding.code for finding in read([("a", text)]).findings] == ["unknown-kind"]
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"), [("networking.k8s.io/v1", "Ingress"), ("v1", "PersistentVolumeClaim")]
+)
+def test_what_is_only_stored_is_passed_over_offline_and_judged_when_it_is_stored(
+    version: str, kind: str
+) -> None:
+    text = f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n".encode()
+    offline = read([("a", text)], offline=True)
+    assert (offline.objects, offline.findings) == ([], [])
+    assert "missing-field" in {finding.code for finding in read([("a", text)]).findings}
 
 
 def test_items_of_a_list_of_one_kind_need_not_say_which() -> None:

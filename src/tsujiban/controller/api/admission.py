@@ -33,11 +33,12 @@ TIERED = (
 _ADMIN = "adminnetworkpolicies"
 _POLICY_MODULES = frozenset({"calico", "cnp", "istio", "netpol"})
 # what nothing here makes pods of
-_NOT_RUN = frozenset(
-    {
-        ("", "replicationcontrollers"),
-    }
-)
+_NOT_RUN = {
+    ("", "replicationcontrollers"): "makes no pods",
+    ("", "persistentvolumeclaims"): "nothing here provides its storage: it stays pending",
+    ("", "persistentvolumes"): "no pod can use it",
+    ("networking.k8s.io", "ingresses"): "nothing here routes by it",
+}  # stored as in a cluster whose controller for it was not installed
 PERMANENT_NAMESPACES = frozenset({"default", "kube-system"})
 CALICO = "projectcalico.org"
 
@@ -84,8 +85,8 @@ async def admit(
         raise invalid(kind.kind, kind.group, str(document["metadata"].get("name", "")), findings)
     for finding in loaded.findings:
         warn(f"{finding.field}: {finding.message}" if finding.field else finding.message)
-    if (kind.group, kind.plural) in _NOT_RUN:
-        warn(f"a {kind.kind} is stored here, and makes no pods")
+    if idle := _NOT_RUN.get((kind.group, kind.plural)):
+        warn(f"{kind.kind} is stored, and {idle}")
     for text in without_effect((kind.group, kind.plural), document):
         warn(text)
     return [Check(key) for key in leans_on(kind, document)]

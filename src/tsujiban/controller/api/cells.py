@@ -29,6 +29,11 @@ def or_none(path: str) -> Callable[[Json], str]:
     return cell
 
 
+def or_unset(path: str) -> Callable[[Json], str]:
+    """The value at a dotted path, `<unset>` where there is none."""
+    return lambda document: str(dig(document, path) or UNSET)
+
+
 def dig(document: Any, path: str) -> Any:
     """The value at a dotted path; None when there is none."""
     for name in path.split("."):
@@ -312,6 +317,50 @@ def _first(found: Any) -> str:
     shown = list(found)
     more = len(shown) - _SHOWN
     return (",".join(shown[:_SHOWN]) or UNSET) + (f" + {more} more..." if more > 0 else "")
+
+
+def ingress_hosts(document: Json) -> str:
+    """Hosts of an Ingress; `*` is every one."""
+    rules = items(document, "spec.rules")
+    hosts = [str(rule["host"]) for rule in rules if rule.get("host")]
+    more = len(hosts) - _SHOWN
+    return (",".join(hosts[:_SHOWN]) or "*") + (f" + {more} more..." if more > 0 else "")
+
+
+def ingress_addresses(document: Json) -> str:
+    """Where an Ingress is reached."""
+    found = items(document, "status.loadBalancer.ingress")
+    return ",".join(str(one.get("ip") or one.get("hostname")) for one in found)
+
+
+def ingress_parameters(document: Json) -> str:
+    """`kind.group/name` of what an IngressClass is set by."""
+    found = dig(document, "spec.parameters")
+    if not isinstance(found, dict):
+        return ""
+    group = f".{found['apiGroup']}" if found.get("apiGroup") else ""
+    return f"{found.get('kind')}{group}/{found.get('name')}"
+
+
+# ---------------------------------------------------------------- storage
+
+_MODES = {
+    "ReadWriteOnce": "RWO",
+    "ReadOnlyMany": "ROX",
+    "ReadWriteMany": "RWX",
+    "ReadWriteOncePod": "RWOP",
+}
+
+
+def access_modes(document: Json) -> str:
+    """`RWO,ROX`."""
+    return ",".join(_MODES.get(mode, mode) for mode in words(document, "spec.accessModes"))
+
+
+def volume_claim(document: Json) -> str:
+    """`shop/data`, the claim that has a volume."""
+    found = dig(document, "spec.claimRef")
+    return f"{found.get('namespace')}/{found.get('name')}" if isinstance(found, dict) else ""
 
 
 # ---------------------------------------------------------------- workloads

@@ -53,6 +53,14 @@ def _spec(fill: Callable[[Any], Any]) -> Callable[[Json], Json]:
     return change
 
 
+def _claim_spec(spec: Any) -> Any:
+    return _or(spec, volumeMode="Filesystem")
+
+
+def _volume_spec(spec: Any) -> Any:
+    return _or(spec, volumeMode="Filesystem", persistentVolumeReclaimPolicy="Retain")
+
+
 # ---------------------------------------------------------------- pods
 
 
@@ -261,6 +269,8 @@ def _secret(document: Json) -> Json:
 
 _KINDS: dict[tuple[str, str], Callable[[Json], Json]] = {
     ("", "namespaces"): _namespace,
+    ("", "persistentvolumeclaims"): _spec(_claim_spec),
+    ("", "persistentvolumes"): _spec(_volume_spec),
     ("", "pods"): _spec(_pod),
     ("", "replicationcontrollers"): _workload(replicas=1),
     ("", "secrets"): _secret,

@@ -30,7 +30,9 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 MAX_DEPTH = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # fields of Go structs that JSON writes into the struct around them
-_INLINE = frozenset({"volumeSource", "localObjectReference", "ephemeralContainerCommon", "handler"})
+_INLINE = frozenset(
+    {"volumeSource", "localObjectReference", "ephemeralContainerCommon", "handler", "ingressRuleValue"}
+)
 
 # numbers that may be None here, but are no pointers in Go
 _NUMBERS = frozenset(
@@ -43,6 +45,7 @@ _NUMBERS = frozenset(
         "periodSeconds",
         "successThreshold",
         "failureThreshold",
+        "number",
     }
 )
 

@@ -283,18 +283,3 @@ class SessionAffinityConfig(Shape, frozen=True):
     """Of session affinity by client."""
 
     client_ip: ClientIPConfig | None = msgspec.field(default=None, name="clientIP")
-
-
-class RollingUpdate(Shape, frozen=True):
-    """How many pods at once, in numbers or percent; below `partition` none."""
-
-    max_surge: int | str | None = None
-    max_unavailable: int | str | None = None
-    partition: int | None = None
-
-
-class UpdateStrategy(Shape, frozen=True):
-    """How the pods of a StatefulSet or DaemonSet are replaced; `type` is RollingUpdate or OnDelete."""
-
-    type: str = ""
-    rolling_update: RollingUpdate | None = None

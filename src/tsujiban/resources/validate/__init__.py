@@ -29,6 +29,8 @@ _MODULES = {
     "rbac": "rbac",
     "certificates": "certificates",
     "disruption": "disruption",
+    "ingress": "ingress",
+    "storage": "storage",
 }
 
 

@@ -107,6 +107,17 @@ def test_apply_changes_policies_of_every_dialect_and_warns_of_nothing(
     applied("apply", "-f", "-", stdin=SET)
 
 
+MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: gitops, labels: {set: pruned}}\n---\n"
+
+
+def test_prune_takes_what_is_no_longer_written(applied: Kubectl) -> None:
+    """With kubectl's own list of kinds: each of them must be served."""
+    words = ("apply", "-n", "gitops", "--prune", "-l", "set=pruned", "-f", "-")
+    applied(*words, stdin=MAP % "kept" + MAP % "dropped")
+    assert "configmap/dropped pruned" in applied(*words, stdin=MAP % "kept")
+    assert applied("get", "cm", "-n", "gitops", "-l", "set=pruned", "-o", "name") == "configmap/kept\n"
+
+
 def documents(text: str) -> list[dict[str, Any]]:
     """The objects that `-o json` prints, without what is the server's own affair."""
     found = json.loads(text)

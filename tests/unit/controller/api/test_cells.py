@@ -155,6 +155,24 @@ def test_endpoints_show_their_first() -> None:
     assert cells.endpoint_list({}) == "<none>"
 
 
+def test_an_ingress() -> None:
+    spec = {"rules": [{"host": host} for host in ("a", "b", "c", "d")]}
+    assert cells.ingress_hosts({"spec": spec}) == "a,b,c + 1 more..."
+    assert cells.ingress_hosts({}) == "*"
+    status = {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"hostname": "x"}]}}
+    assert cells.ingress_addresses({"status": status}) == "10.0.0.1,x"
+    parameters = {"apiGroup": "k8s.example", "kind": "P", "name": "x"}
+    assert cells.ingress_parameters({"spec": {"parameters": parameters}}) == "P.k8s.example/x"
+    assert cells.ingress_parameters({}) == ""
+
+
+def test_storage() -> None:
+    assert cells.access_modes({"spec": {"accessModes": ["ReadWriteOnce", "x"]}}) == "RWO,x"
+    assert cells.volume_claim({"spec": {"claimRef": {"namespace": "shop", "name": "data"}}}) == "shop/data"
+    assert cells.volume_claim({}) == ""
+    assert cells.or_unset("spec.a")({}) == "<unset>"
+
+
 def test_a_job() -> None:
     def job(*types: str) -> dict[str, Any]:
         times = {"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:03:07Z"}

@@ -31,6 +31,12 @@ def container(**fields: Any) -> dict[str, Any]:
     return found
 
 
+def test_storage() -> None:
+    assert filled("pvc", spec={})["spec"] == {"volumeMode": "Filesystem"}
+    retained = {"volumeMode": "Block", "persistentVolumeReclaimPolicy": "Retain"}
+    assert filled("pv", spec={"volumeMode": "Block"})["spec"] == retained
+
+
 def test_a_pod() -> None:
     spec = filled("pod", spec={"containers": []})["spec"]
     assert spec == {

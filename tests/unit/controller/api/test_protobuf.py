@@ -62,6 +62,26 @@ def test_what_json_writes_as_one_value() -> None:
     assert pod["spec"]["volumes"] == [{"name": "v", "configMap": {"name": "config"}}]
 
 
+def test_an_ingress_and_endpoints() -> None:
+    port = field(1, "") + field(2, 80)
+    backend = field(4, field(1, "web") + field(2, port))
+    path = field(1, "/") + field(3, "Exact") + field(2, backend)
+    rule = field(1, "a.example") + field(2, field(1, field(1, path)))
+    ingress = protobuf.decode(body("networking.k8s.io/v1", "Ingress", field(2, field(3, rule))))
+    kind = kind_for("networking.k8s.io/v1", "Ingress").type
+    service = {"name": "web", "port": {"number": 80}}
+    (found,) = protobuf.without_zeros(ingress, kind)["spec"]["rules"]
+    (route,) = found["http"]["paths"]
+    assert (found["host"], route["pathType"], route["backend"]) == (
+        "a.example",
+        "Exact",
+        {"service": service},
+    )
+    subset = field(1, field(1, "10.0.0.1")) + field(3, field(2, 80))
+    listed = protobuf.decode(body("v1", "Endpoints", field(2, subset)))
+    assert listed["subsets"] == [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80}]}]
+
+
 def test_negative_numbers() -> None:
     options = protobuf.decode(body("v1", "DeleteOptions", field(1, (1 << 64) - 1), field(4, "Orphan")))
     assert options["gracePeriodSeconds"] == -1

@@ -342,10 +342,14 @@ async def test_what_nobody_runs_is_stored_with_a_warning(admin: httpx.AsyncClien
     spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
     claims = {**spec, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}
     controller = {"selector": {"a": "b"}, "template": template}
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    routes = {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}
     for group, plural, asked, told in (
         ("api/v1", "replicationcontrollers", controller, "makes no pods"),
         ("apis/apps/v1", "statefulsets", claims, "spec.volumeClaimTemplates cannot be served"),
         ("apis/apps/v1", "daemonsets", spec, ""),
+        ("api/v1", "persistentvolumeclaims", claim, "it stays pending"),
+        ("apis/networking.k8s.io/v1", "ingresses", routes, "nothing here routes by it"),
     ):
         path = f"/{group}/namespaces/default/{plural}"
         answer = await admin.post(path, json={"metadata": {"name": "x"}, "spec": asked})
