@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import grpclib.const
@@ -34,6 +35,7 @@ class AdsHandler:
         self._led = led
         self._sessions: dict[Session, Queue] = {}
         self._desired: Resources = {}
+        self._keyless: Mapping[str, Resources] = {}
         self._revision = 0
 
     @property
@@ -41,12 +43,14 @@ class AdsHandler:
         """Streams that are open."""
         return list(self._sessions)
 
-    def push(self, desired: Resources, revision: int) -> None:
-        """Make this what the proxy should hold."""
-        self._desired = desired
+    def push(
+        self, desired: Resources, revision: int, keyless: Mapping[str, Resources] = MappingProxyType({})
+    ) -> None:
+        """Make this what the proxy should hold; `keyless` as in `Session.push`."""
+        self._desired, self._keyless = desired, keyless
         self._revision = revision
         for session, queue in self._sessions.items():
-            enqueue(queue, session.push(desired, revision))
+            self._again(session, queue)
 
     def resume(self) -> None:
         """What has waited for the proxy's other stream may perhaps be sent."""
@@ -58,12 +62,12 @@ class AdsHandler:
         return served(_METHOD, self._serve)
 
     def _again(self, session: Session, queue: Queue) -> None:
-        enqueue(queue, session.push(self._desired, self._revision))
+        enqueue(queue, session.push(self._desired, self._revision, self._keyless))
 
     async def _serve(self, stream: Any) -> None:
         session = Session(self._remove, self._led)
         queue: Queue = asyncio.Queue()
-        enqueue(queue, session.push(self._desired, self._revision))
+        self._again(session, queue)
         self._sessions[session] = queue
         sender = asyncio.create_task(send(stream, queue))
         loop, refusals = asyncio.get_running_loop(), 0

@@ -102,13 +102,20 @@ class Channel:
         for pod in self.pods.values():
             for kind, resources in pod.resources.items():
                 together[kind].update(resources)
-        entrances = {name: one.version for name, one in together[Kind.LISTENER].items() if _lets_in(name)}
+        pods = self.pods.items()
+        keyless = {prefix: waiting for prefix, one in pods if (waiting := one.keyless) is not None}
+        entrances = {
+            name: one.version
+            for resources in (together, *keyless.values())
+            for name, one in resources.get(Kind.LISTENER, {}).items()
+            if _lets_in(name)
+        }
         changed = any(entrances.get(name) != version for name, version in self._entrances.items())
         self._unfelt = (self._unfelt or changed) and bool(self._generations.succeeded)
         self._entrances, self._revision = entrances, revision
         self._end_deaf()
         self._push_tunnels(revision)
-        self._ads.push(together, revision)
+        self._ads.push(together, revision, keyless)
         if self._is_rendered():
             self._offered = self._sequence()
         self._accept()
@@ -205,9 +212,12 @@ class Channel:
 
     def problems(self, pod: ServedPod) -> tuple[str, ...]:
         """What Envoy has refused of a pod's, or could not do for it."""
-        told = [one.problems_of(pod.site.name("")) for one in self.sessions]
+        prefix = pod.site.name("")
+        told = [one.problems_of(prefix) for one in self.sessions]
         found = min(told, key=len, default=())  # an old one has refusals of its own
         found += tuple(one.problem for one in self._on_demand.streams if one.problem)
+        if pod.keyless is not None and pod.revokes and any(prefix in one.keys for one in self.sessions):
+            found += ("its key is not there yet, and with it the list of revoked certificates",)
         return (*found, pod.problem) if pod.problem else found
 
     def _allowed(self, pid: int, uid: int) -> bool:

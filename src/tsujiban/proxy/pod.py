@@ -72,9 +72,20 @@ class ServedPod:
     def resources(self) -> Resources:
         """All that its proxy should hold. In a node's Envoy nothing, until there is a key: a listener that
         waits for one would keep all the others waiting when Envoy starts."""
-        if isinstance(self.site, NodeSite) and not self.secrets:
+        if self.keyless is not None:
             return {}
         return {**self._rendered, Kind.SECRET: self.secrets}
+
+    @property
+    def keyless(self) -> Resources | None:
+        """What a node's Envoy should hold of it if it has a key for it from an agent before this one, who has
+        none yet; None when there is a key, or an Envoy of its own."""
+        return self._rendered if isinstance(self.site, NodeSite) and not self.secrets else None
+
+    @property
+    def revokes(self) -> bool:
+        """Whether there are revoked certificates, the list of which goes with its key."""
+        return bool(self.renderer.crl or self.renderer.revoked)
 
     def certify(self, svid: Svid) -> None:
         """Give it a certificate, key and trust bundle, or new ones."""
@@ -90,7 +101,7 @@ class ServedPod:
         self._made_of = made_of
         wanted = self.renderer.crl
         self._crl_failure = ""
-        if wanted or self.renderer.revoked:
+        if self.revokes:
             try:
                 crl.check(
                     wanted, self._svid.chain_pem, self._svid.bundle_pem, self.renderer.revoked, time.time()

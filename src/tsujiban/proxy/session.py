@@ -11,12 +11,17 @@ Between the pieces of one change no connection may fail that is allowed before a
 what a listener leads to is there before the listener is, and goes after it: clusters, the
 endpoints that stay, and filters; then listeners; then the endpoints that are new, and what is gone.
 
+An agent that has been restarted has no keys at first, and no way to ask for any while its controller is
+away; the Envoy of the node has them still. So a pod without a key is served by what Envoy holds: it gets
+the pod's policy if it holds the pod's key, and loses nothing of the pod before it has said what it holds.
+
 Protocol: Envoy's xDS documentation, "Incremental xDS".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from envoy.service.discovery.v3 import discovery_pb2
@@ -66,7 +71,9 @@ class Session:
         self._remove = remove
         self._led = led
         self._types: dict[Kind, _Subscription] = {}
-        self._desired: Resources = {}
+        self._keyed: Resources = {}  # what it should hold of pods whose key is known
+        self._keyless: Mapping[str, Resources] = {}  # by owner
+        self._desired: Resources = {}  # of all
         self._services: dict[str, set[str]] = {}  # clusters whose endpoints come by EDS, by owner
         self._waiting: dict[str, _Sent] = {}  # by nonce
         self._deferred = False  # something waits for an answer before it is sent
@@ -107,23 +114,39 @@ class Session:
         for name in gone:
             subscription.held.pop(name, None)
         subscription.refused -= subscribed
-        if first or subscribed or gone:
+        if first and kind is Kind.SECRET and self._keyless:
+            self._aim()
+        elif first or subscribed or gone:
             self._look(kind)
         if first or subscribed or (message.response_nonce and self._deferred):
             yield from self._advance()
 
-    def push(self, desired: Resources, revision: int) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
-        """Make `desired`, the meaning of `revision`, what the proxy should hold. What it has refused
-        is told again."""
-        self._desired = desired
-        self._revision = revision
-        self._services = {}
-        for name in service_clusters(desired.get(Kind.CLUSTER, {})):
-            self._services.setdefault(names.owner(name), set()).add(name)
-        for kind, subscription in self._types.items():
+    def push(
+        self, desired: Resources, revision: int, keyless: Mapping[str, Resources] = MappingProxyType({})
+    ) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
+        """Make `desired`, the meaning of `revision`, what the proxy should hold; of `keyless` owners, whose
+        key is not known here, what is listed, if it has their key. What it has refused is told again."""
+        self._keyed, self._keyless, self._revision = desired, keyless, revision
+        for subscription in self._types.values():
             subscription.refused.clear()
-            self._look(kind)
+        self._aim()
         yield from self._advance()
+
+    def _aim(self) -> None:
+        """Find what the proxy should hold, and what of it it does not hold."""
+        self._desired = self._keyed
+        if self._keyless:
+            holding = self._keyless.keys() & self.keys
+            parts = [self._keyed, *(self._keyless[owner] for owner in sorted(holding))]
+            self._desired = {
+                kind: {name: one for part in parts for name, one in part.get(kind, {}).items()}
+                for kind in Kind
+            }
+        self._services = {}
+        for name in service_clusters(self._desired.get(Kind.CLUSTER, {})):
+            self._services.setdefault(names.owner(name), set()).add(name)
+        for kind in self._types:
+            self._look(kind)
 
     def resume(self) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
         """What has waited may perhaps be sent."""
@@ -210,7 +233,7 @@ class Session:
         changed = [one for one in changed if names.owner(one.name) in ready]
         removed = [name for name in removed if names.owner(name) in ready]
         yield from self._send(Kind.LISTENER, changed, removed)
-        self._deferred = bool(staged) or not led or later
+        self._deferred = bool(staged) or not led or later or self._untold()
 
     def _filters(self) -> tuple[list[Resource], bool]:
         """The changed filters that may be sent now; whether there are more."""
@@ -232,6 +255,17 @@ class Session:
             turns[names.owner(one.name)] = min(turn, turns.get(names.owner(one.name), turn))
         now = [one for one, turn in changed if turn == turns[names.owner(one.name)]]
         return now, len(now) < len(changed)
+
+    @property
+    def keys(self) -> set[str]:
+        """The owners whose keys the proxy holds, as far as it has said."""
+        secrets = self._types.get(Kind.SECRET)
+        return set() if secrets is None else {names.owner(name) for name in secrets.held}
+
+    def _untold(self) -> bool:
+        """Whether the proxy holds listeners of which it is not known whether they have a key."""
+        listeners = self._types.get(Kind.LISTENER, _Subscription()).held if self._keyless else {}
+        return Kind.SECRET not in self._types and any(names.owner(one) in self._keyless for one in listeners)
 
     def _unready(self, owner: str) -> bool:
         """Whether a cluster that a new listener may lead to is not yet what it should be."""
@@ -268,8 +302,10 @@ class Session:
         subscription = self._types.get(kind)
         if subscription is None or not self._remove():
             return []
-        gone = subscription.held.keys() - self._desired.get(kind, {}).keys()
-        return sorted(gone - subscription.refused)
+        gone = subscription.held.keys() - self._desired.get(kind, {}).keys() - subscription.refused
+        if kind is Kind.SECRET or Kind.SECRET not in self._types:
+            gone = {name for name in gone if names.owner(name) not in self._keyless}
+        return sorted(gone)
 
     def _send(
         self, kind: Kind, changed: list[Resource], removed: list[str]

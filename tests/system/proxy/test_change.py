@@ -13,13 +13,16 @@ from tests.support.meshapps import (
     allow,
     ask,
     echo_http,
+    first,
     reads,
+    rest,
     web_client,
 )
 from tests.support.proxybed import Bed, Pod, tier, until
 
 from tsujiban.policy.program import Backend, Http, Peer, ServicePort, ServiceProgram
 from tsujiban.proxy import names
+from tsujiban.proxy.post import ProxyPost
 
 pytestmark = pytest.mark.system
 
@@ -92,6 +95,40 @@ def test_an_agent_that_comes_back_disturbs_nothing(bed: Bed) -> None:
     outlasts_changes(bed, pinger, during)
     assert reads(stranger, web.address, 9000) == 0
     assert (pinger.stop(), during.stop()) == ("", "")
+
+
+def test_an_agent_that_has_no_keys_yet_lets_connections_be_and_enforces_what_is_new(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its controller, who signs, may be away for long; Envoy has the keys that the agent before it had."""
+    web, customer = bed.pod("web", ingress=(tier("default/web"),)), bed.pod("customer")
+    web.listen(9000, Greeter())
+    bed.update(**allow(customer, ports=(9000,)))
+    bed.settle()
+    pinger = ping(customer, web.address, 9000)
+    svids = bed.svids
+    bed.kill_agent()
+    with monkeypatch.context() as without:
+        without.setattr(ProxyPost, "set_secret", lambda *_: None)
+        bed.start_agent()
+    until("Envoy is there", lambda: bed.post is not None and bed.post.connected())
+    assert bed.update() == ()
+    assert first(customer.connect(web.address, 9000)) == b"220 welcome\r\n"
+    until("traffic goes on", partial(pinger.beyond, pinger.count + 20))
+    assert pinger.broken == ""
+    assert bed.update(**allow(customer, ports=(1,))) == ()
+    until("what is denied has ended", lambda: pinger.broken)
+    assert rest(customer.connect(web.address, 9000)) == b""
+
+    async def give() -> None:
+        assert bed.post is not None
+        for name, svid in svids.items():
+            bed.post.set_secret(name, svid)
+
+    bed.agent(give())
+    assert bed.update(**allow(customer, ports=(9000,))) == ()
+    bed.settle()
+    assert first(customer.connect(web.address, 9000)) == b"220 welcome\r\n"
 
 
 def test_new_peers_and_services_disturb_nothing(bed: Bed) -> None:

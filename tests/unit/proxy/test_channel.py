@@ -84,7 +84,7 @@ class TwoStreams:
     def __init__(self) -> None:
         self.sessions = [Session(), Session()]
 
-    def push(self, _desired: Resources, _revision: int) -> None:
+    def push(self, _desired: Resources, _revision: int, *_keyless: object) -> None:
         return None
 
 

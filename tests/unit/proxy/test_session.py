@@ -101,6 +101,44 @@ def test_a_proxy_that_comes_back_with_the_same_versions_is_sent_nothing() -> Non
     assert list(responses[0].removed_resources) == ["gone"]
 
 
+def secret(name: str) -> Resource:
+    return Resource(Kind.SECRET, name, {"name": name})
+
+
+def entrance(name: str, note: str = "1s") -> Resource:
+    return Resource(Kind.LISTENER, name, {"name": name, "listener_filters_timeout": note})
+
+
+def test_of_a_pod_without_a_key_a_proxy_that_has_it_loses_nothing_and_gets_its_policy() -> None:
+    old, new, key = entrance("pod:a|in"), entrance("pod:a|in", "2s"), secret("pod:a|key")
+    session = Session()
+    keyless = {"pod:a|": desired(new)}
+    list(session.push({}, 1, keyless))
+    held = {old.name: old.version}
+    assert list(session.request(ask(Kind.LISTENER, initial_resource_versions=held))) == []
+    assert not session.settled(1)  # it may have the key, which it is about to say
+    responses = list(
+        session.request(ask(Kind.SECRET, key.name, initial_resource_versions={key.name: key.version}))
+    )
+    assert [(names([one]), list(one.removed_resources)) for one in responses] == [([new.name], [])]
+    assert session.keys == {"pod:a|"}
+    ack(session, responses)
+    assert session.settled(1)
+    assert list(session.push(desired(new, key), 2)) == []  # the agent has a key, which is the same
+    gone = list(session.push({}, 3))
+    assert [list(one.removed_resources) for one in gone] == [[key.name], [new.name]]
+
+
+def test_of_a_pod_without_a_key_a_proxy_that_has_none_either_keeps_nothing() -> None:
+    old, key = entrance("pod:a|in"), secret("pod:b|key")
+    session = Session()
+    list(session.push(desired(key), 1, {"pod:a|": desired(old)}))
+    held = {old.name: old.version}
+    assert list(session.request(ask(Kind.LISTENER, initial_resource_versions=held))) == []
+    known = ask(Kind.SECRET, key.name, initial_resource_versions={key.name: key.version})
+    assert [list(one.removed_resources) for one in session.request(known)] == [[old.name]]
+
+
 def test_a_name_that_is_asked_for_again_is_sent_again() -> None:
     session = Session()
     list(session.push(desired(extension("x")), 1))
