@@ -151,10 +151,21 @@ def _audits(programs: Iterable[AuthzProgram], subject: Subject) -> tuple[str, ..
 
 def ambiguous(request: Request, programs: Sequence[AuthzProgram], endpoint: EndpointProgram) -> bool:
     """Whether a request can be read in two ways where rules look: its path, or a header that a rule
-    names, or that a token is looked for in, and that is given more than once."""
+    names, or that a token is looked for in, and that is given more than once, or with other punctuation."""
     if any(one.revokes is None for one in programs) and request_path(request.path) is None:
         return True
-    return bool(request.repeated) and not request.repeated.isdisjoint(named_headers(programs, endpoint))
+    named = named_headers(programs, endpoint) if request.headers or request.repeated else frozenset()
+    if not named:
+        return False
+    alike = {plain_header(one) for one in named}
+    other = (one for one in request.headers if one not in named)
+    return not request.repeated.isdisjoint(named) or any(plain_header(one) in alike for one in other)
+
+
+def plain_header(name: str) -> str:
+    """A header's name as applications see it that tell no punctuation apart: as a CGI variable (WSGI, PHP),
+    `X_Role` is `X-Role`."""
+    return re.sub(r"[^0-9a-z]", "-", name)
 
 
 def named_headers(programs: Iterable[AuthzProgram], endpoint: EndpointProgram) -> frozenset[str]:
@@ -289,11 +300,24 @@ def principal_matches(match: StringMatch, principal: tuple[str, str] | None) -> 
 
 
 def _host(subject: Subject) -> Sequence[str]:
-    """The host, with its port and without: a clause that names no port is about every port."""
+    """The host, with its port and without: a clause that names no port is about every port. And as servers
+    read one that is written oddly: a user before it, dots behind it, a port that is none."""
     if subject.flow.http is None:
         return ()
     host = subject.flow.http.host
-    return (host, re.sub(r":[0-9]+\Z", "", host))
+    bare = host.rpartition("@")[2]
+    name, port = host_parts(bare)
+    name = name.rstrip(".")
+    return (host, bare, name, name + port)
+
+
+def host_parts(host: str) -> tuple[str, str]:
+    """Name or address of a host, and the rest, which should be a colon and a port."""
+    if host.startswith("["):
+        name, bracket, rest = host.partition("]")
+        return (name + bracket, rest) if rest[:1] in {"", ":"} else (host, "")
+    name, colon, port = host.partition(":")
+    return name, colon + port
 
 
 def _method(subject: Subject) -> Sequence[str]:

@@ -13,6 +13,7 @@ from functools import partial
 
 from msgspec import structs
 
+from tsujiban.policy.authorize import host_parts
 from tsujiban.policy.program import (
     AuthzAction,
     AuthzCondition,
@@ -81,11 +82,23 @@ def _hosts(values: tuple[StringMatch, ...]) -> Settled:
     terms: list[Settled] = []
     for one in values:
         terms.append(_text(":authority", one, ignore_case=True))
-        if one.exact is not None and ":" not in one.exact:
-            terms.append(Text(header=":authority", regex=rf"(?i){re.escape(one.exact)}:\d+"))
-        elif one.suffix is not None:
-            terms.append(Text(header=":authority", regex=rf"(?i).*{re.escape(one.suffix)}:\d+"))
+        terms += (Text(header=":authority", regex="(?i)" + regex) for regex in _spellings(one))
     return any_of(terms)
+
+
+def _spellings(one: StringMatch) -> Iterator[str]:
+    """Other spellings of the hosts that a clause means (`policy.authorize` says which)."""
+    text = one.exact or one.prefix or one.suffix or ""
+    name, port = host_parts(text)
+    dotted = name.endswith(".")  # then only this spelling of the name is meant
+    literal = re.escape(name) + ("" if dotted else r"\.*") + re.escape(port)
+    end = "" if port or dotted else "(:[^@]*)?"
+    if one.exact:
+        yield f"(.*@)?({re.escape(text)}|{literal}{end})"
+    elif one.prefix:
+        yield f"(.*@)?({re.escape(text)}|{literal if port else re.escape(text)})[^@]*"
+    elif one.suffix:
+        yield rf"(.*@)?(\[[^\]@]*|[^:@]*){literal}{end}"
 
 
 _Matcher = Callable[[tuple[StringMatch, ...]], Settled]

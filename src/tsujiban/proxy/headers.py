@@ -1,9 +1,11 @@
-"""Headers that rules name must be readable in one way: given once, without white space around the value.
+"""Headers that rules name must be readable in one way: given once, without white space around the value, and
+under no name that differs in punctuation alone.
 
 Envoy's matchers see one text for a header that is given twice, its values joined by commas, and
 an application may well read the first or the last one alone; HTTP/2 lets white space through that
-applications cut off. A clause on the exact value would not see through either. So a script of a few
-lines marks such a request, where rules name headers, and authorization refuses what is marked.
+applications cut off; and behind CGI or WSGI `X_Role` is `X-Role`. A clause on the exact value would not
+see through any of it. So a script of a few lines marks such a request, where rules name headers, and
+authorization refuses what is marked.
 It marks first and clears the mark last, so that a script that fails refuses.
 
 In a pod that ends the script has each connection closed after its request (`proxy.parting`).
@@ -23,6 +25,11 @@ MESSAGE = "envoy.extensions.filters.http.lua.v3.Lua"
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _SCRIPT = """\
 local named = {{{names}}}
+local exact, alike = {{}}, {{}}
+for _, name in ipairs(named) do
+  exact[name] = true
+  alike[name:gsub("%W", "-")] = true
+end
 local function read(handle)
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set("{where}", "{key}", "not read yet")
@@ -30,6 +37,12 @@ local function read(handle)
   for _, name in ipairs(named) do
     local value = headers:get(name)
     if value ~= nil and (headers:getNumValues(name) > 1 or value:find("^%s") or value:find("%s$")) then
+      metadata:set("{where}", "{key}", name)
+      return
+    end
+  end
+  for name in pairs(headers) do
+    if not exact[name] and alike[name:gsub("%W", "-")] then
       metadata:set("{where}", "{key}", name)
       return
     end

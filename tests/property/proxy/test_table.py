@@ -340,8 +340,27 @@ requests = st.builds(
             "/;",
         )
     ),
-    host=st.sampled_from(("a", "A:80", "x")),
-    headers=st.sampled_from(({}, {"x-a": ""}, {"x-a": "a"}, {"x-a": "bx"})),
+    host=st.sampled_from(
+        (
+            *(
+                "a",
+                "A:80",
+                "x",
+                "A.",
+                "xa..",
+                "a:",
+                "a.:80",
+                "b@a",
+                "u:p@xA.:80",
+                "a:+80",
+                "a:80:80",
+                "b@a@x",
+                "",
+            ),
+            *("[::a]", "[::a]:80", "[::a]x", "x@[::A].", "ax.", "x.a:"),
+        )
+    ),
+    headers=st.sampled_from(({}, {"x-a": ""}, {"x-a": "a"}, {"x-a": "bx"}, {"x_a": "a"}, {"x.b": "a"})),
     repeated=st.sampled_from((frozenset(),) * 4 + (frozenset({"x-a"}),)),
     claims=st.none() | tokens,
 )
@@ -372,7 +391,8 @@ def test_every_request_is_decided_as_defined(
         headers |= request.headers
         if request.claims is not None:
             headers["authorization"] = "Bearer x"
-        if request.repeated & Authorization(state, state.endpoints["server"]).headers:
+        named = Authorization(state, state.endpoints["server"]).headers
+        if request.repeated & named or {"x_a", "x-a"} <= request.headers.keys() | named:
             headers[TWICE] = ""
         leaf = verdict(decision, headers, source_port, request.claims)
         assert leaf.allow is (expected.verdict is Action.ALLOW), (one, decision, expected)

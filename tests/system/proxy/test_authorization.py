@@ -78,7 +78,12 @@ def test_deny_before_allow_with_every_form_of_value_and_audit(bed: Bed) -> None:
     denied = bed.seen(log="http", path="/")
     assert (denied.rules, denied.audits) == (("_authz/no-allow",), ("z:audit/0",))
     assert ask(connection, "DELETE", "/exact")[0] == 403
-    assert ask(connection, "GET", "/exact", headers={"Host": "EVIL.example:80"})[0] == 403
+    for host in ("EVIL.example:80", "evil.example.", "evil.example:", "evil.example.:80", "me@evil.example"):
+        assert ask(connection, "GET", "/exact", headers={"Host": host})[0] == 403, host
+    # what an application behind CGI or WSGI would take for the header that a rule names
+    for name in ("X_Bad", "x.bad"):
+        assert ask(connection, "GET", "/exact", headers={name: "1"})[0] == 403, name
+    assert ask(connection, "GET", "/exact", headers={"X_Other": "1"})[0] == 200
     assert ask(connection, "GET", "/exact", headers={"x-bad": "1"})[0] == 403
     assert bed.seen(log="http", rules=("z:deny/0",)).verdict == "deny"
     assert reads(stranger, web.address, 80, "/exact") == 0  # nothing it could ask for is allowed

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.support.manifests import judge, world
 
-from tsujiban.policy.authorize import request_path, string_matches
+from tsujiban.policy.authorize import host_parts, request_path, string_matches
 from tsujiban.policy.dialects.istio import path_match, value_match
 from tsujiban.policy.flow import Request
 from tsujiban.policy.program import Action
@@ -52,6 +52,19 @@ def test_a_header_that_a_rule_names_is_given_once_or_denied() -> None:
     assert judge(where, "x/b", "x/a", port=80, http=once)[0]
     twice = Request(headers={"x-role": "guest,admin"}, repeated=frozenset({"x-role"}))
     assert judge(where, "x/b", "x/a", port=80, http=twice) == (False, ("_authz/no-allow",))
+
+
+@pytest.mark.parametrize("name", ["x_role", "x.role", "x~role"])
+def test_a_header_that_an_application_may_take_for_one_that_a_rule_names_is_denied(name: str) -> None:
+    """Behind CGI or WSGI, names that differ in punctuation alone are one variable."""
+    rule = "[{when: [{key: 'request.headers[X-Role]', values: [guest]}]}]"
+    where = world(policy(rule, "DENY"))
+    dodged = Request(headers={name: "guest", "x-role": "admin"})
+    assert judge(where, "x/b", "x/a", port=80, http=dodged) == (False, ("_authz/no-allow",))
+    other = Request(headers={name + "s": "guest", "x-role": "admin"})
+    assert judge(where, "x/b", "x/a", port=80, http=other)[0]
+    itself = world(policy(rule.replace("X-Role", "X_Role"), "DENY"))
+    assert judge(itself, "x/b", "x/a", port=80, http=Request(headers={"x_role": "admin"}))[0]
 
 
 def test_a_header_that_holds_tokens_is_given_once_or_denied() -> None:
@@ -139,6 +152,45 @@ def test_operations(operation: str, allowed: bool) -> None:
     where = world(policy(f"[{{to: [{{operation: {operation}}}]}}]"))
     request = Request(method="GET", path="//api/./v?q", host="web.example")
     assert judge(where, "x/b", "x/a", port=80, http=request)[0] is allowed
+
+
+@pytest.mark.parametrize(
+    ("host", "denied"),
+    [
+        ("admin.example", True),
+        ("Admin.Example:80", True),
+        ("admin.example.", True),  # the same name, to the root of all names
+        ("admin.example..:80", True),
+        ("admin.example:", True),  # a port may be empty
+        ("admin.example:http", True),
+        ("me@admin.example", True),
+        ("other.example@admin.example.:1", True),
+        ("admin.example@other.example", False),
+        ("xadmin.example", False),
+        ("admin.example.evil", False),
+        ("[admin.example]", False),
+        ("", False),
+    ],
+)
+def test_a_host_is_meant_however_it_is_spelled(host: str, denied: bool) -> None:
+    where = world(policy("[{to: [{operation: {hosts: [admin.example]}}]}]", "DENY"))
+    assert judge(where, "x/b", "x/a", port=80, http=Request(host=host))[0] is not denied
+
+
+@pytest.mark.parametrize(
+    ("host", "parts"),
+    [
+        ("a", ("a", "")),
+        ("a:1", ("a", ":1")),
+        ("a:1:2", ("a", ":1:2")),
+        ("[::1]", ("[::1]", "")),
+        ("[::1]:80", ("[::1]", ":80")),
+        ("[::1]x", ("[::1]x", "")),
+        ("[::1", ("[::1", "")),
+    ],
+)
+def test_a_host_is_a_name_or_an_address_and_a_port(host: str, parts: tuple[str, str]) -> None:
+    assert host_parts(host) == parts
 
 
 def test_an_ambiguous_path_is_denied_even_where_no_rule_asks_for_paths() -> None:

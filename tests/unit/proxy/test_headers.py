@@ -28,7 +28,7 @@ def test_the_mark_is_set_first_and_cleared_last_so_that_a_script_that_fails_refu
     source = config("x-a").default_source_code.inline_string
     marks = [line.strip() for line in source.splitlines() if "metadata:set" in line]
     where = f'"{names.HEADERS}", "{names.UNREADABLE}"'
-    assert marks == [f"metadata:set({where}, {text})" for text in ('"not read yet"', "name", '""')]
+    assert marks == [f"metadata:set({where}, {text})" for text in ('"not read yet"', "name", "name", '""')]
 
 
 def test_a_pod_of_a_node_s_envoy_has_a_configuration_of_its_own() -> None:
