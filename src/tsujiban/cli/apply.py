@@ -63,7 +63,6 @@ def apply(
     from tsujiban.cli import manifests
     from tsujiban.local.client import ApiError
     from tsujiban.local.enforced import Timeout, wait_for
-    from tsujiban.resources.registry import kind_for
 
     sources = manifests.contents(manifests.expand(files, recursive=recursive))
     loaded = manifests.load(sources)
@@ -79,7 +78,7 @@ def apply(
             raise refused(error, loaded.objects, sources) from error
         if form == "name":
             for result in answer.get("results", []):
-                click.echo(output.full_name(kind_for(result["apiVersion"], result["kind"]), result["name"]))
+                click.echo(_title(result))
         elif form:
             output.write(answer, form)
         else:
@@ -102,7 +101,13 @@ def show(answer: Json, *, dry_run: bool) -> None:
     """One line an object: what became of it."""
     suffix = " (dry run)" if dry_run else ""
     for result in answer.get("results", []):
-        click.echo(f"{result['kind'].lower()}/{result['name']} {result['action']}{suffix}")
+        click.echo(f"{_title(result)} {result['action']}{suffix}")
+
+
+def _title(result: Json) -> str:
+    from tsujiban.resources.registry import kind_for
+
+    return output.full_name(kind_for(result["apiVersion"], result["kind"]), result["name"])
 
 
 def refused(error: ApiError, objects: list[LoadedObject], sources: dict[str, bytes]) -> Failure:

@@ -17,7 +17,12 @@ POLICY_PATH = ("GET", "/apis/projectcalico.org/v3/globalnetworkpolicies/all")
 POLICY = (
     "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: all}\nspec:\n  tier: x\n"
 )
-RESULT = {"kind": "GlobalNetworkPolicy", "name": "all", "action": "created"}
+RESULT = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "GlobalNetworkPolicy",
+    "name": "all",
+    "action": "created",
+}
 
 
 @pytest.fixture
@@ -34,7 +39,7 @@ def run(*words: str) -> tuple[int, str]:
 
 def test_what_became_of_each_object(serve: Callable[..., Any], manifest: str) -> None:
     server = serve("apply", {APPLY: {"results": [RESULT]}})
-    assert run("-f", manifest) == (0, "globalnetworkpolicy/all created\n")
+    assert run("-f", manifest) == (0, "globalnetworkpolicy.projectcalico.org/all created\n")
     sent = json.loads(server.seen[0].content)
     assert sent["dryRun"] is False
     assert [obj["metadata"]["name"] for obj in sent["objects"]] == ["all"]
@@ -44,9 +49,15 @@ def test_a_dry_run_says_so(serve: Callable[..., Any], manifest: str) -> None:
     server = serve("apply", {APPLY: {"results": [RESULT]}})
     assert run("-f", manifest, "--dry-run", "server", "--wait") == (
         0,
-        "globalnetworkpolicy/all created (dry run)\n",
+        "globalnetworkpolicy.projectcalico.org/all created (dry run)\n",
     )
     assert json.loads(server.seen[0].content)["dryRun"] is True
+
+
+def test_what_became_of_them_in_other_forms(serve: Callable[..., Any], manifest: str) -> None:
+    serve("apply", {APPLY: {"results": [RESULT]}})
+    assert run("-f", manifest, "-o", "name") == (0, "globalnetworkpolicy.projectcalico.org/all\n")
+    assert run("-f", manifest, "-o", "yaml")[1].startswith("results:\n")
 
 
 def test_a_check_here_asks_nobody(serve: Callable[..., Any], manifest: str) -> None:
