@@ -15,7 +15,9 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -38,9 +40,9 @@ from tsujiban.supervise.spec import ProcessSpec
 PORT = 53
 STAT_EVERY = 0.005  # seconds; how old the knowledge of the zone file may be
 TCP_IDLE = 10.0  # seconds without a question
-TCP_CLIENTS = 256
+TCP_CLIENTS, TCP_CLIENTS_EACH = 256, 16  # connections; of one address
 UPSTREAM_TIMEOUT = 2.0  # seconds
-UPSTREAM_PENDING = 512  # questions waiting for the upstream
+UPSTREAM_PENDING, UPSTREAM_PENDING_EACH = 512, 64  # questions waiting for the upstream; of one address
 PR_SET_NO_NEW_PRIVS = 38
 NOBODY = 65534
 
@@ -86,16 +88,36 @@ class ZoneFile:
                 print(f"zone file {self._name}: {error}; the old zone stays", file=sys.stderr, flush=True)
 
 
+class Shares:
+    """Places of which all clients have `total`, and one of them at most `each`: no pod keeps others out."""
+
+    def __init__(self, total: int, each: int) -> None:
+        self._total = total
+        self._each = each
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, client: str) -> Iterator[bool]:
+        """A place for as long as the context is open; whether there was one."""
+        free = self._taken.total() < self._total and self._taken[client] < self._each
+        self._taken[client] += free
+        try:
+            yield free
+        finally:
+            self._taken[client] -= free
+            self._taken += Counter()  # forgets whom it counts nothing of
+
+
 class Resolver:
     """Answers datagrams: from the zone, or from an upstream server if there is one."""
 
     def __init__(self, zone: ZoneFile, upstream: str = "") -> None:
         self._zone = zone
         self._upstream = upstream
-        self._pending = 0
+        self._pending = Shares(UPSTREAM_PENDING, UPSTREAM_PENDING_EACH)
 
-    async def respond(self, data: bytes, udp: bool) -> bytes | None:
-        """The answer to one message; None when it deserves none."""
+    async def respond(self, data: bytes, udp: bool, client: str) -> bytes | None:
+        """The answer to one message of the address `client`; None when it deserves none."""
         query = names.parse(data)
         if query is None or isinstance(query, bytes):
             return query
@@ -104,20 +126,18 @@ class Resolver:
             return names.to_wire(names.refuse(query, dns.rcode.SERVFAIL), query, udp)
         response = names.answer(index, query)
         if response is None:
-            response = await self._forward(query) if self._upstream else names.refuse(query)
+            response = await self._forward(query, client) if self._upstream else names.refuse(query)
         return names.to_wire(response, query, udp)
 
-    async def _forward(self, query: dns.message.Message) -> dns.message.Message:
-        if self._pending >= UPSTREAM_PENDING:
-            return names.refuse(query, dns.rcode.SERVFAIL)
-        self._pending += 1
-        try:
-            asked = dns.message.make_query(query.question[0].name, query.question[0].rdtype, use_edns=0)
-            found, _ = await dns.asyncquery.udp_with_fallback(asked, self._upstream, UPSTREAM_TIMEOUT)
-        except (dns.exception.DNSException, OSError, EOFError):
-            return names.refuse(query, dns.rcode.SERVFAIL)
-        finally:
-            self._pending -= 1
+    async def _forward(self, query: dns.message.Message, client: str) -> dns.message.Message:
+        with self._pending.place(client) as free:
+            if not free:
+                return names.refuse(query, dns.rcode.SERVFAIL)
+            try:
+                asked = dns.message.make_query(query.question[0].name, query.question[0].rdtype, use_edns=0)
+                found, _ = await dns.asyncquery.udp_with_fallback(asked, self._upstream, UPSTREAM_TIMEOUT)
+            except (dns.exception.DNSException, OSError, EOFError):
+                return names.refuse(query, dns.rcode.SERVFAIL)
         response = names.refuse(query, found.rcode())
         response.answer, response.authority = found.answer, found.authority
         return response
@@ -138,7 +158,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, data: bytes, addr: tuple[str, int]) -> None:
-        response = await self._resolver.respond(data, udp=True)
+        response = await self._resolver.respond(data, udp=True, client=addr[0])
         if response is not None and self._transport is not None:
             self._transport.sendto(response, addr)
 
@@ -146,16 +166,21 @@ class _Datagrams(asyncio.DatagramProtocol):
 class _Streams:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._clients = 0
+        self._clients = Shares(TCP_CLIENTS, TCP_CLIENTS_EACH)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients += 1
+        client = str(writer.get_extra_info("peername", ("",))[0])
+        with closing(writer), self._clients.place(client) as free:
+            if free:
+                await self._answer(reader, writer, client)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: str) -> None:
         try:
-            while self._clients <= TCP_CLIENTS:
+            while True:
                 async with asyncio.timeout(TCP_IDLE):
                     (length,) = struct.unpack("!H", await reader.readexactly(2))
                     data = await reader.readexactly(length)
-                response = await self._resolver.respond(data, udp=False)
+                response = await self._resolver.respond(data, udp=False, client=client)
                 if response is None:
                     break
                 writer.write(struct.pack("!H", len(response)) + response)
@@ -163,9 +188,6 @@ class _Streams:
                     await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
             pass
-        finally:
-            self._clients -= 1
-            writer.close()
 
 
 def bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:

@@ -1,11 +1,14 @@
 """The server on loopback, on any free port; no root needed."""
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 import dns.asyncquery
+import dns.exception
 import dns.message
 import dns.rcode
 import pytest
@@ -116,6 +119,67 @@ def test_other_names_are_refused_or_handed_on(tmp_path: Path) -> None:
         assert (await dns.asyncquery.udp(query, "127.0.0.1", 5, port)).rcode() == dns.rcode.SERVFAIL
 
     _serving(tmp_path / "z", failed, upstream="127.0.0.53")  # nobody answers there: refused at once
+
+
+def test_places_are_for_all_and_one_takes_no_more_than_its_own() -> None:
+    shares = dnsserver.Shares(3, 2)
+    with contextlib.ExitStack() as stack:
+        had = [stack.enter_context(shares.place(client)) for client in ("a", "a", "a", "b", "b")]
+    assert had == [True, True, False, True, False]
+    with shares.place("a") as one, shares.place("a") as two:
+        assert (one, two) == (True, True)
+
+
+def test_a_pod_that_holds_all_its_connections_keeps_no_other_out(tmp_path: Path) -> None:
+    zone.write(tmp_path / "z", _zone("10.0.0.1"))
+
+    async def body(port: int) -> None:
+        idle = [
+            await asyncio.open_connection("127.0.0.1", port) for _ in range(2 * dnsserver.TCP_CLIENTS_EACH)
+        ]
+        assert await idle[-1][0].read() == b""  # the end: no question is taken
+        query = dns.message.make_query(NAME, "A")
+        answer = await dns.asyncquery.tcp(query, "127.0.0.1", 5, port, source="127.0.0.2")
+        assert _addresses(answer) == ["10.0.0.1"]
+        for _, writer in idle:
+            writer.close()
+
+    _serving(tmp_path / "z", body)
+
+
+def test_a_pod_whose_questions_wait_for_the_upstream_keeps_no_other_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upstream answers nobody before the other one has asked."""
+    zone.write(tmp_path / "z", _zone("10.0.0.1"))
+
+    async def body() -> None:
+        waiting = asyncio.Event()
+
+        async def silent(*_: object, **__: object) -> NoReturn:
+            await waiting.wait()
+            raise dns.exception.Timeout
+
+        monkeypatch.setattr(dns.asyncquery, "udp_with_fallback", silent)
+        file = dnsserver.ZoneFile(tmp_path / "z")
+        resolver = dnsserver.Resolver(file, "192.0.2.1")
+        wire = dns.message.make_query("example.com", "A").to_wire()
+        each = dnsserver.UPSTREAM_PENDING_EACH
+        asked = [
+            asyncio.create_task(resolver.respond(wire, udp=True, client="10.0.0.1")) for _ in range(each)
+        ]
+        await asyncio.sleep(0)
+        refused = await resolver.respond(wire, udp=True, client="10.0.0.1")
+        assert refused is not None
+        assert dns.message.from_wire(refused).rcode() == dns.rcode.SERVFAIL
+        other = asyncio.create_task(resolver.respond(wire, udp=True, client="10.0.0.2"))
+        await asyncio.sleep(0)
+        assert not other.done()
+        waiting.set()
+        await asyncio.gather(*asked, other)
+        file.close()
+
+    asyncio.run(body())
 
 
 def test_an_address_that_is_taken() -> None:
