@@ -251,10 +251,12 @@ _NOT_TOLD = Admission(kind=Class.DENY, rules=(names.UNLISTED_RULE,))
 
 
 def _lost(common: accesslog_pb2.AccessLogCommon) -> bool:
-    """Whether there was no tunnel: nobody is there, the agent does not let the pod have one, or did not
-    answer."""
-    flags = common.response_flags
-    return bool(_state(common, names.TUNNEL_STATE)) and (flags.no_cluster_found or flags.no_healthy_upstream)
+    """Whether there was no way: nobody is there, the agent does not let the pod have a tunnel, or it did
+    not answer."""
+    flags, taken = common.response_flags, _state(common, names.TUNNEL_STATE)
+    if taken.removeprefix(names.owner(taken)).startswith(names.SERVICE_CLUSTER):
+        return bool(flags.no_cluster_found)  # one that has no endpoints is no decision of anyone's
+    return bool(taken) and (flags.no_cluster_found or flags.no_healthy_upstream)
 
 
 def _staged(would: Admission | None, decision: Admission | None) -> str:

@@ -40,10 +40,11 @@ class Channel:
         remove: Callable[[], bool] = lambda: True,
         rendered: Callable[[], bool] = lambda: True,
         sequence: Callable[[], int] = lambda: -1,
+        again: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`remove` is asked whether Envoy is to lose what no pod here needs, `rendered` whether the pods'
         resources are what the newest state makes of them, `sequence` how many changes of who owns which
-        address that is."""
+        address that is; `again` has a pod rendered and pushed once more."""
         self.path = path
         self.pods: dict[str, ServedPod] = {}  # by prefix: "" in a sidecar
         self._generations = Generations()
@@ -57,6 +58,7 @@ class Channel:
         self._remove = remove
         self._is_rendered = rendered
         self._sequence = sequence
+        self._again = again
         self._offered = -1  # what `sequence` was when all that Envoy has been sent was rendered
         self._revision = 0
         # the former owners of addresses: since the last push, and until Envoy has taken what that said
@@ -64,7 +66,7 @@ class Channel:
         self._leaving: dict[str, str] = {}
         self._judged_by: dict[str, object] = {}  # what decides whom its pods may open tunnels to
         self._tunnels: dict[str, tuple[str, Resource]] = {}  # identity and cluster, by name
-        self._on_demand = OnDemandHandler(self._tunnel, self._answered)
+        self._on_demand = OnDemandHandler(self._cluster, self._answered)
         services = [self._ads, self._on_demand, AccessLogHandler(self._sink)]
         self._server = GuardedServer(services, self._allowed)
 
@@ -134,7 +136,8 @@ class Channel:
 
     def _push_tunnels(self, revision: int) -> None:
         judged_by: dict[str, object] = {
-            prefix: (one.renderer.tables, one.renderer.avoided) for prefix, one in self.pods.items()
+            prefix: (one.renderer.tables, one.renderer.avoided, one.renderer.services_revision)
+            for prefix, one in self.pods.items()
         }
         same = judged_by == self._judged_by
         moved, self._moved, self._judged_by = self._moved, {}, judged_by
@@ -148,8 +151,11 @@ class Channel:
             left, self._leaving = self._leaving, {}
             self._on_demand.push(self._revision, left)
 
-    def _tunnel(self, name: str) -> Known | None:
-        """What a cluster is that Envoy asks for: a tunnel, if a pod here may open it."""
+    def _cluster(self, name: str) -> Known | None:
+        """What a cluster is that Envoy asks for: a tunnel, if a pod here may open it, or a service."""
+        prefix, where = names.asked_service(name)
+        if where:
+            return self._service(prefix, where)
         address = names.mesh_address(name)
         former = self._leaving.get(address) or self._moved.get(address, "")
         for pod in self.pods.values():
@@ -160,6 +166,14 @@ class Channel:
                 return Known(known[1])
         # who is there, or may be spoken to, is not known before all is rendered
         return Known(None) if self._remove() else None
+
+    def _service(self, prefix: str, where: str) -> Known | None:
+        cluster = None
+        if (pod := self.pods.get(prefix)) is not None:
+            cluster, new = pod.renderer.ask_service(where)
+            if new:
+                self._again(pod.endpoint)  # for its endpoints
+        return Known(cluster) if cluster is not None or self._remove() else None
 
     def _led(self) -> bool:
         return all(one.led for one in self._on_demand.streams)

@@ -128,9 +128,8 @@ def internal_socket(passed: list[Json]) -> Json:
 _ORIGINAL_DST: list[Json] = [{"kind": {"host": {}}, "name": "envoy.filters.listener.original_dst"}]
 
 
-def service(site: Site, identifier: str, port: int) -> Resource:
+def service(site: Site, name: str) -> Resource:
     """A service's port; its endpoints come by EDS."""
-    name = site.name(names.service_cluster(identifier, port))
     body: Json = {
         "name": name,
         "type": "EDS",
@@ -161,20 +160,18 @@ def authorizer(site: Site, asked: ExternalAuthorizer, port: ServicePort) -> Reso
     return Resource(Kind.CLUSTER, name, body)
 
 
-def endpoints(site: Site, identifier: str, port: ServicePort) -> Resource:
-    """The ready endpoints of a service's port. Each leads into the inner outbound listener,
-    which treats it as a connection to that very address."""
-    name = site.name(names.service_cluster(identifier, port.port))
+def endpoints(site: Site, name: str, port: ServicePort, *, asked: bool = False) -> Resource:
+    """The ready endpoints of a service's port, for the cluster of that name, which Envoy has perhaps `asked`
+    for. Each leads into the inner outbound listener, which treats it as a connection to that very address."""
     listed = _backends(site, port)
     body: Json = {"cluster_name": name, "endpoints": [{"lb_endpoints": listed}] if listed else []}
-    return Resource(Kind.ENDPOINT, name, body)
+    return Resource(Kind.ENDPOINT, name, body, on_demand=asked)
 
 
 def _backends(site: Site, port: ServicePort) -> list[Json]:
     listed: list[Json] = []
     for backend in sorted(port.backends, key=lambda one: (one.address, one.port)):
-        host = f"[{backend.address}]" if ":" in backend.address else backend.address
-        where = f"{host}:{backend.port}"
+        where = names.end(backend.address, backend.port)
         internal_address = {
             "server_listener_name": site.name(names.OUTBOUND_INNER),
             "endpoint_id": where,

@@ -16,6 +16,7 @@ INBOUND_INNER = "inbound-inner"  # internal listener: what came out of a tunnel
 
 APP = "app"  # cluster: the application, at the original destination
 SERVICE_CLUSTER = "service|"  # how the names of services' clusters begin
+SERVICES = "services"  # the filter chain that leads to them
 PASSTHROUGH = "passthrough"  # cluster: the original destination, in the clear
 MESH = "mesh"  # how the names of tunnels' clusters begin; the filter chain that leads to them
 
@@ -29,6 +30,7 @@ JWT = "jwt"  # ECDS: which tokens are verified
 REVOCATIONS = "revocations"  # ECDS: parts connections that were made before a list from those after it
 RBAC_EGRESS = "rbac-egress"  # ECDS: names the rule that let a connection out
 ROUTE = "route"  # ECDS: the name of the cluster that a tunnel takes
+SERVICE_ROUTE = "service-route"  # ECDS: the same, of a connection to a service's address
 
 IDENTITY_SECRET = "identity"  # noqa: S105 - the name of a secret, not one
 CLIENT_SECRET = "identity-out"  # noqa: S105 - the same, for the node proxy's connections out
@@ -49,7 +51,7 @@ ALPN = "tsujiban/1"  # what a tunnel says of itself in its TLS handshake
 
 _POD = "pod:"  # with it begin the names of what belongs to one endpoint of a node's Envoy
 
-# of tunnels' clusters: the proxy is sent them all beforehand, or has to ask for each
+# of tunnels' and services' clusters: the proxy is sent them all beforehand, or has to ask for each
 GENERATIONS = LISTED, ASKED = "listed", "asked"
 
 # filter state, shared from a tunnel's connection with the connection inside it
@@ -114,6 +116,19 @@ def authorizer_cluster(service: str, port: int) -> str:
     return f"authorizer|{service}|{port}"
 
 
-def service_cluster(service: str, port: int) -> str:
-    """Cluster of the ready endpoints of a service's port."""
-    return f"{SERVICE_CLUSTER}{service}|{port}"
+def service_cluster(generation: str, where: str) -> str:
+    """Cluster of the ready endpoints of a service's port; `where` it is, as `end` writes it."""
+    return f"{SERVICE_CLUSTER}{generation}|{where}"
+
+
+def asked_service(name: str) -> tuple[str, str]:
+    """Of a service's cluster that a proxy asks for: the prefix of the endpoint that it belongs to, and where
+    the service is; "" for what is no such name."""
+    prefix = owner(name)
+    begin, where = f"{SERVICE_CLUSTER}{ASKED}|", name.removeprefix(prefix)
+    return (prefix, where.removeprefix(begin)) if where.startswith(begin) else ("", "")
+
+
+def end(address: str, port: int) -> str:
+    """An address and a port, as Envoy writes them."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,4 +1,4 @@
-"""Clusters of tunnels that a proxy asks for when it first needs them: one stream, without the I/O.
+"""Clusters of tunnels, and of services, that a proxy asks for when it first needs them: without the I/O.
 
 Envoy 1.40 asks for a name once. From then on, until the stream ends, it waits for what it is told: so what
 was asked for is remembered, and told again when it changes. A name with no answer to it keeps connections
@@ -71,7 +71,8 @@ class OnDemand:
             self._refusing.discard(name)
         strange = []
         for name in message.resource_names_subscribe:
-            if names.mesh_address(name) and (name in self._asked or len(self._asked) < _NAMES):
+            known = names.mesh_address(name) or names.asked_service(name)[1]
+            if known and (name in self._asked or len(self._asked) < _NAMES):
                 self._asked[name] = message.initial_resource_versions.get(name, _UNHELD)
             else:
                 strange.append(name)

@@ -9,7 +9,7 @@ egress program denies whatever is asked is refused together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from tsujiban.policy.program import EndpointProgram
@@ -81,20 +81,14 @@ def _listener(site: Site, base: str, choice: Json, chains: _Chains, **where: obj
 
 def _services(site: Site, services: Services, chains: _Chains, otherwise: Json) -> Json:
     """On match: the addresses of services; of those that lead nowhere, all in one."""
-    virtual: dict[str, Json] = {}
-    for identifier, program in services.listed.items():
-        ports: dict[str, Json] = {}
-        for port in program.ports:
-            name = site.name(names.service_cluster(identifier, port.port))
-            chain = {"name": name, "filters": [filters.tcp_proxy(name, "service")]}
-            ports[str(port.port)] = chains.to(name, chain)
-        for one in program.addresses:
-            virtual[one] = matchers.exact(matchers.DESTINATION_PORT, ports, chains.refuse(rbac.UNLISTED))
-    closed = services.closed
-    if closed:
-        refuse = chains.refuse(rbac.UNLISTED)
-        otherwise = matchers.longest_prefix(matchers.DESTINATION_IP, [(closed, refuse)], otherwise)
-    return matchers.exact(matchers.DESTINATION_IP, virtual, otherwise)
+    ranges: list[tuple[Iterable[str], Json]] = []
+    for ports, addresses in services.places:
+        there = {str(port): chains.to(names.SERVICES, routes.service_chain(site)) for port in ports}
+        choice = matchers.exact(matchers.DESTINATION_PORT, there, chains.refuse(rbac.UNLISTED))
+        ranges.append((addresses, choice))
+    if services.closed:
+        ranges.append((services.closed, chains.refuse(rbac.UNLISTED)))
+    return matchers.longest_prefix(matchers.DESTINATION_IP, ranges, otherwise)
 
 
 def _destination(site: Site, endpoint: EndpointProgram, table: Table, chains: _Chains) -> Json:

@@ -67,7 +67,9 @@ class ProxyPost:
         def rendered() -> bool:
             return endpoint_id not in self._dirty
 
-        channel = Channel(socket_path, uid, authorize, self._move, rendered, rendered, self._sequence)
+        channel = Channel(
+            socket_path, uid, authorize, self._move, rendered, rendered, self._sequence, self._again
+        )
         await channel.open()
 
         def namespace() -> str:
@@ -87,6 +89,7 @@ class ProxyPost:
             self._remove_from_shared,
             lambda: not self._dirty,
             self._sequence,
+            self._again,
         )
         await channel.open()
         self._shared = channel
@@ -125,6 +128,9 @@ class ProxyPost:
         )
         pod.moved(self._former)  # it may have been there before, and this agent not
         return pod
+
+    def _again(self, endpoint_id: str) -> None:
+        self._render([endpoint_id])
 
     def _sequence(self) -> int:
         return self._owners.sequence

@@ -92,6 +92,15 @@ class Renderer:
         reach = self._reach.get("egress")
         return reach is not None and reach.opens(address)
 
+    @property
+    def services_revision(self) -> int:
+        """How often the services that it may use have changed."""
+        return self._services.revision
+
+    def ask_service(self, where: str) -> tuple[Resource | None, bool]:
+        """See `Services.ask`."""
+        return self._services.ask(where)
+
     def _staged(
         self, name: str, state: NodeState, endpoint: EndpointProgram, peers: Peers, direction: Direction
     ) -> Table | None:
@@ -138,7 +147,7 @@ class Renderer:
             ),
             *self._piece(
                 "outbound",
-                (endpoint.addresses, outgoing, services.listed, services.closed),
+                (endpoint.addresses, outgoing, services.places, services.closed),
                 lambda: outbound.resources(site, endpoint, outgoing, services),
             ),
             *self._piece("routes", (listed,), lambda: routes.resources(site, listed)),

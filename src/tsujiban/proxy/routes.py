@@ -72,6 +72,23 @@ def resources(site: Site, listed: Nearby | None) -> list[Resource]:
     ]
 
 
+def to_services(site: Site, generation: str) -> Resource:
+    """What names the cluster of a connection to a service's address."""
+    where = site.name(names.service_cluster(generation, "%DOWNSTREAM_LOCAL_ADDRESS%"))
+    values = [
+        filters.state_value(CLUSTER_STATE, where, share=False, own=True),
+        filters.state_value(names.TUNNEL_STATE, where, share=False),
+    ]
+    return configuration(site.name(names.SERVICE_ROUTE), filters.on_connection(values))
+
+
+def service_chain(site: Site) -> Json:
+    """The filter chain of connections to services' addresses."""
+    route = filters.discovered(site, names.SERVICE_ROUTE, filters.NETWORK_STATE)
+    proxy = filters.tcp_proxy(names.SERVICES, "service", on_demand=_ON_DEMAND)
+    return {"name": names.SERVICES, "filters": [route, proxy]}
+
+
 def chain_filters(site: Site) -> list[Json]:
     """The end of a filter chain whose connections take a tunnel."""
     return [

@@ -305,6 +305,8 @@ class Session:
         gone = subscription.held.keys() - self._desired.get(kind, {}).keys() - subscription.refused
         if kind is Kind.SECRET or Kind.SECRET not in self._types:
             gone = {name for name in gone if names.owner(name) not in self._keyless}
+        if kind is Kind.ENDPOINT:  # of a cluster that was asked for they go with it
+            gone = {name for name in gone if not names.asked_service(name)[1]}
         return sorted(gone)
 
     def _send(

@@ -142,8 +142,8 @@ def test_the_egress_program_is_enforced_at_its_source(bed: Bed) -> None:
     assert bed.update(services={"default/closed": closed}) == ()
     own = names.prefix(customer.path) if bed.mesh is Mesh.NODE else ""
     held = customer.admin("/config_dump")
-    assert own + names.service_cluster("default/web", 8080) in held
-    assert own + names.service_cluster("default/closed", 8080) not in held
+    assert own + names.service_cluster(names.LISTED, "10.96.0.20:8080") in held
+    assert own + names.service_cluster(names.LISTED, "10.96.0.21:8080") not in held
     assert rest(customer.connect("10.96.0.21", 8080)) == b""
     refused = bed.seen(log="egress", destination="10.96.0.21")
     assert (refused.verdict, refused.rules) == ("deny", ("_tier/default/egress/default",))

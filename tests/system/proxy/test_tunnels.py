@@ -9,11 +9,24 @@ import pytest
 from tests.support.meshapps import Greeter, echo_http, first, reads, rest
 from tests.support.proxybed import Bed, Pod, tier, until
 
-from tsujiban.policy.program import Action, AddressSet, Member, Mesh, Peer, PolicyProgram, Rule, Side
+from tsujiban.policy.program import (
+    Action,
+    AddressSet,
+    Backend,
+    Member,
+    Mesh,
+    Peer,
+    PolicyProgram,
+    Rule,
+    ServicePort,
+    ServiceProgram,
+    Side,
+)
 from tsujiban.proxy import names, routes
 
 pytestmark = pytest.mark.system
 MANY = 100
+GREETING = b"220 welcome\r\n"
 
 
 def strangers(bed: Bed, count: int = MANY) -> dict[str, Peer]:
@@ -26,14 +39,23 @@ def strangers(bed: Bed, count: int = MANY) -> dict[str, Peer]:
     return found
 
 
+def clusters(pod: Pod) -> list[str]:
+    """All that a pod's Envoy was told of."""
+    dump = json.loads(pod.admin("/config_dump"))
+    found: list[Any] = []
+    for part in dump["configs"]:
+        found += part.get("dynamic_active_clusters", [])
+    return sorted(one["cluster"]["name"] for one in found)
+
+
 def held(pod: Pod) -> list[str]:
     """The tunnels that a pod's Envoy holds."""
-    dump = json.loads(pod.admin("/config_dump"))
-    clusters: list[Any] = []
-    for part in dump["configs"]:
-        clusters += part.get("dynamic_active_clusters", [])
-    found = [one["cluster"]["name"] for one in clusters]
-    return sorted(name for name in found if names.mesh_address(name))
+    return [name for name in clusters(pod) if names.mesh_address(name)]
+
+
+def services(pod: Pod, own: str) -> list[str]:
+    """The services that a pod's Envoy holds; `own` is the prefix of the pod's."""
+    return [name for name in clusters(pod) if name.startswith(own + names.SERVICE_CLUSTER)]
 
 
 def outbound(pod: Pod) -> list[str]:
@@ -147,3 +169,53 @@ def test_without_an_agent_whom_it_has_not_spoken_with_stays_closed(
     until("it was told", lambda: first(customer.connect(other.address, 80)) == b"220 welcome\r\n")
     assert reads(customer, web.address, 80) == 200
     assert len(held(customer)) == 2
+
+
+def many_services(*backends: Pod) -> dict[str, ServiceProgram]:
+    """So many that a proxy asks for each; the first one is led to the pods given."""
+    found = {}
+    for number in range(MANY):
+        listed = backends if number == 0 else ()
+        port = ServicePort(
+            protocol=6, port=80, backends=tuple(Backend(address=one.address, port=80) for one in listed)
+        )
+        name = f"default/s{number}"
+        found[name] = ServiceProgram(id=name, addresses=(f"10.96.0.{number + 1}",), ports=(port,))
+    return found
+
+
+def test_a_proxy_holds_the_services_that_it_uses_however_many_there_are(bed: Bed) -> None:
+    web, customer = bed.pod("web"), bed.pod("customer")
+    plain, late = bed.pod("plain", mesh=Mesh.NONE), Greeter()
+    served = Greeter()
+    web.listen(80, served)
+    plain.listen(80, late)
+    address = "10.96.0.1"
+    bed.update(services={"default/s0": many_services(web)["default/s0"]})
+    bed.settle()
+    open_before = customer.connect(address, 80)
+    assert open_before.recv(100) == GREETING
+    assert bed.update(services=many_services(web)) == ()
+    own = names.prefix(customer.path) if bed.mesh is Mesh.NODE else ""
+    asked = own + names.service_cluster(names.ASKED, f"{address}:80")
+    assert services(customer, own) == []
+    assert first(customer.connect(address, 80)) == GREETING
+    assert services(customer, own) == [asked]
+
+    before = [one for one in outbound(customer) if asked not in one]
+    assert bed.update(services={"default/s0": many_services(plain)["default/s0"]}) == ()
+    assert [one for one in outbound(customer) if asked not in one] == before  # its endpoints are its own
+    assert first(customer.connect(address, 80)) == GREETING
+    assert (late.visitors, served.visitors) == (1, 2)
+    assert bed.update(services={"default/s0": None}) == ()
+    assert bed.update(services={"default/s0": many_services(web)["default/s0"]}) == ()
+    assert first(customer.connect(address, 80)) == GREETING
+
+    bed.kill_agent()
+    assert first(customer.connect(address, 80)) == GREETING
+    bed.start_agent()
+    assert bed.update(services={"default/s0": many_services(plain)["default/s0"]}) == ()
+    until("it was told", lambda: first(customer.connect(address, 80)) and late.visitors > 1, timeout=60)
+    open_before.sendall(b"QUIT\r\n")  # it was never touched
+    assert first(open_before) == b"QUIT\r\n"
+    open_before.close()

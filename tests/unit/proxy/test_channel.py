@@ -131,7 +131,7 @@ def test_a_proxy_is_given_the_tunnels_that_its_pods_may_open_and_no_other(tmp_pa
         channel.join(pod)
 
         def told(address: str, generation: str = names.ASKED) -> str | None:
-            answer = channel._tunnel(names.mesh_cluster(generation, address))
+            answer = channel._cluster(names.mesh_cluster(generation, address))
             if answer is None:
                 return None
             if answer.cluster is None:
@@ -161,5 +161,34 @@ def test_a_proxy_is_given_the_tunnels_that_its_pods_may_open_and_no_other(tmp_pa
         assert told(CUSTOMER) == "stranger"  # something may lead there yet
         channel.push(2)  # with no Envoy that could know of it
         assert told(CUSTOMER) == ""
+
+    asyncio.run(main())
+
+
+def test_a_proxy_is_given_the_services_that_its_pod_may_use_and_their_endpoints_come_after(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        rendered, again = [False], list[str]()
+        channel = Channel(
+            tmp_path / "s", os.getuid(), None, lambda: None, lambda: rendered[0], again=again.append
+        )
+        site = NodeSite(namespace="/run/netns/n-a")
+        pod = ServedPod("default/server", site, lambda: "", lambda _: None, Programs())
+        channel.join(pod)
+
+        def told(name: str) -> str | None:
+            answer = channel._cluster(name)
+            return None if answer is None else answer.cluster.name if answer.cluster else ""
+
+        where = names.service_cluster(names.ASKED, "10.96.0.9:80")
+        assert told(site.name(where)) is None
+        pod.render(state(), POD_CIDRS, Peers(state().peers))
+        for _ in range(2):
+            assert told(site.name(where)) == site.name(where)
+        assert again == ["default/server"]
+        assert told(where) is None  # another pod's, which may come yet
+        rendered[0] = True
+        assert told(where) == told(site.name(names.service_cluster(names.ASKED, "10.96.0.9:81"))) == ""
 
     asyncio.run(main())

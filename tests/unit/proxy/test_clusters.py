@@ -35,19 +35,19 @@ def test_a_service_s_endpoints_lead_through_the_inner_listener_to_their_own_addr
         port=80,
         backends=(Backend(address="fd00::1", port=81), Backend(address="10.0.0.1", port=82)),
     )
-    assignment = body(clusters.endpoints(SIDECAR, "default/web", port))
+    assignment = body(clusters.endpoints(SIDECAR, "service|web", port))
     hosts = [one.endpoint for one in assignment.endpoints[0].lb_endpoints]
     where = [one.address.envoy_internal_address.endpoint_id for one in hosts]
     assert where == ["10.0.0.1:82", "[fd00::1]:81"]
     assert {one.address.envoy_internal_address.server_listener_name for one in hosts} == {
         names.OUTBOUND_INNER
     }
-    assert assignment.cluster_name == body(clusters.service(SIDECAR, "default/web", 80)).name
+    assert assignment.cluster_name == body(clusters.service(SIDECAR, "service|web")).name
 
 
 def test_a_service_without_endpoints_has_none() -> None:
     assert (
-        len(body(clusters.endpoints(SIDECAR, "default/web", ServicePort(protocol=6, port=80))).endpoints) == 0
+        len(body(clusters.endpoints(SIDECAR, "service|web", ServicePort(protocol=6, port=80))).endpoints) == 0
     )
 
 
@@ -59,7 +59,7 @@ def test_an_internal_cluster_leads_to_its_listener() -> None:
 
 def assigned(*hosts: str) -> Resource:
     backends = tuple(Backend(address=host, port=80) for host in hosts)
-    return clusters.endpoints(SIDECAR, "default/web", ServicePort(protocol=6, port=80, backends=backends))
+    return clusters.endpoints(SIDECAR, "service|web", ServicePort(protocol=6, port=80, backends=backends))
 
 
 def test_endpoints_that_stay_are_those_of_both() -> None:
@@ -75,9 +75,9 @@ def test_only_services_have_endpoints_of_their_own() -> None:
         for one in (
             clusters.app(SIDECAR),
             clusters.mesh(SIDECAR, "mesh|listed|10.0.0.1", "x"),
-            clusters.service(SIDECAR, "a/b", 80),
-            clusters.service(NodeSite("/run/netns/p"), "a/b", 80),
+            clusters.service(SIDECAR, "service|a/b"),
+            clusters.service(NodeSite("/run/netns/p"), "pod:p|service|a/b"),
         )
     }
-    assert clusters.service_clusters(found) == {"service|a/b|80", "pod:p|service|a/b|80"}
-    assert found["service|a/b|80"].kind is Kind.CLUSTER
+    assert clusters.service_clusters(found) == {"service|a/b", "pod:p|service|a/b"}
+    assert found["service|a/b"].kind is Kind.CLUSTER

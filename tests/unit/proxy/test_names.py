@@ -7,8 +7,8 @@ def test_clusters_of_different_things_have_different_names() -> None:
     made = {
         names.mesh_cluster(names.LISTED, "10.0.0.1"),
         names.mesh_cluster(names.ASKED, "10.0.0.1"),
-        names.service_cluster("default/a", 80),
-        names.service_cluster("default/a", 81),
+        names.service_cluster(names.LISTED, "10.0.0.1:80"),
+        names.service_cluster(names.ASKED, "10.0.0.1:80"),
         names.APP,
         names.PASSTHROUGH,
         names.AGENT_CLUSTER,
@@ -19,7 +19,17 @@ def test_clusters_of_different_things_have_different_names() -> None:
 
 def test_a_prefixed_name_tells_its_owner() -> None:
     prefix = names.prefix("/run/netns/tsj-a-p-1")
-    assert names.owner(prefix + names.service_cluster("default/web", 80)) == prefix
+    assert names.owner(prefix + names.service_cluster(names.ASKED, "10.0.0.1:80")) == prefix
+
+
+def test_a_service_s_name_that_is_asked_for_tells_whose_it_is_and_where() -> None:
+    where = names.end("fd00::1", 80)
+    name = names.service_cluster(names.ASKED, where)
+    assert names.asked_service(name) == ("", "[fd00::1]:80")
+    prefix = names.prefix("/run/netns/tsj-a-p-1")
+    assert names.asked_service(prefix + name) == (prefix, where)
+    assert names.asked_service(names.service_cluster(names.LISTED, where)) == ("", "")
+    assert names.asked_service(names.mesh_cluster(names.ASKED, "10.0.0.1")) == ("", "")
 
 
 def test_a_name_without_prefix_has_no_owner() -> None:

@@ -38,7 +38,7 @@ def test_every_kind_of_destination_has_its_chain() -> None:
     inner = {"self", names.PASSTHROUGH, names.MESH, rbac.UNLISTED}
     world = state(egress=(rule("no", Action.DENY, dst=Side(nets=("10.244.8.0/24",))), rule("e")))
     assert chains(world, names.OUTBOUND_INNER) == inner
-    assert chains(world, names.OUTBOUND) == inner | {names.service_cluster("default/server", 80)}
+    assert chains(world, names.OUTBOUND) == inner | {names.SERVICES}
 
 
 def test_a_denied_destination_is_closed_before_anything_is_sent() -> None:
@@ -77,8 +77,12 @@ def test_a_service_none_of_whose_backends_may_be_reached_is_refused_with_all_oth
     empty = ServicePort(protocol=6, port=80)
     world.services["d"] = ServiceProgram(id="d", addresses=("10.96.1.4",), ports=(empty,))
     found = chains(world, names.OUTBOUND)
-    assert {name for name in found if name.startswith(names.SERVICE_CLUSTER)} == {
-        names.service_cluster(name, 80) for name in "bde"
+    assert names.SERVICES in found
+    clusters = render(world, "default/server", POD_CIDRS).resources[Kind.CLUSTER]
+    assert {name for name in clusters if name.startswith(names.SERVICE_CLUSTER)} == {
+        names.service_cluster(names.LISTED, f"{one.addresses[0]}:80")
+        for name, one in world.services.items()
+        if name in "bde"
     }
     listed = rbac.UNLISTED in chains(world, names.OUTBOUND)
     text = str(resources(world)[f"LISTENER {names.OUTBOUND}"].message())
@@ -88,7 +92,7 @@ def test_a_service_none_of_whose_backends_may_be_reached_is_refused_with_all_oth
 
 def test_each_service_port_has_its_endpoints() -> None:
     found = resources(state())
-    service = names.service_cluster("default/server", 80)
+    service = names.service_cluster(names.LISTED, "10.96.0.9:80")
     assert {f"CLUSTER {service}", f"ENDPOINT {service}"} <= found.keys()
     assert found[f"EXTENSION {names.RBAC_EGRESS}"].kind is Kind.EXTENSION
 

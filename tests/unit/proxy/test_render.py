@@ -127,14 +127,14 @@ def test_a_backend_changes_its_service_and_no_listener() -> None:
     service = world.services["default/server"]
     ports = (structs.replace(service.ports[0], backends=(Backend(address=CUSTOMER, port=80),)),)
     world.services["default/server"] = structs.replace(service, ports=ports)
-    assert made_by(renderer, peers, world) <= {"outbound"}
+    assert made_by(renderer, peers, world) == set()
     changed = {
         name
         for kind in Kind
         for name, one in renderer.resources[kind].items()
         if before[kind][name].version != one.version
     }
-    assert changed == {names.service_cluster("default/server", 80)}
+    assert changed == {names.service_cluster(names.LISTED, "10.96.0.9:80")}
 
 
 def test_the_whole_state_told_again_makes_no_work() -> None:

@@ -13,9 +13,10 @@ from tsujiban.policy.program import (
     ServiceProgram,
     Side,
 )
+from tsujiban.proxy import names
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.reach import Reach, egress
-from tsujiban.proxy.services import Services
+from tsujiban.proxy.services import FEW, Services
 from tsujiban.proxy.site import SIDECAR
 
 ONLY_CLIENTS = rule("e", dst=Side(sets=("clients",)))
@@ -44,7 +45,7 @@ def test_a_service_is_listed_when_any_backend_may_be_reached() -> None:
     made = follow(world_of(service("a", CUSTOMER, STRANGER), service("bb", STRANGER), service("ccc", SERVER)))
     assert list(made.listed) == ["a", "ccc"]
     assert made.closed == ("10.96.0.2",)
-    assert len(made.resources()) == 4
+    assert len(made.resources()) == 5  # the name, two clusters and their endpoints
 
 
 def test_one_without_backends_is_listed_and_one_without_tcp_is_not() -> None:
@@ -67,9 +68,10 @@ def test_only_what_has_changed_is_rendered() -> None:
     before = made.resources()
     made.follow({**world.services, "bb": service("bb", CUSTOMER, SERVER)}, table, peers, (SERVER,))
     after = made.resources()
-    assert [one is two for one, two in zip(before, after, strict=True)] == [True, True, False, False]
+    kept = [one is two for one, two in zip(before[1:], after[1:], strict=True)]
+    assert kept == [True, True, False, False]
     made.follow({"a": service("a", CUSTOMER)}, table, peers, (SERVER,))
-    assert made.resources() == before[:2]
+    assert made.resources()[1:] == before[1:3]
     assert list(made.listed) == ["a"]
 
 
@@ -106,3 +108,36 @@ def test_a_service_whose_backend_gets_another_owner_is_looked_at_again_and_no_ot
     peers.take(world.peers)
     made.follow({"bb": world.services["bb"]}, table, peers, (SERVER,))
     assert list(made.listed) == ["bb"]
+
+
+def test_where_there_are_many_the_proxy_is_sent_their_places_and_what_it_asks_for() -> None:
+    many = [f"{number:03}" for number in range(FEW + 1)]
+    world = state(egress=(rule("all"),))
+    world.services = {
+        name: msgspec.structs.replace(service(name, CUSTOMER), addresses=(f"10.96.1.{int(name) + 1}",))
+        for name in many
+    }
+    made = follow(world)
+    assert made.generation == names.ASKED
+    assert [len(addresses) for _, addresses in made.places] == [FEW + 1]
+    assert [one.name for one in made.resources()] == [names.SERVICE_ROUTE]
+    cluster, new = made.ask("10.96.1.1:80")
+    assert new
+    assert cluster is not None
+    assert cluster.name == names.service_cluster(names.ASKED, "10.96.1.1:80")
+    assert made.ask("10.96.1.1:80")[1] is False
+    assert [one.name for one in made.resources()] == [names.SERVICE_ROUTE, cluster.name]
+    assert made.ask("10.96.1.1:81") == made.ask("10.96.2.1:80") == (None, False)
+    del world.services["000"]
+    follow(world, made)
+    assert made.generation == names.LISTED
+    assert len(made.resources()) == 1 + 2 * FEW
+    assert made.ask("10.96.1.1:80") == (None, False)
+
+
+def test_a_service_that_comes_or_whose_backends_change_moves_no_other_s_place() -> None:
+    made = follow(world_of(service("a", CUSTOMER), service("bb", CUSTOMER)))
+    places, revision = made.places, made.revision
+    follow(world_of(service("a", CUSTOMER, SERVER), service("bb", CUSTOMER)), made)
+    assert made.places == places
+    assert made.revision > revision

@@ -247,10 +247,10 @@ def listener(note: str) -> Resource:
 
 def endpoints(*hosts: str) -> Resource:
     backends = tuple(Backend(address=host, port=80) for host in hosts)
-    return clusters.endpoints(SIDECAR, "a/b", ServicePort(protocol=6, port=80, backends=backends))
+    return clusters.endpoints(SIDECAR, "service|a/b", ServicePort(protocol=6, port=80, backends=backends))
 
 
-SERVICE = clusters.service(SIDECAR, "a/b", 80)
+SERVICE = clusters.service(SIDECAR, "service|a/b")
 
 
 def subscribed() -> Session:
@@ -307,8 +307,8 @@ def test_what_a_listener_leads_to_comes_before_it_and_goes_after_it() -> None:
 
 def test_a_new_service_has_its_endpoints_before_a_listener_leads_to_it() -> None:
     session = subscribed()
-    more = clusters.service(SIDECAR, "a/c", 80)
-    found = clusters.endpoints(SIDECAR, "a/c", ServicePort(protocol=6, port=80))
+    more = clusters.service(SIDECAR, "service|a/c")
+    found = clusters.endpoints(SIDECAR, "service|a/c", ServicePort(protocol=6, port=80))
     first = list(
         session.push(desired(SERVICE, endpoints("10.0.0.1", "10.0.0.2"), more, found, listener("2")), 2)
     )
