@@ -8,6 +8,7 @@ that loses a race needs no retry here: the winner's event brings the object back
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 MODIFY_ATTEMPTS = 10
+TURN = 2000  # writes, after which others are heard: what one user asks for may be endless
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -141,15 +143,8 @@ class Loop:
 
     async def _serve(self, pump: asyncio.Task[None]) -> None:
         while True:
-            get = asyncio.ensure_future(self._inbox.get())
-            try:
-                await asyncio.wait({get, pump}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not get.done():
-                    get.cancel()
-            if not get.done():
-                pump.result()  # raises what ended the watch
-            item = get.result()
+            busy = self._queue or self._unseen
+            item = await self._next(pump) if not busy or not self._inbox.empty() else ()
             if callable(item):
                 await item()
             else:
@@ -158,7 +153,19 @@ class Loop:
                         self._learn(event.stored, gone=event.type is EventType.DELETED)
                 if item:
                     self._forget(item[-1].stored.revision)
-            await self._work()
+            await self._work(TURN)
+
+    async def _next(self, pump: asyncio.Task[None]) -> Sequence[Event] | Call:
+        """What the store or somebody else says next. Raises what ended the watch."""
+        get = asyncio.ensure_future(self._inbox.get())
+        try:
+            await asyncio.wait({get, pump}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not get.done():
+                get.cancel()
+        if not get.done():
+            pump.result()
+        return get.result()
 
     async def _load(self) -> int:
         revision = self._listed = await self._store.revision()
@@ -200,9 +207,10 @@ class Loop:
             if self._revisions.get(ref) == deleted and self.world.get(ref) is None:
                 del self._revisions[ref]
 
-    async def _work(self) -> None:
-        """Plan and write until the queue is empty, showing the observer each step's changes."""
-        while self._queue or self._unseen:
+    async def _work(self, most: float = math.inf) -> None:
+        """Plan and write until the queue is empty, or after some `most` writes, showing the observer each
+        step's changes."""
+        while (self._queue or self._unseen) and most > 0:
             changes, self._unseen = self._unseen, []
             if changes:
                 await self._observe(self.world, changes)
@@ -211,6 +219,7 @@ class Loop:
                 actions = self._planners[planner](self.world, ref)
                 # together: one durable commit serves them all
                 await asyncio.gather(*(self._carry_out(action) for action in actions))
+                most -= len(actions)
 
     async def _carry_out(self, action: Action) -> None:
         try:
@@ -229,7 +238,7 @@ class Loop:
 def _read(stored: Stored) -> Json:
     found, wrong = mended(msgspec.json.decode(stored.value))
     if wrong:
-        log.error("a stored status is malformed", object=str(stored.key), ignored="; ".join(wrong[:8]))
+        log.error("a stored object is malformed", object=str(stored.key), ignored="; ".join(wrong[:8]))
     return found
 
 

@@ -368,7 +368,7 @@ class Plane:
             ref.name: entry["address"]
             for ref, obj in self.loop.world.all(NODES)
             for entry in (obj.get("status") or {}).get("addresses", ())
-            if entry["type"] == "InternalIP"
+            if entry.get("type") == "InternalIP"
         }
 
     async def _send_config(self) -> None:

@@ -229,12 +229,22 @@ def stamp(now: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 
+_DIGITS = 18
+
+
 def unstamped(text: Any) -> float | None:
     """What `stamp` has written, as UNIX seconds; None for anything else."""
     try:
         return calendar.timegm(time.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:
         return None
+
+
+def whole(text: Any) -> int | None:
+    """The number that a text is, as annotations hold them; None for anything else. Python refuses to read
+    what has thousands of digits."""
+    written = str(text)
+    return int(written) if written.isascii() and written.isdigit() and len(written) <= _DIGITS else None
 
 
 def selects(selector: Json | None, labels: dict[str, str]) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 from structlog.testing import capture_logs
 from tests.support.wait import PATIENCE
 
+from tsujiban.controller import loop as module
 from tsujiban.controller.loop import Change, Loop, Work
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
 from tsujiban.controller.world import Json, Ref, World
@@ -18,7 +21,7 @@ from tsujiban.store.protocol import Key, NotFound
 from tsujiban.store.sqlite import SqliteStore
 
 THING = ("", "configmaps")
-COPY = ("", "services")
+COPY = ("", "secrets")
 
 
 def thing(name: str) -> Ref:
@@ -35,7 +38,7 @@ def obj(name: str, **fields: object) -> Json:
 
 def route(world: World, change: Change) -> list[Work]:
     """A copy is made of every thing."""
-    return [("copy", change.ref._replace(resource="services"))]
+    return [("copy", change.ref._replace(resource="secrets"))]
 
 
 def planner(world: World, ref: Ref) -> list[Action]:
@@ -284,3 +287,38 @@ def test_a_status_that_is_none_is_told_and_passed_over(tmp_path: Path) -> None:
     assert [(line["log_level"], line["object"], line["ignored"]) for line in told] == [
         ("error", f"{THING[1]} default/a", "status.conditions[0] is a text, not an object")
     ]
+
+
+def test_who_asks_without_end_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One user's thousands of replicas are worked off in turns, between which nodes are heard."""
+    monkeypatch.setattr(module, "TURN", 3)
+    made = itertools.count()
+
+    def endless(_world: World, _ref: Ref) -> list[Action]:
+        return [Create(copy(f"c{next(made)}"), obj("c"))]
+
+    async def story() -> None:
+        store = await SqliteStore.open(tmp_path / "store.db")
+        begun = asyncio.Event()
+
+        async def observe(_world: World, changes: Sequence[Change]) -> None:
+            begun.set()
+
+        loop = Loop(store, {THING, COPY}, lambda _w, c: [("more", c.ref)], {"more": endless}, observe)
+        task = asyncio.create_task(loop.run())
+
+        async def nothing() -> None:
+            assert next(made) > 0
+
+        try:
+            await loop.synced.wait()
+            await store.create(Key(*thing("a")), msgspec.json.encode(obj("a")))
+            await begun.wait()
+            await within(loop, nothing)
+            await within(loop, nothing)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await store.close()
+
+    run(story)

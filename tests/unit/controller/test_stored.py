@@ -56,3 +56,29 @@ def test_what_is_wrong_is_left_out_and_told(status: Any, left: Any, wrong: list[
     expected = META if left is None else {**META, "status": left}
     assert mended(obj) == (expected, wrong)
     assert repr(obj) == before
+
+
+OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+
+
+@pytest.mark.parametrize(
+    ("owners", "left", "wrong"),
+    [
+        ([OWNER], [OWNER], []),
+        ([], [], []),
+        (None, None, []),
+        (7, [], ["metadata.ownerReferences is no list"]),
+        (
+            [{"name": "x"}, OWNER, 5],
+            [OWNER],
+            [
+                "metadata.ownerReferences[0] has no text for apiVersion and kind and uid",
+                "metadata.ownerReferences[2] is a number, not an object",
+            ],
+        ),
+    ],
+)
+def test_an_owner_that_is_none_is_left_out_and_told(owners: Any, left: Any, wrong: list[str]) -> None:
+    found, told = mended({"metadata": {"name": "n", "ownerReferences": owners}})
+    assert found["metadata"]["ownerReferences"] == left
+    assert told == wrong

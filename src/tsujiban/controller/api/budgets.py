@@ -74,7 +74,7 @@ async def _of(store: Store, pod: Json) -> tuple[Stored, Json] | None:
 
 
 def _lets_go_of_unready(budget: Json, status: PodDisruptionBudgetStatus) -> bool:
-    if budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+    if documents.dig(budget, "spec", "unhealthyPodEvictionPolicy") == "AlwaysAllow":
         return True
     return 0 < status.desired_healthy <= status.current_healthy
 

@@ -73,7 +73,7 @@ def plan(world: World, ref: Ref, now: float) -> list[Action]:
         is_ready(pod) and not is_terminating(pod) and name not in promised for name, pod in pods.items()
     )
     try:
-        wanted, problem = _wanted(world, budget["spec"], pods), ""
+        wanted, problem = _wanted(world, budget.get("spec") or {}, pods), ""
     except _Unknown as unknown:
         wanted = _Wanted(before.get("expectedPods", 0), before.get("desiredHealthy", 0))
         problem = str(unknown)

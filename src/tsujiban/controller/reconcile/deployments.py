@@ -19,6 +19,7 @@ from tsujiban.controller.world import (
     is_ready,
     is_terminating,
     owner_reference,
+    whole,
     with_metadata,
 )
 
@@ -90,7 +91,7 @@ def _digest(replica_set: Json) -> str:
 def _revision(replica_set: tuple[Ref, Json]) -> int:
     """Its place in the history; 0 when somebody has removed the annotation."""
     text = str(replica_set[1]["metadata"].get("annotations", {}).get(REVISION, ""))
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return whole(text) or 0
 
 
 def _size(replica_set: Json) -> int:

@@ -5,9 +5,9 @@ Source: Kubernetes API reference, JobStatus, `completedIndexes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from tsujiban.controller.world import Json
+from tsujiban.controller.world import Json, whole
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Annotation and label of a pod."""
@@ -15,22 +15,26 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 
 def of_pod(pod: Json) -> int:
     """The index that a pod works for; -1 when it has none."""
-    text = str((pod["metadata"].get("annotations") or {}).get(INDEX, ""))
-    return int(text) if _is_number(text) else -1
+    index = whole((pod["metadata"].get("annotations") or {}).get(INDEX, ""))
+    return -1 if index is None else index
 
 
 def read(text: object, most: int) -> set[int]:
     """Those below `most`; what is no index is passed over."""
-    found: set[int] = set()
+    return {index for first, last in _runs(text) for index in range(first, min(last + 1, most))}
+
+
+def count(text: object, most: int) -> int:
+    """How many of them there are; none is looked at, for they may be thousands of millions."""
+    return sum(max(0, min(last + 1, most) - first) for first, last in _runs(text))
+
+
+def _runs(text: object) -> Iterator[tuple[int, int]]:
     for part in str(text or "").split(","):
-        first, _, last = part.partition("-")
-        if _is_number(first) and _is_number(last or first):
-            found.update(range(int(first), min(int(last or first) + 1, most)))
-    return found
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 12
+        begin, _, end = part.partition("-")
+        first, last = whole(begin), whole(end or begin)
+        if first is not None and last is not None:
+            yield first, last
 
 
 def written(indexes: Iterable[int]) -> str:

@@ -15,8 +15,7 @@ from tsujiban.controller.reconcile import jobcount, jobfailures, jobindexes
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Planned, Update
 from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.reconcile.jobcount import Tally, is_indexed
-from tsujiban.controller.reconcile.podtemplates import named, pod_of, random_suffix
-from tsujiban.controller.reconcile.replicasets import AT_ONCE
+from tsujiban.controller.reconcile.podtemplates import AT_ONCE, named, pod_of, random_suffix
 from tsujiban.controller.world import (
     JOBS,
     PODS,
@@ -203,9 +202,8 @@ def _meets(policy: Any, tally: Tally, most: int) -> bool:
     """Whether the indexes that are done are enough by the Job's own word."""
     for rule in (policy or {}).get("rules") or ():
         done, named_ = tally.completed, rule.get("succeededIndexes")
-        wanted = jobindexes.read(named_, most) if named_ else None
-        counted = done if wanted is None else done & wanted
-        enough = rule.get("succeededCount") or len(wanted or ())
+        counted = done & jobindexes.read(named_, max(done, default=-1) + 1) if named_ else done
+        enough = rule.get("succeededCount") or jobindexes.count(named_, most)
         if enough and len(counted) >= enough:
             return True
     return False

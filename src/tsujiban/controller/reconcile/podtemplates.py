@@ -6,7 +6,7 @@ Such pods come by no request, so what admission adds to a pod (its ServiceAccoun
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tsujiban.controller.api import defaulting
 from tsujiban.controller.world import PODS, Json, Ref, owner_reference
@@ -17,6 +17,17 @@ _ALPHABET = "bcdfghjkmnpqrstvwxz2456789"
 _NAME_LENGTH = 240  # of what stands before a suffix
 
 _POD = by_plural("", "v1", "pods")
+
+
+AT_ONCE = 500
+"""Pods that a workload has made in one step, and that may wait for a node: more would only wait, too."""
+
+
+def may_make(missing: int, pods: Iterable[Json]) -> int:
+    """How many of the pods that a workload lacks are made now, beside those that it has. Two thousand million
+    replicas are soon asked for; the rest follows when these have found a place."""
+    waiting = sum(not pod["spec"].get("nodeName") for pod in pods)
+    return max(0, min(missing, AT_ONCE - waiting))
 
 
 def random_suffix() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
 from tsujiban.controller.reconcile.ending import ended
-from tsujiban.controller.reconcile.podtemplates import named, pod_of, random_suffix
+from tsujiban.controller.reconcile.podtemplates import may_make, named, pod_of, random_suffix
 from tsujiban.controller.world import (
     PODS,
     Json,
@@ -16,9 +16,6 @@ from tsujiban.controller.world import (
     is_ready,
     is_terminating,
 )
-
-AT_ONCE = 500
-"""Pods that are made in one step; the next follows when they are there."""
 
 
 def plan(world: World, ref: Ref, suffix: Callable[[], str] = random_suffix) -> list[Action]:
@@ -31,7 +28,7 @@ def plan(world: World, ref: Ref, suffix: Callable[[], str] = random_suffix) -> l
     alive = [pod for pod in pods if not is_finished(pod[1])]
     wanted = replica_set["spec"].get("replicas", 1)
     actions: list[Action] = [Delete(pod_ref) for pod_ref, pod in pods if is_finished(pod)]
-    for _ in range(min(AT_ONCE, wanted - len(alive))):
+    for _ in range(may_make(wanted - len(alive), (pod for _, pod in alive))):
         template = replica_set["spec"]["template"]
         actions.append(Create(*pod_of(replica_set, template, named(ref.name, suffix()))))
     for pod_ref, pod in sorted(alive, key=_worth)[: max(0, len(alive) - wanted)]:

@@ -15,7 +15,7 @@ from tsujiban.controller.reconcile.actions import Action, Create, Delete, Planne
 from tsujiban.controller.reconcile.availability import available_at, next_one
 from tsujiban.controller.reconcile.deployments import share
 from tsujiban.controller.reconcile.ending import ended
-from tsujiban.controller.reconcile.podtemplates import named, pod_of
+from tsujiban.controller.reconcile.podtemplates import may_make, named, pod_of
 from tsujiban.controller.world import (
     PODS,
     Json,
@@ -118,16 +118,21 @@ def _steps(world: World, this: _Set, members: list[_Member]) -> list[Action]:
     wanted = range(this.first, this.first + this.replicas)
     there = {member.ordinal: member for member in members}
     actions: list[Action] = []
+    room = max(1, may_make(this.replicas, (member.pod for member in members)))
     for ordinal in wanted:
         member = there.get(ordinal)
+        if member is None and len(actions) >= room:
+            return actions
         step = _fill(world, this, ordinal) if member is None else _replaced(member)
         actions += step
         if not this.parallel and (step or member is None or not member.healthy):
             return actions
     condemned = [member for member in reversed(members) if member.ordinal not in wanted]
-    sick = min((member.ordinal for member in members if not member.healthy), default=None)
+    # one that has ended and is wanted no more gets well never, so nobody waits for it
+    ill = (member.ordinal for member in members if not member.healthy and not is_finished(member.pod))
+    sick = min(ill, default=None)
     for member in condemned:
-        if not this.parallel and not member.healthy and member.ordinal != sick:
+        if not this.parallel and not member.healthy and sick not in (None, member.ordinal):
             return actions  # those below must be well before it goes
         actions += ended(member.ref, member.pod, this.now)
         if not this.parallel:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from tsujiban.resources.kinds.meta import Object
+from tsujiban.resources.kinds.meta import Object, OwnerReference
 from tsujiban.resources.registry import Kind
 from tsujiban.resources.validate import names
 from tsujiban.resources.validate.report import Report
@@ -24,7 +25,7 @@ _RESERVED_LABELS = ("projectcalico.org/namespace", "projectcalico.org/orchestrat
 
 
 def check_metadata(kind: Kind, obj: Object, report: Report) -> None:
-    """Name, namespace, labels, annotations."""
+    """Name, namespace, labels, annotations, owners."""
     meta = obj.metadata
     path = ("metadata",)
     if not meta.name:
@@ -46,10 +47,25 @@ def check_metadata(kind: Kind, obj: Object, report: Report) -> None:
             )
     names.check_labels(meta.labels, (*path, "labels"), report)
     names.check_annotations(meta.annotations, (*path, "annotations"), report)
+    _owners(meta.owner_references, report)
     if kind.module == "calico":
         for label in _RESERVED_LABELS:
             if label in meta.labels and kind.kind != "WorkloadEndpoint":
                 report.error((*path, "labels", label), "reserved-label", f"label {label!r} is Calico's own")
+
+
+def _owners(owners: Sequence[OwnerReference], report: Report) -> None:
+    path = ("metadata", "ownerReferences")
+    for index, owner in enumerate(owners):
+        for field, text in (
+            ("apiVersion", owner.api_version),
+            ("kind", owner.kind),
+            ("name", owner.name),
+            ("uid", owner.uid),
+        ):
+            report.required((*path, index, field), text)
+    if sum(owner.controller is True for owner in owners) > 1:
+        report.error(path, "duplicate", "only one reference can have controller set to true")
 
 
 def _name_problem(kind: Kind, name: str) -> str:

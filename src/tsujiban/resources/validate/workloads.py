@@ -217,6 +217,7 @@ def _node(node: core.Node, raw: Mapping[str, Any], report: Report) -> None:
     for index, text in enumerate(node.spec.pod_cidrs):
         report.network(("spec", "podCIDRs", index), text, prefix=True)
     for index, address in enumerate(node.status.addresses if node.status else ()):
+        report.required(("status", "addresses", index, "type"), address.type)
         if address.type in ("InternalIP", "ExternalIP"):
             report.address(("status", "addresses", index, "address"), address.address)
 

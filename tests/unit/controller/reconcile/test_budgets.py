@@ -151,3 +151,10 @@ def test_the_condition_keeps_its_time_and_others_stay(kit: Any) -> None:
     second = counted(kit, NOW + 90)["conditions"][1]
     assert (second["reason"], second["lastTransitionTime"]) == ("InsufficientPods", stamp(NOW + 90))
     assert budgets.plan(kit.world, Ref(*BUDGETS, "default", "none"), NOW) == []
+
+
+def test_a_budget_that_says_nothing_counts_nothing(kit: Any) -> None:
+    """It ended the controller, and whoever may make one in a namespace of their own may make such a one."""
+    deployed(kit, 2, ready=2)
+    kit.put(REF, {"metadata": {"name": "b", "namespace": "default", "generation": 1}})
+    assert numbers(counted(kit)) == (0, 0, 0, 0)

@@ -172,3 +172,13 @@ def test_a_paused_deployment_does_not_roll(kit: Any) -> None:
 )
 def test_a_strategy_of_another_shape_is_the_usual_one(strategy: Any) -> None:
     assert deployments._bounds({"spec": {"strategy": strategy}}, 4) == deployments._bounds({"spec": {}}, 4)
+
+
+def test_a_revision_of_thousands_of_digits_is_none(kit: Any) -> None:
+    """Whoever may annotate a replica set ended the controller: Python refuses to read such a number."""
+    ref = kit.deployment("web", 1)
+    settle(kit, ref)
+    ((rs_ref, _),) = kit.world.all(REPLICA_SETS)
+    annotate(kit, rs_ref, **{deployments.REVISION: "9" * 5000})
+    settle(kit, ref)
+    assert revisions(kit) == ["1"]

@@ -35,3 +35,12 @@ def test_a_pod_says_its_index() -> None:
     assert jobindexes.of_pod({"metadata": {"annotations": {jobindexes.INDEX: "3"}}}) == 3
     assert jobindexes.of_pod({"metadata": {"annotations": {jobindexes.INDEX: "x"}}}) == -1
     assert jobindexes.of_pod({"metadata": {}}) == -1
+
+
+def test_what_is_written_short_may_be_long() -> None:
+    """Each index of a policy was made a number of, and each index of a pod read: `0-2147483647` took all the
+    memory there was, and five thousand digits ended the controller at once."""
+    assert jobindexes.count("0-2147483647,5", 2**31) == 2**31 + 1
+    assert jobindexes.count("2-9,7-x", 4) == 2
+    assert jobindexes.read("9" * 5000, 10) == set()
+    assert jobindexes.of_pod({"metadata": {"annotations": {jobindexes.INDEX: "9" * 5000}}}) == -1

@@ -254,6 +254,17 @@ def test_some_indexes_may_be_enough(kit: Any) -> None:
     assert work.pods() == []
 
 
+def test_a_policy_may_name_more_indexes_than_there_are(kit: Any) -> None:
+    policy = {"rules": [{"succeededIndexes": "0-2147483647", "succeededCount": 2}]}
+    work = Work(kit, completions=3, parallelism=1, completionMode="Indexed", successPolicy=policy)
+    for _ in range(2):
+        work.settle()
+        assert "Complete" not in work.said()
+        work.end("Succeeded")
+    work.settle()
+    assert "Complete" in work.said()
+
+
 def test_fewer_at_a_time_takes_pods_away(kit: Any) -> None:
     work = Work(kit, completions=9, parallelism=4)
     work.settle()

@@ -6,6 +6,7 @@ from typing import Any
 
 from tsujiban.controller.reconcile import replicasets
 from tsujiban.controller.reconcile.actions import Create, Delete
+from tsujiban.controller.reconcile.podtemplates import AT_ONCE
 from tsujiban.controller.world import PODS, REPLICA_SETS, Ref, owner_reference
 
 
@@ -55,3 +56,14 @@ def test_scaling_down_spares_what_is_ready(kit: Any) -> None:
     own(kit, ref, good, unready, unbound)
     gone = [a.ref for a in replicasets.plan(kit.world, ref) if isinstance(a, Delete)]
     assert gone == [unbound, unready]
+
+
+def test_two_thousand_million_replicas_are_made_as_they_find_a_place(kit: Any) -> None:
+    """A plan for all of them ended the controller, for want of memory."""
+    ref = replica_set(kit, 2**31 - 1)
+    kit.carry_out(replicasets.plan(kit.world, ref))
+    assert len(list(kit.world.all(PODS))) == AT_ONCE
+    assert not [a for a in replicasets.plan(kit.world, ref) if isinstance(a, Create)]
+    placed, pod = next(iter(kit.world.all(PODS)))
+    kit.put(placed, {**pod, "spec": {**pod["spec"], "nodeName": "n1"}})
+    assert len([a for a in replicasets.plan(kit.world, ref) if isinstance(a, Create)]) == 1

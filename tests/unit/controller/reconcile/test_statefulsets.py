@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.controller.reconcile.conftest import Kit
 
 from tsujiban.controller.reconcile import revisions, statefulsets
+from tsujiban.controller.reconcile.podtemplates import AT_ONCE
 from tsujiban.controller.world import (
     CONTROLLER_REVISIONS,
     PODS,
@@ -136,6 +137,15 @@ def test_all_at_once_when_the_set_says_so(kit: Any) -> None:
     assert cluster.names() == []  # none has begun
 
 
+def test_two_thousand_million_are_made_as_they_find_a_place(kit: Any) -> None:
+    cluster = Cluster(kit, podManagementPolicy="Parallel", replicas=2**31 - 1)
+    kit.carry_out(statefulsets.plan(kit.world, REF, NOW).actions)
+    assert len(cluster.names()) == AT_ONCE
+    cluster.change(replicas=2)
+    cluster.settle(ready=False, ends=False)
+    assert cluster.names() == ["web-0", "web-1"]
+
+
 def test_it_shrinks_from_the_end_and_waits_for_each(kit: Any) -> None:
     cluster = Cluster(kit)
     cluster.settle()
@@ -159,6 +169,16 @@ def test_who_is_not_well_holds_up_those_above_but_may_go_itself(kit: Any) -> Non
     cluster.ready(Ref(*PODS, "default", "web-1"))
     cluster.settle(ready=False)
     assert cluster.names() == ["web-0"]
+
+
+def test_those_that_have_failed_wait_for_no_other_that_has(kit: Any) -> None:
+    cluster = Cluster(kit)
+    cluster.settle()
+    cluster.change(replicas=0)
+    for ref, pod in cluster.pods()[:2]:
+        cluster.world.put(ref, {**pod, "status": {"phase": "Failed"}})
+    cluster.settle()
+    assert cluster.names() == []
 
 
 def test_a_name_is_never_there_twice(kit: Any) -> None:

@@ -56,3 +56,17 @@ def test_calicos_own_labels_are_reserved(judge: Any) -> None:
     assert judge(V3, "GlobalNetworkSet", metadata=meta) == {
         ('metadata.labels["projectcalico.org/namespace"]', "reserved-label")
     }
+
+
+def test_an_owner_is_named_whole(judge: Any) -> None:
+    """Who may make a ConfigMap ended the control plane, at every start again: its owner had no uid."""
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": True}
+    assert judge("v1", "Secret", metadata={"name": "a", "ownerReferences": [owner]}) == set()
+    for field in ("apiVersion", "kind", "name", "uid"):
+        part = {key: value for key, value in owner.items() if key != field}
+        assert judge("v1", "Secret", metadata={"name": "a", "ownerReferences": [part]}) == {
+            (f"metadata.ownerReferences[0].{field}", "missing-field")
+        }
+    assert judge("v1", "Secret", metadata={"name": "a", "ownerReferences": [owner, owner]}) == {
+        ("metadata.ownerReferences", "duplicate")
+    }
