@@ -4,6 +4,9 @@ Capabilities, namespaces and a read-only view leave open some doors that no poli
 
 - socket families that belong to no network namespace (AF_VSOCK reaches the hypervisor and other pods), so
   that only AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK are left; io_uring, which makes sockets past seccomp;
+- the kernel's keyrings, which belong to no namespace: a container has the session keyring of whoever started
+  the supervisor, with all that is in it, and so have all others;
+- bpf, perf_event_open and userfaultfd, which a machine may leave to everybody, and no container needs;
 - typing into the terminal of an operator who runs `tsujiban exec` (TIOCSTI, TIOCLINUX);
 - user namespaces, in which a process without capabilities has all of them.
 
@@ -55,6 +58,7 @@ class _Machine:
     unshare: int
     clone: int
     setns: int
+    everybodys: tuple[int, ...]  # keyrings (add_key, request_key, keyctl), bpf, perf_event_open, userfaultfd
     privileged: tuple[int, ...]  # what only a privileged process can do, and a proxy need not
     clone3: int = 435
     io_uring_setup: int = 425
@@ -68,6 +72,7 @@ _MACHINES = {
         unshare=272,
         clone=56,
         setns=308,
+        everybodys=(248, 249, 250, 321, 298, 323),
         privileged=(
             *(165, 166, 155, 161),  # mount, umount2, pivot_root, chroot
             *(167, 168, 169, 170, 171, 179),  # swapon, swapoff, reboot, sethostname, setdomainname, quotactl
@@ -80,15 +85,7 @@ _MACHINES = {
                 320,
             ),  # init_module, delete_module, finit_module, kexec_load, kexec_file_load
             *(101, 310, 311, 312),  # ptrace, process_vm_readv, process_vm_writev, kcmp
-            *(321, 298, 323),  # bpf, perf_event_open, userfaultfd
-            *(
-                248,
-                249,
-                250,
-                303,
-                304,
-                300,
-            ),  # keys, file handles, fanotify_init
+            *(303, 304, 300),  # file handles, fanotify_init
             *_NEWER_PRIVILEGED,
         ),
     ),
@@ -99,14 +96,14 @@ _MACHINES = {
         unshare=97,
         clone=220,
         setns=268,
+        everybodys=(217, 218, 219, 280, 241, 282),
         privileged=(
             *(40, 39, 41, 51),
             *(224, 225, 142, 161, 162, 60),
             *(116, 89),
             *(105, 106, 273, 104, 294),
             *(117, 270, 271, 272),
-            *(280, 241, 282),
-            *(217, 218, 219, 264, 265, 262),
+            *(264, 265, 262),
             *_NEWER_PRIVILEGED,
         ),
     ),
@@ -146,6 +143,7 @@ def _assemble(calls: _Machine, families: tuple[int, ...], more: tuple[Instructio
         (_AT_LEAST, 0, 1, _X32),
         _fail(errno.ENOSYS),
         *_on(calls.socket, _load(_FIRST), *_one_of(families, _PERMIT, _fail(errno.EAFNOSUPPORT))),
+        *(one for number in calls.everybodys for one in _on(number, _fail(errno.EPERM))),
         *_on(calls.ioctl, _load(_SECOND), *_one_of((TIOCSTI, TIOCLINUX), _fail(errno.EPERM), _PERMIT)),
         *more,
         *_on(calls.clone3, _fail(errno.ENOSYS)),  # its flags are in memory: the C library takes clone then

@@ -49,6 +49,18 @@ def test_nothing_is_typed_into_a_terminal(machine: str, arch: int, number: int) 
     assert ask(number, 0, 0x5412 | 7 << 32, machine=machine, arch=arch) == errno.EPERM
 
 
+@pytest.mark.parametrize("proxy", [False, True])
+@pytest.mark.parametrize(
+    ("machine", "arch", "calls"),
+    [("x86_64", X86, (248, 249, 250, 321, 298, 323)), ("aarch64", ARM, (217, 218, 219, 280, 241, 282))],
+)
+def test_what_the_kernel_has_for_everybody_is_not_for_pods(
+    machine: str, arch: int, calls: tuple[int, ...], proxy: bool
+) -> None:
+    for number in calls:
+        assert ask(number, machine=machine, arch=arch, proxy=proxy) == errno.EPERM
+
+
 @pytest.mark.parametrize(
     ("machine", "arch", "unshare", "clone"), [("x86_64", X86, 272, 56), ("aarch64", ARM, 97, 220)]
 )
