@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tsujiban.controller.api import tiers
 from tsujiban.controller.reconcile import aggregation
 from tsujiban.controller.reconcile.actions import Update
 from tsujiban.controller.world import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Json, Ref, World
@@ -156,6 +157,7 @@ def _network_admin() -> list[Json]:
     kinds = [kind for kind in KINDS if kind.module in _POLICY_MODULES]
     return [
         *_by_group(kinds, READ + WRITE),
+        _rule(READ + WRITE, "projectcalico.org", *tiers.RESOURCES),
         _rule(READ, "", "namespaces", "serviceaccounts", "pods", "nodes"),
     ]
 

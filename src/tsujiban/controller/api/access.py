@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from tsujiban.controller.api import csrs, immutable, noderestriction
+from tsujiban.controller.api.admission import CALICO, TIERED
 from tsujiban.controller.api.attributes import Attributes
 from tsujiban.controller.api.authorize import BuiltIn, Decision, first
 from tsujiban.controller.api.errors import ApiError
@@ -19,6 +20,7 @@ from tsujiban.controller.api.guard import GuardedStore, Review, Reviewer
 from tsujiban.controller.api.mirror import Mirror
 from tsujiban.controller.api.nodes import NodeAuthorizer
 from tsujiban.controller.api.serviceaddresses import ServiceAddresses
+from tsujiban.controller.api.tiers import Tiers
 from tsujiban.controller.api.users import MASTERS, User
 from tsujiban.resources.kinds import certificates
 from tsujiban.resources.kinds.rbac import GROUP
@@ -45,6 +47,7 @@ class Access:
             (GROUP, "rolebindings"): [escalation.binding],
             (GROUP, "clusterrolebindings"): [escalation.binding],
             (certificates.GROUP, csrs.PLURAL): [csrs.Requests(self).review],
+            **{(CALICO, plural): [Tiers(self).review] for plural in TIERED},
             ("", "services"): [ServiceAddresses(store, self, services, reserved).review],
             **{kind: [reviewer] for kind, reviewer in immutable.reviewers().items()},
         }

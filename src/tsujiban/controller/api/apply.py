@@ -16,7 +16,7 @@ from tsujiban.controller.api import admission, defaulting, generated, managed, t
 from tsujiban.controller.api.discovery import has_status
 from tsujiban.controller.api.documents import for_create, for_update, without_nulls
 from tsujiban.controller.api.errors import ApiError, bad_request
-from tsujiban.controller.api.guard import judge
+from tsujiban.controller.api.guard import judge, permit
 from tsujiban.controller.api.managed import Writer, now
 from tsujiban.controller.api.target import Target, name_problem
 from tsujiban.resources import load, schema
@@ -167,9 +167,11 @@ def _readable(raw: Json) -> list[LoadedObject]:
 
 
 async def _attempt(store: Store, items: Sequence[_Item], manager: str, *, dry_run: bool) -> Applied:
+    present = [await admission.find(store, item.key) for item in items]
+    for item, stored in zip(items, present, strict=True):
+        await permit(store, item.key, there=stored is not None)
     _refuse(await admission.together(store, [item.loaded for item in items]))
     checks = await _lean(store, items)
-    present = [await admission.find(store, item.key) for item in items]
     await _accounts(store, items, present)
     wanted = [_merged(item, stored, manager) for item, stored in zip(items, present, strict=True)]
     _refuse([found for document in wanted for found in admission.shape_findings(document)])

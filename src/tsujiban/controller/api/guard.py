@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from tsujiban.controller.api.attributes import Attributes
-from tsujiban.controller.api.authorize import Authorizer, refused
+from tsujiban.controller.api.authorize import Authorizer, Decision, refused
 from tsujiban.controller.api.users import User
 from tsujiban.store.protocol import Check, Create, Delete, Key, NotFound, Operation, Store, Stored, Update
 from tsujiban.store.wrapper import StoreWrapper
@@ -81,16 +81,36 @@ class GuardedStore(StoreWrapper):
             return Delete(operation.key, expected, operation.uid)
         return Update(operation.key, msgspec.json.encode(new), expected)
 
+    async def permit(self, key: Key, *, there: bool) -> None:
+        """Raises ApiError (403) unless the user may write it. Who may not even create it learns not whether
+        it is there."""
+        if there and (await self._decide(key, "patch"))[1].allowed:
+            return
+        await self._require(key, "create")
+        if there:
+            await self._require(key, "patch")
+
     async def _authorize(self, operation: Create | Update | Delete) -> None:
         verb = {Create: "create", Update: "patch", Delete: "delete"}[type(operation)]
-        key = operation.key
+        await self._require(operation.key, verb)
+
+    async def _require(self, key: Key, verb: str) -> None:
+        wanted, decision = await self._decide(key, verb)
+        if not decision.allowed:
+            raise refused(self._user, wanted, decision.reason)
+
+    async def _decide(self, key: Key, verb: str) -> tuple[Attributes, Decision]:
         group = key.group if self._wanted.path else self._wanted.group
         wanted = Attributes(
             verb=verb, group=group, resource=key.resource, namespace=key.namespace, name=key.name
         )
-        decision = await self._authorizer.decide(self._user, wanted)
-        if not decision.allowed:
-            raise refused(self._user, wanted, decision.reason)
+        return wanted, await self._authorizer.decide(self._user, wanted)
+
+
+async def permit(store: Store, key: Key, *, there: bool) -> None:
+    """Before anything of what is stored is looked at and told: may the user write it? Raises ApiError."""
+    if isinstance(store, GuardedStore):
+        await store.permit(key, there=there)
 
 
 async def judge(store: Store, operation: Operation) -> None:

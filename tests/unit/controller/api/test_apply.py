@@ -166,3 +166,33 @@ async def test_a_pod_comes_with_its_account_or_after_it(admin: httpx.AsyncClient
     assert actions(await apply(admin, pod, account)) == ["created"] * 2
     assert (await admin.delete("/api/v1/namespaces/default/serviceaccounts/web")).status_code == 200
     assert actions(await apply(admin, pod)) == ["unchanged"]  # it is there already
+
+
+async def test_who_may_not_write_learns_nothing(bed: ApiBed, admin: httpx.AsyncClient) -> None:
+    """Everybody may ask for an apply. It was judged beside what is stored before anybody asked for rights,
+    and told of namespaces, accounts and keys of Secrets in places that one may not look at."""
+    made = await admin.post(
+        "/api/v1/namespaces/default/secrets",
+        json={"metadata": {"name": "s"}, "data": {"tls.crt": "eA==", "tls.key": "eA=="}},
+    )
+    assert made.status_code == 201
+    told = set()
+    async with bed.client(bed.user("eve", "staff")) as eve:
+        for head, rest in (
+            ({"name": "s", "namespace": "default"}, {"kind": "Secret", "type": "kubernetes.io/tls"}),
+            (
+                {"name": "t", "namespace": "default"},
+                {"kind": "Secret", "type": "kubernetes.io/tls", "data": DATA},
+            ),
+            ({"name": "t", "namespace": "nowhere"}, {"kind": "Secret", "data": DATA}),
+            ({"name": "p", "namespace": "default"}, {"kind": "Pod", "spec": SPEC}),
+        ):
+            body = {"objects": [{"apiVersion": "v1", "metadata": head, **rest}], "dryRun": True}
+            answer = await eve.post("/tsujiban/v1/apply", json=body)
+            assert answer.status_code == 403, answer.text
+            told.add(answer.json()["message"].partition("cannot ")[2].split()[0])
+    assert told == {"create"}
+
+
+DATA = {"tls.crt": "eA==", "tls.key": "eA=="}
+SPEC = {"serviceAccountName": "none", "containers": [{"name": "c", "image": "host"}]}
