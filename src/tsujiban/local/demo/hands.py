@@ -27,8 +27,10 @@ T = TypeVar("T")
 SYSTEM_PYTHON = "/usr/bin/python3"
 NAMESPACE = "default"
 POLL_SECONDS = 0.03
-PODS_SECONDS = 40.0
-PATIENCE = 2.5  # of an application inside a pod
+SOON_SECONDS = 120.0  # for what must come about in the end: only a machine that stands still takes so long
+WAIT = ("--wait", f"--timeout={SOON_SECONDS:.0f}")
+PATIENCE = 15.0  # of an application inside a pod, for an answer that comes
+DENIED_PATIENCE = 2.5  # for one that may not: the kernel says no by silence
 
 
 class DemoError(Exception):
@@ -96,7 +98,7 @@ class Hands:
         async def gone() -> bool | None:
             return None if await asyncio.to_thread(self.client.exists, found, namespace, name) else True
 
-        await self.until(f"{kind} {name} deleted", PODS_SECONDS, gone)
+        await self.until(f"{kind} {name} deleted", SOON_SECONDS, gone)
 
     # ------------------------------------------------------------------ pods
 
@@ -116,7 +118,7 @@ class Hands:
                     return pod
             return None
 
-        return await self.until(f"pod of {namespace}/{app} ready", PODS_SECONDS, look)
+        return await self.until(f"pod of {namespace}/{app} ready", SOON_SECONDS, look)
 
     async def named_pod(self, name: str, namespace: str) -> Json:
         """A pod by its name, once it is ready."""
@@ -127,7 +129,7 @@ class Hands:
                     return pod
             return None
 
-        return await self.until(f"pod {namespace}/{name} ready", PODS_SECONDS, look)
+        return await self.until(f"pod {namespace}/{name} ready", SOON_SECONDS, look)
 
     async def inside(self, pod: Json, command: list[str], *, stdin: bytes = b"", container: str = "") -> str:
         """Run a command as one of the pod's containers would. Raises DemoError."""
@@ -148,7 +150,7 @@ class Hands:
             except NotRunning:
                 return None
 
-        return await self.until(f"a container of {meta['name']} to enter", PODS_SECONDS, look)
+        return await self.until(f"a container of {meta['name']} to enter", SOON_SECONDS, look)
 
     async def script(
         self, pod: Json, name: str, *arguments: str, stdin: bytes = b"", container: str = ""

@@ -20,7 +20,7 @@ from tsujiban.local.unreachable import Unreachable
 from tsujiban.resources.names import fabric_namespace
 
 POD_NETWORK = "10.244.0.0/16"
-ACT_SECONDS = 90.0
+ACT_SECONDS = 300.0
 TROUBLES = (
     DemoError,
     StealError,

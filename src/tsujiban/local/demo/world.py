@@ -13,12 +13,11 @@ from tsujiban.local.client import Client
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.demo import manifests
 from tsujiban.local.demo.capture import Capture
-from tsujiban.local.demo.hands import NAMESPACE, PODS_SECONDS, SYSTEM_PYTHON, Answer, Hands, Json
+from tsujiban.local.demo.hands import NAMESPACE, SOON_SECONDS, SYSTEM_PYTHON, Answer, Hands, Json
 from tsujiban.resources.names import workload_identity
 
 OUTSIDE = "outside"
 MESH_OFF = "mesh-off"
-RECORD_SECONDS = 10.0
 RANGE = "/v3/kv/range"
 PUT = "/v3/kv/put"
 KEY = "YWNjb3VudHMvMTA0Mg=="  # accounts/1042 in base64, as etcd's gateway takes keys
@@ -54,9 +53,7 @@ class World(Hands):
 
     async def page(self, namespace: str = NAMESPACE) -> Answer:
         """The page, as the visitor's browser gets it."""
-        return await self.request(
-            await self.pod("visitor", namespace), "GET", "http://customer:8080/", "", 8.0
-        )
+        return await self.request(await self.pod("visitor", namespace), "GET", "http://customer:8080/")
 
     async def open_page(self, namespace: str = NAMESPACE) -> Answer:
         """The page, once it answers with an account."""
@@ -65,7 +62,7 @@ class World(Hands):
             answer = await self.page(namespace)
             return answer if answer.status == 200 else None
 
-        return await self.until("the page of the bank", PODS_SECONDS, look)
+        return await self.until("the page of the bank", SOON_SECONDS, look)
 
     async def restore(self) -> None:
         """Have the teller write the opening balance again."""
@@ -95,7 +92,7 @@ class World(Hands):
         """As `find_decision`; waits for it."""
         what = ", ".join(f"{key} {value}" for key, value in wanted.items())
         return await self.until(
-            f"a flow record with {what}", RECORD_SECONDS, lambda: self.find_decision(since, **wanted)
+            f"a flow record with {what}", SOON_SECONDS, lambda: self.find_decision(since, **wanted)
         )
 
     async def explain(

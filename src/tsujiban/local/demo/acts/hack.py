@@ -7,12 +7,11 @@ import json
 import re
 
 from tsujiban.local.demo import doors
-from tsujiban.local.demo.hands import Answer, Json, address
+from tsujiban.local.demo.hands import DENIED_PATIENCE, PATIENCE, SOON_SECONDS, WAIT, Answer, Json, address
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.world import KEY, OPENING_BALANCE, PUT, RANGE, World, balance, example, money
 
 DATABASE = "http://database:2379"
-RETRY_SECONDS = 45.0
 STOLEN_BALANCE = 1300  # what the attacker leaves
 
 
@@ -27,11 +26,10 @@ def read_body() -> str:
     return json.dumps({"key": KEY})
 
 
-async def hack(world: World, app: str = "customer") -> Answer:
+async def hack(world: World, app: str = "customer", seconds: float = PATIENCE) -> Answer:
     """What code inside a pod does to the database."""
-    return await world.request(
-        await world.pod(app), "POST", DATABASE + PUT, write_body(world.account, STOLEN_BALANCE)
-    )
+    body = write_body(world.account, STOLEN_BALANCE)
+    return await world.request(await world.pod(app), "POST", DATABASE + PUT, body, seconds)
 
 
 async def undefended(world: World, stage: Stage) -> None:
@@ -55,7 +53,7 @@ async def undefended(world: World, stage: Stage) -> None:
 async def policy_on(world: World, stage: Stage) -> None:
     """Apply the policy and wait until it is enforced."""
     stage.step("tsujiban apply -f policy.yaml --wait")
-    said = await world.tsujiban("apply", "-f", example("policy.yaml"), "--wait")
+    said = await world.tsujiban("apply", "-f", example("policy.yaml"), *WAIT)
     found = re.search(r"enforced on (\d+)/(\d+) nodes in (\d+) ms", said)
     everywhere = found is not None and found[1] == found[2] == str(len(world.nodes))
     stage.check(
@@ -102,12 +100,12 @@ async def _refused(
     async def attempt() -> Json | None:
         if door is not None:
             door.push()
-        answers.append(await hack(world))
+        answers.append(await hack(world, seconds=DENIED_PATIENCE))
         if answers[-1].status == 200:
             return {}
         return await world.find_decision(since, post=post, verdict="deny", **ends)
 
-    flow = await world.until(f"the {post}'s record of the hack", RETRY_SECONDS, attempt)
+    flow = await world.until(f"the {post}'s record of the hack", SOON_SECONDS, attempt)
     attempts = f"{len(answers)} attempts" if len(answers) > 1 else "1 attempt"
     stage.check(title, expected="refused", observed=f"{answers[-1]}; {attempts}", ok=bool(flow))
     if flow:

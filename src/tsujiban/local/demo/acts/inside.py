@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tsujiban.local.demo.acts.hack import DATABASE, hack, read_body
-from tsujiban.local.demo.hands import address
+from tsujiban.local.demo.hands import DENIED_PATIENCE, address
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.world import OPENING_BALANCE, OUTSIDE, PUT, RANGE, World, balance
 
@@ -42,7 +42,8 @@ async def plaintext(world: World, stage: Stage) -> None:
     for name, port, path in SERVICES:
         stage.step(f"plain HTTP to {name}")
         since = await world.mark()
-        answer = await world.request(thief, "GET", f"http://{name}.default:{port}{path}")
+        url = f"http://{name}.default:{port}{path}"
+        answer = await world.request(thief, "GET", url, seconds=DENIED_PATIENCE)
         destination = address(await world.pod(name))
         flow = await world.decision(since, verdict="deny", source=address(thief), destination=destination)
         stage.check(

@@ -15,17 +15,16 @@ from tsujiban.agent.sandbox import sandbox_pid
 from tsujiban.local.client import ApiError
 from tsujiban.local.cluster import NotRunning
 from tsujiban.local.demo.acts.hack import DATABASE, read_body, write_body
+from tsujiban.local.demo.hands import PATIENCE, SOON_SECONDS
 from tsujiban.local.demo.sampling import Sampler
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.world import PUT, RANGE, World
 from tsujiban.local.unreachable import Unreachable
 from tsujiban.wire.sessions import SIDECAR
 
-BACK_SECONDS = 30.0
 SAMPLES_EACH = 3  # samples of each kind that every phase must hold
 INTERVAL = 0.04
-PATIENCE = 4.0  # of the connection that is allowed
-DENIED_PATIENCE = 0.3  # the kernel says no by silence
+SILENCE = 0.3  # the kernel says no by silence
 
 
 async def nothing_moves(world: World, stage: Stage) -> None:
@@ -43,7 +42,7 @@ async def nothing_moves(world: World, stage: Stage) -> None:
         victims["the visitor's sidecar"] = own
     write = write_body(world.account, 1)
     allowed = Sampler("keep", "POST", DATABASE + RANGE, read_body(), INTERVAL, PATIENCE)
-    denied = Sampler("fresh", "POST", DATABASE + PUT, write, INTERVAL, DENIED_PATIENCE)
+    denied = Sampler("fresh", "POST", DATABASE + PUT, write, INTERVAL, SILENCE)
     async with allowed.running(world, summary), denied.running(world, customer):
         await _more(world, allowed, denied)
         for title, name in victims.items():
@@ -62,7 +61,7 @@ async def nothing_moves(world: World, stage: Stage) -> None:
     )
     if world.mesh == "node":
         again = Sampler("fresh", "POST", DATABASE + RANGE, read_body(), INTERVAL, PATIENCE)
-        denied = Sampler("fresh", "POST", DATABASE + PUT, write, INTERVAL, DENIED_PATIENCE)
+        denied = Sampler("fresh", "POST", DATABASE + PUT, write, INTERVAL, SILENCE)
         async with again.running(world, summary), denied.running(world, customer):
             await _more(world, again, denied)
             await _take_over(world, stage, node, again, denied)
@@ -82,8 +81,8 @@ async def _take_over(world: World, stage: Stage, node: str, allowed: Sampler, de
     async def both() -> bool | None:
         return True if len(children(keeper)) > len(before) else None
 
-    await world.until(f"a second Envoy on {node}", BACK_SECONDS, both)
-    await world.until("the cluster converged after the take-over", BACK_SECONDS, lambda: healthy(world))
+    await world.until(f"a second Envoy on {node}", SOON_SECONDS, both)
+    await world.until("the cluster converged after the take-over", SOON_SECONDS, lambda: healthy(world))
     await _more(world, allowed, denied)
     good, bad = allowed.samples[first[0] :], denied.samples[first[1] :]
     lost = sum(sample["status"] != 200 for sample in good)
@@ -110,8 +109,8 @@ async def _kill_proxy(world: World, stage: Stage, node: str, allowed: Sampler, d
         now = await asyncio.to_thread(world.cluster.process, name)
         return now.pid if now.state == "running" and now.restarts > before.restarts else None
 
-    pid = await world.until(f"the Envoy of {node} restarted", BACK_SECONDS, back)
-    await world.until("the cluster converged after it", BACK_SECONDS, lambda: healthy(world))
+    pid = await world.until(f"the Envoy of {node} restarted", SOON_SECONDS, back)
+    await world.until("the cluster converged after it", SOON_SECONDS, lambda: healthy(world))
     await world.open_page()
     opened = time.time()
     begun = len(allowed.samples)
@@ -146,6 +145,9 @@ async def _kill(world: World, stage: Stage, title: str, name: str, allowed: Samp
     died = time.time()
     os.kill(victim, signal.SIGKILL)
 
+    async def sampled() -> bool | None:
+        return True if any(sample["time"] > died for sample in allowed.samples[first[0] :]) else None
+
     async def back() -> int | None:
         try:
             now = await asyncio.to_thread(world.cluster.process, name)
@@ -153,9 +155,10 @@ async def _kill(world: World, stage: Stage, title: str, name: str, allowed: Samp
             return None
         return now.pid if now.state == "running" and now.restarts > before.restarts else None
 
-    pid = await world.until(f"{title} restarted", BACK_SECONDS, back)
+    await world.until("a sample", SOON_SECONDS, sampled)  # before anybody looks whether it is back
+    pid = await world.until(f"{title} restarted", SOON_SECONDS, back)
     rose = time.time()
-    await world.until(f"the cluster converged after {title}", BACK_SECONDS, lambda: healthy(world))
+    await world.until(f"the cluster converged after {title}", SOON_SECONDS, lambda: healthy(world))
     converged = time.time()
     await _more(world, allowed, denied)
     good, bad = allowed.samples[first[0] :], denied.samples[first[1] :]
@@ -166,7 +169,7 @@ async def _kill(world: World, stage: Stage, title: str, name: str, allowed: Samp
         f"kill -9 {title} (pid {victim})",
         expected="comes back and converges; nothing lost, nothing let through",
         observed=f"back as pid {pid} after {rose - died:.1f} s, converged after {converged - died:.1f} s; "
-        f"{lost} of {len(good)} allowed samples lost ({meanwhile} taken while it was down), "
+        f"{lost} of {len(good)} allowed samples lost ({meanwhile} taken before it was seen again), "
         f"{leaked} of {len(bad)} denied ones let through",
         ok=lost == 0 and leaked == 0 and meanwhile > 0,
     )
@@ -196,4 +199,4 @@ async def _more(world: World, *samplers: Sampler) -> None:
         done = all(len(sampler.samples) >= count for sampler, count in zip(samplers, wanted, strict=True))
         return True if done else None
 
-    await world.until("samples", 15.0, enough)
+    await world.until("samples", SOON_SECONDS, enough)

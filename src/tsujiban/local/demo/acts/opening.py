@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tsujiban.local.demo import manifests
-from tsujiban.local.demo.hands import NAMESPACE, Json, address
+from tsujiban.local.demo.hands import NAMESPACE, WAIT, Json, address
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.world import HOLDER, OPENING_BALANCE, World, balance, example
 
@@ -17,7 +17,7 @@ async def open_for_business(world: World, stage: Stage) -> None:
         stage.step(f"label namespace {NAMESPACE}: one Envoy for all pods of a node")
         await world.apply([manifests.served_by_nodes(NAMESPACE)])
     stage.step("tsujiban apply -f apps.yaml -f bank.yaml --wait")
-    await world.tsujiban("apply", "-f", example("apps.yaml"), "-f", example("bank.yaml"), "--wait")
+    await world.tsujiban("apply", "-f", example("apps.yaml"), "-f", example("bank.yaml"), *WAIT)
     stage.step("waiting for the page to answer")
     await world.open_page()
     since = await world.mark()

@@ -7,7 +7,7 @@ import re
 
 from tsujiban.local.demo import manifests
 from tsujiban.local.demo.forgery import self_signed
-from tsujiban.local.demo.hands import NAMESPACE, Json, address
+from tsujiban.local.demo.hands import NAMESPACE, SOON_SECONDS, Json, address
 from tsujiban.local.demo.loot import Loot
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.steal import steal
@@ -68,7 +68,7 @@ async def _forged_label(world: World, stage: Stage, database: Json, ends: Json) 
         found = await speak(world, forger, database, None)
         return found if found["stage"] != "connect" else None
 
-    without = await world.until("the kernel admits the forged pod", 15.0, admitted)
+    without = await world.until("the kernel admits the forged pod", SOON_SECONDS, admitted)
     wanted = {"post": "kernel", "verdict": "allow", "direction": "ingress", "source": address(forger)}
     flow = await world.decision(since, **wanted, **ends)
     stage.check(
