@@ -108,6 +108,8 @@ class NetworkPolicy:
     def _match(self, rule: Rule, flow: Flow) -> Settled:
         if rule.icmp is not None or TCP in rule.not_protocols:
             return False
+        if rule.http is not None and not self._proven:  # the client's side reads no HTTP
+            return False
         if rule.protocols and TCP not in rule.protocols:
             return False
         if rule.ip_version not in {None, flow.source.version}:

@@ -158,6 +158,15 @@ def test_an_http_clause_branches_and_a_path_wants_to_be_unambiguous() -> None:
     assert (decision.then, decision.otherwise) == (allowed("r"), DENIED)
 
 
+def test_on_the_way_out_a_rule_with_an_http_clause_matches_nothing() -> None:
+    """Found by a random world: it hid from what followed, so that a refusal cited another rule than the
+    evaluator's."""
+    low = rule("low", Action.DENY, src=port(1, 1023))
+    rules = tuple(rule("r", action, http=Http()) for action in (Action.ALLOW, Action.DENY))
+    decision = decide(state(egress=(*rules, low)), direction=Direction.EGRESS)
+    assert decision == decide(state(egress=(low,)), direction=Direction.EGRESS)
+
+
 def test_an_empty_http_clause_still_wants_http() -> None:
     assert http(Http()) == paths.HTTP
     assert http(Http(methods=("*",))) == paths.HTTP
