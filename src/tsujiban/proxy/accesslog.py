@@ -41,8 +41,8 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     `log` tells what it is about: `http` a request, `tcp` an uninspected connection (twice: when
     it is connected, `final` false, and when it ends), `tunnel` a CONNECT that was refused,
     `connection` a connection refused before that (TLS, plaintext), `egress` an outgoing
-    connection of the endpoint's own; `tunnel-open` says of one of them that it is open, and to whom,
-    `request-open` of a request that it goes on.
+    connection of the endpoint's own; `tunnel-wanted` says of one of them that it has begun, and in `detail`
+    by which cluster, `tunnel-open` that it is open, and to whom, `request-open` of a request that it goes on.
     """
 
     time_ns: int
@@ -164,6 +164,19 @@ def _open_tunnel(endpoint: str, common: accesslog_pb2.AccessLogCommon) -> ProxyE
     )
 
 
+def _begun(endpoint: str, common: accesslog_pb2.AccessLogCommon) -> ProxyEvent:
+    return ProxyEvent(
+        **_ends(common),
+        endpoint=endpoint,
+        log=names.WANTED_LOG,
+        direction="egress",
+        verdict="allow",
+        rules=(),
+        final=False,
+        detail=_state(common, names.TUNNEL_STATE),
+    )
+
+
 @lru_cache(1024)  # a server shows the same one for half an hour
 def shown(certificate: str) -> tuple[str, str]:
     """Serial number (hex) and SPIFFE ID of a certificate in Envoy's words (PEM, percent-encoded); "" for what
@@ -188,6 +201,8 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
     common = entry.common_properties
     if log == names.TUNNEL_LOG:
         return _open_tunnel(endpoint, common)
+    if log == names.WANTED_LOG:
+        return _begun(endpoint, common)
     decision = _verdict(common, "envoy.filters.network.rbac", "shadow_effective_policy_id") or _carried(
         common
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from tsujiban.proxy import clusters, names
@@ -245,7 +246,15 @@ class Channel:
         pod = self.pods.get(prefix) or self._left.get(prefix)
         if pod is None:
             return "", log, _nobody
-        return pod.endpoint, log.removeprefix(prefix), pod.event
+        return pod.endpoint, log.removeprefix(prefix), partial(self._event, pod)
+
+    def _event(self, pod: ServedPod, event: ProxyEvent) -> None:
+        if event.log == names.WANTED_LOG:
+            self._on_demand.wanted(event.detail)
+            return
+        if event.log == names.TUNNEL_LOG:
+            self._on_demand.used(names.mesh_cluster(names.ASKED, event.far[0]))
+        pod.event(event)
 
 
 def _lets_in(listener: str) -> bool:

@@ -24,6 +24,7 @@ ROUTER: Json = {
     "typed_config": typed("envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
 }
 
+TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 NETWORK_STATE = "envoy.extensions.filters.network.set_filter_state.v3.Config"
 LOCAL_ADDRESS_STATE = "envoy.filters.listener.original_dst.local_ip"
 REMOTE_ADDRESS_STATE = "envoy.filters.listener.original_dst.remote_ip"
@@ -120,14 +121,8 @@ def discovered(site: Site, name: str, *messages: str) -> Json:
 
 def tcp_proxy(cluster: str, stat: str, **fields: Any) -> Json:
     """Carry bytes to a cluster."""
-    config = typed(
-        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        stat_prefix=stat,
-        cluster=cluster,
-        idle_timeout="0s",
-        **fields,
-    )
-    return {"name": "tcp", "typed_config": config}
+    common = {"stat_prefix": stat, "cluster": cluster, "idle_timeout": "0s"}
+    return {"name": "tcp", "typed_config": typed(TCP_PROXY, **common, **fields)}
 
 
 def refusal(name: str, decision: str) -> Json:

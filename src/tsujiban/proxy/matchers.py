@@ -26,6 +26,11 @@ def typed(type_name: str, **fields: Any) -> Json:
     return Typed({"@type": _TYPE + type_name, **fields})
 
 
+def untyped(type_name: str, **fields: Any) -> Json:
+    """The same of a message, or of fields, that the installed protobuf stubs do not know."""
+    return typed("xds.type.v3.TypedStruct", type_url=_TYPE + type_name, value=fields)
+
+
 def _input(name: str, **fields: Any) -> Json:
     return {"name": name, "typed_config": Typed({"@type": _NETWORK + name, **fields})}
 

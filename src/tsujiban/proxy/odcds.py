@@ -11,6 +11,7 @@ import grpclib.const
 from tsujiban.proxy.delta import Queue, enqueue, send, served
 from tsujiban.proxy.ondemand import Answer, OnDemand
 
+REST_SECONDS = 60.0  # how often it is looked for tunnels that are not used
 _METHOD = "/envoy.service.cluster.v3.ClusterDiscoveryService/DeltaClusters"
 
 
@@ -35,6 +36,21 @@ class OnDemandHandler:
         for stream, queue in self._streams.items():
             enqueue(queue, stream.push(revision, moved))
 
+    def used(self, name: str) -> None:
+        """See `OnDemand.used`, for every stream."""
+        for stream in self._streams:
+            stream.used(name)
+
+    def wanted(self, name: str) -> None:
+        """See `OnDemand.wanted`, for every stream."""
+        for stream, queue in self._streams.items():
+            enqueue(queue, stream.wanted(name))
+
+    async def _rest(self, state: OnDemand, queue: Queue) -> None:
+        while True:
+            await asyncio.sleep(REST_SECONDS)
+            enqueue(queue, state.rest())
+
     def __mapping__(self) -> dict[str, grpclib.const.Handler]:
         """Grpclib's table of methods."""
         return served(_METHOD, self._serve)
@@ -43,12 +59,13 @@ class OnDemandHandler:
         state, queue = OnDemand(self._answer), Queue()
         enqueue(queue, state.push(self._revision, ()))
         self._streams[state] = queue
-        sender = asyncio.create_task(send(stream, queue))
+        tasks = [asyncio.create_task(one) for one in (send(stream, queue), self._rest(state, queue))]
         try:
             while (message := await stream.recv_message()) is not None:
                 enqueue(queue, state.request(message))
                 self._changed()
         finally:
-            sender.cancel()
+            for task in tasks:
+                task.cancel()
             del self._streams[state]
             self._changed()

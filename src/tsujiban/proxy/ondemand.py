@@ -5,12 +5,16 @@ was asked for is remembered, and told again when it changes. A name with no answ
 waiting for `routes.ASK_SECONDS` each time but the first; so where nobody is, the answer is a
 cluster that refuses.
 
+What has not been used for `IDLE_SECONDS` is taken from a proxy that holds many (`rest`). It does not ask
+again, so it is given again when a connection begins there, which the proxy tells of (`wanted`).
+
 Nothing is believed of what a proxy asks: it gets tunnels that its pods may open, to whom these
 addresses belong (`Answer`), and only so many names are remembered.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -29,6 +33,9 @@ class Known(NamedTuple):
 
 Answer = Callable[[str], Known | None]  # None: it is not known yet
 
+IDLE_SECONDS = 600.0
+KEPT = 64  # tunnels that a proxy keeps, however long they are not used
+
 _REFUSING = 256  # names of nobody that are answered with a cluster; more are only said not to be there
 _NAMES = 1 << 14  # that are remembered
 _UNHELD, _GONE = "", "gone"  # no resource has these versions
@@ -45,8 +52,11 @@ class _Sent(NamedTuple):
 class OnDemand:
     """State of one stream. Not thread-safe."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, clock: Callable[[], float] = time.monotonic) -> None:
         self._answer = answer
+        self._clock = clock
+        self._used: dict[str, float] = {}  # when, by name: tunnels that the proxy holds
+        self._resting: set[str] = set()  # tunnels that were taken from it
         self._asked: dict[str, str] = {}  # the version that the proxy holds, by name
         self._unanswered: set[str] = set()
         self._refusing: set[str] = set()
@@ -69,6 +79,8 @@ class OnDemand:
             self._asked.pop(name, None)
             self._unanswered.discard(name)
             self._refusing.discard(name)
+            self._resting.discard(name)
+            self._used.pop(name, None)
         strange = []
         for name in message.resource_names_subscribe:
             known = names.mesh_address(name) or names.asked_service(name)[1]
@@ -78,7 +90,32 @@ class OnDemand:
                 strange.append(name)
         if strange:
             yield self._response([], strange)
+        self._resting.difference_update(message.resource_names_subscribe)
         yield from self._tell(message.resource_names_subscribe)
+
+    def used(self, name: str) -> None:
+        """A connection goes over this tunnel."""
+        if name in self._used:
+            self._used[name] = self._clock()
+
+    def wanted(self, name: str) -> Responses:
+        """A connection begins that is to go over this tunnel."""
+        self.used(name)
+        if name in self._resting:
+            self._resting.discard(name)
+            yield from self._tell([name])
+
+    def rest(self) -> Responses:
+        """Take from the proxy what it has not used for long, but for what it has used last."""
+        oldest = sorted(self._used, key=self._used.__getitem__)
+        late = self._clock() - IDLE_SECONDS
+        idle = [name for name in oldest[: max(0, len(oldest) - KEPT)] if self._used[name] <= late]
+        for name in idle:
+            del self._used[name]
+            self._resting.add(name)
+            self._asked[name] = _GONE
+        if idle:
+            yield self._response([], idle)
 
     def push(self, revision: int, moved: Iterable[str] | None) -> Responses:
         """Tell what is new at `revision`: of the addresses `moved`, or of all (None)."""
@@ -102,7 +139,7 @@ class OnDemand:
         changed: list[Resource] = []
         removed: list[str] = []
         for name in asked:
-            if name not in self._asked:
+            if name not in self._asked or name in self._resting:
                 continue
             answer = self._answer(name)
             if answer is None:
@@ -112,8 +149,11 @@ class OnDemand:
             cluster = answer.cluster
             if cluster is not None:
                 self._refusing.discard(name)
+                if names.mesh_address(name):
+                    self._used.setdefault(name, self._clock())
             elif name in self._refusing or len(self._refusing) < _REFUSING:
                 self._refusing.add(name)
+                self._used.pop(name, None)
                 cluster = clusters.nobody(name)
             version = _GONE if cluster is None else cluster.version
             if self._asked[name] != version:

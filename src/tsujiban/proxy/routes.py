@@ -6,7 +6,8 @@ beforehand; any other has its proxy ask for each one when it is first used (on-d
 that holds grows with what it speaks to, not with the cluster.
 
 Envoy 1.40 asks for a name once, however often it is answered: from then on it is to be told of changes
-(`ondemand`). Nor does it ever forget one.
+(`ondemand`). Nor does it ever forget one: so it tells of each connection that begins, and what has not been
+used for long can be taken from it and given again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterable
 from tsujiban.policy.addresses import is_host
 from tsujiban.proxy import clusters, filters, names
 from tsujiban.proxy.bootstrap import AGENT
-from tsujiban.proxy.matchers import Json
+from tsujiban.proxy.matchers import Json, untyped
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.resource import Kind, Resource
 from tsujiban.proxy.site import Site
@@ -26,6 +27,7 @@ from tsujiban.proxy.table import Table
 FEW = 64  # clusters that are sent beforehand
 ASK_SECONDS = 5  # a connection waits so long for its cluster
 _OPEN = ("TcpUpstreamConnected", "TcpPeriodic")  # records of connections that are open
+_BEGUN = ("TcpConnectionStart",)  # and of those that begin
 CLUSTER_STATE = "envoy.tcp_proxy.cluster"  # filter state: the cluster that tcp_proxy takes
 
 # a stream of its own: what one asks for and what all are sent would get mixed up on the aggregated one
@@ -102,17 +104,24 @@ def chain_filters(site: Site) -> list[Json]:
 def _tunnel(site: Site) -> Json:
     """The agent is told whom each open tunnel leads to, by certificate: it may be revoked meanwhile."""
     tags = {names.CERTIFICATE_TAG: "%UPSTREAM_PEER_CERT%"}  # Envoy has no word for its serial number alone
-    return filters.tcp_proxy(
-        names.MESH,  # which is no cluster: the name of one was set before
-        "egress",
+    config = untyped(
+        filters.TCP_PROXY,
+        stat_prefix="egress",
+        cluster=names.MESH,  # which is no cluster: the name of one was set before
+        idle_timeout="0s",
         tunneling_config={"hostname": "%DOWNSTREAM_LOCAL_ADDRESS%"},
         on_demand=_ON_DEMAND,
-        access_log=filters.access_log(site, names.TUNNEL_LOG, tags=tags, only=_OPEN),
+        access_log=[
+            *filters.access_log(site, names.TUNNEL_LOG, tags=tags, only=_OPEN),
+            *filters.access_log(site, names.WANTED_LOG, only=_BEGUN),
+        ],
         access_log_options={
+            "flush_access_log_on_start": True,  # of Envoy 1.38, not of the stubs
             "flush_access_log_on_connected": True,
             "access_log_flush_interval": "10s",  # a restarted agent learns what is open
         },
     )
+    return {"name": "tcp", "typed_config": config}
 
 
 def revocations(site: Site, revoked: Iterable[str]) -> list[Resource]:

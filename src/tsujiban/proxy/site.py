@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from tsujiban.policy.program import EndpointProgram
 from tsujiban.proxy import filters, names
-from tsujiban.proxy.matchers import Json, typed
+from tsujiban.proxy.matchers import Json, typed, untyped
 
 NAMESPACE_STATE = "envoy.network.upstream_bind_override.network_namespace"
 CERTIFICATE_STATE = "envoy.tls.certificate_mappers.on_demand_secret"
@@ -135,11 +135,11 @@ class NodeSite(Site):
     def certificate(self) -> Json:
         """See `Site`. A name that no secret has is asked for when a connection brings no name: it
         fails then."""
-        mapper = _untyped(
+        mapper = untyped(
             "envoy.extensions.transport_sockets.tls.cert_mappers.filter_state_override.v3.Config",
             default_value=names.NO_SECRET,
         )
-        selector = _untyped(
+        selector = untyped(
             "envoy.extensions.transport_sockets.tls.cert_selectors.on_demand_secret.v3.Config",
             config_source=self.ads(),
             certificate_mapper={
@@ -177,8 +177,3 @@ def _leaves(namespace: str, certificate: str) -> list[Json]:
 
 def _mark(state: str) -> Json:
     return {"level": _SOL_SOCKET, "name": _SO_MARK, "int_value": PROXY_MARK, "state": state}
-
-
-def _untyped(message: str, **fields: object) -> Json:
-    """A message that the installed protobuf stubs do not know, as Envoy takes it."""
-    return typed("xds.type.v3.TypedStruct", type_url=f"type.googleapis.com/{message}", value=fields)

@@ -22,7 +22,7 @@ from tsujiban.policy.program import (
     ServiceProgram,
     Side,
 )
-from tsujiban.proxy import names, routes
+from tsujiban.proxy import names, odcds, ondemand, routes
 
 pytestmark = pytest.mark.system
 MANY = 100
@@ -218,4 +218,29 @@ def test_a_proxy_holds_the_services_that_it_uses_however_many_there_are(bed: Bed
     until("it was told", lambda: first(customer.connect(address, 80)) and late.visitors > 1, timeout=60)
     open_before.sendall(b"QUIT\r\n")  # it was never touched
     assert first(open_before) == b"QUIT\r\n"
+    open_before.close()
+
+
+def test_tunnels_that_are_not_used_are_let_go_and_come_back_when_they_are_wanted(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(odcds, "REST_SECONDS", 0.2)
+    monkeypatch.setitem(routes._ON_DEMAND, "timeout", "600s")  # nobody is refused because time is up
+    web, other, customer = bed.pod("web"), bed.pod("other"), bed.pod("customer")
+    web.listen(80, Greeter())
+    other.listen(80, Greeter())
+    bed.settle()
+    open_before = customer.connect(web.address, 80)
+    assert first(open_before) == GREETING
+    assert first(customer.connect(other.address, 80)) == GREETING
+    assert len(held(customer)) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(ondemand, "IDLE_SECONDS", 0.0)
+        patch.setattr(ondemand, "KEPT", 0)
+        until("all are let go", lambda: held(customer) == [], timeout=60)
+    open_before.sendall(b"still here")  # what goes over one goes on
+    assert first(open_before) == b"still here"
+    for pod in (web, other):
+        assert first(customer.connect(pod.address, 80)) == GREETING
+    assert len(held(customer)) == 2
     open_before.close()

@@ -19,6 +19,7 @@ ENDS = {
 
 def state(**values: str) -> dict[str, Any]:
     keys = {"peer": names.PEER_STATE, "decision": names.DECISION_STATE, "tls": names.TLS_STATE}
+    keys["tunnel"] = names.TUNNEL_STATE
     kind = "type.googleapis.com/google.protobuf.StringValue"
     return {
         "filter_state_objects": {keys[key]: {"@type": kind, "value": value} for key, value in values.items()}
@@ -144,6 +145,23 @@ def test_a_destination_that_does_not_answer_is_no_decision() -> None:
     assert tcp("egress", silent) == []
     (allowed,) = tcp("egress", {**network_rbac("tcp:e"), **silent})
     assert (allowed.verdict, allowed.rules) == ("allow", ("e",))
+
+
+def test_of_an_outgoing_connection_that_begins_it_is_told_which_tunnel_it_takes() -> None:
+    tunnel = names.mesh_cluster(names.ASKED, "10.0.0.1")
+    (event,) = tcp(names.WANTED_LOG, state(tunnel=tunnel))
+    assert (event.detail, event.final, event.source) == (tunnel, False, "10.0.0.2")
+
+
+def test_a_service_without_endpoints_is_no_decision_and_one_that_nobody_told_of_is_a_refusal() -> None:
+    service = state(tunnel=names.service_cluster(names.ASKED, "10.96.0.1:80"))
+    tunnel = state(tunnel=names.mesh_cluster(names.ASKED, "10.0.0.1"))
+    empty, unknown = (
+        {"response_flags": {flag: True}} for flag in ("no_healthy_upstream", "no_cluster_found")
+    )
+    assert tcp("egress", {**service, **empty}) == []
+    for found in (*tcp("egress", {**service, **unknown}), *tcp("egress", {**tunnel, **empty})):
+        assert (found.verdict, found.rules) == ("deny", (names.UNLISTED_RULE,))
 
 
 def test_bytes_values_are_read_as_well() -> None:

@@ -192,3 +192,24 @@ def test_a_proxy_is_given_the_services_that_its_pod_may_use_and_their_endpoints_
         assert told(where) == told(site.name(names.service_cluster(names.ASKED, "10.96.0.9:81"))) == ""
 
     asyncio.run(main())
+
+
+def test_what_the_proxy_tells_of_its_tunnels_goes_to_who_keeps_them(tmp_path: Path) -> None:
+    async def main() -> None:
+        seen: list[ProxyEvent] = []
+        channel = Channel(tmp_path / "s", os.getuid(), None, lambda: None)
+        channel.join(ServedPod("default/server", SIDECAR, lambda: "", seen.append, Programs()))
+        told: list[tuple[str, str]] = []
+        handler = channel._on_demand
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(handler, "wanted", lambda name: told.append(("wanted", name)))
+            patch.setattr(handler, "used", lambda name: told.append(("used", name)))
+            wanted = msgspec.structs.replace(event(names.WANTED_LOG), detail="name")
+            tunnel = msgspec.structs.replace(event(names.TUNNEL_LOG), far=(CUSTOMER, 80), peer="spiffe://t/x")
+            for one in (wanted, tunnel, event("egress")):
+                _, _, take = channel._sink(one.log)
+                take(one)
+        assert told == [("wanted", "name"), ("used", names.mesh_cluster(names.ASKED, CUSTOMER))]
+        assert [one.log for one in seen] == ["egress"]
+
+    asyncio.run(main())

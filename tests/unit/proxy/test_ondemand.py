@@ -19,7 +19,8 @@ class World:
     def __init__(self) -> None:
         self.owners: dict[str, str] = {}
         self.known = True
-        self.stream = OnDemand(self.answer)
+        self.now = 0.0
+        self.stream = OnDemand(self.answer, lambda: self.now)
         self.nonce = ""
 
     def answer(self, name: str) -> Known | None:
@@ -124,3 +125,35 @@ def test_what_was_refused_is_told_again_and_what_is_not_wanted_is_forgotten() ->
     assert world.told(world.stream.request(gone)) == []
     world.owners = {"10.0.0.1": "b"}
     assert world.push() == []
+
+
+def test_of_many_tunnels_those_that_are_not_used_are_let_go_and_told_again_when_they_are_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ondemand, "KEPT", 1)
+    world = World()
+    world.owners = {"10.0.0.1": "a", "10.0.0.2": "b"}
+    service = names.service_cluster(names.ASKED, "10.0.0.1:80")
+    world.ask(HERE, THERE, service)
+    world.now = ondemand.IDLE_SECONDS - 1
+    assert world.told(world.stream.rest()) == []
+    world.stream.used(HERE)
+    world.now += 1
+    assert world.told(world.stream.rest()) == [([], [THERE])]
+    assert world.told(world.stream.rest()) == []
+    world.owners["10.0.0.2"] = "other"
+    assert world.push() == world.push(("10.0.0.2",)) == []  # it does not hold it
+    assert world.told(world.stream.wanted(HERE)) == []
+    assert world.told(world.stream.wanted(THERE)) == [([THERE], [])]
+    assert world.told(world.stream.wanted(THERE)) == []
+    world.now += ondemand.IDLE_SECONDS
+    assert world.told(world.stream.rest()) == [([], [HERE])]
+    assert world.ask(HERE) == [([HERE], [])]
+
+
+def test_a_few_tunnels_are_kept_and_who_was_never_asked_for_is_not_told() -> None:
+    world = World()
+    world.owners = {"10.0.0.1": "a"}
+    world.ask(HERE)
+    world.now = 10 * ondemand.IDLE_SECONDS
+    assert world.told(world.stream.rest()) == world.told(world.stream.wanted(THERE)) == []
