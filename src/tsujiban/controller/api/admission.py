@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tsujiban.controller.api.aside import worked
 from tsujiban.controller.api.errors import ApiError, forbidden, invalid
 from tsujiban.controller.reconcile.unserved import without_effect
 from tsujiban.controller.zones import zone
@@ -68,16 +69,20 @@ def tier_of(kind: Kind, document: Json) -> str:
 
 
 async def admit(
-    store: Store, kind: Kind, document: Json, warn: Callable[[str], None] = lambda _text: None
+    store: Store,
+    kind: Kind,
+    document: Json,
+    warn: Callable[[str], None] = lambda _text: None,
+    size: int = 0,
 ) -> list[Check]:
     """Judge an object, alone and against the store; the checks (that its namespace exists) belong into the
     transaction that writes it, or, when nothing is written, to `demand`. What is odd but no error goes to
-    `warn`.
+    `warn`. `size` is about how many bytes the object has.
 
     Raises:
         ApiError: 422 with every cause.
     """
-    loaded = load.check(document)
+    loaded = await worked(size, load.check, document)
     findings = errors(loaded.findings) + _zone_findings(kind, document)
     if not findings and kind.module in _POLICY_MODULES:
         findings = await together(store, loaded.objects)

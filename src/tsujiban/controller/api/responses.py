@@ -75,7 +75,13 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise ApiError(408, "Timeout", f"the request body did not come within {BODY_SECONDS:g} s") from None
     except ClientDisconnect:  # nobody reads the answer; the audit log does
         raise bad_request("the client left before its request was whole") from None
+    request.state.received = len(body)
     return bytes(body)
+
+
+def received(request: Request) -> int:
+    """How many bytes the body that was read of a request had."""
+    return int(getattr(request.state, "received", 0))
 
 
 def parse_json(body: bytes) -> Any:

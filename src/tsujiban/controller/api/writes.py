@@ -20,13 +20,20 @@ from tsujiban.controller.api import (
     query,
     validation,
 )
+from tsujiban.controller.api.aside import worked
 from tsujiban.controller.api.collection import shown
 from tsujiban.controller.api.deletion import deleted_status
 from tsujiban.controller.api.documents import expected_revision, for_create, for_status, for_update, shaped
 from tsujiban.controller.api.errors import ApiError, bad_request, conflict, unsupported_media
 from tsujiban.controller.api.guard import judge
 from tsujiban.controller.api.managed import Writer
-from tsujiban.controller.api.responses import OBJECT_BYTES, json_response, parse_json, read_body
+from tsujiban.controller.api.responses import (
+    OBJECT_BYTES,
+    json_response,
+    parse_json,
+    read_body,
+    received,
+)
 from tsujiban.controller.api.target import Target
 from tsujiban.resources import schema, versions
 from tsujiban.store import metadata
@@ -76,9 +83,13 @@ async def _create(
 ) -> Response:
     named = msgspec.structs.replace(target, name=document["metadata"]["name"])
     request.state.created = named.name  # for the audit log
-    document = defaulting.filled(validation.known_fields(document, target.kind, request), target.kind)
-    document = managed.updated(None, document, None, writer(target, request), schema.of(target.kind))
+    document = await worked(received(request), _made, document, target, request)
     return await _store_new(store, named, request, document, dry_run=dry_run)
+
+
+def _made(document: Json, target: Target, request: Request) -> Json:
+    document = defaulting.filled(validation.known_fields(document, target.kind, request), target.kind)
+    return managed.updated(None, document, None, writer(target, request), schema.of(target.kind))
 
 
 async def _store_new(
@@ -151,7 +162,7 @@ async def _applied(store: Store, target: Target, request: Request) -> Response:
         if expected is not None:
             raise conflict(target.qualified, target.name, "it does not exist, but a resourceVersion is given")
         dry_run = query.dry_run(request.query_params)
-        document = managed.applied(None, config, who, of, force=force)
+        document = await worked(received(request), managed.applied, None, config, who, of, force=force)
         entries = document["metadata"].get("managedFields")
         document = defaulting.filled(_with_managed(for_create(document, target), entries), target.kind)
         try:
@@ -197,7 +208,8 @@ async def change(
         if expected is not None and expected != current.revision:
             raise Conflict(target.key, expected, current.revision)
         present = documents.json_of(current)
-        document = _changed(present, make, target, request, manages=manages)
+        size = len(current.value) + received(request)
+        document = await worked(size, _changed, present, make, target, request, manages=manages)
         checks = await _admit_change(store, target, request, document, present)
         value = metadata.encode(document)
         if dry_run:
@@ -253,7 +265,11 @@ async def _admit_change(
 
 async def _admitted(store: Store, target: Target, request: Request, document: Json) -> list[Check]:
     return await admission.admit(
-        store, target.kind, document, warn=lambda text: validation.warn(request, text)
+        store,
+        target.kind,
+        document,
+        warn=lambda text: validation.warn(request, text),
+        size=received(request),
     )
 
 
