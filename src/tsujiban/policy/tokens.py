@@ -50,8 +50,9 @@ def _suits(rule: JwtRule, claims: Claims) -> bool:
 
 
 def headers(rules: Sequence[JwtRule]) -> set[str]:
-    """The headers that tokens are looked for in, in lower case."""
-    found = {name.lower() for rule in rules for name, _ in rule.from_headers}
+    """The headers that tokens are looked for in, and those that tell of them, in lower case."""
+    told = (name for rule in rules for name in (*dict(rule.claims_to_headers), rule.payload_header) if name)
+    found = {name.lower() for rule in rules for name, _ in rule.from_headers} | {one.lower() for one in told}
     by_default = any(not (rule.from_headers or rule.from_params or rule.from_cookies) for rule in rules)
     return found | {"authorization"} if by_default else found
 

@@ -143,8 +143,10 @@ def _places(rule: JwtRule) -> Iterator[str]:
 
 
 def headers(rules: tuple[JwtRule, ...]) -> Iterator[str]:
-    """Every header that a token is looked for in, in lower case. Envoy puts a request's cookies together."""
+    """Every header that a token is looked for in, or in which the application is told of one, in lower case.
+    Envoy puts a request's cookies together."""
     for rule in rules:
+        yield from (name.lower() for name in (*dict(rule.claims_to_headers), rule.payload_header) if name)
         found = (place.partition(" ") for place in _places(rule))
         yield from (name for kind, _, name in found if kind == "header")
 

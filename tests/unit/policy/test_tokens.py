@@ -25,6 +25,13 @@ def test_principals_in_parts(match: StringMatch, issuer: StringMatch, subject: S
     assert tokens.principal_parts(match) == (issuer, subject)
 
 
+def test_headers_of_tokens_are_where_they_are_looked_for_and_where_they_are_told_of() -> None:
+    told = JwtRule(issuer="i", claims_to_headers=(("X-Sub", "sub"),), payload_header="X-All")
+    assert tokens.headers([told]) == {"authorization", "x-sub", "x-all"}
+    assert tokens.headers([JwtRule(issuer="i", from_headers=(("X-T", ""),))]) == {"x-t"}
+    assert tokens.headers([]) == set()
+
+
 RULES = (JwtRule(issuer="i", id="0", audiences=("one",)), JwtRule(issuer="j", id="1", required=True))
 
 

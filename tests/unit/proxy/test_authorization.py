@@ -189,6 +189,12 @@ def test_headers_that_hold_tokens_must_be_readable_too() -> None:
     rules = (JwtRule(issuer="i"), JwtRule(issuer="j", from_headers=(("X-T", ""),), from_cookies=("c",)))
     world = state(jwt=rules)
     assert Authorization(world, world.endpoints["default/server"]).headers == {"authorization", "x-t"}
+    told = state(jwt=(JwtRule(issuer="i", claims_to_headers=(("X-Sub", "sub"),), payload_header="X-All"),))
+    assert Authorization(told, told.endpoints["default/server"]).headers == {
+        "authorization",
+        "x-sub",
+        "x-all",
+    }
 
 
 def test_value_forms() -> None:
