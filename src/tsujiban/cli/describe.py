@@ -97,7 +97,7 @@ def text(obj: Json, events: list[Json], now: float) -> str:
         ("Age", age(meta.get("creationTimestamp", ""), now)),
         ("Written in", origin(meta)),
     ]
-    lines = [f"{title + ':':<13}{value}" for title, value in head if value]
+    lines = [f"{title + ':':<13}{columns.plain(value)}" for title, value in head if value]
     for part in ("spec", "data", "status"):
         if obj.get(part):
             lines.append(f"{part.capitalize()}:")

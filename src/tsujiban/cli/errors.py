@@ -29,9 +29,11 @@ class Failure(click.ClickException):
         self.__dict__["exit_code"] = int(code)  # click declares it on the class, and reads it from here
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the message and, on a line of its own, the remedy."""
+        """Print the message, in which others' words may be, and, on a line of its own, the remedy."""
+        from tsujiban.cli.columns import plain
+
         click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(self.message, err=True)
+        click.echo("\n".join(plain(line) for line in self.message.split("\n")), err=True)
         if self.hint:
             click.echo(f"  {self.hint}", err=True)
 

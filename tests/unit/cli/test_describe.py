@@ -38,6 +38,18 @@ def test_what_matters_comes_first() -> None:
     assert lines[-1].split() == ["Warning", "Failed", "<unknown>", "no"]
 
 
+def test_what_others_have_written_moves_no_cursor() -> None:
+    """An annotation showed an administrator what its writer liked (CVE-2021-25743 was kubectl's)."""
+    metadata: Any = POD["metadata"]
+    pod = {
+        **POD,
+        "metadata": {**metadata, "annotations": {"note": "\x1b[2J\x9b1A all is well\nName: x"}},
+    }
+    shown = describe.text(pod, [{**EVENT, "message": "\x1b]0;x\x07"}], 0.0)
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert "Annotations: note=\\x1b[2J\\x9b1A all is well\\nName: x" in shown
+
+
 def test_events_of_others_do_not_concern() -> None:
     assert describe.concerns(EVENT, POD)
     assert not describe.concerns({"regarding": {"kind": "Pod", "name": "other"}}, POD)
