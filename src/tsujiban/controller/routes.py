@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from tsujiban.controller.loop import Change, Work
 from tsujiban.controller.reconcile import aggregation, apiservice, budgets
+from tsujiban.controller.reconcile.claims import fits
 from tsujiban.controller.reconcile.garbage import alive, owner_refs
 from tsujiban.controller.reconcile.jobcount import is_tracked
 from tsujiban.controller.world import (
@@ -144,6 +145,8 @@ def _pod(world: World, change: Change) -> Iterator[Work]:
     if change.old is not None and (change.new is None or is_finished(change.new)):
         yield from _unplaced(world)  # its address is free now
     yield from _controller(change, _MAKERS)
+    if change.new is not None and controller_of(change.new) is None:
+        yield from _takers(world, change.ref, change.new)
     if change.new is None:  # its name is free: a set may have waited for that
         owner = Ref(*STATEFUL_SETS, change.ref.namespace, change.ref.name.rpartition("-")[0])
         if world.get(owner) is not None:
@@ -156,6 +159,17 @@ def _pod(world: World, change: Change) -> Iterator[Work]:
         selector = {"matchLabels": service["spec"].get("selector", {})}
         if any(selects(selector, pod["metadata"].get("labels", {})) for pod in versions):
             yield "endpoints", ref
+
+
+def _takers(world: World, ref: Ref, pod: Json) -> Iterator[Work]:
+    """Who may take up a pod that nobody controls."""
+    for kind in (REPLICA_SETS, DAEMON_SETS):
+        for owner, obj in world.all(kind, ref.namespace):
+            if fits((obj.get("spec") or {}).get("selector"), pod):
+                yield _BY_KIND[kind], owner
+    owner = Ref(*STATEFUL_SETS, ref.namespace, ref.name.rpartition("-")[0])
+    if world.get(owner) is not None:
+        yield "statefulset", owner
 
 
 def _controller(change: Change, kinds: Mapping[str, tuple[ResourceId, str]]) -> Iterator[Work]:

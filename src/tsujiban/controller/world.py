@@ -137,6 +137,10 @@ class World:
         """Pods that wait for a node or an address."""
         return list(self._pods.waiting.items())
 
+    def loose_pods(self, namespace: str) -> list[tuple[Ref, Json]]:
+        """Pods of a namespace that nobody controls."""
+        return list(self._pods.loose.get(namespace, {}).items())
+
     def everything(self) -> Iterator[tuple[Ref, Json]]:
         """Every object there is."""
         for table in self._objects.values():
@@ -155,6 +159,7 @@ class Placed:
         self.on: dict[str, dict[Ref, Json]] = {}
         self.load: Counter[str] = Counter()  # pods of a node that have not finished
         self.waiting: dict[Ref, Json] = {}  # for a node or an address
+        self.loose: dict[str, dict[Ref, Json]] = {}  # by namespace: those without a controller
 
     def add(self, ref: Ref, pod: Json) -> None:
         """A pod there was not."""
@@ -164,10 +169,16 @@ class Placed:
             self.load[node] += not is_finished(pod)
         if not (pod.get("status") or {}).get("podIP") and not is_finished(pod):
             self.waiting[ref] = pod
+        if controller_of(pod) is None:
+            self.loose.setdefault(ref.namespace, {})[ref] = pod
 
     def remove(self, ref: Ref, pod: Json) -> None:
         """A pod as it was added."""
         self.waiting.pop(ref, None)
+        if controller_of(pod) is None:
+            del self.loose[ref.namespace][ref]
+            if not self.loose[ref.namespace]:
+                del self.loose[ref.namespace]
         node = node_of(pod)
         if node:
             self.load[node] -= not is_finished(pod)

@@ -218,7 +218,6 @@ def test_a_pod_of_a_job_is_counted_and_let_go() -> None:
 def test_a_name_that_is_free_again_is_told_to_its_set() -> None:
     view = world((Ref(*STATEFUL_SETS, "default", "web"), obj("web")))
     ref = Ref(*PODS, "default", "web-0")
-    assert ("statefulset", "web") not in work(view, ref, None, obj("web-0", spec={}))
     assert ("statefulset", "web") in work(view, ref, obj("web-0", spec={}), None)
     assert ("statefulset", "web") in work(view, ref, None, owned("web-0", "StatefulSet", "web"))
 
@@ -229,3 +228,24 @@ def test_a_job_is_told_to_what_makes_it() -> None:
         ("cronjob", "tick"),
     }
     assert work(world(), Ref(*CRON_JOBS, "default", "tick"), None, obj("tick")) == {("cronjob", "tick")}
+
+
+def test_a_pod_that_nobody_controls_is_offered_to_whom_it_fits() -> None:
+    spec = {"selector": {"matchLabels": {"app": "web"}}}
+    view = world(
+        (Ref(*REPLICA_SETS, "default", "rs"), obj("rs", spec=spec)),
+        (Ref(*DAEMON_SETS, "default", "ds"), obj("ds", spec=spec)),
+        (Ref(*STATEFUL_SETS, "default", "web"), obj("web", spec=spec)),
+        (
+            Ref(*REPLICA_SETS, "default", "other"),
+            obj("other", spec={"selector": {"matchLabels": {"app": "x"}}}),
+        ),
+    )
+    loose = obj("web-0", spec={})
+    loose["metadata"]["labels"] = {"app": "web"}
+    assert work(view, Ref(*PODS, "default", "web-0"), None, loose) == {
+        ("schedule", "web-0"),
+        ("replicaset", "rs"),
+        ("daemonset", "ds"),
+        ("statefulset", "web"),
+    }

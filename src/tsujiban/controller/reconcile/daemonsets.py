@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from tsujiban.controller.reconcile import placement, revisions, taints
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Planned, Update
 from tsujiban.controller.reconcile.availability import available_at, next_one
+from tsujiban.controller.reconcile.claims import claim
 from tsujiban.controller.reconcile.deployments import share
 from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.reconcile.podtemplates import named, pod_of, random_suffix
 from tsujiban.controller.world import (
     NODES,
-    PODS,
     Json,
     Ref,
     World,
@@ -86,10 +86,11 @@ def plan(world: World, ref: Ref, now: float, suffix: Callable[[], str] = random_
     if obj is None or is_terminating(obj):
         return Planned([])
     this = _Set(obj, revisions.digest_of(obj), now, suffix)
-    owned = world.owned_by(obj["metadata"]["uid"], PODS)
+    claimed = claim(world, obj)
+    owned = claimed.pods
     places = _places(world, this, owned)
     used = {str((pod["metadata"].get("labels") or {}).get(revisions.HASH)) for _, pod in owned}
-    actions = [*revisions.plan(world, obj, this.digest, used), *_over(owned)]
+    actions = [*claimed.actions, *revisions.plan(world, obj, this.digest, used), *_over(owned)]
     surge, unavailable = _bounds(obj, sum(place.runs for place in places.values()))
     for node, place in places.items():
         actions += _manage(this, node, place, surge)

@@ -11,11 +11,13 @@ import math
 from typing import Any
 
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
+from tsujiban.controller.reconcile.claims import adopted
 from tsujiban.controller.world import (
     REPLICA_SETS,
     Json,
     Ref,
     World,
+    controller_of,
     is_ready,
     is_terminating,
     owner_reference,
@@ -44,7 +46,7 @@ def plan(world: World, ref: Ref) -> list[Action]:
         newest = _revision(current) if current is not None else 0
     elif current is None:
         first = wanted if not any(_size(rs) for _, rs in old) else _room(deployment, wanted, old)
-        actions.append(Create(*_replica_set(deployment, ref, digest, first, newest)))
+        actions += _made(world, *_replica_set(deployment, ref, digest, first, newest), deployment)
     else:
         newest = max(newest, _revision(current))  # more than it was when a template of before is wanted again
         told = _annotated(current[1], _history(deployment, newest))
@@ -57,6 +59,15 @@ def plan(world: World, ref: Ref) -> list[Action]:
     if status != deployment.get("status") or numbered != deployment:
         actions.append(Update(ref, {**numbered, "status": status}))
     return actions
+
+
+def _made(world: World, ref: Ref, obj: Json, deployment: Json) -> list[Action]:
+    """The ReplicaSet of a template: a new one, or one that a Deployment of the same name has left behind."""
+    left = world.get(ref)
+    if left is None:
+        return [Create(ref, obj)]
+    free = controller_of(left) is None and not is_terminating(left)
+    return [Update(ref, adopted(left, deployment))] if free else []
 
 
 def _annotated(obj: Json, annotations: dict[str, str]) -> Json:

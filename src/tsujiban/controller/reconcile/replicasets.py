@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
+from tsujiban.controller.reconcile.claims import claim
 from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.reconcile.podtemplates import may_make, named, pod_of, random_suffix
 from tsujiban.controller.world import (
-    PODS,
     Json,
     Ref,
     World,
@@ -23,11 +23,11 @@ def plan(world: World, ref: Ref, suffix: Callable[[], str] = random_suffix) -> l
     replica_set = world.get(ref)
     if replica_set is None or is_terminating(replica_set):
         return []
-    pods = world.owned_by(replica_set["metadata"]["uid"], PODS)
-    pods = [pod for pod in pods if not is_terminating(pod[1])]  # what goes is not counted any more
+    claimed = claim(world, replica_set)
+    pods = [pod for pod in claimed.pods if not is_terminating(pod[1])]  # what goes is not counted any more
     alive = [pod for pod in pods if not is_finished(pod[1])]
     wanted = replica_set["spec"].get("replicas", 1)
-    actions: list[Action] = [Delete(pod_ref) for pod_ref, pod in pods if is_finished(pod)]
+    actions = [*claimed.actions, *(Delete(pod_ref) for pod_ref, pod in pods if is_finished(pod))]
     for _ in range(may_make(wanted - len(alive), (pod for _, pod in alive))):
         template = replica_set["spec"]["template"]
         actions.append(Create(*pod_of(replica_set, template, named(ref.name, suffix()))))

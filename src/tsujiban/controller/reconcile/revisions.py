@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from tsujiban.controller.api import documents
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
+from tsujiban.controller.reconcile.claims import adopted
 from tsujiban.controller.reconcile.deployments import template_hash
 from tsujiban.controller.reconcile.podtemplates import named
 from tsujiban.controller.world import (
@@ -18,6 +19,7 @@ from tsujiban.controller.world import (
     Json,
     Ref,
     World,
+    controller_of,
     owner_reference,
     with_metadata,
 )
@@ -40,7 +42,11 @@ def plan(world: World, owner: Json, digest: str, used: Collection[str]) -> list[
     current = next((item for item in owned if _digest(item[1]) == digest), None)
     newest = max((_number(item) for item in owned if item is not current), default=0)
     if current is None:
-        return [Create(*_made(owner, digest, newest + 1))]
+        ref, made = _made(owner, digest, newest + 1)
+        left = world.get(ref)  # by a set of the same name, perhaps, that went without it
+        if left is not None:
+            return [] if controller_of(left) else [Update(ref, adopted(left, owner))]
+        return [Create(ref, made)]
     number = max(_number(current), newest + 1)
     annotations = _annotations(owner)
     actions: list[Action] = []

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tsujiban.controller.reconcile import revisions
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Planned, Update
 from tsujiban.controller.reconcile.availability import available_at, next_one
+from tsujiban.controller.reconcile.claims import adopted, fits
 from tsujiban.controller.reconcile.deployments import share
 from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.reconcile.podtemplates import may_make, named, pod_of
@@ -25,9 +26,6 @@ from tsujiban.controller.world import (
     is_finished,
     is_ready,
     is_terminating,
-    owner_reference,
-    selects,
-    with_metadata,
 )
 
 POD_NAME = "statefulset.kubernetes.io/pod-name"
@@ -154,12 +152,10 @@ def _fill(world: World, this: _Set, ordinal: int) -> list[Action]:
     found = world.get(ref)
     if found is None:
         return [Create(*_pod(this, ordinal, name))]
-    labels = found["metadata"].get("labels") or {}
     free = controller_of(found) is None and not is_terminating(found)
-    if not free or not selects(this.obj["spec"].get("selector"), labels):
+    if not free or not fits(this.obj["spec"].get("selector"), found):
         return []  # somebody else's: until it is gone
-    owners = [*found["metadata"].get("ownerReferences", ()), owner_reference(this.obj)]
-    return [Update(ref, with_metadata(found, ownerReferences=owners))]
+    return [Update(ref, adopted(found, this.obj))]
 
 
 def _pod(this: _Set, ordinal: int, name: str) -> tuple[Ref, Json]:

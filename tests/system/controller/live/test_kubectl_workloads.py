@@ -34,6 +34,10 @@ def found(kubectl: Kubectl, *words: str) -> list[dict[str, Any]]:
     return items
 
 
+def uids(kubectl: Kubectl) -> list[str]:
+    return [pod["metadata"]["uid"] for pod in found(kubectl, "pods", "-l", "app=collector")]
+
+
 def environments(kubectl: Kubectl) -> list[Any]:
     return [pod["spec"]["containers"][0].get("env") for pod in found(kubectl, "pods", "-l", "app=collector")]
 
@@ -46,10 +50,10 @@ def test_daemons_run_everywhere_and_roll_over_and_back(works: Kubectl, old_kubec
     assert title.split()[:6] == ["NAME", "DESIRED", "CURRENT", "READY", "UP-TO-DATE", "AVAILABLE"]
     assert row.split()[1:6] == ["2"] * 5
     assert "Desired Number of Nodes Scheduled: 2" in there(works, "describe", "ds", "collector")
-    assert "SuccessfulCreate" in there(works, "describe", "ds", "collector")
+    assert until(lambda: "SuccessfulCreate" in there(works, "describe", "ds", "collector"), SECONDS)
     works("drain", "node-2", "--ignore-daemonsets", "--pod-selector=app=collector", WAIT)
     works("uncordon", "node-2")
-    assert found(works, "pods", "-l", "app=collector") == pods
+    assert uids(works) == [pod["metadata"]["uid"] for pod in pods]
     there(works, "set", "env", "ds/collector", "STEP=2")
     there(works, "annotate", "ds/collector", "kubernetes.io/change-cause=second", "--overwrite")
     assert "successfully rolled out" in there(old_kubectl, "rollout", "status", "ds/collector", WAIT)
@@ -85,8 +89,8 @@ def test_jobs_end(works: Kubectl, old_kubectl: Kubectl) -> None:
     for kubectl in (works, old_kubectl):
         text = there(kubectl, "describe", "job", "counted")
         assert "3 Succeeded" in text
-        assert "Completed" in text  # an event
-    assert "BackoffLimitExceeded" in there(works, "describe", "job", "hopeless")
+    assert until(lambda: "Job completed" in there(works, "describe", "job", "counted"), SECONDS)
+    assert until(lambda: "BackoffLimitExceeded" in there(works, "describe", "job", "hopeless"), SECONDS)
     assert "Exit Code:    3" in there(works, "describe", "pod", "-l", "job-name=hopeless")
 
 
@@ -139,7 +143,7 @@ def test_jobs_come_by_the_clock(works: Kubectl) -> None:
     assert row.split()[:5] == ["tick", "@every", "3s", "<none>", "True"]
     text = there(works, "describe", "cronjob", "tick")
     assert "Concurrency Policy:            Forbid" in text
-    assert "created job tick-" in text
+    assert until(lambda: "created job tick-" in there(works, "describe", "cronjob", "tick"), SECONDS)
     there(works, "create", "job", "by-hand", "--from=cronjob/tick")
     there(works, "wait", "--for=condition=complete", "job/by-hand", WAIT)
     there(works, "delete", "cronjob", "tick", WAIT)

@@ -17,6 +17,7 @@ def replica_set(kit: Any, replicas: int) -> Ref:
         "metadata": {"name": "web", "namespace": "default"},
         "spec": {
             "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
             "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": []}},
         },
     }
@@ -27,7 +28,8 @@ def replica_set(kit: Any, replicas: int) -> Ref:
 def own(kit: Any, ref: Ref, *pods: Ref) -> None:
     for pod_ref in pods:
         pod = kit.world.get(pod_ref)
-        metadata = {**pod["metadata"], "ownerReferences": [owner_reference(kit.world.get(ref))]}
+        owners = [owner_reference(kit.world.get(ref))]
+        metadata = {**pod["metadata"], "labels": {"app": "web"}, "ownerReferences": owners}
         kit.put(pod_ref, {**pod, "metadata": metadata})
 
 

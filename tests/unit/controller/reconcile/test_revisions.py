@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tsujiban.controller.reconcile import revisions
-from tsujiban.controller.world import CONTROLLER_REVISIONS, DAEMON_SETS, Ref
+from tsujiban.controller.world import CONTROLLER_REVISIONS, DAEMON_SETS, Ref, with_metadata
 
 REF = Ref(*DAEMON_SETS, "default", "web")
 
@@ -56,3 +56,12 @@ def test_the_oldest_that_nobody_uses_are_forgotten(kit: Any) -> None:
     assert held(kit) == {"a": 1, "c": 3, "d": 4}
     wanted(kit, "d", revisionHistoryLimit=0)
     assert held(kit) == {"d": 4}
+
+
+def test_a_revision_that_was_left_behind_is_taken_up(kit: Any) -> None:
+    wanted(kit, "a")
+    ((ref, left),) = kit.world.all(CONTROLLER_REVISIONS)
+    kit.put(ref, with_metadata(left, ownerReferences=None))
+    wanted(kit, "a")
+    ((_, again),) = kit.world.all(CONTROLLER_REVISIONS)
+    assert again["metadata"]["ownerReferences"] == left["metadata"]["ownerReferences"]
