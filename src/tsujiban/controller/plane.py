@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from ipaddress import ip_address, ip_network
 
 import msgspec
 import structlog
@@ -358,10 +359,16 @@ class Plane:
         await self.distributor.connected(self.loop.world, node)
 
     def _refuse_taken(self, node: str, hello: Hello) -> None:
-        """A node must not draw another's routes to itself by claiming its address."""
-        for other, address in self._node_addresses().items():
-            if other != node and address in hello.addresses:
-                raise StreamRefused(f"{address} is the address of node {other!r}")
+        """A node must not draw another's routes, or what policy lets a pod or a service have, to itself by
+        claiming an address."""
+        for ref, obj in self.loop.world.all(NODES):
+            for entry in (obj.get("status") or {}).get("addresses", ()):
+                if ref.name != node and entry.get("address") in hello.addresses:
+                    raise StreamRefused(f"{entry['address']} is the address of node {ref.name!r}")
+        networks = [ip_network(one) for one in (*self._addresses.pools(), self._config.service_cidr)]
+        for address in hello.addresses:
+            if any(ip_address(address) in network for network in networks):
+                raise StreamRefused(f"{address} is of the network of pods or of services, where no node is")
 
     def _node_addresses(self) -> dict[str, str]:
         return {

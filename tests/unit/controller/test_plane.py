@@ -135,6 +135,29 @@ def test_a_node_cannot_have_anothers_address(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_a_node_claims_no_other_address_that_is_somebodys(tmp_path: Path) -> None:
+    """Policy knows a node by its addresses as well: a pod's, or a service's, was its own. Of a node
+    with two addresses only the last was looked at."""
+
+    async def story(made: Scene) -> None:
+        both = Hello(
+            node="n1", protocol=PROTOCOL_VERSION, addresses=("172.16.0.1", "172.16.1.1"), version="1"
+        )
+        await made.plane.hello("n1", both)
+        await made.until(lambda: bool(made.get(NODE)))
+        for address, why in (
+            ("172.16.0.1", "address of node 'n1'"),
+            ("172.16.1.1", "address of node 'n1'"),
+            ("10.244.0.5", "where no node is"),
+            ("10.96.0.1", "where no node is"),
+        ):
+            with pytest.raises(StreamRefused, match=why):
+                await made.hello("n2", address)
+        await made.hello("n2", "172.16.0.2")
+
+    play(tmp_path, story)
+
+
 def test_a_stream_that_ends_during_its_hello_does_no_harm(tmp_path: Path) -> None:
     async def story(made: Scene) -> None:
         task = asyncio.create_task(made.hello("n1", "172.16.0.1"))

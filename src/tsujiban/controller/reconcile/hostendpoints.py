@@ -48,4 +48,4 @@ def plan(world: World, ref: Ref) -> list[Action]:
 
 def _addresses(node: Json) -> list[str]:
     found = (node.get("status") or {}).get("addresses") or ()
-    return [entry["address"] for entry in found if entry["type"] in ("InternalIP", "ExternalIP")]
+    return [entry["address"] for entry in found if entry.get("type") in ("InternalIP", "ExternalIP")]
