@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from tests.support.meshapps import Greeter, echo_http, first, rest, tls_socket, tunnel_status
 from tests.support.proxybed import Bed, Pod, tier, until
+from tests.support.wait import PATIENCE
 
 from tsujiban.policy.program import Action, AddressSet, Member, Mesh, Peer, PolicyProgram, Rule, Side
 from tsujiban.proxy import names, owners
@@ -62,7 +63,7 @@ def owned(bed: Bed, pod: Pod, name: str) -> dict[str, Peer]:
 def settle(bed: Bed, server: Pod) -> None:
     """Wait until a server's proxy has taken all, and is there: its listeners open a moment later."""
     bed.settle()
-    until("it listens", lambda: listens_on(server.path, names.INBOUND_PORT), timeout=60)
+    until("it listens", lambda: listens_on(server.path, names.INBOUND_PORT), timeout=PATIENCE)
 
 
 def opened(bed: Bed, pod: Pod, name: str, web: Pod) -> int:

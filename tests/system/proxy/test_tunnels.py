@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.support.meshapps import Greeter, echo_http, first, reads, rest
 from tests.support.proxybed import Bed, Pod, tier, until
+from tests.support.wait import PATIENCE
 
 from tsujiban.policy.program import (
     Action,
@@ -215,7 +216,7 @@ def test_a_proxy_holds_the_services_that_it_uses_however_many_there_are(bed: Bed
     assert first(customer.connect(address, 80)) == GREETING
     bed.start_agent()
     assert bed.update(services={"default/s0": many_services(plain)["default/s0"]}) == ()
-    until("it was told", lambda: first(customer.connect(address, 80)) and late.visitors > 1, timeout=60)
+    until("it was told", lambda: first(customer.connect(address, 80)) and late.visitors > 1, timeout=PATIENCE)
     open_before.sendall(b"QUIT\r\n")  # it was never touched
     assert first(open_before) == b"QUIT\r\n"
     open_before.close()
@@ -237,7 +238,7 @@ def test_tunnels_that_are_not_used_are_let_go_and_come_back_when_they_are_wanted
     with monkeypatch.context() as patch:
         patch.setattr(ondemand, "IDLE_SECONDS", 0.0)
         patch.setattr(ondemand, "KEPT", 0)
-        until("all are let go", lambda: held(customer) == [], timeout=60)
+        until("all are let go", lambda: held(customer) == [], timeout=PATIENCE)
     open_before.sendall(b"still here")  # what goes over one goes on
     assert first(open_before) == b"still here"
     for pod in (web, other):

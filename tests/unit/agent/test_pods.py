@@ -164,7 +164,7 @@ def test_a_defect_leaves_no_pod_half_up_or_half_gone(play: Play, monkeypatch: py
 
         monkeypatch.setattr(bed.supervisor, "stop", failing)
         bed.drop()
-        await asyncio.wait_for(bed.pods.settle(), 60)
+        await asyncio.wait_for(bed.pods.settle(), PATIENCE)
         assert "removed u1" in bed.journal
 
     play(story)
@@ -186,7 +186,7 @@ def test_a_pod_that_is_dropped_while_it_fails_is_tried_no_more(
         bed.want("u1", "10.244.0.1")
         await until(lambda: len(tried) > 2)
         bed.drop()
-        await asyncio.wait_for(bed.pods.settle(), 60)
+        await asyncio.wait_for(bed.pods.settle(), PATIENCE)
         times = len(tried)
         await asyncio.sleep(0.1)
         assert len(tried) == times

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 
+from tests.support.wait import PATIENCE
+
 from tsujiban.controller.alarms import Alarms
 from tsujiban.controller.loop import Work
 from tsujiban.controller.world import Ref
@@ -57,7 +59,7 @@ async def _rung() -> None:
     await asyncio.sleep(0)
     alarms.set(work("far"), 1e12)
     alarms.set(work("a"), 1.0)
-    assert await asyncio.wait_for(rung.get(), 5) == [work("a")]
+    assert await asyncio.wait_for(rung.get(), PATIENCE) == [work("a")]
     alarms.set(work("b"), 1.0)
-    assert await asyncio.wait_for(rung.get(), 5) == [work("b")]
+    assert await asyncio.wait_for(rung.get(), PATIENCE) == [work("b")]
     task.cancel()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.wait import PATIENCE
 
 
 @pytest.fixture
@@ -23,13 +24,13 @@ def running(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
     yield path, process
     if process.poll() is None:
         process.terminate()
-    process.wait(20)
+    process.wait(PATIENCE)
     process.stdout.close()
 
 
 def _ask(path: Path, *lines: bytes) -> list[dict[str, Any]]:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE)
         connection.connect(str(path))
         connection.sendall(b"".join(line + b"\n" for line in lines))
         with connection.makefile("rb") as answers:
@@ -73,7 +74,7 @@ def test_children_outlive_their_client_and_end_with_the_supervisor(
     (state,) = _ask(path, b'{"id": 2, "op": "status", "name": "a/b"}')
     assert state["result"]["state"] == "running"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert not path.exists()
@@ -91,7 +92,7 @@ def test_a_second_supervisor_is_refused(
         "--run-dir",
         str(tmp_path),
     ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 1
     assert "already runs" in done.stderr
     assert _ask(running[0], b'{"id": 1, "op": "list"}')[0]["ok"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import Kubectl
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
@@ -100,7 +101,7 @@ def test_apply_changes_policies_of_every_dialect_and_warns_of_nothing(
     file.write_text(
         SET.replace("methods: [GET]", "methods: [GET, HEAD]").replace("replicas: 0", "paused: true")
     )
-    said, _ = applied.start("apply", "-f", str(file)).communicate(timeout=90)
+    said, _ = applied.start("apply", "-f", str(file)).communicate(timeout=PATIENCE)
     assert "authorizationpolicy.security.istio.io/web configured" in said
     assert "deployment.apps/web configured" in said
     assert "warning" not in said.lower()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import Kubectl
 
 from tsujiban.local.cluster import LocalCluster
@@ -54,9 +55,9 @@ def test_an_environment_from_beginning_to_end(
     lines.write_text("# of the shop\ncolour=blue\nx.y=dotted\n")
     run("create", "configmap", "settings", f"--from-env-file={lines}", by=old_kubectl)
     run("apply", "-f", "-", stdin=POD)
-    assert until(lambda: "CreateContainerConfigError" in waiting(), 60), waiting()
+    assert until(lambda: "CreateContainerConfigError" in waiting(), PATIENCE), waiting()
     said = 'Error: secret "keys" not found'
-    assert until(lambda: said in run("describe", "pod", "given"), 60)
+    assert until(lambda: said in run("describe", "pod", "given"), PATIENCE)
     message = "jsonpath={.status.containerStatuses[0].state.waiting.message}"
     assert run("get", "pod", "given", "-o", message) == 'secret "keys" not found'
 
@@ -82,12 +83,12 @@ def test_an_environment_from_beginning_to_end(
         """Ask for a restart until it finds the new value: when the node has heard of it nobody tells."""
         before = run("get", "pod", "given", "-o", restarts)
         run("exec", "given", "--", "sh", "-c", "touch ~/stop")
-        assert until(lambda: run("get", "pod", "given", "-o", restarts) != before, 60)
+        assert until(lambda: run("get", "pod", "given", "-o", restarts) != before, PATIENCE)
         run("wait", "--for=condition=Ready", "pod/given", "--timeout=60s")
         return variables()["WORD"] == "second-word"
 
     assert variables()["WORD"] == "first-word"  # what runs is left alone
-    assert until(restarted, 60)
+    assert until(restarted, PATIENCE)
     assert variables()["TIER"] == "two"
     kept = [path for path in Path(live.layout.state).rglob("*") if "controller" not in str(path)]
     logs = Path(live.layout.run).rglob("*.log")
@@ -98,7 +99,7 @@ def test_an_environment_from_beginning_to_end(
 
 def alone(kubectl: Kubectl, selector: str) -> None:
     """Wait until there is one pod, and none that ends: kubectl would take either."""
-    assert until(lambda: kubectl("get", "pods", "-l", selector, "-o", "name").count("pod/") == 1, 60)
+    assert until(lambda: kubectl("get", "pods", "-l", selector, "-o", "name").count("pod/") == 1, PATIENCE)
 
 
 def test_set_env_and_what_the_api_refuses(kubectl: Kubectl, old_kubectl: Kubectl, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller.api import managed
 from tsujiban.controller.api.aside import LARGE, worked
@@ -35,7 +36,7 @@ async def test_the_others_are_answered_while_a_large_object_is_worked_on(
         def work(*args: Any, **kwargs: Any) -> Any:
             if threading.current_thread() is not threading.main_thread():
                 begun.set()
-                go.wait(60)
+                go.wait(PATIENCE)
             return original(*args, **kwargs)
 
         monkeypatch.setattr(managed, name, work)
@@ -50,7 +51,7 @@ async def test_the_others_are_answered_while_a_large_object_is_worked_on(
         if how == "create"
         else admin.patch(f"{MAPS}/a?fieldManager=m", json=body, headers=headers)
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not begun.is_set():
             assert (await admin.get(MAPS)).status_code == 200
     assert not writing.done()
