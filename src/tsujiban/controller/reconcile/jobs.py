@@ -15,7 +15,7 @@ from tsujiban.controller.reconcile import jobcount, jobfailures, jobindexes
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Planned, Update
 from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.reconcile.jobcount import Tally, is_indexed
-from tsujiban.controller.reconcile.podtemplates import AT_ONCE, named, pod_of, random_suffix
+from tsujiban.controller.reconcile.podtemplates import may_make, named, pod_of, random_suffix
 from tsujiban.controller.world import (
     JOBS,
     PODS,
@@ -231,7 +231,7 @@ def _manage(
     occupied = [pod for ref, pod in active if ref in kept]
     if spec.get("podReplacementPolicy") == "Failed":
         occupied += [pod for _, pod in pods if is_terminating(pod) and not is_finished(pod)]
-    missing = min(AT_ONCE, room - len(occupied))
+    missing = may_make(room - len(occupied), occupied)
     if missing <= 0:
         return actions, math.inf
     if (resumed := jobfailures.resumed_at(pod for _, pod in pods)) > now:
