@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 
 from tsujiban.controller.api import protobuf
+from tsujiban.controller.api.aside import worked
 from tsujiban.controller.api.errors import bad_request, unsupported_media
 from tsujiban.controller.api.responses import JSON, OBJECT_BYTES, parse_json, read_body
 from tsujiban.resources import yaml_reader
@@ -36,6 +37,10 @@ async def read_object(request: Request, of: Any = Any) -> Any:
     if media not in KNOWN:
         raise unsupported_media(KNOWN)
     body = await read_body(request, OBJECT_BYTES)
+    return await worked(len(body), _parsed, media, body, of)
+
+
+def _parsed(media: str, body: bytes, of: Any) -> Any:
     if media == protobuf.MEDIA_TYPE:
         return protobuf.without_zeros(protobuf.decode(body), of)
     return parse_yaml(body) if media == YAML else parse_json(body)

@@ -143,8 +143,9 @@ async def _applied(store: Store, target: Target, request: Request) -> Response:
     if not request.query_params.get("fieldManager"):
         raise _options_invalid("fieldManager: Required value: is required for apply patch")
     force = query.flag(request.query_params, "force")
-    config = _configuration(bodies.parse_yaml(await read_body(request, OBJECT_BYTES)), target)
-    config = validation.known_fields(config, target.kind, request)
+    body = await read_body(request, OBJECT_BYTES)
+    config = _configuration(await worked(len(body), bodies.parse_yaml, body), target)
+    config = await worked(len(body), validation.known_fields, config, target.kind, request)
     expected = expected_revision(config)
     config["metadata"].pop("resourceVersion", None)
     who, of = writer(target, request), schema.of(target.kind)

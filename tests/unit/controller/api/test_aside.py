@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tests.support.wait import PATIENCE
 
-from tsujiban.controller.api import managed
+from tsujiban.controller.api import bodies, managed
 from tsujiban.controller.api.aside import LARGE, worked
 
 pytestmark = pytest.mark.anyio
@@ -21,6 +21,29 @@ async def test_only_what_is_large_changes_the_thread() -> None:
     assert await worked(LARGE, threading.current_thread) is not threading.current_thread()
     with pytest.raises(ValueError, match="invalid literal"):
         await worked(LARGE, int, "x")
+
+
+async def test_a_large_body_is_read_there_too(
+    admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A megabyte of YAML, or of protobuf's messages of nothing, took seconds to be read."""
+    threads = []
+    original = bodies.parse_yaml
+
+    def noted(body: bytes) -> Any:
+        threads.append(threading.current_thread())
+        return original(body)
+
+    monkeypatch.setattr(bodies, "parse_yaml", noted)
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: " + "x" * LARGE + "}\n"
+    for kind in ("yaml", "apply-patch+yaml"):
+        headers = {"content-type": f"application/{kind}"}
+        method, path = ("POST", MAPS) if kind == "yaml" else ("PATCH", f"{MAPS}/b?fieldManager=m")
+        body = text.replace("name: a", "name: b" if method == "PATCH" else "name: a")
+        answer = await admin.request(method, path, content=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
 
 
 @pytest.mark.parametrize("how", ["create", "apply", "change"])
