@@ -188,20 +188,24 @@ class Placed:
 
 
 def virtual_addresses(service: Json) -> list[str]:
-    """A service's virtual addresses; none for a headless one."""
-    spec = service["spec"]
+    """A service's virtual addresses; none for a headless one, or one that is none."""
+    spec = service.get("spec")
+    if not isinstance(spec, dict):
+        return []
     found = spec.get("clusterIPs") or [spec.get("clusterIP")]
-    return [address for address in found if address and address != "None"]
+    return (
+        [a for a in found if isinstance(a, str) and a not in ("", "None")] if isinstance(found, list) else []
+    )
 
 
 def labels_of(obj: Json) -> dict[str, str]:
     """An object's labels."""
-    found: dict[str, str] = obj["metadata"].get("labels") or {}
-    return found
+    found = obj["metadata"].get("labels")
+    return found if isinstance(found, dict) else {}
 
 
 def _service_of(ref: Ref, endpoint_slice: Json) -> tuple[str, str]:
-    return ref.namespace, labels_of(endpoint_slice).get(SERVICE_LABEL, "")
+    return ref.namespace, str(labels_of(endpoint_slice).get(SERVICE_LABEL, ""))
 
 
 def owners(obj: Json) -> list[str]:

@@ -101,3 +101,23 @@ def test_who_has_which_virtual_address_is_counted() -> None:
     view.put(one, {"metadata": {"name": "a"}, "spec": {"clusterIP": "None"}})
     view.drop(two)
     assert not view.addresses
+
+
+@pytest.mark.parametrize(
+    "spec", [None, "x", 1, {"clusterIPs": "x"}, {"clusterIP": 7}, {"clusterIPs": [{}, None]}]
+)
+def test_a_service_that_is_none_has_no_address(spec: object) -> None:
+    view = world.World()
+    ref = world.Ref(*world.SERVICES, "n", "a")
+    view.put(ref, {"metadata": {"name": "a"}, "spec": spec})
+    assert not view.addresses
+    assert view.drop(ref) is not None
+
+
+@pytest.mark.parametrize("labels", [None, "x", ["x"], {world.SERVICE_LABEL: ["x"]}])
+def test_a_slice_with_odd_labels_is_of_no_service(labels: object) -> None:
+    view = world.World()
+    ref = world.Ref(*world.ENDPOINT_SLICES, "n", "a")
+    view.put(ref, {"metadata": {"name": "a", "labels": labels}})
+    assert view.slices_of(world.Ref(*world.SERVICES, "n", "x")) == []
+    assert view.drop(ref) is not None
