@@ -203,6 +203,9 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
         return _open_tunnel(endpoint, common)
     if log == names.WANTED_LOG:
         return _begun(endpoint, common)
+    if log == "egress" and common.response_flags.no_cluster_found:
+        return None  # it has a log of its own
+    log = "egress" if log == names.UNTOLD_LOG else log
     decision = _verdict(common, "envoy.filters.network.rbac", "shadow_effective_policy_id") or _carried(
         common
     )

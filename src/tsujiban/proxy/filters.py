@@ -30,6 +30,12 @@ LOCAL_ADDRESS_STATE = "envoy.filters.listener.original_dst.local_ip"
 REMOTE_ADDRESS_STATE = "envoy.filters.listener.original_dst.remote_ip"
 
 
+_UNTIL_ANSWERED: Json = {
+    "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"},
+    "num_retries": 1 << 30,
+}
+
+
 def access_log(
     site: Site,
     log: str,
@@ -37,9 +43,12 @@ def access_log(
     http: bool = False,
     tags: Mapping[str, str] | None = None,
     only: Sequence[str] = (),
+    untold: bool = False,
 ) -> list[Json]:
     """Send records to the agent. `log` tells it where they come from; `tags` are formats that it is told
-    besides, by name, `only` the types of records that it is sent, if not all."""
+    besides, by name, `only` the types of records that it is sent, if not all; `untold`: of connections that
+    were refused because the agent has not answered. What is told while it is away is lost, but the first of
+    these wait for it."""
     common: Json = {
         "log_name": site.name(log),
         "transport_api_version": "V3",
@@ -55,6 +64,8 @@ def access_log(
             *(() if http and log != names.REQUEST_LOG else (names.SERIAL_STATE,)),
         ],
     }
+    if untold:
+        common["grpc_stream_retry_policy"] = _UNTIL_ANSWERED
     if tags:
         common["custom_tags"] = [{"tag": tag, "value": text} for tag, text in tags.items()]
     kind = "HttpGrpcAccessLogConfig" if http else "TcpGrpcAccessLogConfig"
@@ -62,6 +73,8 @@ def access_log(
     made: Json = {"name": log, "typed_config": config}
     if only:
         made["filter"] = {"log_type_filter": {"types": list(only)}}
+    if untold:
+        made["filter"] = {"response_flag_filter": {"flags": ["NC"]}}  # no cluster
     return [made]
 
 

@@ -66,6 +66,7 @@ PLAINTEXT = "plaintext"
 
 TUNNEL_LOG = "tunnel-open"  # access log: tunnels of the endpoint's own that are open
 REQUEST_LOG = "request-open"  # access log: requests of clients that go on
+UNTOLD_LOG = "untold"  # access log: outgoing connections for which the agent did not tell a cluster in time
 WANTED_LOG = "tunnel-wanted"  # access log: outgoing connections that begin, and which tunnel they take
 CERTIFICATE_TAG = "certificate"  # in the access log: what a tunnel's server has shown
 

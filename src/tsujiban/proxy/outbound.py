@@ -73,7 +73,10 @@ def _listener(site: Site, base: str, choice: Json, chains: _Chains, **where: obj
         "listener_filters": [filters.ORIGINAL_DST],
         "filter_chain_matcher": choice["matcher"],
         "filter_chains": chains.listed(),
-        "access_log": filters.access_log(site, "egress"),
+        "access_log": [
+            *filters.access_log(site, "egress"),
+            *filters.access_log(site, names.UNTOLD_LOG, untold=True),
+        ],
         **where,
     }
     return Resource(Kind.LISTENER, site.name(base), body)

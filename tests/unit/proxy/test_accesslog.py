@@ -160,8 +160,11 @@ def test_a_service_without_endpoints_is_no_decision_and_one_that_nobody_told_of_
         {"response_flags": {flag: True}} for flag in ("no_healthy_upstream", "no_cluster_found")
     )
     assert tcp("egress", {**service, **empty}) == []
-    for found in (*tcp("egress", {**service, **unknown}), *tcp("egress", {**tunnel, **empty})):
-        assert (found.verdict, found.rules) == ("deny", (names.UNLISTED_RULE,))
+    assert tcp("egress", {**service, **unknown}) == []  # it is told of in another log
+    told = (*tcp(names.UNTOLD_LOG, {**service, **unknown}), *tcp("egress", {**tunnel, **empty}))
+    for found in told:
+        assert (found.log, found.verdict, found.rules) == ("egress", "deny", (names.UNLISTED_RULE,))
+    assert len(told) == 2
 
 
 def test_bytes_values_are_read_as_well() -> None:
