@@ -50,6 +50,7 @@ class Supervisor:
         self.gate = asyncio.Event()
         self.gate.set()
         self.gone = False
+        self.killed: Callable[[str], object] = lambda _name: None
 
     def _check(self) -> None:
         if self.gone:
@@ -71,6 +72,7 @@ class Supervisor:
     async def kill(self, name: str, _signal: int) -> None:
         self._check()
         self.journal.append(f"kill {name}")
+        self.killed(name)
 
     async def list(self, prefix: str = "") -> list[ProcessStatus]:
         self._check()

@@ -7,11 +7,13 @@ is no way to ask for more. What cannot be run is said per container, with Kubern
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 
-from tsujiban.agent import envfiles, podenv, podservices, podtokens, probes, volumes
+from tsujiban.agent import envfiles, hooks, podenv, podservices, podtokens, probes, volumes
+from tsujiban.agent.hooks import Hooks
 from tsujiban.agent.objects import ConfigError, Objects
 from tsujiban.agent.sandbox import Sandbox
 from tsujiban.policy.program import ServiceProgram
@@ -67,12 +69,23 @@ class Place:
         return SIDECAR_UID + self.slot
 
 
+class Stage(StrEnum):
+    """When a container has its turn: one after the other and to its end; one after the other and on beside
+    all others (an init container with `restartPolicy: Always`); all together after those."""
+
+    INIT = "init"
+    SIDECAR = "sidecar"
+    MAIN = "main"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerPlan:
     """One container: its process, or why there is none."""
 
     name: str
     image: str
+    stage: Stage = Stage.MAIN
+    hooks: Hooks = field(default_factory=Hooks)
     process: ProcessSpec | None = None
     readiness: probes.Probe | None = None
     liveness: probes.Probe | None = None
@@ -107,19 +120,30 @@ def sandbox_of(pod: Pod, place: Place) -> Sandbox:
 
 
 def plan(pod: Pod, place: Place) -> tuple[ContainerPlan, ...]:
-    """All containers of a pod. Pure; a container that cannot run says why."""
+    """All containers of a pod, in the order of their turns. Pure; a container that cannot run says why."""
     sandbox = sandbox_of(pod, place)
     plans = []
-    for container in pod.spec.containers:
+    for container, stage in _turns(pod):
         try:
-            plans.append(_plan(pod, container, place, sandbox))
+            plans.append(_plan(pod, container, stage, place, sandbox))
         except ConfigError as error:
             plans.append(
                 ContainerPlan(
-                    name=container.name, image=container.image, reason=error.reason, message=str(error)
+                    name=container.name,
+                    image=container.image,
+                    stage=stage,
+                    reason=error.reason,
+                    message=str(error),
                 )
             )
     return tuple(plans)
+
+
+def _turns(pod: Pod) -> Iterator[tuple[Container, Stage]]:
+    for container in pod.spec.init_containers:
+        yield container, Stage.SIDECAR if container.restart_policy == "Always" else Stage.INIT
+    for container in pod.spec.containers:
+        yield container, Stage.MAIN
 
 
 def given(
@@ -128,7 +152,7 @@ def given(
     """What a container is given when it starts: its command and its variables. Pure.
 
     Raises ConfigError, NotKnown."""
-    found = next(one for one in pod.spec.containers if one.name == container)
+    found = next(one for one, _ in _turns(pod) if one.name == container)
     known = podservices.of_api(place.api_address)
     if pod.spec.enable_service_links is not False:
         known = podservices.of_namespace(services, pod.metadata.namespace or "default") | known
@@ -138,7 +162,7 @@ def given(
 
 def named(pod: Pod) -> set[tuple[str, str]]:
     """The ConfigMaps and Secrets that a pod's volumes and variables are made of, as (plural, name)."""
-    found = {one for container in pod.spec.containers for one in podenv.named(container)}
+    found = {one for container, _ in _turns(pod) for one in podenv.named(container)}
     try:
         return found | volumes.named(pod)
     except ConfigError:  # which its containers' plans tell
@@ -159,13 +183,13 @@ def volumes_of(pod: Pod, place: Place) -> Path:
     return sandbox_of(pod, place).directory / "volumes"
 
 
-def _plan(pod: Pod, container: Container, place: Place, sandbox: Sandbox) -> ContainerPlan:
+def _plan(pod: Pod, container: Container, stage: Stage, place: Place, sandbox: Sandbox) -> ContainerPlan:
     if container.image != IMAGE:
         raise ImageError(
             f'image {container.image!r}: only "{IMAGE}", the machine\'s own file system, can be run'
         )
-    if pod.spec.init_containers or pod.spec.ephemeral_containers:
-        raise ConfigError("initContainers and ephemeralContainers are not supported")
+    if pod.spec.ephemeral_containers:
+        raise ConfigError("ephemeralContainers are not supported")
     if pod.spec.host_network or pod.spec.host_pid or pod.spec.host_ipc:
         raise ConfigError("hostNetwork, hostPID and hostIPC are not allowed: a pod has its own namespaces")
     if not 0 <= place.slot < MAX_SLOTS:
@@ -173,6 +197,7 @@ def _plan(pod: Pod, container: Container, place: Place, sandbox: Sandbox) -> Con
     if not (container.command or container.args):
         raise ConfigError('command: it or args is required, for the image "host" has none of its own')
     grace = pod.spec.termination_grace_period_seconds
+    lifecycle = hooks.parse(container)
     process = sandbox.process(
         process_name(place.node, pod.metadata.uid, container.name),
         uid=place.container_uid,
@@ -182,13 +207,16 @@ def _plan(pod: Pod, container: Container, place: Place, sandbox: Sandbox) -> Con
         mounts=podtokens.with_token(
             pod, sandbox.directory, volumes.mounts(pod, container, volumes_of(pod, place))
         ),
-        restart=_restart(pod),
+        restart=_restart(pod, stage),
+        stop_signal=lifecycle.stop_signal,
         grace=DEFAULT_GRACE if grace is None else grace,
     )
     process.check()
     return ContainerPlan(
         name=container.name,
         image=container.image,
+        stage=stage,
+        hooks=lifecycle,
         process=process,
         readiness=probes.parse(container, container.readiness_probe),
         liveness=probes.parse(container, container.liveness_probe),
@@ -196,9 +224,12 @@ def _plan(pod: Pod, container: Container, place: Place, sandbox: Sandbox) -> Con
     )
 
 
-def _restart(pod: Pod) -> Restart:
+def _restart(pod: Pod, stage: Stage) -> Restart:
+    if stage is Stage.SIDECAR:
+        return Restart.ALWAYS
     try:
-        return _RESTART[pod.spec.restart_policy]
+        found = _RESTART[pod.spec.restart_policy]
+        return Restart.ON_FAILURE if stage is Stage.INIT and found is Restart.ALWAYS else found
     except KeyError:
         raise ConfigError(f"restartPolicy {pod.spec.restart_policy!r}: Always, OnFailure or Never") from None
 

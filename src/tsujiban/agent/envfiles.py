@@ -39,6 +39,18 @@ def write(path: Path, argv: tuple[str, ...], variables: dict[str, str]) -> None:
         raise
 
 
+def note(path: Path, text: str) -> None:
+    """Say something beside a container's file. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def says(path: Path, text: str) -> bool:
+    """Whether that was noted. Raises OSError."""
+    return path.exists() and path.read_text() == text
+
+
 def remove(path: Path) -> None:
     """The container cannot be made now. Raises OSError."""
     path.unlink(missing_ok=True)

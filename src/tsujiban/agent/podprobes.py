@@ -1,4 +1,4 @@
-"""Runs the probes of one running container, and keeps what they say.
+"""Runs what a container asks for when it has started, then its probes, and keeps what they say.
 
 Until a container has passed once it is asked ten times a second, whatever its period: nobody
 gains by learning late that it is up. After that its own period counts.
@@ -18,7 +18,8 @@ Ask = Callable[[Probe], Awaitable[str]]  # "" is success
 
 
 class ContainerProbes:
-    """One incarnation of one container. `changed` is called when `ready` changes, `fail` when it must die."""
+    """One incarnation of one container. `changed` is called when `ready` or `started` changes, `fail` when it
+    must die."""
 
     def __init__(
         self,
@@ -26,8 +27,12 @@ class ContainerProbes:
         ask: Ask,
         changed: Callable[[], None],
         fail: Callable[[str], Awaitable[None]],
+        begin: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
-        self.ready = plan.readiness is None and plan.startup is None
+        """`begin` is what must be done before anything else; "" is success."""
+        self._begin = begin
+        self.started = plan.startup is None and begin is None
+        self.ready = self.started and plan.readiness is None
         self.trouble = ""
         self._plan = plan
         self._ask = ask
@@ -40,8 +45,14 @@ class ContainerProbes:
         self._task.cancel()
 
     async def _run(self) -> None:
+        if self._begin is not None and (trouble := await self._begin()):
+            await self._fail(f"postStart hook: {trouble}")
+            return
         if self._plan.startup is not None and not await self._start_up(self._plan.startup):
             return
+        if not self.started:
+            self.started = True
+            self._changed()
         async with asyncio.TaskGroup() as tasks:
             if self._plan.readiness is not None:
                 tasks.create_task(self._readiness(self._plan.readiness))

@@ -13,6 +13,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import msgspec
 import structlog
 
 from tsujiban.agent import containers, envfiles, probes
-from tsujiban.agent.containers import ContainerPlan, Place
+from tsujiban.agent.containers import ContainerPlan, Place, Stage
 from tsujiban.agent.enforcer import Enforcer
 from tsujiban.agent.objects import ConfigError, NotKnown
+from tsujiban.agent.podhooks import NOT_UP, PodHooks
 from tsujiban.agent.podprobes import ContainerProbes
 from tsujiban.agent.podstatus import ContainerView, is_ready, pod_status
 from tsujiban.agent.podtokens import AskToken, PodToken, renewed, wants_token
@@ -35,11 +37,13 @@ from tsujiban.network.namespaces import NamespaceError
 from tsujiban.resources.kinds.core import Pod
 from tsujiban.resources.load import decode
 from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorClient, SupervisorGone
+from tsujiban.supervise.spec import ProcessSpec
 from tsujiban.wire.messages import PodStatus
 
 log = structlog.get_logger(__name__)
 
 HOLD_SECONDS = 5.0
+AFTER_HOOKS_SECONDS = 2.0  # that a container has after a hook that took all its time
 UNSETTLED_SECONDS = 0.05
 LOOK_AGAIN_SECONDS = 1.0
 FINISHED = ("Succeeded", "Failed")
@@ -76,6 +80,8 @@ class PodRunner:
         self.made_of = frozenset(
             (plural, f"{self.pod.metadata.namespace}/{name}") for plural, name in containers.named(self.pod)
         )  # the objects of its volumes and variables, as (plural, namespace/name)
+        self._initialized = not any(plan.stage is not Stage.MAIN for plan in self._plans)
+        self._hooks = PodHooks(key, supervisor, self._ask)
         self._waiting: dict[str, ConfigError] = {}  # containers that cannot be made now, and why
         self._described = self.pod  # with the labels and annotations that it has now
         self._probes: dict[str, ContainerProbes] = {}
@@ -100,6 +106,11 @@ class PodRunner:
     def netns_path(self) -> str:
         """Path of the pod's network namespace."""
         return containers.sandbox_of(self.pod, self._place).netns_path
+
+    @property
+    def _prefix(self) -> str:
+        """What the supervisor's names of the pod's processes start with."""
+        return containers.pod_prefix(self._place.node, self.uid)
 
     @property
     def _grace(self) -> float:
@@ -182,7 +193,7 @@ class PodRunner:
     async def _follow(self) -> None:
         while True:
             self._changed.clear()
-            if self._stale:
+            if self._stale or not self._initialized:
                 await self._renew()
             again = await self._tell()
             if self._stale:
@@ -205,13 +216,14 @@ class PodRunner:
             await asyncio.wait_for(self._retry.wait(), seconds)
 
     async def _renew(self) -> None:
-        self._stale = False
+        stale, self._stale = self._stale, False
         if self._over or self._retired:
             return
-        try:
-            await asyncio.to_thread(self._make_volumes)
-        except (OSError, ConfigError, NamespaceError) as error:
-            log.warning("volumes not renewed", pod=self.key, reason=str(error))
+        if stale:
+            try:
+                await asyncio.to_thread(self._make_volumes)
+            except (OSError, ConfigError, NamespaceError) as error:
+                log.warning("volumes not renewed", pod=self.key, reason=str(error))
         try:
             await self._begin()
         except (OSError, Refused) as error:
@@ -229,10 +241,17 @@ class PodRunner:
         for running in self._probes.values():
             running.stop()
         names = [plan.process.name for plan in self._plans if plan.process is not None]
+        if any(plan.hooks.pre_stop for plan in self._plans):
+            self.hurry(self._grace + AFTER_HOOKS_SECONDS)
         aside = [asyncio.create_task(self._kill_late(names)), asyncio.create_task(self._mesh.part(self.key))]
         over = time.monotonic() + self._grace
         try:
-            await asyncio.gather(*(self._supervisor.stop(name, forget_log=True) for name in names))
+            await asyncio.gather(
+                *(self._stop(plan, over) for plan in self._plans if plan.stage is not Stage.SIDECAR)
+            )
+            for plan in reversed(self._plans):
+                if plan.stage is Stage.SIDECAR:
+                    await self._stop(plan, over)
         finally:
             for task in aside:
                 task.cancel()
@@ -241,6 +260,12 @@ class PodRunner:
         )
         await self._mesh.leave(self.key, self.pod, self._place)
         await asyncio.to_thread(self._remove)
+
+    async def _stop(self, plan: ContainerPlan, over: float) -> None:
+        """Stop a container, after what it asks to be done before that."""
+        if plan.process is not None:
+            await self._hooks.before_stop(plan, min(over, self._kill_at) - time.monotonic())
+            await self._supervisor.stop(plan.process.name, forget_log=True)
 
     # ------------------------------------------------------------ up
 
@@ -260,10 +285,26 @@ class PodRunner:
         await self._begin()
 
     async def _begin(self) -> None:
-        """Start the containers that can be made, and note why others cannot. May be repeated."""
+        """Start the containers that can be made and whose turn it is; note why others cannot be. May be
+        repeated."""
+        if not self._initialized:
+            known = {one.name for one in await self._supervisor.list(self._prefix)}
+            self._initialized = any(
+                plan.stage is Stage.MAIN and plan.process is not None and plan.process.name in known
+                for plan in self._plans
+            )
         for plan in self._plans:
-            if plan.process is not None and await self._give(plan.name, Path(plan.process.needs)):
-                await self._supervisor.start(plan.process, replace=True)
+            if self._initialized and plan.stage is Stage.INIT:
+                continue
+            process = plan.process
+            started = None
+            if process is not None and await self._give(plan.name, Path(process.needs)):
+                started = await self._supervisor.start(process, replace=True)
+            if self._initialized or plan.stage is Stage.MAIN:
+                continue
+            if started is None or not self._view(plan, {started.name: started}).passed:
+                return  # the others wait for it
+        self._initialized = True
 
     async def _give(self, container: str, where: Path) -> bool:
         """Write what a container finds when it starts; whether it may start. Raises OSError."""
@@ -287,10 +328,24 @@ class PodRunner:
         if self._retired:
             return
         over = time.monotonic() + self._grace
+        for plan in reversed(self._plans):
+            if plan.stage is Stage.SIDECAR and plan.process is not None:
+                await self._end_for_good(plan.process, over)
         await self._mesh.flush(self.key, self.pod, self._place, lambda: over - time.monotonic())
         await self._mesh.leave(self.key, self.pod, self._place)
         await asyncio.to_thread(links.delete, self.uid)
         self._retired = True
+
+    async def _end_for_good(self, process: ProcessSpec, over: float) -> None:
+        """End what would be started again, and keep its log: without what it needs it stays as it is."""
+        await asyncio.to_thread(envfiles.remove, Path(process.needs))
+        number = process.stop_signal
+        while any(one.name == process.name and one.pid for one in await self._supervisor.list(process.name)):
+            if number:
+                with contextlib.suppress(Refused):  # it has ended by itself
+                    await self._supervisor.kill(process.name, number)
+            number = 0 if time.monotonic() < over else signal.SIGKILL
+            await asyncio.sleep(UNSETTLED_SECONDS)
 
     def _make_volumes(self) -> None:
         tokens = self._tokens.tokens if self._tokens is not None else {}
@@ -310,8 +365,7 @@ class PodRunner:
 
     async def _say(self) -> bool:
         """Report, if there is news; False when a proxy is awaited, of which no event tells."""
-        prefix = containers.pod_prefix(self._place.node, self.uid)
-        processes = {status.name: status for status in await self._supervisor.list(prefix)}
+        processes = {status.name: status for status in await self._supervisor.list(self._prefix)}
         views = [self._view(plan, processes) for plan in self._plans]
         if self._over:
             await self._retire()  # also when an agent before this one died over it
@@ -320,7 +374,12 @@ class PodRunner:
         if self._holding(views, sidecar):
             return False
         status = pod_status(
-            self._raw, views, host_ip=self._place.host_ip, started_at=self._started_at, sidecar=sidecar
+            self._raw,
+            views,
+            host_ip=self._place.host_ip,
+            started_at=self._started_at,
+            sidecar=sidecar,
+            initialized=self._initialized,
         )
         if self._trouble:
             status["message"] = self._trouble
@@ -347,22 +406,28 @@ class PodRunner:
         waiting = self._waiting.get(plan.name)
         reason, message = (waiting.reason, str(waiting)) if waiting else (plan.reason, plan.message)
         if process is None or plan.process is None:
-            return ContainerView(plan.name, plan.image, "waiting", reason=reason, message=message)
+            return ContainerView(
+                plan.name, plan.image, "waiting", reason=reason, message=message, stage=plan.stage
+            )
         running = process.state == "running"
-        probing = self._probe(plan, process) if running else None
+        probing = self._probe(plan, process) if running and plan.stage is not Stage.INIT else None
         if not running:
             self._stop_probes(plan.name)
+        done = plan.stage is Stage.INIT and process.state == "exited" and process.last_exit == 0
+        over = plan.stage is Stage.SIDECAR and self._retired
         return ContainerView(
             plan.name,
             plan.image,
-            process.state,
-            ready=probing is not None and probing.ready,
+            "exited" if over and process.state == "backoff" else process.state,
+            ready=done or (probing is not None and probing.ready),
             restarts=process.restarts,
             started_at=process.started_at,
             ended_at=process.exited_at,
             exit_code=process.last_exit,
             reason=reason,
             message=message,
+            stage=plan.stage,
+            started=probing is not None and probing.started,
         )
 
     def _probe(self, plan: ContainerPlan, process: ProcessStatus) -> ContainerProbes:
@@ -374,6 +439,7 @@ class PodRunner:
                 lambda probe: self._ask(plan, process, probe),
                 self.poke,
                 lambda why: self._kill(process.name, why),
+                partial(self._hooks.after_start, plan, process) if plan.hooks.post_start else None,
             )
         return self._probes[incarnation]
 
@@ -386,8 +452,8 @@ class PodRunner:
         if probe.command and plan.process is not None:
             try:
                 command = exec_command(plan.process, process.pid, probe.command)
-            except LookupError as error:
-                return str(error)
+            except LookupError:
+                return NOT_UP
         return await probes.run(probe, containers.sandbox_of(self.pod, self._place).netns_path, command)
 
     async def _kill_late(self, names: list[str]) -> None:
@@ -395,6 +461,7 @@ class PodRunner:
             self._hurried.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurried.wait(), None if left == math.inf else left)
+        self._hooks.cut()
         for name in names:
             await self._kill(name, "its time to end is over")
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tsujiban.agent.containers import Stage
+
 Json = dict[str, Any]
 
 
@@ -34,27 +36,48 @@ class ContainerView:
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
+    stage: Stage = Stage.MAIN
+    started: bool = True
+
+    @property
+    def passed(self) -> bool:
+        """Of those that come first: whether the next may have its turn."""
+        if self.stage is Stage.INIT:
+            return self.state == "exited" and not self.exit_code
+        return self.state == "running" and self.started
 
 
 def pod_status(
-    pod: Json, containers: list[ContainerView], *, host_ip: str, started_at: float, sidecar: bool | None
+    pod: Json,
+    views: list[ContainerView],
+    *,
+    host_ip: str,
+    started_at: float,
+    sidecar: bool | None,
+    initialized: bool = True,
 ) -> Json:
-    """The status of a running pod. `sidecar` is None when the pod has no proxy, else whether it is ready."""
-    all_ready = bool(containers) and all(view.ready for view in containers) and sidecar is not False
+    """The status of a running pod. `sidecar` is None when the pod has no proxy, else whether it is ready;
+    `initialized` says whether the main containers have had their turn."""
+    first = [view for view in views if view.stage is not Stage.MAIN]
+    containers = [view for view in views if view.stage is Stage.MAIN]
+    all_ready = bool(containers) and all(view.ready for view in views) and sidecar is not False
+    before = "ContainerCreating" if initialized else "PodInitializing"
     status: Json = {
-        "phase": _phase(pod, containers),
+        "phase": _phase(pod, containers) if initialized else _early_phase(first),
         "podIP": pod["status"]["podIP"],
         "podIPs": pod["status"]["podIPs"],
         "hostIP": host_ip,
         "startTime": _time(started_at),
         "conditions": [
             {"type": "PodScheduled", "status": "True"},
-            {"type": "Initialized", "status": "True"},
+            _initialized(first, initialized),
             {"type": "ContainersReady", "status": _truth(all_ready)},
             {"type": "Ready", "status": _truth(all_ready)},
         ],
-        "containerStatuses": [_container(view) for view in containers],
+        "containerStatuses": [_container(view, before) for view in containers],
     }
+    if first:
+        status["initContainerStatuses"] = [_container(view, before) for view in first]
     if sidecar is not None:
         status["conditions"].append({"type": "tsujiban.io/ProxyReady", "status": _truth(sidecar)})
     return status
@@ -64,6 +87,24 @@ def is_ready(pod: Json) -> bool:
     """Whether a pod's Ready condition is True."""
     conditions = pod.get("status", {}).get("conditions", ())
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _initialized(first: list[ContainerView], initialized: bool) -> Json:
+    if initialized:
+        return {"type": "Initialized", "status": "True"}
+    left = " ".join(view.name for view in first if not view.passed)
+    message = f"containers with incomplete status: [{left}]"
+    return {
+        "type": "Initialized",
+        "status": "False",
+        "reason": "ContainersNotInitialized",
+        "message": message,
+    }
+
+
+def _early_phase(first: list[ContainerView]) -> str:
+    failed = any(view.stage is Stage.INIT and view.state == "exited" and view.exit_code for view in first)
+    return "Failed" if failed else "Pending"
 
 
 def _phase(pod: Json, containers: list[ContainerView]) -> str:
@@ -83,20 +124,20 @@ def _goes_on(view: ContainerView) -> bool:
     )
 
 
-def _container(view: ContainerView) -> Json:
+def _container(view: ContainerView, before: str) -> Json:
     if view.state == "running":
         state: Json = {"running": {"startedAt": _time(view.started_at)}}
     elif view.state == "exited":
         state = {"terminated": _terminated(view)}
     else:
-        reason = view.reason or ("CrashLoopBackOff" if view.state == "backoff" else "ContainerCreating")
+        reason = view.reason or ("CrashLoopBackOff" if view.state == "backoff" else before)
         state = {"waiting": {"reason": reason} | ({"message": view.message} if view.message else {})}
     result: Json = {
         "name": view.name,
         "image": view.image,
         "imageID": "",
         "ready": view.ready,
-        "started": view.state == "running",
+        "started": view.state == "running" and view.started and view.stage is not Stage.INIT,
         "restartCount": view.restarts,
         "state": state,
     }

@@ -14,6 +14,7 @@ import ipaddress
 import json
 import os
 import shutil
+import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,7 @@ class Sandbox:
         mounts: tuple[Mount, ...] = (),
         restart: Restart = Restart.ALWAYS,
         grace: float = 5.0,
+        stop_signal: int = signal.SIGTERM,
         order: int = 5,
         log: str = "",
         init: tuple[str, ...] = INIT,
@@ -134,6 +136,7 @@ class Sandbox:
             log=log,
             restart=restart,
             grace=grace,
+            stop_signal=stop_signal,
             order=order,
         )
 

@@ -102,7 +102,8 @@ class Sessions:
         if isinstance(ask, ForwardAsk):
             netns = runner.netns_path
             return lambda stream: forwarding.run(stream, netns, ask)
-        names = [container.name for container in runner.pod.spec.containers]
+        spec = runner.pod.spec
+        names = [container.name for container in (*spec.containers, *spec.init_containers)]
         if ask.container not in (*names, *((SIDECAR,) if isinstance(ask, LogAsk) else ())):
             raise Missing(f"pod {message.pod} has no container {ask.container!r}")
         status = await self._process(message, ask.container)

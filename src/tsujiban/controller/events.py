@@ -21,7 +21,7 @@ import structlog
 from tsujiban.controller import revocations
 from tsujiban.controller.loop import Change
 from tsujiban.controller.reconcile.actions import Action, Delete
-from tsujiban.controller.reconcile.unserved import without_effect
+from tsujiban.controller.reconcile.unserved import unserved
 from tsujiban.controller.world import (
     CRON_JOBS,
     DAEMON_SETS,
@@ -48,6 +48,7 @@ EVENTS = ("", "events")
 SOURCE = "tsujiban"
 KEPT_SECONDS = 3600.0  # as a real server keeps them
 _NORMAL, _WARNING = "Normal", "Warning"
+_ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
 _WAITING = 1000  # that may wait for the store
 _REMEMBERED = 4096  # that are counted when they are said again
 
@@ -82,7 +83,7 @@ def of(world: World, change: Change) -> Iterator[Happened]:
         if change.new is not None:
             yield from _of_job(change.old or {}, change.new)
     elif kind == STATEFUL_SETS and change.new is not None and change.old is None:
-        for text in without_effect(STATEFUL_SETS, change.new):
+        for text in unserved(STATEFUL_SETS, change.new):
             yield _about(change.new, "apps/v1", "StatefulSet", _WARNING, "FailedCreate", text)
 
 
@@ -127,7 +128,7 @@ def _of_container(pod: Json, before: Json, now: Json) -> Iterator[Happened]:
     running, waiting, over = (state.get(part) for part in ("running", "waiting", "terminated"))
     if running and running != was.get("running"):
         yield _about(pod, "v1", "Pod", _NORMAL, "Started", f"started container {name}")
-    if waiting and waiting != was.get("waiting") and waiting.get("reason") != "ContainerCreating":
+    if waiting and waiting != was.get("waiting") and waiting.get("reason") not in _ON_ITS_WAY:
         if waiting.get("reason") == "CrashLoopBackOff":
             text = f"container {name} ended, and is started again after a pause"
             yield _about(pod, "v1", "Pod", _WARNING, "BackOff", text)
@@ -225,8 +226,9 @@ def _condition(obj: Json, name: str) -> Json:
 
 
 def _containers(pod: Json) -> list[Json]:
-    found = (pod.get("status") or {}).get("containerStatuses")
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    status = pod.get("status") or {}
+    listed = (status.get(field) for field in ("initContainerStatuses", "containerStatuses"))
+    return [one for found in listed if isinstance(found, list) for one in found if isinstance(one, dict)]
 
 
 def expired(world: World, ref: Ref, now: float) -> list[Action]:

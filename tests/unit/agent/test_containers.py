@@ -74,7 +74,7 @@ def test_a_security_context_gives_nothing() -> None:
     [
         ({}, {"image": "nginx:1"}, "ErrImagePull", "nginx:1"),
         ({}, {"command": []}, "CreateContainerConfigError", "command"),
-        ({"initContainers": [{"name": "i"}]}, {}, "CreateContainerConfigError", "initContainers"),
+        ({"ephemeralContainers": [{"name": "i"}]}, {}, "CreateContainerConfigError", "ephemeralContainers"),
         ({"hostNetwork": True}, {}, "CreateContainerConfigError", "hostNetwork"),
         ({"hostPID": True}, {}, "CreateContainerConfigError", "hostPID"),
         ({"restartPolicy": "Maybe"}, {}, "CreateContainerConfigError", "Maybe"),

@@ -254,3 +254,118 @@ def test_variables_follow_the_services_and_labels_at_the_next_start(play: Play) 
         await until(lambda: given(bed)["env"].get("WEB_SERVICE_HOST") == "10.96.0.9")
 
     play(story)
+
+
+def _named(name: str, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "image": "host", "command": ["true"], **fields}
+
+
+def _begun(bed: PodBed) -> list[str]:
+    return [line.rpartition("/")[2] for line in bed.journal if line.startswith("start ")]
+
+
+def _exit(bed: PodBed, container: str, code: int) -> None:
+    name = f"n1/pods/u1/{container}"
+    bed.supervisor.processes[name] = process(name, "exited", pid=0, last_exit=code)
+    bed.pods.event(ProcessEvent(event="exited", name=name))
+
+
+FIRST: dict[str, Any] = {
+    "initContainers": [
+        _named("one"),
+        _named("proxy", restartPolicy="Always"),
+        _named("two"),
+    ]
+}
+
+
+def test_init_containers_have_their_turn_one_after_the_other(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1", **FIRST)
+        await until(lambda: bed.status("u1") != {})
+        assert _begun(bed) == ["one"]
+        status = bed.status("u1")
+        (initialized,) = [one for one in status["conditions"] if one["type"] == "Initialized"]
+        assert (status["phase"], initialized["status"]) == ("Pending", "False")
+        assert initialized["message"] == "containers with incomplete status: [one proxy two]"
+        assert waiting(bed) == {"reason": "PodInitializing"}
+        _exit(bed, "one", 0)
+        await until(lambda: _begun(bed) == ["one", "proxy", "two"])
+        _exit(bed, "two", 0)
+        await until(lambda: bed.status("u1")["phase"] == "Running")
+        assert _begun(bed) == ["one", "proxy", "two", "m"]
+        states = [next(iter(one["state"])) for one in bed.status("u1")["initContainerStatuses"]]
+        assert states == ["terminated", "running", "terminated"]
+
+    play(story)
+
+
+def test_an_init_container_that_fails_for_good_fails_the_pod(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1", initContainers=[_named("one")], restartPolicy="Never")
+        await until(lambda: _begun(bed) == ["one"])
+        _exit(bed, "one", 3)
+        await until(lambda: bed.status("u1").get("phase") == "Failed")
+        assert _begun(bed) == ["one"]
+        assert "unlink u1" in bed.journal
+
+    play(story)
+
+
+def test_an_agent_that_starts_again_begins_no_init_container_anew(play: Play) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.supervisor.processes[MAIN] = process(MAIN)
+        bed.want("u1", "10.244.0.1", initContainers=[_named("one")])
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        assert _begun(bed) == []
+
+    play(story)
+
+
+def test_what_runs_beside_ends_when_the_others_have_and_last_when_the_pod_goes(play: Play) -> None:
+    beside = [_named("log", restartPolicy="Always"), _named("proxy", restartPolicy="Always")]
+
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1", initContainers=beside, restartPolicy="Never")
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        bed.supervisor.killed = lambda name: bed.supervisor.processes.update(
+            {name: process(name, "backoff", pid=0, last_exit=0)}
+        )
+        bed.journal.clear()
+        _exit(bed, "m", 0)
+        await until(lambda: bed.status("u1").get("phase") == "Succeeded")
+        assert bed.journal == [
+            "kill n1/pods/u1/proxy", "kill n1/pods/u1/log", "flush u1", "leave u1", "unlink u1"
+        ]  # fmt: skip
+        bed.pods.look_again()
+        await until(lambda: "terminated" in bed.status("u1")["initContainerStatuses"][0]["state"])
+        bed.journal.clear()
+        bed.drop()
+        await bed.pods.settle()
+        assert [line for line in bed.journal if line.startswith("stop")] == [
+            f"stop {MAIN}", "stop n1/pods/u1/proxy", "stop n1/pods/u1/log"
+        ]  # fmt: skip
+
+    play(story)
+
+
+def test_a_hook_is_run_before_the_container_is_stopped(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def asked(runner: podrunner.PodRunner, _plan: object, _status: object, _probe: object) -> str:
+        journal.append(f"ask {runner.uid}")
+        return ""
+
+    journal: list[str] = []
+    monkeypatch.setattr(podrunner.PodRunner, "_ask", asked)
+
+    async def story(bed: PodBed) -> None:
+        nonlocal journal
+        journal = bed.journal
+        lifecycle = {"preStop": {"exec": {"command": ["true"]}}}
+        bed.want("u1", "10.244.0.1", containers=[_named("m", lifecycle=lifecycle)])
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        bed.journal.clear()
+        bed.terminate("u1", "10.244.0.1", 30)
+        await bed.pods.settle()
+        assert bed.journal.index("ask u1") < bed.journal.index(f"stop {MAIN}")
+
+    play(story)

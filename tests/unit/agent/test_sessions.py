@@ -101,7 +101,7 @@ class Bed:
         self.log.write_bytes(b"one\ntwo\n")
         self.supervisor = Supervisor(self.log)
         self.streams: list[Stream] = []
-        spec = SimpleNamespace(containers=[SimpleNamespace(name="web")])
+        spec = SimpleNamespace(containers=[SimpleNamespace(name="web")], init_containers=[])
         pods: Any = {
             "default/a": SimpleNamespace(uid="u1", pod=SimpleNamespace(spec=spec), netns_path="/none")
         }

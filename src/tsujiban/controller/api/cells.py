@@ -165,9 +165,12 @@ def conditions(document: Json) -> dict[str, Any]:
 
 
 def pod_ready(document: Json) -> str:
-    """Ready containers of all."""
-    ready = sum(bool(status.get("ready")) for status in items(document, "status.containerStatuses"))
-    return f"{ready}/{len(items(document, 'spec.containers'))}"
+    """Ready containers of all, those that were started first and go on among them."""
+    first = [c.get("name") for c in items(document, "spec.initContainers") if c.get("restartPolicy")]
+    statuses = [s for s in items(document, "status.initContainerStatuses") if s.get("name") in first]
+    statuses += items(document, "status.containerStatuses")
+    ready = sum(bool(status.get("ready")) for status in statuses)
+    return f"{ready}/{len(items(document, 'spec.containers')) + len(first)}"
 
 
 def pod_status(document: Json) -> str:
@@ -209,8 +212,10 @@ def _told(status: Json) -> str:
 
 
 def pod_restarts(document: Json) -> str:
-    """`3 (5m ago)`: how often containers were started again, and when one last ended."""
-    statuses = items(document, "status.containerStatuses")
+    """`3 (5m ago)`: how often containers were started again, and when one last ended; of init containers,
+    while they have their turn."""
+    early = "status.initContainerStatuses" if _initializing(document) else "status.containerStatuses"
+    statuses = items(document, early)
     times = [found for s in statuses if isinstance(found := s.get("restartCount"), int)]
     ends = [str(dig(s, "lastState.terminated.finishedAt") or "") for s in statuses]
     last = max(ends, default="")

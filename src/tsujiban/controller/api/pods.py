@@ -23,6 +23,7 @@ class _Container(msgspec.Struct):
 
 class _Spec(msgspec.Struct, rename="camel"):
     containers: list[_Container] = []
+    init_containers: list[_Container] = []
     node_name: str = ""
 
 
@@ -65,6 +66,7 @@ class Pod(msgspec.Struct):
             ApiError: 400.
         """
         names = [container.name for container in self.spec.containers]
+        first = [container.name for container in self.spec.init_containers]
         listed = " ".join(names)
         if not wanted:
             if len(names) != 1:
@@ -72,8 +74,9 @@ class Pod(msgspec.Struct):
                     f"a container name must be specified for pod {self.name}, choose one of: [{listed}]"
                 )
             return names[0]
-        if wanted not in (*names, *extra):
-            also = f", or {' '.join(extra)}" if extra else ""
+        if wanted not in (*names, *first, *extra):
+            also = f" or one of the init containers: [{' '.join(first)}]" if first else ""
+            also += f", or {' '.join(extra)}" if extra else ""
             raise bad_request(
                 f"container {wanted} is not valid for pod {self.name}, choose one of: [{listed}]{also}"
             )

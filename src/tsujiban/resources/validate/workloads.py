@@ -9,7 +9,7 @@ from tsujiban.resources import protocols
 from tsujiban.resources.kinds import apps, core
 from tsujiban.resources.kinds.meta import LabelSelector
 from tsujiban.resources.positions import Path
-from tsujiban.resources.validate import configs, data, env, names, volumes
+from tsujiban.resources.validate import configs, data, env, lifecycle, names, volumes
 from tsujiban.resources.validate.kubernetes import check_port_name
 from tsujiban.resources.validate.report import Report
 
@@ -54,6 +54,7 @@ def check_pod_spec(
         for index, container in enumerate(containers):
             here = (*path, field, index)
             _container(container, here, report)
+            lifecycle.check(container, here, report, first=field == "initContainers")
             volumes.check_mounts(container, None if claims else known, here, report)
             if container.name in seen:
                 report.error((*here, "name"), "duplicate", f"two containers are called {container.name!r}")

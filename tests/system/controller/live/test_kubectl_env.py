@@ -19,8 +19,26 @@ apiVersion: v1
 kind: Pod
 metadata: {name: given, labels: {tier: one}}
 spec:
+  volumes:
+  - {name: share, emptyDir: {}}
+  initContainers:
+  - name: prepare
+    image: host
+    command: [sh, -c, "echo $S_colour > /share/prepared"]
+    envFrom: [{prefix: S_, configMapRef: {name: settings}}]
+    volumeMounts: [{name: share, mountPath: /share}]
+  - name: beside
+    image: host
+    restartPolicy: Always
+    command: [sh, -c, "echo begun; until [ -e $0/bye ]; do sleep 0.1; done; echo bye; touch $0/seen", /share]
+    lifecycle: {postStart: {exec: {command: [cp, /share/prepared, /share/copied]}}}
+    volumeMounts: [{name: share, mountPath: /share}]
   containers:
   - name: main
+    lifecycle:
+      preStop:
+        exec: {command: [sh, -c, "touch /share/bye; until [ -e /share/seen ]; do sleep 0.1; done"]}
+    volumeMounts: [{name: share, mountPath: /share}]
     image: host
     command: [sh, -c, "echo $0 > ~/word; until [ -e ~/stop ]; do sleep 0.1; done", $(WORD)]
     resources: {limits: {memory: 64Mi}}
@@ -94,7 +112,15 @@ def test_an_environment_from_beginning_to_end(
     logs = Path(live.layout.run).rglob("*.log")
     for path in (*kept, *logs):
         assert not path.is_file() or b"second-word" not in path.read_bytes(), path
-    run("delete", "pod", "given", "--wait=false")
+    # beside the main container runs what hears of its end, and ends after it
+    assert run("exec", "given", "--", "cat", "/share/copied") == "blue\n"
+    ready = run("get", "pod", "given", "--no-headers").split()
+    assert ready[1:3] == ["2/2", "Running"]
+    last = kubectl.start("logs", "-n", "env", "-f", "given", "-c", "beside")
+    assert last.stdout is not None
+    assert last.stdout.readline() == "begun\n"  # it hears what comes from now on
+    run("delete", "pod", "given")
+    assert "bye" in last.communicate(timeout=60)[0]
 
 
 def alone(kubectl: Kubectl, selector: str) -> None:
