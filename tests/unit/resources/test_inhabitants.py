@@ -28,7 +28,7 @@ WORLD = Inhabitants(
             "batch/v1",
             "CronJob",
             "j",
-            spec={"schedule": "x", "jobTemplate": {"spec": {"template": TEMPLATE}}},
+            spec={"schedule": "0 * * * *", "jobTemplate": {"spec": {"template": TEMPLATE}}},
         ),
         loaded(
             "projectcalico.org/v3",
