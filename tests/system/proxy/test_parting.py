@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 PART = b"x" * 65536
 CHUNK = b"%x\r\n%s\r\n" % (len(PART), PART)
-STALLED_SECONDS = 1.0  # then all buffers on the way are full
+STALLED_SECONDS = 3.0  # then all buffers on the way are full, and not just a machine that stands still
 
 
 def part(bed: Bed, pod: Pod, parting: Parting) -> None:
