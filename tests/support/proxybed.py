@@ -103,6 +103,7 @@ class Envoy:
         self.log = directory.parent / f"{directory.name}.log"
         self.uid = uid
         self._name = name
+        self.heap = 0  # bytes; see `bootstrap`
         self._command = [*command, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs"]
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(mode=0o700)
@@ -111,7 +112,7 @@ class Envoy:
     def start(self) -> None:
         """Start it."""
         config = self.directory / "bootstrap.json"
-        content = bootstrap(self._name, self.socket_path, self.directory / "admin.sock")
+        content = bootstrap(self._name, self.socket_path, self.directory / "admin.sock", heap=self.heap)
         content["stats_config"]["stats_matcher"] = {"inclusion_list": {"patterns": [{"suffix": DRAINING}]}}
         config.write_text(json.dumps(content))
         level = os.environ.get("ENVOY_LOG", "warning")
@@ -234,6 +235,7 @@ class Bed:
         self.mesh = mesh
         self.node_envoy: Envoy | None = None
         self.workers = workers()  # of the node's Envoy
+        self.heap = 0  # of the node's Envoy
         self._index = 0
         self.prefix = f"tsjx{os.getpid()}-{next(_number)}"
         self.pki = Pki(directory / "pki")
@@ -309,6 +311,7 @@ class Bed:
         command = ["unshare", "--net", "setpriv", "--inh-caps=-all,+net_admin,+sys_admin"]
         command += ["--ambient-caps=-all,+net_admin,+sys_admin", "--bounding-set=-all,+net_admin,+sys_admin"]
         self.node_envoy = Envoy("node-1", self.directory / "node", _user(0), command, workers=self.workers)
+        self.node_envoy.heap = self.heap
         self.agent(self._serve_node())
         self.node_envoy.start()
         return self.node_envoy

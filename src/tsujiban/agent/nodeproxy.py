@@ -26,7 +26,7 @@ from tsujiban.identity.rotation import SvidManager
 from tsujiban.kernel import redirect
 from tsujiban.policy.program import EndpointProgram
 from tsujiban.proxy import binary
-from tsujiban.proxy.bootstrap import bootstrap, workers
+from tsujiban.proxy.bootstrap import bootstrap, shared_heap, workers
 from tsujiban.proxy.post import ProxyPost
 from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.resources.kinds.core import Pod
@@ -202,7 +202,7 @@ class NodeProxy:
     async def _start(self) -> None:
         async with self._starting:
             if not self._open:
-                config = bootstrap(self._node, Path(INSIDE, SOCKET))
+                config = bootstrap(self._node, Path(INSIDE, SOCKET), heap=shared_heap())
                 encoded = msgspec.json.encode(config)
                 await asyncio.to_thread(make_directory, self.directory, self._uid, encoded)
                 self._stage.mkdir(mode=0o700, exist_ok=True)

@@ -26,12 +26,13 @@ AGENT: Json = {
 _KEEPALIVE = {"connection_keepalive": {"interval": "10s", "timeout": "10s"}}
 
 
-def bootstrap(node_id: str, socket_path: Path, admin_path: Path | None = None) -> Json:
-    """Bootstrap of a sidecar, in JSON.
+def bootstrap(node_id: str, socket_path: Path, admin_path: Path | None = None, *, heap: int = 0) -> Json:
+    """Bootstrap of an Envoy, in JSON.
 
     `node_id` names it to the agent (the endpoint's id). `socket_path` is the agent's socket for
     this pod. `admin_path`, if any, is a Unix socket in a directory that only the proxy's uid can
-    enter; without it there is no admin interface.
+    enter; without it there is no admin interface. `heap`: bytes that its memory is kept below by ending the
+    tunnels that hold most of it; 0: it takes what it needs.
     """
     http2 = typed(
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -70,21 +71,58 @@ def bootstrap(node_id: str, socket_path: Path, admin_path: Path | None = None) -
             }
         ],
     }
+    if heap:
+        config["overload_manager"] = _overload(heap)
     if admin_path is not None:
         config["admin"] = {"address": {"pipe": {"path": str(admin_path), "mode": 0o600}}}
     return config
+
+
+def _overload(heap: int) -> Json:
+    """When the heap comes near so many bytes, the tunnels that hold most of it are ended, and no others."""
+    heap_monitor = "envoy.resource_monitors.fixed_heap"
+
+    def trigger(**when: Json) -> Json:
+        return {"triggers": [{"name": heap_monitor, **when}]}
+
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            {
+                "name": heap_monitor,
+                "typed_config": typed(
+                    "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+                    max_heap_size_bytes=heap,
+                ),
+            }
+        ],
+        "actions": [
+            {"name": "envoy.overload_actions.shrink_heap", **trigger(threshold={"value": 0.6})},
+            {
+                "name": "envoy.overload_actions.reset_high_memory_stream",
+                **trigger(scaled={"scaling_threshold": 0.6, "saturation_threshold": 0.9}),
+            },
+        ],
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 20},
+    }
 
 
 # seconds that an Envoy whose sockets another one has taken over keeps what is open
 PARENT_SECONDS = 600
 
 _MOST_WORKERS = 8
+_LEAST_HEAP = 256 << 20
 
 
 def workers() -> int:
     """Threads that carry connections in an Envoy that all pods of a node share: one for each core, up to a
     number that is enough for a fast network."""
     return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+
+
+def shared_heap() -> int:
+    """Bytes for an Envoy that all pods of a node share: a quarter of the machine's memory."""
+    return max(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4, _LEAST_HEAP)
 
 
 def argv(

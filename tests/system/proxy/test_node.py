@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import sys
+import threading
 from functools import partial
 from typing import Any
 
@@ -166,6 +169,50 @@ def test_no_pod_can_set_the_mark_that_its_redirect_lets_pass(node_bed: Bed) -> N
     without_rights = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
     inside = ["ip", "netns", "exec", pod.namespace, *without_rights]
     assert run(*inside, sys.executable, "-c", attempt).strip() == "EPERM"
+
+
+def test_a_pod_that_fills_its_memory_loses_its_own_tunnels_and_nobody_else_s(node_bed: Bed) -> None:
+    """A server that reads nothing lets 16 MB pile up for each of its clients' connections; two pods that are
+    of one mind could fill the memory of all the others' proxy."""
+    node_bed.heap = 128 << 20
+    sink, filler, web, customer = (node_bed.pod(name) for name in ("sink", "filler", "web", "customer"))
+    over = threading.Event()
+
+    def read_nothing(_: socket.socket) -> None:
+        over.wait()
+
+    sink.listen(9000, read_nothing)
+    web.listen(9000, Greeter())
+    node_bed.settle()
+    beside = customer.connect(web.address, 9000)
+    assert beside.recv(100) == b"220 welcome\r\n"
+    pinger = Pinger(beside)
+    held: list[socket.socket] = []
+    while not any(map(_ended, held)):
+        assert len(held) < 60, "60 connections had all the room that they wanted"
+        one = filler.connect(sink.address, 9000)
+        one.settimeout(0.2)
+        with contextlib.suppress(OSError):
+            while True:
+                one.sendall(b"x" * 1_000_000)
+        one.setblocking(False)
+        held.append(one)
+    assert pinger.stop() == ""
+    with customer.connect(web.address, 9000) as another:
+        assert another.recv(100) == b"220 welcome\r\n"
+    over.set()
+    for one in held:
+        one.close()
+
+
+def _ended(connection: socket.socket) -> bool:
+    """Whether a connection of which nothing comes has ended."""
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def test_it_answers_only_its_own_user(node_bed: Bed) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tsujiban.proxy import binary
-from tsujiban.proxy.bootstrap import argv, bootstrap, workers
+from tsujiban.proxy.bootstrap import argv, bootstrap, shared_heap, workers
 
 
 def test_envoy_accepts_it_with_and_without_an_admin_interface(tmp_path: Path) -> None:
-    for admin in (None, tmp_path / "admin.sock"):
+    for admin, heap in ((None, 1 << 30), (tmp_path / "admin.sock", 0)):
         config = tmp_path / "bootstrap.json"
-        config.write_text(json.dumps(bootstrap("default/web", tmp_path / "proxy.sock", admin)))
+        config.write_text(json.dumps(bootstrap("default/web", tmp_path / "proxy.sock", admin, heap=heap)))
         assert binary.validate(config) == ""
 
 
@@ -21,6 +21,19 @@ def test_nothing_listens_on_an_address_that_an_application_can_reach() -> None:
     assert config["admin"]["address"] == {"pipe": {"path": "/x/admin.sock", "mode": 0o600}}
     assert "socket_address" not in json.dumps(config)
     assert "admin" not in bootstrap("default/web", Path("/x/proxy.sock"))
+
+
+def test_a_shared_envoy_has_a_quarter_of_the_machine_and_a_sidecar_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4096}[name])
+    assert shared_heap() == 1 << 30
+    monkeypatch.setattr("os.sysconf", lambda _: 1)
+    assert shared_heap() == 256 << 20
+    config = bootstrap("node-1", Path("/x/proxy.sock"), heap=shared_heap())
+    (monitor,) = config["overload_manager"]["resource_monitors"]
+    assert monitor["typed_config"]["max_heap_size_bytes"] == 256 << 20
+    assert "overload_manager" not in bootstrap("default/web", Path("/x/proxy.sock"))
 
 
 def test_the_command_line_names_the_file_and_the_drain() -> None:
