@@ -58,6 +58,7 @@ class ServedPod:
         self._took = took
         self._accepted = 0  # what `took` is to be told
         self._former: dict[str, str] = {}  # owners of addresses whose tunnels are to be ended
+        self._former_failure = ""  # why they could not be, as long as they could not
         self._connections = Connections()
         self._tunnels = Tunnels()
         self._requests = Requests()
@@ -66,7 +67,7 @@ class ServedPod:
     @property
     def problem(self) -> str:
         """What could not be done for it; "" is well."""
-        return self._crl_failure or self.failure
+        return self._crl_failure or self.failure or self._former_failure
 
     @property
     def resources(self) -> Resources:
@@ -228,10 +229,12 @@ class ServedPod:
                 for near, far in found:
                     self._events(foreign(self.endpoint, near, far, former[far[0]]))
         except OSError as error:
-            self.failure = f"a tunnel from an address with another owner may be open still: {error}"
+            if self._former:  # another attempt may have ended them meanwhile
+                self._former_failure = f"a tunnel from an address with another owner may be open: {error}"
             return
         self._former = {one: owner for one, owner in self._former.items() if former.get(one) != owner}
         if not self._former:
+            self._former_failure = ""
             self._took(self._accepted)
 
     async def _end(
