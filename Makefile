@@ -3,7 +3,7 @@
 VENV   := .venv
 BIN    := $(VENV)/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
-PYTEST := $(AS_ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider
+PYTEST := $(AS_ROOT) env PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_PROFILE=$(HYPOTHESIS_PROFILE) $(BIN)/python -m pytest -p no:cacheprovider
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: setup demo test lint unit system worlds soak bench bench-policy bench-api bench-dataplane example clean root
