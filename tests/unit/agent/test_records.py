@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -51,18 +53,22 @@ def test_what_decides_nothing_is_no_flow(verdict: Action, staged: bool) -> None:
     assert records.of_kernel(kernel_event(verdict, staged=staged), "node-1") is None
 
 
+def proxy_event(**fields: Any) -> ProxyEvent:
+    """A request to the same port that was denied."""
+    usual: dict[str, Any] = {
+        "endpoint": "default/db",
+        "log": "http",
+        "source": "10.0.0.1",
+        "source_port": 40000,
+        "destination": "10.0.0.2",
+        "destination_port": 2379,
+    }
+    return ProxyEvent(time_ns=9, direction="ingress", verdict="deny", **usual | fields)
+
+
 def test_a_proxy_decision_keeps_peer_and_request() -> None:
-    event = ProxyEvent(
-        time_ns=9,
-        endpoint="default/db",
-        log="http",
-        direction="ingress",
-        verdict="deny",
+    event = proxy_event(
         rules=(RULE,),
-        source="10.0.0.1",
-        source_port=40000,
-        destination="10.0.0.2",
-        destination_port=2379,
         peer="spiffe://cluster.local/ns/default/sa/summary",
         tls="TLSv1.3",
         method="POST",
@@ -82,17 +88,9 @@ def test_a_proxy_decision_keeps_peer_and_request() -> None:
 
 def test_the_longest_records_of_a_batch_fit_into_one_message() -> None:
     long = "é" * 60_000
-    event = ProxyEvent(
-        time_ns=9,
+    event = proxy_event(
         endpoint="n" * 63 + "/" + "p" * 253,
-        log="http",
-        direction="ingress",
-        verdict="deny",
         rules=tuple("r" * 500 for _ in range(3)),
-        source="10.0.0.1",
-        source_port=40000,
-        destination="10.0.0.2",
-        destination_port=2379,
         peer="spiffe://cluster.local/ns/" + "n" * 63 + "/sa/" + "s" * 253,
         method="POST",
         path="/" + long,
@@ -108,17 +106,9 @@ def test_the_longest_records_of_a_batch_fit_into_one_message() -> None:
 
 @pytest.mark.parametrize("letter", ["x", "\x1b", "\u202e", "\udc80", "\U0001f600"])
 def test_no_stranger_s_words_make_a_record_that_ends_the_node_s_stream(letter: str) -> None:
-    event = ProxyEvent(
-        time_ns=9,
-        endpoint="default/db",
+    event = proxy_event(
         log="connection",
-        direction="ingress",
-        verdict="deny",
         rules=("_mesh/identity",),
-        source="10.0.0.1",
-        source_port=40000,
-        destination="10.0.0.2",
-        destination_port=2379,
         peer=letter * 60_000,
         path=letter * 60_000,
         detail=letter * 60_000,
@@ -129,17 +119,8 @@ def test_no_stranger_s_words_make_a_record_that_ends_the_node_s_stream(letter: s
 
 
 def test_what_does_not_print_is_percent_encoded() -> None:
-    event = ProxyEvent(
-        time_ns=9,
-        endpoint="default/db",
-        log="http",
-        direction="ingress",
-        verdict="deny",
+    event = proxy_event(
         rules=(RULE,),
-        source="10.0.0.1",
-        source_port=40000,
-        destination="10.0.0.2",
-        destination_port=2379,
         path="/é?\x9b31m\u202ea",
         detail="a\n2026 allow",
     )
