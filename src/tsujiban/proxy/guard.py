@@ -18,6 +18,7 @@ from grpclib.protocol import H2Protocol
 from grpclib.server import Server
 
 Authorize = Callable[[int, int], bool]
+_TURNS = 4  # of the event loop, from a connection that is accepted to a protocol that knows it
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -61,18 +62,33 @@ class GuardedServer(Server):  # type: ignore[misc]  # grpclib has no types
     def __init__(self, handlers: list[Any], authorize: Authorize) -> None:
         super().__init__(handlers)
         self._authorize = authorize
+        self._over = False
         self._transports: set[Any] = set()
 
     def close(self) -> None:
-        """Stop listening and cut every connection, so that the other side looks for a successor."""
-        super().close()
+        """Accept nobody any more and cut every connection, so that the other side looks for a successor."""
+        self._over = True
+        loop = asyncio.get_running_loop()
+        for listener in self._server.sockets:
+            loop.remove_reader(listener)
         for transport in list(self._transports):
             transport.abort()
+
+    async def wait_closed(self) -> None:
+        """To be awaited after `close`. Who had been accepted just before is on the way to the protocol, which
+        cuts it off; were asyncio's server closed by then, it would be left open with nobody at this end."""
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        super().close()
+        await super().wait_closed()
+
+    def _welcome(self, pid: int, uid: int) -> bool:
+        return not self._over and self._authorize(pid, uid)
 
     def _protocol_factory(self) -> H2Protocol:
         protocol = super()._protocol_factory()
         guarded = _GuardedProtocol(protocol.handler, self._config, self._h2_config)
-        guarded.authorize = self._authorize
+        guarded.authorize = self._welcome
         guarded.transports = self._transports
         return guarded
 

@@ -72,6 +72,33 @@ def test_only_who_is_let_in_is_answered(tmp_path: Path, welcome: bool) -> None:
     assert asked == [(os.getpid(), os.getuid())]
 
 
+@pytest.mark.parametrize("turns", range(8))
+def test_who_comes_while_it_closes_is_cut_off_too(tmp_path: Path, turns: int) -> None:
+    async def main() -> bytes:
+        path = tmp_path / "s"
+        server = GuardedServer([AdsHandler(lambda: None)], lambda _pid, _uid: True)
+        await server.start(sock=bind_private(str(path), os.getuid()))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.setblocking(False)
+            for _ in range(
+                turns
+            ):  # of the loop, which has accepted it after some, and told the protocol after more
+                await asyncio.sleep(0)
+            server.close()
+            await server.wait_closed()
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(PATIENCE):
+                try:
+                    while said := await loop.sock_recv(client, 1024):
+                        pass
+                except ConnectionResetError:
+                    return b""
+                return said
+
+    assert asyncio.run(main()) == b""
+
+
 def test_a_stale_socket_is_removed_and_a_live_one_is_not(tmp_path: Path) -> None:
     path = tmp_path / "s"
     asyncio.run(unlink_stale(str(path)))
