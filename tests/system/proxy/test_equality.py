@@ -41,6 +41,7 @@ from tsujiban.proxy.reach import ingress
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]  # a soak takes as long as was asked for
 WORLDS = int(os.environ.get("TSUJIBAN_SOAK", "12"))
+SILENCE = 15.0  # seconds: bytes that are read as a request are not answered, for its end never comes
 REPORT = os.environ.get("TSUJIBAN_SOAK_REPORT", "")
 FLOWS = 40 if REPORT else 10  # of one world at least: a soak is about flows, a test about worlds
 PORTS = (79, 80, 81, 443)
@@ -162,6 +163,7 @@ def ask(pod: Pod, server: Pod, asked: Asked, mark: str) -> bool:
     try:
         with pod.connect(address, asked.port) as connection:
             if asked.request is None:
+                connection.settimeout(SILENCE)
                 connection.sendall(b"raw" + mark.encode())
                 return connection.recv(100) != b""
             path = marked(asked.request.path, mark)
