@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from pathlib import Path
+
+from tsujiban.identity.files import write_private
 
 DIRECTORY = "env"
 
@@ -28,15 +29,7 @@ def write(path: Path, argv: tuple[str, ...], variables: dict[str, str]) -> None:
     content = json.dumps({"argv": argv, "env": variables}).encode()
     if path.exists() and path.read_bytes() == content:
         return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_private(path, content)
 
 
 def note(path: Path, text: str) -> None:

@@ -7,9 +7,9 @@ is not of the right shape refers to nothing, and stops neither the controller no
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-Json = dict[str, Any]
+from tsujiban.controller.world import Json, mapping, mappings
+
 Named = tuple[str, str]  # resource, name
 
 _VOLUME_SOURCES = (("secret", "secrets", "secretName"), ("configMap", "configmaps", "name"))
@@ -27,26 +27,28 @@ def account(spec: Json) -> str:
 
 def references(spec: Json) -> Iterator[Named]:
     """All Secrets and ConfigMaps that a pod names: its node may read them."""
-    yield from _named(({"secret": one} for one in _maps(spec, "imagePullSecrets")), _PROJECTED_SOURCES)
+    yield from _named(({"secret": one} for one in mappings(spec.get("imagePullSecrets"))), _PROJECTED_SOURCES)
     yield from told(spec)
 
 
 def told(spec: Json) -> Iterator[Named]:
     """The Secrets and ConfigMaps that a pod's volumes and variables are made of: its node is told of them."""
-    for volume in _maps(spec, "volumes"):
+    for volume in mappings(spec.get("volumes")):
         yield from _named((volume,), _VOLUME_SOURCES)
-        yield from _named(_maps(_map(volume, "projected"), "sources"), _PROJECTED_SOURCES)
+        yield from _named(mappings(mapping(volume.get("projected")).get("sources")), _PROJECTED_SOURCES)
     for field in _CONTAINERS:
-        for container in _maps(spec, field):
-            yield from _named(_maps(container, "envFrom"), _ENV_FROM)
-            values = (_map(variable, "valueFrom") for variable in _maps(container, "env"))
+        for container in mappings(spec.get(field)):
+            yield from _named(mappings(container.get("envFrom")), _ENV_FROM)
+            values = (mapping(variable.get("valueFrom")) for variable in mappings(container.get("env")))
             yield from _named(values, _VALUE_FROM)
 
 
 def audiences(spec: Json) -> set[str]:
     """Whom the tokens are for that a pod's volumes hold; "" is the API."""
     sources = (
-        source for volume in _maps(spec, "volumes") for source in _maps(_map(volume, "projected"), "sources")
+        source
+        for volume in mappings(spec.get("volumes"))
+        for source in mappings(mapping(volume.get("projected")).get("sources"))
     )
     return {
         str(source["serviceAccountToken"].get("audience") or "")
@@ -58,16 +60,6 @@ def audiences(spec: Json) -> set[str]:
 def _named(holders: Iterable[Json], sources: tuple[tuple[str, str, str], ...]) -> Iterator[Named]:
     for holder in holders:
         for field, resource, key in sources:
-            name = _map(holder, field).get(key)
+            name = mapping(holder.get(field)).get(key)
             if isinstance(name, str) and name:
                 yield resource, name
-
-
-def _map(holder: Json, field: str) -> Json:
-    found = holder.get(field)
-    return found if isinstance(found, dict) else {}
-
-
-def _maps(holder: Json, field: str) -> list[Json]:
-    found = holder.get(field)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

@@ -198,10 +198,20 @@ def virtual_addresses(service: Json) -> list[str]:
     )
 
 
+def mapping(found: Any) -> Json:
+    """What is there, if it is an object. What was stored before it was judged may be anything, and stops
+    nobody."""
+    return found if isinstance(found, dict) else {}
+
+
+def mappings(found: Any) -> list[Json]:
+    """The objects of a list, likewise."""
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
 def labels_of(obj: Json) -> dict[str, str]:
     """An object's labels."""
-    found = obj["metadata"].get("labels")
-    return found if isinstance(found, dict) else {}
+    return mapping(obj["metadata"].get("labels"))
 
 
 def _service_of(ref: Ref, endpoint_slice: Json) -> tuple[str, str]:

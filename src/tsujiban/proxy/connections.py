@@ -35,6 +35,20 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
 
 
+def told(event: ProxyEvent) -> Connection:
+    """The connection that a record is about, whatever passes on it."""
+    return Connection(
+        source=event.source,
+        source_port=event.source_port,
+        destination=event.destination,
+        destination_port=event.destination_port,
+        peer=event.peer,
+        near=event.near,
+        far=event.far,
+        serial=event.serial,
+    )
+
+
 class Connections:
     """The open uninspected connections of one endpoint."""
 
@@ -43,16 +57,7 @@ class Connections:
 
     def note(self, event: ProxyEvent) -> Connection | None:
         """Take an access log record of the log `tcp`; the connection, if it is open."""
-        connection = Connection(
-            source=event.source,
-            source_port=event.source_port,
-            destination=event.destination,
-            destination_port=event.destination_port,
-            peer=event.peer,
-            near=event.near,
-            far=event.far,
-            serial=event.serial,
-        )
+        connection = told(event)
         if event.final:
             self._open.discard(connection)
             return None

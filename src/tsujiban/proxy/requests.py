@@ -16,9 +16,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from tsujiban.proxy import names
 from tsujiban.proxy.accesslog import ProxyEvent
-from tsujiban.proxy.connections import Connection
+from tsujiban.proxy.connections import Connection, told
 from tsujiban.proxy.decisions import (
     AllOf,
     AnyOf,
@@ -48,23 +50,16 @@ class Requests:
 
     def note(self, event: ProxyEvent, table: Table | None) -> Connection:
         """Take a record of a request that goes on."""
-        inner = event.near, event.far
-        outer = (event.destination, names.INBOUND_PORT), (event.source, event.source_port)
-        near, far = outer if event.shared else inner
-        request = Connection(
-            source=event.source,
-            source_port=event.source_port,
-            destination=event.destination,
-            destination_port=event.destination_port,
-            peer=event.peer,
-            near=near,
-            far=far,
-            serial=event.serial,
+        request = msgspec.structs.replace(
+            told(event),
             request_id=event.request_id,
             method=event.method,
             path=event.path,
             host=event.host,
         )
+        if event.shared:
+            near, far = (event.destination, names.INBOUND_PORT), (event.source, event.source_port)
+            request = msgspec.structs.replace(request, near=near, far=far)
         now = self._clock()
         _, _, under = self._open.pop(request.request_id, (now, request, None))
         if under is None and table is not None:

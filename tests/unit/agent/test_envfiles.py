@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import stat
@@ -35,7 +36,7 @@ def test_what_could_not_be_written_leaves_what_was(tmp_path: Path, monkeypatch: 
     envfiles.write(path, ("a",), {})
 
     def full(*_: object) -> None:
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="no space"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tsujiban.controller.reconcile import placement, revisions, taints
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Planned, Update
@@ -27,6 +27,7 @@ from tsujiban.controller.world import (
     is_finished,
     is_ready,
     is_terminating,
+    mapping,
     node_of,
 )
 
@@ -94,7 +95,7 @@ def plan(world: World, ref: Ref, now: float, suffix: Callable[[], str] = random_
     surge, unavailable = _bounds(obj, sum(place.runs for place in places.values()))
     for node, place in places.items():
         actions += _manage(this, node, place, surge)
-    if _map(obj["spec"].get("updateStrategy")).get("type") != "OnDelete":
+    if mapping(obj["spec"].get("updateStrategy")).get("type") != "OnDelete":
         actions += _surge(this, places, surge) if surge else _replace(this, places, unavailable)
     status = _status(this, places)
     if status != obj.get("status"):
@@ -174,7 +175,7 @@ def _kept(this: _Set, pods: list[_Daemon]) -> list[_Daemon]:
 
 def _bounds(obj: Json, desired: int) -> tuple[int, int]:
     """(how many nodes may have two, on how many there may be none)."""
-    rolling = _map(_map(obj["spec"].get("updateStrategy")).get("rollingUpdate"))
+    rolling = mapping(mapping(obj["spec"].get("updateStrategy")).get("rollingUpdate"))
     surge = share(rolling.get("maxSurge", 0), desired, up=True)
     unavailable = share(rolling.get("maxUnavailable", 1), desired, up=True)
     return surge, unavailable if surge or unavailable else 1
@@ -229,8 +230,3 @@ def _status(this: _Set, places: dict[str, _Place]) -> Json:
     if available < len(desired):
         status["numberUnavailable"] = len(desired) - available
     return status
-
-
-def _map(found: Any) -> Json:
-    """What was stored before it was judged may be anything, and stops nobody."""
-    return found if isinstance(found, dict) else {}

@@ -20,6 +20,7 @@ from tsujiban.controller.world import (
     controller_of,
     is_ready,
     is_terminating,
+    mapping,
     owner_reference,
     whole,
     with_metadata,
@@ -143,7 +144,7 @@ def _bounds(deployment: Json, wanted: int) -> tuple[int, int]:
     """(most pods at a time, least ready pods at a time)."""
     if _recreates(deployment):
         return wanted, 0
-    rolling = _map(_map(deployment["spec"].get("strategy")).get("rollingUpdate"))
+    rolling = mapping(mapping(deployment["spec"].get("strategy")).get("rollingUpdate"))
     surge = share(rolling.get("maxSurge", "25%"), wanted, up=True)
     unavailable = share(rolling.get("maxUnavailable", "25%"), wanted, up=False)
     if surge == 0 and unavailable == 0:
@@ -152,12 +153,7 @@ def _bounds(deployment: Json, wanted: int) -> tuple[int, int]:
 
 
 def _recreates(deployment: Json) -> bool:
-    return _map(deployment["spec"].get("strategy")).get("type") == "Recreate"
-
-
-def _map(found: Any) -> Json:
-    """What was stored before it was judged may be anything, and stops nobody."""
-    return found if isinstance(found, dict) else {}
+    return mapping(deployment["spec"].get("strategy")).get("type") == "Recreate"
 
 
 def share(value: Any, wanted: int, *, up: bool) -> int:

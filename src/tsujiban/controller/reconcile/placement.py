@@ -6,10 +6,10 @@ Source: Kubernetes documentation, "Assigning Pods to Nodes".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from tsujiban.controller.world import Json
+from tsujiban.controller.world import Json, mapping, mappings
 
 _NAME = "metadata.name"  # the one field that `matchFields` knows
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -32,8 +32,8 @@ def preference(node: Json, spec: Json) -> int:
     labels = _labels(node)
     return sum(
         int(entry.get("weight") or 0)
-        for entry in _maps(_node_affinity(spec).get(_PREFERRED))
-        if _matches(_map(entry.get("preference")), node["metadata"]["name"], labels)
+        for entry in mappings(_node_affinity(spec).get(_PREFERRED))
+        if _matches(mapping(entry.get("preference")), node["metadata"]["name"], labels)
     )
 
 
@@ -42,7 +42,7 @@ def pinned(spec: Json) -> str:
     terms = _required(spec)
     if terms is None or len(terms) != 1:
         return ""
-    fields = list(_maps(terms[0].get("matchFields")))
+    fields = list(mappings(terms[0].get("matchFields")))
     if len(fields) == 1 and fields[0].get("key") == _NAME and fields[0].get("operator") == "In":
         values = list(fields[0].get("values") or ())
         return str(values[0]) if len(values) == 1 else ""
@@ -53,7 +53,7 @@ def pin(spec: Json, node: str) -> Json:
     """The affinity of a pod of this spec that is for one node; its preferences stay."""
     term = {"matchFields": [{"key": _NAME, "operator": "In", "values": [node]}]}
     affinity = {**_node_affinity(spec), _REQUIRED: {"nodeSelectorTerms": [term]}}
-    return {**_map(spec.get("affinity")), "nodeAffinity": affinity}
+    return {**mapping(spec.get("affinity")), "nodeAffinity": affinity}
 
 
 def _labels(node: Json) -> dict[str, str]:
@@ -64,19 +64,19 @@ def _labels(node: Json) -> dict[str, str]:
 
 
 def _node_affinity(spec: Json) -> Json:
-    return _map(_map(spec.get("affinity")).get("nodeAffinity"))
+    return mapping(mapping(spec.get("affinity")).get("nodeAffinity"))
 
 
 def _required(spec: Json) -> list[Json] | None:
     """The terms of which one must hold; None when there is no such wish."""
     found = _node_affinity(spec).get(_REQUIRED)
-    return None if found is None else list(_maps(_map(found).get("nodeSelectorTerms")))
+    return None if found is None else list(mappings(mapping(found).get("nodeSelectorTerms")))
 
 
 def _matches(term: Json, name: str, labels: Mapping[str, str]) -> bool:
     """A term without any requirement matches nothing."""
-    asked = list(_maps(term.get("matchExpressions")))
-    fields = list(_maps(term.get("matchFields")))
+    asked = list(mappings(term.get("matchExpressions")))
+    fields = list(mappings(term.get("matchFields")))
     holding = all(_holds(one, labels) for one in asked) and all(_holds(one, {_NAME: name}) for one in fields)
     return bool(asked or fields) and holding
 
@@ -103,11 +103,3 @@ def _number(text: Any) -> Any:
         return int(text)
     except (TypeError, ValueError):
         return None
-
-
-def _map(found: Any) -> Json:
-    return found if isinstance(found, dict) else {}
-
-
-def _maps(found: Any) -> Iterator[Json]:
-    return (one for one in found if isinstance(one, dict)) if isinstance(found, list) else iter(())

@@ -26,6 +26,7 @@ from tsujiban.controller.world import (
     is_finished,
     is_ready,
     is_terminating,
+    mapping,
 )
 
 POD_NAME = "statefulset.kubernetes.io/pod-name"
@@ -55,7 +56,7 @@ class _Set(NamedTuple):
     @property
     def first(self) -> int:
         """Its lowest ordinal."""
-        return int(_map(self.obj["spec"].get("ordinals")).get("start") or 0)
+        return int(mapping(self.obj["spec"].get("ordinals")).get("start") or 0)
 
     @property
     def replicas(self) -> int:
@@ -65,8 +66,8 @@ class _Set(NamedTuple):
     @property
     def rolling(self) -> Json | None:
         """How it is rolled over; None: not by us."""
-        strategy = _map(self.obj["spec"].get("updateStrategy"))
-        return None if strategy.get("type") == "OnDelete" else _map(strategy.get("rollingUpdate"))
+        strategy = mapping(self.obj["spec"].get("updateStrategy"))
+        return None if strategy.get("type") == "OnDelete" else mapping(strategy.get("rollingUpdate"))
 
     @property
     def parallel(self) -> bool:
@@ -167,7 +168,7 @@ def _pod(this: _Set, ordinal: int, name: str) -> tuple[Ref, Json]:
         POD_INDEX: str(ordinal),
     }
     spec: Json = {"hostname": name, "subdomain": this.obj["spec"].get("serviceName", "")}
-    claims = [_map(claim) for claim in this.obj["spec"].get("volumeClaimTemplates") or ()]
+    claims = [mapping(claim) for claim in this.obj["spec"].get("volumeClaimTemplates") or ()]
     if claims:
         spec["volumes"] = _volumes(template["spec"].get("volumes") or (), claims, name)
     return pod_of(this.obj, template, name, labels=labels, spec=spec)
@@ -175,7 +176,7 @@ def _pod(this: _Set, ordinal: int, name: str) -> tuple[Ref, Json]:
 
 def _volumes(own: Any, claims: list[Json], pod: str) -> list[Json]:
     """The pod's volumes, those that it claims among them: its node says that it has none."""
-    names = [str(_map(claim.get("metadata")).get("name", "")) for claim in claims]
+    names = [str(mapping(claim.get("metadata")).get("name", "")) for claim in claims]
     claimed = [
         {"name": name, "persistentVolumeClaim": {"claimName": f"{name}-{pod}"}} for name in names if name
     ]
@@ -223,8 +224,3 @@ def _status(this: _Set, members: list[_Member]) -> Json:
         "collisionCount": 0,
         **{name: count for name, count in counts.items() if count is not None},
     }
-
-
-def _map(found: Any) -> Json:
-    """What was stored before it was judged may be anything, and stops nobody."""
-    return found if isinstance(found, dict) else {}

@@ -25,6 +25,7 @@ from tsujiban.controller.world import (
     is_finished,
     is_ready,
     is_terminating,
+    mappings,
     stamp,
     unstamped,
 )
@@ -45,7 +46,7 @@ def plan(world: World, ref: Ref, now: float) -> list[Action]:
     node = world.get(ref)
     if node is None:
         return []
-    held = list(_entries(node.get("spec") or {}, "taints"))
+    held = mappings((node.get("spec") or {}).get("taints"))
     since = {(taint.get("key"), taint.get("effect")): taint.get("timeAdded") for taint in held}
     wanted = [dict(taint) for taint in held if taint.get("key") not in _OWN]
     for key, effect in _following(node):
@@ -71,19 +72,21 @@ def _following(node: Json) -> Iterator[tuple[str, str]]:
 def admits(node: Json, pod: Json, effects: tuple[str, ...] = (NO_SCHEDULE, NO_EXECUTE)) -> bool:
     """Whether the pod may be put on the node, as far as taints of these effects go."""
     spec = node.get("spec") or {}
-    held = [t for t in _entries(spec, "taints") if t.get("effect") in effects]
+    held = [t for t in mappings(spec.get("taints")) if t.get("effect") in effects]
     if spec.get("unschedulable") and NO_SCHEDULE in effects:  # also before the taint that says so is written
         held.append({"key": UNSCHEDULABLE, "effect": NO_SCHEDULE})
     if not held:
         return True
-    borne = list(_entries(pod["spec"], "tolerations"))
+    borne = mappings(pod["spec"].get("tolerations"))
     return all(any(tolerates(toleration, taint) for toleration in borne) for taint in held)
 
 
 def unwelcome(node: Json, pod: Json) -> int:
     """How many taints of the node would rather have the pod elsewhere."""
-    borne = list(_entries(pod["spec"], "tolerations"))
-    held = [t for t in _entries(node.get("spec") or {}, "taints") if t.get("effect") == PREFER_NO_SCHEDULE]
+    borne = mappings(pod["spec"].get("tolerations"))
+    held = [
+        t for t in mappings((node.get("spec") or {}).get("taints")) if t.get("effect") == PREFER_NO_SCHEDULE
+    ]
     return sum(not any(tolerates(toleration, taint) for toleration in borne) for taint in held)
 
 
@@ -126,7 +129,7 @@ def leaving(world: World, ref: Ref, now: float) -> list[Action]:
 
 def _until(pod: Json, taint: Json, now: float) -> float:
     """When the pod must go because of a taint."""
-    about = [t for t in _entries(pod["spec"], "tolerations") if tolerates(t, taint)]
+    about = [t for t in mappings(pod["spec"].get("tolerations")) if tolerates(t, taint)]
     seconds = [_seconds(t["tolerationSeconds"]) for t in about if t.get("tolerationSeconds") is not None]
     if about and not seconds:
         return float("inf")
@@ -160,7 +163,7 @@ def _unheard(taints: list[Json], now: float) -> bool:
 
 def _executing(node: Json) -> list[Json]:
     """The taints that somebody may have to leave for; `timeAdded` was written by `plan`."""
-    taints = _entries(node.get("spec") or {}, "taints")
+    taints = mappings((node.get("spec") or {}).get("taints"))
     return [
         taint for taint in taints if taint.get("effect") == NO_EXECUTE and isinstance(taint.get("key"), str)
     ]
@@ -173,9 +176,3 @@ def _added(taint: Json, now: float) -> float:
 
 def _seconds(said: Any) -> float:
     return float(min(said, _FOR_EVER)) if isinstance(said, int | float) else 0.0
-
-
-def _entries(spec: Json, field: str) -> Iterator[Json]:
-    """The objects of a list whose form nobody has checked."""
-    found = spec.get(field)
-    return (entry for entry in found if isinstance(entry, dict)) if isinstance(found, list) else iter(())
