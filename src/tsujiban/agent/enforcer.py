@@ -9,7 +9,6 @@ What could not be enforced is tried again, all of it, until it can.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -18,6 +17,7 @@ import structlog
 
 from tsujiban.agent.merge import endangered, touched
 from tsujiban.policy.program import NodeDelta, NodeState
+from tsujiban.waiting import within
 from tsujiban.wire.messages import Enforced
 
 log = structlog.get_logger(__name__)
@@ -73,8 +73,7 @@ class Enforcer:
         """Until cancelled."""
         while True:
             again = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1] if self._failures else None
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._dirty.wait(), again)
+            await within(self._dirty, again)
             self._dirty.clear()
             deltas, self._waiting = self._waiting, []
             if deltas or self._failures or self._stale:

@@ -174,7 +174,8 @@ class NodeProxy:
         if await self._running():
             await self._start()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._all_joined(), RESUME_SECONDS)
+                async with asyncio.timeout(RESUME_SECONDS):
+                    await self._all_joined()
         elif not self._open:
             self._unneeded = True
         self._post.remove_from_shared = True

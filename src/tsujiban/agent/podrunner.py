@@ -38,6 +38,7 @@ from tsujiban.resources.kinds.core import Pod
 from tsujiban.resources.load import decode
 from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorClient, SupervisorGone
 from tsujiban.supervise.spec import ProcessSpec
+from tsujiban.waiting import within
 from tsujiban.wire.messages import PodStatus
 
 log = structlog.get_logger(__name__)
@@ -198,8 +199,7 @@ class PodRunner:
             again = await self._tell()
             if self._stale:
                 again = LOOK_AGAIN_SECONDS
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), again)
+            await within(self._changed, again)
 
     async def _tell(self) -> float | None:
         """Report what there is; how soon to look again though no event tells, seconds."""
@@ -212,8 +212,7 @@ class PodRunner:
     async def _rest(self, seconds: float) -> None:
         """Wait before the next attempt, unless something changes that it may have failed for."""
         self._retry.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._retry.wait(), seconds)
+        await within(self._retry, seconds)
 
     async def _renew(self) -> None:
         stale, self._stale = self._stale, False
@@ -459,8 +458,7 @@ class PodRunner:
     async def _kill_late(self, names: list[str]) -> None:
         while (left := self._kill_at - time.monotonic()) > 0:
             self._hurried.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurried.wait(), None if left == math.inf else left)
+            await within(self._hurried, None if left == math.inf else left)
         self._hooks.cut()
         for name in names:
             await self._kill(name, "its time to end is over")

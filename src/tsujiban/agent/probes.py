@@ -185,7 +185,8 @@ async def run(probe: Probe, netns_path: str, execute: Command | None = None) -> 
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        code = await asyncio.wait_for(child.wait(), probe.timeout)
+        async with asyncio.timeout(probe.timeout):
+            code = await child.wait()
     except TimeoutError:
         child.kill()
         await child.wait()

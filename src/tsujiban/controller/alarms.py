@@ -8,13 +8,13 @@ is set is noticed within `LOOK_SECONDS`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import math
 import time
 from collections.abc import Awaitable, Callable
 
 from tsujiban.controller.loop import Work
+from tsujiban.waiting import within
 
 LOOK_SECONDS = 10.0
 Ring = Callable[[list[Work]], Awaitable[None]]
@@ -59,8 +59,7 @@ class Alarms:
             if found := self.due():
                 await self._ring(found)
             wait = self._heap[0][0] - self._clock() if self._heap else math.inf
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._earlier.wait(), max(0.0, min(wait, LOOK_SECONDS)))
+            await within(self._earlier, max(0.0, min(wait, LOOK_SECONDS)))
 
     def _stale(self) -> bool:
         at, work = self._heap[0]

@@ -164,7 +164,8 @@ class ProxyPost:
         if channel is self._shared:
             self.push_shared()
             with contextlib.suppress(TimeoutError):  # it goes on without; its sockets may be bound still
-                await asyncio.wait_for(self._answered(channel), ANSWER_SECONDS)
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._answered(channel)
         else:
             await channel.close(unlink=True)
         self._move()

@@ -20,6 +20,7 @@ from typing import Any
 from tsujiban.supervise import logs, procfs
 from tsujiban.supervise.process import Process, State
 from tsujiban.supervise.spec import ProcessSpec
+from tsujiban.waiting import within
 
 RECORD = "processes.json"
 LOCK = "supervisor.lock"  # held (flock) as long as the supervisor lives
@@ -116,9 +117,9 @@ class Supervisor:
     async def _wait_end(self, process: Process, ended: asyncio.Event) -> None:
         grace = process.spec.grace
         first = min(DEAF_AFTER, grace)
-        if await _within(ended, first):
+        if await within(ended, first):
             return
-        if not process.deaf() and await _within(ended, grace - first):
+        if not process.deaf() and await within(ended, grace - first):
             return
         process.kill_group()
         await ended.wait()
@@ -257,11 +258,3 @@ class Supervisor:
 def log_path(run_dir: Path, name: str) -> Path:
     """Where the log of a process is, unless its specification says otherwise."""
     return run_dir / "logs" / (name + ".log")
-
-
-async def _within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True

@@ -130,6 +130,22 @@ def test_a_pod_is_removed_though_the_supervisor_was_away(play: Play, monkeypatch
     play(story)
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_a_pod_ends_though_there_was_news_of_it_in_the_same_moment(play: Play, turns: int) -> None:
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1")
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        await idle()
+        bed.pods.look_again()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        bed.drop()
+        await asyncio.wait_for(bed.pods.settle(), PATIENCE)
+        assert "removed u1" in bed.journal
+
+    play(story)
+
+
 def test_a_pod_that_cannot_be_run_is_said_so_and_others_run(play: Play) -> None:
     async def story(bed: PodBed) -> None:
         bed.want("u1", "192.0.2.1", "foreign")  # in no pool that this node knows

@@ -50,7 +50,8 @@ class Sampler:
         finally:
             process.stdin.close()
             try:
-                await asyncio.wait_for(process.wait(), 10)
+                async with asyncio.timeout(10):
+                    await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()
