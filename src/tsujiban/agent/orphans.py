@@ -18,6 +18,7 @@ from tsujiban.agent.sandbox import Sandbox
 from tsujiban.agent.sidecars import remove_directory
 from tsujiban.network import links
 from tsujiban.supervise.client import SupervisorClient
+from tsujiban.wire.together import all_ended
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,7 @@ async def remove(config: AgentConfig, supervisor: SupervisorClient, keep: Set[st
     for uid in sorted(uids - keep):
         log.warning("what is left of a pod is removed", uid=uid)
         mine = [name for name in names if name.startswith(pod_prefix(config.node, uid))]
-        await asyncio.gather(*(supervisor.stop(name, forget_log=True) for name in mine))
+        await all_ended(*(supervisor.stop(name, forget_log=True) for name in mine))
         await asyncio.to_thread(_remove, config, uid)
 
 

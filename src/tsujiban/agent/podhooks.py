@@ -62,16 +62,19 @@ class PodHooks:
         hook, process = plan.hooks.pre_stop, plan.process
         if hook is None or process is None or left <= 0 or plan.name in self._parted:
             return
-        self._parted.add(plan.name)
         running = [one for one in await self._supervisor.list(process.name) if one.name == process.name]
         if not running or not running[0].pid:
             return
+        self._parted.add(plan.name)  # now: a supervisor that was away is asked again
         done = asyncio.create_task(self._do(plan, running[0], hook))
         late = asyncio.create_task(self._late.wait())
-        await asyncio.wait({done, late}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        trouble = done.result() if done.done() else "it has taken all the time that there was"
-        for task in (done, late):
-            task.cancel()
+        try:
+            await asyncio.wait({done, late}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            trouble = done.result() if done.done() else "it has taken all the time that there was"
+        finally:
+            for task in (done, late):
+                task.cancel()
+            await asyncio.gather(done, late, return_exceptions=True)
         if trouble:
             log.warning("preStop hook failed", pod=self._key, container=plan.name, reason=trouble)
 

@@ -45,7 +45,7 @@ class ContainerProbes:
         self._task.cancel()
 
     async def _run(self) -> None:
-        if self._begin is not None and (trouble := await self._begin()):
+        if self._begin is not None and (trouble := await _answer(self._begin())):
             await self._fail(f"postStart hook: {trouble}")
             return
         if self._plan.startup is not None and not await self._start_up(self._plan.startup):
@@ -92,10 +92,19 @@ class ContainerProbes:
         await self._fail(f"liveness probe: {self.trouble}")
 
     async def _once(self, probe: Probe) -> str:
-        self.trouble = await self._ask(probe)
+        self.trouble = await _answer(self._ask(probe))
         return self.trouble
 
     def _set_ready(self, ready: bool) -> None:
         if ready != self.ready:
             self.ready = ready
             self._changed()
+
+
+async def _answer(asking: Awaitable[str]) -> str:
+    """What could not even be asked (there is no room for a process, or the disk is full) has failed: the next
+    may succeed."""
+    try:
+        return await asking
+    except OSError as error:
+        return str(error) or type(error).__name__

@@ -40,6 +40,7 @@ from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorClient, 
 from tsujiban.supervise.spec import ProcessSpec
 from tsujiban.waiting import within
 from tsujiban.wire.messages import PodStatus
+from tsujiban.wire.together import all_ended
 
 log = structlog.get_logger(__name__)
 
@@ -245,7 +246,7 @@ class PodRunner:
         aside = [asyncio.create_task(self._kill_late(names)), asyncio.create_task(self._mesh.part(self.key))]
         over = time.monotonic() + self._grace
         try:
-            await asyncio.gather(
+            await all_ended(
                 *(self._stop(plan, over) for plan in self._plans if plan.stage is not Stage.SIDECAR)
             )
             for plan in reversed(self._plans):

@@ -188,7 +188,9 @@ async def run(probe: Probe, netns_path: str, execute: Command | None = None) -> 
         async with asyncio.timeout(probe.timeout):
             code = await child.wait()
     except TimeoutError:
-        child.kill()
-        await child.wait()
         return f"exec: no answer within {probe.timeout:g} s"
+    finally:  # also when nobody wants to know any more
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself, perhaps just now
+            child.kill()
+        await child.wait()
     return "" if code == 0 else f"exec: exit status {code}"

@@ -116,8 +116,12 @@ class Sessions:
             if not await self._deliver(pod.node, request):
                 message = f"node {pod.node}, on which pod {pod.key} runs, is not connected to this controller"
                 raise SessionUnavailable(message, passing=True)
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await answer
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return await answer
+            except BaseException:
+                _decline(answer)
+                raise
         except TimeoutError:
             raise SessionUnavailable(f"node {pod.node} did not answer in {ANSWER_SECONDS:g} s") from None
         finally:
@@ -150,3 +154,9 @@ class Sessions:
             for task in (watching, ending):
                 task.cancel()
             await asyncio.gather(watching, ending, return_exceptions=True)
+
+
+def _decline(answer: asyncio.Future[Session]) -> None:
+    """Nobody waits any more: a session that has begun in this very moment is over."""
+    if not answer.cancel() and not answer.cancelled() and answer.exception() is None:
+        answer.result().over.set()

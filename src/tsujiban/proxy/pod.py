@@ -63,6 +63,7 @@ class ServedPod:
         self._tunnels = Tunnels()
         self._requests = Requests()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = asyncio.Lock()
 
     @property
     def problem(self) -> str:
@@ -203,7 +204,12 @@ class ServedPod:
 
     async def end_denied(self) -> None:
         """End the uninspected connections and the requests that policy does not allow any more, and the
-        connections to servers whose certificates are not taken any more."""
+        connections to servers whose certificates are not taken any more. Who returns knows also that what
+        another call has begun to end has ended."""
+        async with self._ending:
+            await self._end_denied()
+
+    async def _end_denied(self) -> None:
         namespace = self._namespace()
         if self.renderer.tables is None or not namespace:
             return
@@ -249,6 +255,9 @@ class ServedPod:
                 continue
             try:
                 there = await asyncio.to_thread(sockdiag.destroy, namespace, one.near, one.far)
+            except asyncio.CancelledError:
+                among.put_back(one)  # nobody will hear what came of it
+                raise
             except OSError as error:
                 self.failure = f"a denied connection may be open still: {error}"
                 among.put_back(one)

@@ -54,6 +54,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._stopped = False
+        self._ending = threading.Lock()  # between the last look at the queue and the first refusal
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -73,9 +74,10 @@ class Writer:
         self._thread.join()
 
     async def _submit(self, request: _Request) -> Results:
-        if self._stopped:
-            raise StoreUnavailable(f"nothing can be written to {self._name}: its writer has stopped")
-        self._queue.put(request)
+        with self._ending:
+            if self._stopped:
+                raise StoreUnavailable(f"nothing can be written to {self._name}: its writer has stopped")
+            self._queue.put(request)
         return await request.future
 
     # ------------------------------------------------------------ in the thread
@@ -152,11 +154,12 @@ class Writer:
 
     def _abandon(self, group: list[_Request]) -> None:
         """The thread ends: whoever still waits must not wait for ever."""
-        self._stopped = True
-        while not self._queue.empty():
-            request = self._queue.get()
-            if request is not None:
-                group.append(request)
+        with self._ending:
+            self._stopped = True
+            while not self._queue.empty():
+                request = self._queue.get()
+                if request is not None:
+                    group.append(request)
         failure = StoreUnavailable(f"{self._name} was closed before this was written")
         self._post([(request.future, failure) for request in group], [])
 

@@ -144,6 +144,10 @@ class SupervisorClient:
                 else:
                     yield ProcessEvent(event="watching", name="")
             raise SupervisorGone(f"the supervisor at {self._path} hung up")
+        except SupervisorGone:
+            raise
+        except ConnectionError as error:  # it was killed before it had read what it was asked
+            raise SupervisorGone(f"the supervisor at {self._path} hung up: {error}") from error
         finally:
             writer.close()
 

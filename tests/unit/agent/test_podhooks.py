@@ -15,7 +15,7 @@ from tsujiban.agent.containers import ContainerPlan
 from tsujiban.agent.hooks import Hook, Hooks
 from tsujiban.agent.podhooks import NOT_UP, PodHooks
 from tsujiban.agent.probes import Probe
-from tsujiban.supervise.client import ProcessStatus
+from tsujiban.supervise.client import ProcessStatus, SupervisorGone
 from tsujiban.supervise.spec import ProcessSpec
 
 HOOK = Hook(Probe(command=("true",)))
@@ -113,3 +113,29 @@ def test_what_goes_wrong_is_no_reason_not_to_stop(bed: Bed) -> None:
     bed.supervisor.processes[bed.spec.name] = process(bed.spec.name)
     asyncio.run(bed.hooks.before_stop(bed.plan(pre_stop=HOOK), 30))
     assert bed.asked == ["m 10"]
+
+
+def test_a_supervisor_that_was_away_takes_no_hook_from_a_container(bed: Bed) -> None:
+    async def story() -> None:
+        bed.supervisor.processes[bed.spec.name] = process(bed.spec.name)
+        bed.supervisor.gone = True
+        with pytest.raises(SupervisorGone):
+            await bed.hooks.before_stop(bed.plan(pre_stop=HOOK), 30)
+        bed.supervisor.gone = False
+        await bed.hooks.before_stop(bed.plan(pre_stop=HOOK), 30)
+        assert bed.asked == ["m 10"]
+
+    asyncio.run(story())
+
+
+def test_nothing_of_a_hook_goes_on_when_nobody_waits_for_it(bed: Bed) -> None:
+    async def story() -> None:
+        bed.supervisor.processes[bed.spec.name] = process(bed.spec.name)
+        others = asyncio.all_tasks()
+        stopping = asyncio.create_task(bed.hooks.before_stop(bed.plan(pre_stop=Hook(sleep=3600)), 3600))
+        await until(lambda: bed.hooks._parted == {"m"})
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+        assert asyncio.all_tasks() == others
+
+    asyncio.run(story())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 from tests.support.wait import until
 
 from tsujiban.agent import podprobes
@@ -130,3 +131,35 @@ def test_one_that_never_starts_up_is_killed() -> None:
 
 def test_it_is_eager_but_does_not_spin() -> None:
     assert 0.02 <= podprobes.EAGER_SECONDS <= 0.5
+
+
+def test_a_probe_that_cannot_even_be_made_has_failed_and_the_next_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run(scene: Scene) -> None:
+        broken = [OSError("no more processes"), OSError()]
+        ask = scene.ask
+
+        async def asked(probe: Probe) -> str:
+            if broken:
+                raise broken.pop(0)
+            return await ask(probe)
+
+        monkeypatch.setattr(scene, "ask", asked)
+        running = scene.probes(readiness=FAST)
+        await until(lambda: running.ready)
+        running.stop()
+
+    story(run)
+
+
+def test_a_hook_that_cannot_be_run_has_failed() -> None:
+    async def broken() -> str:
+        raise OSError("the disk is full")
+
+    async def run(scene: Scene) -> None:
+        plan = ContainerPlan(name="main", image="host")
+        ContainerProbes(plan, scene.ask, scene.changed, scene.fail, broken)
+        await until(lambda: scene.killed == ["postStart hook: the disk is full"])
+
+    story(run)

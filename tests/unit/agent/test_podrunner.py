@@ -14,7 +14,7 @@ from tests.support.wait import until
 
 from tsujiban.agent import podrunner
 from tsujiban.policy.program import ServicePort, ServiceProgram
-from tsujiban.supervise.client import ProcessEvent
+from tsujiban.supervise.client import ProcessEvent, Refused
 from tsujiban.wire.messages import PodsDelta
 
 MAIN = "n1/pods/u1/m"
@@ -367,5 +367,46 @@ def test_a_hook_is_run_before_the_container_is_stopped(play: Play, monkeypatch: 
         bed.terminate("u1", "10.244.0.1", 30)
         await bed.pods.settle()
         assert bed.journal.index("ask u1") < bed.journal.index(f"stop {MAIN}")
+
+    play(story)
+
+
+def test_a_container_that_cannot_be_stopped_yet_takes_no_time_from_the_hooks_of_others(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsujiban.agent.pods.RETRY_SECONDS", (0.001,))
+
+    async def story(bed: PodBed) -> None:
+        hooked = asyncio.Event()
+
+        async def asked(_runner: podrunner.PodRunner, *_: object) -> str:
+            await hooked.wait()
+            bed.journal.append("hooked")
+            return ""
+
+        monkeypatch.setattr(podrunner.PodRunner, "_ask", asked)
+        refusals = 0
+        stop = bed.supervisor.stop
+
+        async def refusing(name: str, *, forget_log: bool = False) -> None:
+            nonlocal refusals
+            if name.endswith("/other") and not refusals:
+                refusals += 1
+                raise Refused("not now")
+            await stop(name, forget_log=forget_log)
+
+        monkeypatch.setattr(bed.supervisor, "stop", refusing)
+        lifecycle = {"preStop": {"exec": {"command": ["true"]}}}
+        bed.want("u1", "10.244.0.1", containers=[_named("m", lifecycle=lifecycle), _named("other")])
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        bed.journal.clear()
+        bed.terminate("u1", "10.244.0.1", 3600)
+        await until(lambda: refusals == 1)
+        await asyncio.sleep(0.1)  # it is tried again, but not beside what goes on
+        assert f"stop {MAIN}" not in bed.journal
+        hooked.set()
+        await bed.pods.settle()
+        assert bed.journal.index("hooked") < bed.journal.index(f"stop {MAIN}")
+        assert "stop n1/pods/u1/other" in bed.journal
 
     play(story)

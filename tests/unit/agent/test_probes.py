@@ -6,10 +6,12 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.support.wait import until
 
 from tsujiban.agent import probes
 from tsujiban.agent.objects import ConfigError
@@ -160,3 +162,44 @@ def test_exec(script: str, expected: str) -> None:
 
 def test_exec_of_what_does_not_run() -> None:
     assert asyncio.run(probes.run(probes.Probe(command=("x",)), OWN)) == "not running"
+
+
+def test_a_command_ends_with_whoever_wanted_to_know(tmp_path: Path) -> None:
+    async def story() -> None:
+        told = tmp_path / "pid"
+        script = f"import os, time; open({str(told)!r}, 'w').write(f'{{os.getpid()}} '); time.sleep(3600)"
+        probe = probes.Probe(command=("x",), timeout=3600)
+        asking = asyncio.create_task(probes.run(probe, OWN, _command(script)))
+        await until(lambda: told.exists() and told.read_text().endswith(" "))
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(told.read_text()), 0)
+
+    asyncio.run(story())
+
+
+def test_a_command_that_ends_in_the_moment_in_which_its_time_is_over_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Ended:
+        """A process that is no more, of which its waiter has not heard."""
+
+        waits = 0
+
+        def kill(self) -> None:
+            raise ProcessLookupError
+
+        async def wait(self) -> int:
+            self.waits += 1
+            if self.waits == 1:
+                await asyncio.Event().wait()
+            return 0
+
+    async def made(*_: object, **__: object) -> Ended:
+        return Ended()
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", made)
+    probe = probes.Probe(command=("x",), timeout=0.01)
+    assert "no answer" in asyncio.run(probes.run(probe, OWN, _command("")))

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 from tests.support.fakenode import FakeNode, FakeStream
+from tests.support.wait import PATIENCE
 
 from tsujiban.controller import sessions as module
 from tsujiban.controller.sessions import PodRef, Sessions, SessionUnavailable
@@ -113,3 +115,32 @@ async def test_a_lost_node_ends_what_waits_for_it() -> None:
     async with node.sessions.open(POD, ASK) as session:
         with pytest.raises(StreamLost):
             await session.receive()
+
+
+async def test_who_leaves_in_the_moment_in_which_the_node_calls_back_leaves_no_session_behind() -> None:
+    asked: asyncio.Future[OpenSession] = asyncio.get_running_loop().create_future()
+
+    async def deliver(_node: str, message: Any) -> bool:
+        asked.set_result(message)
+        return True
+
+    sessions = Sessions(deliver)
+
+    async def use() -> None:
+        async with sessions.open(POD, ASK):
+            raise AssertionError("it had left")
+
+    opening = asyncio.create_task(use())
+
+    class Leaving(FakeStream):
+        def watch(self) -> Coroutine[Any, Any, None]:
+            assert opening.cancel()  # it has been given the session, and has not had its turn since
+            return super().watch()
+
+    message, stream = await asked, Leaving()
+    await stream.tell(Begin(session=message.session))
+    serving: Any = sessions.serve("n1", stream)  # type: ignore[arg-type]  # it has what is asked of one
+    async with asyncio.timeout(PATIENCE):
+        await serving
+    with pytest.raises(asyncio.CancelledError):
+        await opening

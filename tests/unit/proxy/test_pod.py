@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import msgspec
 import pytest
 from tests.support.proxystate import CUSTOMER, POD_CIDRS, SERVER, identity, port, rule, state
+from tests.support.wait import PATIENCE, until
 from tests.unit.proxy.test_channel import event
 from tests.unit.proxy.test_connections import event as connection_event
 
@@ -139,3 +141,55 @@ def test_where_no_crowd_is_let_in_tables_say_who_owns_what_and_nothing_has_to_en
 
     asyncio.run(scenario())
     assert told[-1] == 3
+
+
+class Held:
+    """Connections of a pod that are ended when the test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pod = ServedPod("default/server", SIDECAR, lambda: "/run/netns/x", lambda _: None, Programs())
+        self.asked = 0
+        self.go = threading.Event()
+        monkeypatch.setattr(sockdiag, "destroy", self._destroy)
+        take(self.pod, state(rule("r")))
+        self.pod.event(connection_event())
+        take(self.pod, state(rule("no", dst=port(1))))
+
+    def _destroy(self, *_: object) -> bool:
+        self.asked += 1
+        assert self.go.wait(PATIENCE)
+        return True
+
+
+def test_nobody_is_told_that_all_has_ended_while_another_still_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        held = Held(monkeypatch)
+        ending = asyncio.create_task(held.pod.end_denied())
+        await until(lambda: held.asked == 1)
+        other = asyncio.create_task(held.pod.end_denied())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not other.done()
+        held.go.set()
+        await asyncio.gather(ending, other)
+        assert held.asked == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_was_being_ended_when_nobody_waited_any_more_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        held = Held(monkeypatch)
+        ending = asyncio.create_task(held.pod.end_denied())
+        await until(lambda: held.asked == 1)
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
+        held.go.set()
+        await held.pod.end_denied()
+        assert held.asked == 2
+
+    asyncio.run(scenario())

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from tests.support.wait import PATIENCE
 
-from tsujiban.store import schema
+from tsujiban.store import schema, writer
 from tsujiban.store.feed import Feed, Kind
 from tsujiban.store.protocol import AlreadyExists, Create, Event, Key, StoreUnavailable
 from tsujiban.store.writer import Writer
@@ -105,3 +109,21 @@ async def test_what_is_queued_is_finished_before_it_ends(
     assert rows(path) == 50
     with pytest.raises(StoreUnavailable, match="stopped"):
         await writer.write([Create(key("late"), value())])
+
+
+async def test_a_write_that_comes_while_it_ends_is_refused_and_not_forgotten(
+    connection: sqlite3.Connection, key: MakeKey, value: MakeValue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(queue.SimpleQueue[Any]):
+        """Between the question whether the thread has ended and what follows, it has time to."""
+
+        def put(self, item: Any, *_: Any) -> None:
+            super().put(None)
+            made._thread.join(0.2)
+            super().put(item)
+
+    monkeypatch.setattr(writer, "queue", SimpleNamespace(SimpleQueue=Slow))
+    made = Writer(connection, "t", 1000, Feed(0, no_history))
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(StoreUnavailable):
+            await made.write([Create(key("late"), value())])

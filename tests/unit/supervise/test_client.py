@@ -1,5 +1,6 @@
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,12 @@ from tsujiban.supervise.spec import ProcessSpec
 
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
-    socket = tmp_path / "s"
-    argv = [sys.executable, "-m", "tsujiban.supervise", "--socket", str(socket), "--run-dir", str(tmp_path)]
+    where = tmp_path / "s"
+    argv = [sys.executable, "-m", "tsujiban.supervise", "--socket", str(where), "--run-dir", str(tmp_path)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
-    yield socket
+    yield where
     if process.poll() is None:
         process.terminate()
     process.wait(PATIENCE)
@@ -78,5 +79,22 @@ def test_a_shut_down_supervisor_is_gone(path: Path) -> None:
             await until(lambda: not path.exists())
             with pytest.raises(SupervisorGone):
                 await supervisor.list()
+
+    asyncio.run(main())
+
+
+def test_a_supervisor_that_dies_before_it_has_read_what_it_is_asked_is_gone(tmp_path: Path) -> None:
+    """The kernel calls that a reset, and not the end."""
+
+    async def main() -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(tmp_path / "s"))
+            listener.listen()
+            events = SupervisorClient(tmp_path / "s").watch()
+            first = asyncio.ensure_future(anext(events))
+            with (await asyncio.to_thread(listener.accept))[0] as there:
+                await asyncio.to_thread(there.recv, 1, socket.MSG_PEEK)  # it has been asked
+            with pytest.raises(SupervisorGone, match="hung up"):
+                await first
 
     asyncio.run(main())

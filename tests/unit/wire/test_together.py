@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.support.wait import PATIENCE
 
-from tsujiban.wire.together import first_failure
+from tsujiban.wire.together import all_ended, first_failure
 
 pytestmark = pytest.mark.anyio
 
@@ -39,3 +39,24 @@ async def test_one_that_ends_well_ends_all() -> None:
 
     async with asyncio.timeout(PATIENCE):
         await first_failure(asyncio.sleep(1000), done())
+
+
+async def test_a_failure_is_raised_when_all_have_ended() -> None:
+    go = asyncio.Event()
+    done: list[str] = []
+
+    async def work(name: str) -> None:
+        await go.wait()
+        done.append(name)
+
+    async def fail() -> None:
+        raise OSError("this one")
+
+    running = asyncio.create_task(all_ended(work("a"), fail(), work("b")))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not running.done()
+    go.set()
+    with pytest.raises(OSError, match="this one"):
+        await running
+    assert done == ["a", "b"]
