@@ -6,13 +6,13 @@ TSUJIBAN_SOAK is how many worlds to try (default 60).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from tests.support import soaking
 from tests.support.kernelbed import NODE4, NODE6, OUTSIDE4, OUTSIDE6, Bed
 from tests.support.kernelflows import Attempt, Judge
 
@@ -38,11 +38,10 @@ from tsujiban.policy.program import (
     Tier,
 )
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(soaking.SECONDS)]
 
-WORLDS = int(os.environ.get("TSUJIBAN_SOAK", "60"))
-REPORT = os.environ.get("TSUJIBAN_SOAK_REPORT", "")  # a line for each world: how many flows
-FLOWS = 50 if REPORT else 8  # of one world at least: a soak is about flows, a test about worlds
+WORLDS = soaking.worlds(60)
+FLOWS = 50 if soaking.REPORT else 8  # of one world at least: a soak is about flows, a test about worlds
 PODS = ("a", "b")
 A4, B4, A6, B6 = "10.244.0.2", "10.244.0.3", "fd44::2", "fd44::3"
 ADDRESSES = {"a": (A4, A6), "b": (B4, B6), "outside": (OUTSIDE4, OUTSIDE6), "node": (NODE4, NODE6)}
@@ -275,8 +274,7 @@ def test_the_kernel_says_what_the_evaluator_says(
         state.endpoints[program.id] = program
     monkeypatch.setattr(runs, "LEAST_RULES", least)
     monkeypatch.setattr(runs, "LEAST_POLICIES", least)
-    judge.settle(state, reject=reject)
-    assert judge.differences(state, tried, lambda flow: evaluate(state, flow, Post.KERNEL).layers) == []
-    if REPORT:
-        with open(REPORT, "a") as report:
-            report.write(f"kernel {len(tried)}\n")
+    with soaking.world("kernel") as compared:
+        judge.settle(state, reject=reject)
+        assert judge.differences(state, tried, lambda flow: evaluate(state, flow, Post.KERNEL).layers) == []
+        compared.flows = len(tried)

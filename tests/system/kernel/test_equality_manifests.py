@@ -16,6 +16,7 @@ from random import Random
 
 import pytest
 import yaml
+from tests.support import soaking
 from tests.support.kernelbed import Bed
 from tests.support.kernelflows import Attempt, Difference, Judge
 from tests.support.kernelworlds import (
@@ -38,12 +39,11 @@ from tsujiban.policy.graph import PolicyGraph
 from tsujiban.policy.program import NodeState
 from tsujiban.policy.world import World
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]  # a soak takes as long as was asked for
+pytestmark = [pytest.mark.system, pytest.mark.timeout(soaking.SECONDS)]
 
-WORLDS = int(os.environ.get("TSUJIBAN_SOAK", "8"))
+WORLDS = soaking.worlds(8)
 FIRST = int(os.environ.get("TSUJIBAN_SOAK_SEED", "0"))
-REPORT = os.environ.get("TSUJIBAN_SOAK_REPORT", "")
-FLOWS = 100 if REPORT else 60
+FLOWS = 100 if soaking.REPORT else 60
 
 
 @pytest.fixture(scope="module")
@@ -98,19 +98,16 @@ def test_the_kernel_says_what_the_evaluator_says_of_manifests(
     batches = wandering(random, loaded(objects), loaded(maker.objects()))
     stops = {len(batches) // 2, len(batches)}
     graph, node = PolicyGraph(), NodeState()
-    compared = 0
-    for number, batch in enumerate(batches, 1):
-        graph.apply(batch)
-        told(node, graph.delta(HERE, number))
-        if number not in stops:
-            judge.post.sync(node, number)
-            continue
-        judge.settle(node, reject=reject)
-        cluster = graph.state()
-        tried = maker.attempts(cluster, FLOWS)
-        found = differences(judge, cluster, node, tried)
-        assert not found, (seed, found[:5], small(judge, objects, found[0], reject))
-        compared += len(tried)
-    if REPORT:
-        with open(REPORT, "a") as report:
-            report.write(f"kernel {compared}\n")
+    with soaking.world("kernel") as compared:
+        for number, batch in enumerate(batches, 1):
+            graph.apply(batch)
+            told(node, graph.delta(HERE, number))
+            if number not in stops:
+                judge.post.sync(node, number)
+                continue
+            judge.settle(node, reject=reject)
+            cluster = graph.state()
+            tried = maker.attempts(cluster, FLOWS)
+            found = differences(judge, cluster, node, tried)
+            assert not found, (seed, found[:5], small(judge, objects, found[0], reject))
+            compared.flows += len(tried)

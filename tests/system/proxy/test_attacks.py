@@ -458,6 +458,14 @@ def test_http2_that_becomes_something_else_behind_the_proxy(place: Place) -> Non
     place.all_at_once(H2_ATTACKS, partial(attack, target="web"))  # what it heard tells
 
 
+def test_what_http2_calls_no_host_is_refused_also_where_any_host_may_be(place: Place) -> None:
+    """RFC 9113, 8.3.1; in HTTP/1 it passes."""
+    for host, expected in ((HOST, 200), (f"me@{HOST}", 0), ("", 0)):
+        with place.pod("customer").connect(place.pod("web").address, 80) as connection:
+            assert Http2(connection).ask(*pseudo(host=host)) == expected
+    assert status(place.raw("web", get(host=f"me@{HOST}"))) == 200
+
+
 def client_hello() -> bytes:
     """How TLS begins."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
