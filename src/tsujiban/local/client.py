@@ -18,7 +18,7 @@ from tsujiban.local.unreachable import Unreachable, unreachable
 from tsujiban.resources.registry import Kind, kind_for
 
 Json = dict[str, Any]
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 15.0  # to connect, TLS and all: where nobody listens it is known at once
 ANSWER_SECONDS = 30.0
 
 

@@ -15,14 +15,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from tsujiban.local.client import ApiError
+from tsujiban.local.client import CONNECT_SECONDS, ApiError
 from tsujiban.local.kubeconfig import Access
 from tsujiban.local.unreachable import unreachable
 from tsujiban.wire.websocket import WebSocket, accept_token
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
-CONNECT_SECONDS = 15.0
 CHUNK = 32 * 1024
 MAX_REFUSAL = 1 << 20  # bytes of an answer that is no upgrade
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tsujiban.local.client import ApiError, Client, resource_path
+from tsujiban.local.client import CONNECT_SECONDS, ApiError, Client, resource_path
 from tsujiban.local.kubeconfig import Access
 from tsujiban.local.unreachable import Unreachable
 from tsujiban.resources.registry import resolve
@@ -105,3 +105,17 @@ def test_who_knows_more_of_a_silent_server_is_asked() -> None:
             for ask in (client.status, lambda client=client: list(client.flows())):
                 with pytest.raises(Unreachable, match=said):
                     ask()
+
+
+def test_a_server_without_a_processor_is_waited_for_whatever_is_asked() -> None:
+    waits: list[float] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        waits.append(request.extensions["timeout"]["connect"])
+        return httpx.Response(200, json={})
+
+    with Client(ACCESS, httpx.MockTransport(handle)) as client:
+        client.status()
+        list(client.flows())
+    assert waits == [CONNECT_SECONDS] * 2
+    assert CONNECT_SECONDS >= 15
