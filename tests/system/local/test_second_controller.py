@@ -21,8 +21,8 @@ import pytest
 from tests.support import etcdbed
 from tests.support.machine import unique_cluster
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import MANIFESTS, NEW, Kubectl
-from tests.system.controller.live.test_kubectl_streams import BARE_SPDY, read_line
+from tests.system.controller.live.conftest import MANIFESTS, NEW, WAIT, Kubectl, read_line
+from tests.system.controller.live.test_kubectl_streams import BARE_SPDY
 
 from tsujiban.agent.config import AgentConfig
 from tsujiban.controller.config import ControllerConfig
@@ -130,7 +130,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             made.first("apply", "-f", str(MANIFESTS / "pods.yaml"))
             asyncio.run(made.start())
             assert until(lambda: made.role(made.second).startswith("stands by for"), PATIENCE)
-            made.second("wait", "--for=condition=Ready", "pod", "-l", "set=pods", "--timeout=60s")
+            made.second("wait", "--for=condition=Ready", "pod", "-l", "set=pods", WAIT)
             yield made
         finally:
             down(name)
@@ -181,22 +181,26 @@ def test_a_token_that_one_has_signed_is_good_at_the_other(pair: Pair) -> None:
 
 
 def test_who_may_not_is_refused_there_and_both_are_audited_there(pair: Pair) -> None:
-    def run_as(user: str, code: int = 0) -> str:
-        return pair.second("exec", "talker", f"--as={user}", "--", "id", code=code)
+    def run_as(user: str) -> str:
+        trying = pair.second.start("exec", "talker", f"--as={user}", "--", "id")
+        return trying.communicate(timeout=PATIENCE)[0]
 
     pair.second("create", "role", "runner", "--verb=create", "--resource=pods/exec")
     pair.second("create", "rolebinding", "runner", "--role=runner", "--user=somebody")
     for user in ("nobody", "somebody"):  # kubectl reads the pod first
         pair.second("create", "rolebinding", user, "--clusterrole=view", f"--user={user}")
-    assert "pods/exec" in run_as("nobody", code=1)
-    assert "uid=" in run_as("somebody")
-    lines = pair.audited(subresource="exec", name="talker")
-    told = {
-        (line["impersonatedUser"]["username"], line["responseStatus"]["code"])
-        for line in lines
-        if "impersonatedUser" in line and "responseStatus" in line
-    }
-    assert {("nobody", 403), ("somebody", 101)} <= told
+    # a right is known a moment after it was written
+    assert until(lambda: "pods/exec" in run_as("nobody"), PATIENCE)
+    assert until(lambda: "uid=" in run_as("somebody"), PATIENCE)
+
+    def told() -> set[tuple[str, int]]:
+        return {
+            (line["impersonatedUser"]["username"], line["responseStatus"]["code"])
+            for line in pair.audited(subresource="exec", name="talker")
+            if "impersonatedUser" in line and "responseStatus" in line
+        }
+
+    assert until(lambda: {("nobody", 403), ("somebody", 101)} <= told(), PATIENCE)
 
 
 def test_what_goes_through_one_goes_on_when_the_other_ends(pair: Pair) -> None:

@@ -107,7 +107,7 @@ def test_apply_again_changes_nothing(applied: Kubectl) -> None:
 
 def test_apply_and_our_apply_take_turns(bed: ApiBed, applied: Kubectl) -> None:
     admin = bed.user("second")
-    with httpx.Client(base_url=bed.url, verify=bed.tls(admin), trust_env=False) as client:
+    with httpx.Client(base_url=bed.url, verify=bed.tls(admin), trust_env=False, timeout=PATIENCE) as client:
         answer = client.post("/tsujiban/v1/apply", json={"objects": [*MANIFEST, POD]}).json()
     assert [result["action"] for result in answer["results"]] == ["unchanged"] * 5
     lines = applied("apply", "-f", "-", stdin=[*MANIFEST, POD]).splitlines()
@@ -182,7 +182,7 @@ def test_wait_and_watch(applied: Kubectl) -> None:
     assert watch.stdout is not None
     try:
         assert watch.stdout.readline().strip() == "pod/one"
-        waiting = applied.start("wait", "--for=delete", "pod/one", "-n", "bank", "--timeout=30s")
+        waiting = applied.start("wait", "--for=delete", "pod/one", "-n", "bank", f"--timeout={PATIENCE:.0f}s")
         other = json.loads(json.dumps(POD))
         other["metadata"]["name"] = "two"
         applied("create", "-f", "-", stdin=[other])

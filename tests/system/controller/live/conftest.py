@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import uuid
@@ -15,10 +16,13 @@ from tests.support.wait import PATIENCE
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.down import down
 from tsujiban.local.up import up
+from tsujiban.local.waiting import until
 
 MANIFESTS = Path(__file__).parent / "manifests"
 NEW = Path(sys.prefix) / "libexec" / "kubectl-1.35"
 OLD = Path(sys.prefix) / "libexec" / "kubectl-1.20"
+WAIT = f"--timeout={PATIENCE:.0f}s"  # how long kubectl itself waits for what must come about
+ENDS = PATIENCE + 30  # seconds, after which a kubectl that may wait so long has ended
 
 
 class Kubectl:
@@ -54,7 +58,7 @@ class Kubectl:
             self.argv(*words),
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=ENDS,
             env={**self.environment, **(env or {})},
             check=False,
             input=stdin or "",
@@ -63,6 +67,22 @@ class Kubectl:
             f"kubectl {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         )
         return str(done.stdout if code == 0 else done.stdout + done.stderr)
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    """The next line of what it says; "" when it has ended.
+
+    Byte by byte: of what a reader has read ahead, select() knows nothing.
+    """
+    assert process.stdout is not None
+    line = b""
+    while not line.endswith(b"\n"):
+        assert select.select([process.stdout], [], [], PATIENCE)[0], f"no more than {line!r}"
+        byte = os.read(process.stdout.fileno(), 1)
+        if not byte:
+            break
+        line += byte
+    return line.decode()
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +108,8 @@ def old_kubectl(live: LocalCluster, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def pods(kubectl: Kubectl) -> Kubectl:
-    """With the pods of manifests/pods.yaml running."""
+    """With the pods of manifests/pods.yaml running, and a talker that has said something."""
     kubectl("apply", "-f", str(MANIFESTS / "pods.yaml"))
-    kubectl("wait", "--for=condition=Ready", "pod", "-l", "set=pods", "--timeout=60s")
+    kubectl("wait", "--for=condition=Ready", "pod", "-l", "set=pods", WAIT)
+    assert until(lambda: "line 3\n" in kubectl("logs", "talker"), PATIENCE)
     return kubectl

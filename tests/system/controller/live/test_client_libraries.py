@@ -5,9 +5,9 @@ from __future__ import annotations
 import queue
 import socket
 import threading
-import time
 from typing import Any
 
+import httpx2
 import kr8s
 import lightkube
 import pytest
@@ -69,7 +69,10 @@ def test_official_lists_in_pages_writes_and_resumes_a_watch(core: official.CoreV
 def watched(core: official.CoreV1Api, since: str, number: int) -> list[tuple[str, str, str]]:
     watch, found = Watch(), []
     for event in watch.stream(
-        core.list_namespaced_config_map, "default", resource_version=since, timeout_seconds=20
+        core.list_namespaced_config_map,
+        "default",
+        resource_version=since,
+        timeout_seconds=round(PATIENCE),
     ):
         obj = event["object"].metadata
         found.append((event["type"], obj.name, obj.resource_version))
@@ -146,9 +149,15 @@ def test_official_reaches_into_pods(core: official.CoreV1Api) -> None:
     forward = portforward(core.connect_get_namespaced_pod_portforward, "web", "default", ports="8080")
     connection: socket.socket = forward.socket(8080)
     connection.setblocking(True)
-    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-    assert connection.recv(12) == b"HTTP/1.0 200"
+    assert status_line(connection).startswith(b"HTTP/1.0 200")
     connection.close()
+
+
+def status_line(connection: socket.socket) -> bytes:
+    """The first line of an HTTP answer; less when the connection ends before."""
+    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    with connection.makefile("rb") as answer:
+        return bytes(answer.readline())
 
 
 # ---------------------------------------------------------------- lightkube
@@ -157,7 +166,13 @@ def test_official_reaches_into_pods(core: official.CoreV1Api) -> None:
 @pytest.fixture(scope="module")
 def light(live: LocalCluster, pods: Kubectl) -> lightkube.Client:
     config = lightkube.KubeConfig.from_file(str(pods.kubeconfig))
-    return lightkube.Client(config=config, namespace="default", field_manager="lightkube", trust_env=False)
+    return lightkube.Client(
+        config=config,
+        namespace="default",
+        field_manager="lightkube",
+        trust_env=False,
+        timeout=httpx2.Timeout(PATIENCE),
+    )
 
 
 def test_lightkube_writes_and_watches(light: lightkube.Client) -> None:
@@ -167,7 +182,7 @@ def test_lightkube_writes_and_watches(light: lightkube.Client) -> None:
     version = listed.resourceVersion
 
     def follow() -> None:
-        for kind, obj in light.watch(ConfigMap, resource_version=version, server_timeout=30):
+        for kind, obj in light.watch(ConfigMap, resource_version=version, server_timeout=round(PATIENCE)):
             events.put((kind, str(obj.metadata.name if obj.metadata else "")))
             if kind == "DELETED":
                 return
@@ -223,13 +238,12 @@ def test_kr8s_reaches_into_pods(kr: Any) -> None:
     assert pod.exec(["sh", "-c", "echo out"]).stdout == b"out\n"
     web = Kr8sPod.get("web", namespace="default", api=kr)
     with web.portforward(remote_port=8080, local_port="auto") as port:
-        end = time.monotonic() + PATIENCE
-        while True:
+
+        def answers() -> bool:
             try:
-                with socket.create_connection(("127.0.0.1", port), 10) as connection:
-                    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                    assert connection.recv(12) == b"HTTP/1.0 200"
-                return
+                with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+                    return status_line(connection).startswith(b"HTTP/1.0 200")
             except ConnectionError:  # its listener is not there yet
-                assert time.monotonic() < end
-                time.sleep(0.1)
+                return False
+
+        assert until(answers, PATIENCE)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import Kubectl
+from tests.system.controller.live.conftest import WAIT, Kubectl
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SET = """
 apiVersion: v1
@@ -83,7 +83,22 @@ def applied(kubectl: Kubectl) -> Iterator[Kubectl]:
     kubectl("delete", "namespace", "gitops", "--wait=false")
 
 
+POLICIES = (
+    "networkpolicies.networking.k8s.io/web",
+    "networkpolicies.projectcalico.org/web-calico",
+    "authorizationpolicy/web",
+)
+
+
+def settled(kubectl: Kubectl) -> None:
+    """Wait until the control plane has written what it has to say of the set: what it writes while two states
+    are compared is a difference."""
+    kubectl("rollout", "status", "-n", "gitops", "deployment/web", WAIT)
+    kubectl("wait", "-n", "gitops", "--for=condition=Enforced", *POLICIES, WAIT)
+
+
 def test_diff_is_silent_after_apply_and_shows_a_change(applied: Kubectl) -> None:
+    settled(applied)
     assert applied("diff", "-f", "-", stdin=SET) == ""
     assert "unchanged" in applied("apply", "-f", "-", stdin=SET)
     changed = applied("diff", "-f", "-", stdin=SET.replace("targetPort: 8080", "targetPort: 8081"), code=1)
@@ -133,6 +148,7 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 def test_server_side_diff_as_argo_does_it(applied: Kubectl) -> None:
     applied("apply", *ARGO, "--force-conflicts", "-f", "-", stdin=SET)
+    settled(applied)
     live = documents(applied("get", "-f", "-", "-o", "json", stdin=SET))
     predicted = documents(applied("apply", *ARGO, "--dry-run=server", "-f", "-", "-o", "json", stdin=SET))
     assert predicted == live

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.system.controller.live.conftest import Kubectl
+from tests.support.wait import PATIENCE
+from tests.system.controller.live.conftest import WAIT, Kubectl
 
 from tsujiban.local.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 OPERATOR = Path(__file__).parent / "operators" / "echo.py"
-SECONDS = 60.0
 POLICY = """
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
@@ -45,7 +45,7 @@ def operator(kubectl: Kubectl, tmp_path: Path) -> Iterator[Kubectl]:
             assert running.poll() is None, "the operator has ended"
         finally:
             running.terminate()
-            running.wait(SECONDS)
+            running.wait(PATIENCE)
             print((tmp_path / "log").read_text())
 
 
@@ -55,11 +55,11 @@ def annotation(kubectl: Kubectl, what: str, name: str) -> str:
 
 def test_an_operator_lives_here(operator: Kubectl) -> None:
     operator("apply", "-f", "-", stdin=f"{MAP}---{POLICY}")
-    assert until(lambda: annotation(operator, "cm/echo", "made") == "yes", SECONDS)
-    assert until(lambda: annotation(operator, "gnp/echo", "made") == "yes", SECONDS)
+    assert until(lambda: annotation(operator, "cm/echo", "made") == "yes", PATIENCE)
+    assert until(lambda: annotation(operator, "gnp/echo", "made") == "yes", PATIENCE)
     operator("patch", "cm", "echo", "-p", '{"data":{"word":"bye"}}')
-    assert until(lambda: annotation(operator, "cm/echo", "word") == "bye", SECONDS)
+    assert until(lambda: annotation(operator, "cm/echo", "word") == "bye", PATIENCE)
     assert "kopf" in operator("get", "cm", "echo", "-o", "jsonpath={.metadata.finalizers}")
-    operator("delete", "cm/echo", f"--timeout={SECONDS:.0f}s")  # when the operator lets it go
-    operator("delete", "gnp/echo", f"--timeout={SECONDS:.0f}s")
-    assert until(lambda: "Farewell" in operator("get", "events"), SECONDS)
+    operator("delete", "cm/echo", WAIT)  # when the operator lets it go
+    operator("delete", "gnp/echo", WAIT)
+    assert until(lambda: "Farewell" in operator("get", "events"), PATIENCE)

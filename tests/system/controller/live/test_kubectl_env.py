@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import Kubectl
+from tests.system.controller.live.conftest import WAIT, Kubectl
 
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.waiting import until
@@ -77,10 +77,10 @@ def test_an_environment_from_beginning_to_end(
     said = 'Error: secret "keys" not found'
     assert until(lambda: said in run("describe", "pod", "given"), PATIENCE)
     message = "jsonpath={.status.containerStatuses[0].state.waiting.message}"
-    assert run("get", "pod", "given", "-o", message) == 'secret "keys" not found'
+    assert until(lambda: run("get", "pod", "given", "-o", message) == 'secret "keys" not found', PATIENCE)
 
     run("create", "secret", "generic", "keys", "--from-literal=word=first-word", by=old_kubectl)
-    run("wait", "--for=condition=Ready", "pod/given", "--timeout=60s")
+    run("wait", "--for=condition=Ready", "pod/given", WAIT)
     found = variables()
     assert {name: found.get(name) for name in SHOWN} == SHOWN
     assert found["URL"] == f"blue://{found['KUBERNETES_SERVICE_HOST']}/$(TIER)"
@@ -100,9 +100,10 @@ def test_an_environment_from_beginning_to_end(
     def restarted() -> bool:
         """Ask for a restart until it finds the new value: when the node has heard of it nobody tells."""
         before = run("get", "pod", "given", "-o", restarts)
-        run("exec", "given", "--", "sh", "-c", "touch ~/stop")
+        asking = kubectl.start("-n", "env", "exec", "given", "--", "sh", "-c", "touch ~/stop")
+        asking.communicate(timeout=PATIENCE)  # with whatever: the container's end may be its own
         assert until(lambda: run("get", "pod", "given", "-o", restarts) != before, PATIENCE)
-        run("wait", "--for=condition=Ready", "pod/given", "--timeout=60s")
+        run("wait", "--for=condition=Ready", "pod/given", WAIT)
         return variables()["WORD"] == "second-word"
 
     assert variables()["WORD"] == "first-word"  # what runs is left alone
@@ -114,13 +115,12 @@ def test_an_environment_from_beginning_to_end(
         assert not path.is_file() or b"second-word" not in path.read_bytes(), path
     # beside the main container runs what hears of its end, and ends after it
     assert run("exec", "given", "--", "cat", "/share/copied") == "blue\n"
-    ready = run("get", "pod", "given", "--no-headers").split()
-    assert ready[1:3] == ["2/2", "Running"]
+    assert until(lambda: waiting().split()[1:3] == ["2/2", "Running"], PATIENCE)
     last = kubectl.start("logs", "-n", "env", "-f", "given", "-c", "beside")
     assert last.stdout is not None
     assert last.stdout.readline() == "begun\n"  # it hears what comes from now on
     run("delete", "pod", "given")
-    assert "bye" in last.communicate(timeout=60)[0]
+    assert "bye" in last.communicate(timeout=PATIENCE)[0]
 
 
 def alone(kubectl: Kubectl, selector: str) -> None:
@@ -153,7 +153,7 @@ def test_set_env_and_what_the_api_refuses(kubectl: Kubectl, old_kubectl: Kubectl
         assert "K_OTHER_KEY" in listed
         assert "K_WORD=a" in run("set", "env", target, "--list", "--resolve")
         run("rollout", "restart", target)
-        run("rollout", "status", target, "--timeout=60s")
+        run("rollout", "status", target, WAIT)
         alone(by, f"app=env-{name}")
         assert run("exec", target, "--", "sh", "-c", "echo $K_WORD$K_OTHER_KEY$PLAIN") == "abx\n"
         run("set", "env", target, "PLAIN-")

@@ -10,7 +10,8 @@ import re
 from typing import Any
 
 import pytest
-from tests.system.controller.live.conftest import Kubectl
+from tests.support.wait import PATIENCE
+from tests.system.controller.live.conftest import WAIT, Kubectl
 
 from tsujiban.local import specs
 from tsujiban.local.cluster import LocalCluster
@@ -19,7 +20,6 @@ from tsujiban.supervise.client import SupervisorClient
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-SECONDS = 60.0
 LEAVER = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -68,33 +68,31 @@ def test_a_node_shows_its_heartbeats(kubectl: Kubectl) -> None:
 def test_cordon_drain_within_a_budget_and_uncordon(kubectl: Kubectl) -> None:
     kubectl("create", "deployment", "moved", "--image=host", "--replicas=2", "--", "sleep", "infinity")
     try:
-        assert until(lambda: places(kubectl, "moved") == ["node-1", "node-2"], SECONDS)
+        assert until(lambda: places(kubectl, "moved") == ["node-1", "node-2"], PATIENCE)
         kubectl("create", "pdb", "moved", "--selector=app=moved", "--min-available=2")
-        kubectl("wait", "--for=jsonpath={.status.currentHealthy}=2", "pdb/moved", f"--timeout={SECONDS:.0f}s")
+        kubectl("wait", "--for=jsonpath={.status.currentHealthy}=2", "pdb/moved", WAIT)
         title, row = kubectl("get", "pdb", "moved").splitlines()
         assert " ".join(title.split()) == "NAME MIN AVAILABLE MAX UNAVAILABLE ALLOWED DISRUPTIONS AGE"
         assert row.split()[:4] == ["moved", "2", "N/A", "0"]
-        drain = kubectl.start("drain", "node-2", "--pod-selector=app=moved", f"--timeout={SECONDS:.0f}s")
+        drain = kubectl.start("drain", "node-2", "--pod-selector=app=moved", WAIT)
         assert drain.stdout is not None
         held = "Cannot evict pod as it would violate the pod's disruption budget"
         seen = list(itertools.takewhile(lambda line: held not in line, drain.stdout))
         assert drain.poll() is None, "".join(seen)
         assert places(kubectl, "moved") == ["node-1", "node-2"]
         kubectl("patch", "pdb", "moved", "-p", '{"spec":{"minAvailable":1}}')
-        drained = "".join(seen) + drain.communicate(timeout=SECONDS)[0]
+        drained = "".join(seen) + drain.communicate(timeout=PATIENCE)[0]
         assert drain.returncode == 0, drained
         assert "evicting pod default/moved-" in drained
         assert "SchedulingDisabled" in kubectl("get", "node", "node-2")
         assert "Unschedulable:      true" in kubectl("describe", "node", "node-2")
-        assert until(lambda: places(kubectl, "moved") == ["node-1", "node-1"], SECONDS)
-        kubectl(
-            "wait", "--for=jsonpath={.status.disruptionsAllowed}=1", "pdb/moved", f"--timeout={SECONDS:.0f}s"
-        )
+        assert until(lambda: places(kubectl, "moved") == ["node-1", "node-1"], PATIENCE)
+        kubectl("wait", "--for=jsonpath={.status.disruptionsAllowed}=1", "pdb/moved", WAIT)
         assert "disruptedPods" not in kubectl("get", "pdb", "moved", "-o", "yaml")
     finally:
         kubectl("uncordon", "node-2")
         kubectl("delete", "deployment,pdb", "moved")
-    assert until(lambda: "taints" not in node(kubectl, "node-2")["spec"], SECONDS)
+    assert until(lambda: "taints" not in node(kubectl, "node-2")["spec"], PATIENCE)
 
 
 def test_pods_of_a_lost_node_go_when_their_patience_ends(kubectl: Kubectl, live: LocalCluster) -> None:
@@ -111,14 +109,15 @@ def test_pods_of_a_lost_node_go_when_their_patience_ends(kubectl: Kubectl, live:
 
     first, last = lease("node-1"), lease("node-2")
     kubectl("create", "-f", "-", stdin=json.dumps(LEAVER))
-    kubectl("wait", "--for=condition=Ready", "pod/leaver", f"--timeout={SECONDS:.0f}s")
+    kubectl("wait", "--for=condition=Ready", "pod/leaver", WAIT)
     agent(run=False)
     try:
-        kubectl("wait", "--for=condition=Ready=Unknown", "node/node-2", f"--timeout={SECONDS:.0f}s")
-        kubectl("wait", "--for=condition=DisruptionTarget", "pod/leaver", f"--timeout={SECONDS:.0f}s")
-        assert "Terminating" in kubectl("get", "pod", "leaver")  # the node may still run it
+        kubectl("wait", "--for=condition=Ready=Unknown", "node/node-2", WAIT)
+        kubectl("wait", "--for=condition=DisruptionTarget", "pod/leaver", WAIT)
+        # the node may still run it
+        assert until(lambda: "Terminating" in kubectl("get", "pod", "leaver"), PATIENCE)
     finally:
         agent(run=True)
-    kubectl("wait", "--for=condition=Ready", "node/node-2", f"--timeout={SECONDS:.0f}s")
-    kubectl("wait", "--for=delete", "pod/leaver", f"--timeout={SECONDS:.0f}s")
-    assert until(lambda: lease("node-1") > first and lease("node-2") > last, SECONDS)
+    kubectl("wait", "--for=condition=Ready", "node/node-2", WAIT)
+    kubectl("wait", "--for=delete", "pod/leaver", WAIT)
+    assert until(lambda: lease("node-1") > first and lease("node-2") > last, PATIENCE)

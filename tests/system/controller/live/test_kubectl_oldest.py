@@ -11,9 +11,9 @@ import re
 import httpx
 import pytest
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import Kubectl
+from tests.system.controller.live.conftest import WAIT, Kubectl, read_line
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SET = """
 apiVersion: v1
@@ -40,7 +40,7 @@ spec: {selector: app == "web", order: 10}
 def test_it_applies_compares_explains_and_waits(old_kubectl: Kubectl) -> None:
     assert '"v1.20' in old_kubectl("version", "--client", "-o", "json")
     old_kubectl("apply", "-f", "-", stdin=SET)
-    old_kubectl("rollout", "status", "-n", "oldest", "deployment/web", "--timeout=60s")
+    old_kubectl("rollout", "status", "-n", "oldest", "deployment/web", WAIT)
     assert old_kubectl("diff", "-f", "-", stdin=SET) == ""
     changed = SET.replace("order: 10", "order: 11").replace("replicas: 1", "replicas: 2")
     shown = old_kubectl("diff", "-f", "-", code=1, stdin=changed)
@@ -57,7 +57,7 @@ def test_it_applies_compares_explains_and_waits(old_kubectl: Kubectl) -> None:
     )
     old_kubectl("scale", "-n", "oldest", "deployment/web", "--replicas=0")
     assert "0 desired" in old_kubectl("describe", "-n", "oldest", "deployment/web")
-    old_kubectl("delete", "namespace", "oldest", "--timeout=60s")
+    old_kubectl("delete", "namespace", "oldest", WAIT)
 
 
 def test_it_reaches_into_pods(pods: Kubectl, old_kubectl: Kubectl) -> None:
@@ -65,8 +65,7 @@ def test_it_reaches_into_pods(pods: Kubectl, old_kubectl: Kubectl) -> None:
     assert "line" in old_kubectl("logs", "talker", "--tail=1")
     client = old_kubectl.start("port-forward", "pod/web", ":8080")
     try:
-        assert client.stdout is not None
-        port = re.search(r"127\.0\.0\.1:(\d+) -> 8080", client.stdout.readline())
+        port = re.search(r"127\.0\.0\.1:(\d+) -> 8080", read_line(client))
         assert port
         answer = httpx.get(f"http://127.0.0.1:{port[1]}/", trust_env=False, timeout=PATIENCE)
         assert "sources.list" in answer.text

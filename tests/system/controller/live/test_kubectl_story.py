@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import MANIFESTS, Kubectl
+from tests.system.controller.live.conftest import MANIFESTS, WAIT, Kubectl
 
 from tsujiban.local.waiting import until
 
@@ -26,7 +26,7 @@ def shop(kubectl: Kubectl) -> Kubectl:
     if "story" not in kubectl("get", "namespaces", "-o", "name"):
         kubectl("create", "namespace", "story")
     kubectl("apply", "-f", APP)
-    kubectl("rollout", "status", "-n", "story", "deployment/shop", "--timeout=60s")
+    kubectl("rollout", "status", "-n", "story", "deployment/shop", WAIT)
     return kubectl
 
 
@@ -140,18 +140,18 @@ def test_patch_in_three_ways_label_and_annotate(shop: Kubectl) -> None:
 
 def test_scale_and_roll_out(shop: Kubectl) -> None:
     in_story(shop, "scale", "deployment", "shop", "--replicas=3", "--current-replicas=2")
-    in_story(shop, "rollout", "status", "deployment/shop", "--timeout=60s")
+    in_story(shop, "rollout", "status", "deployment/shop", WAIT)
     assert in_story(shop, "get", "deploy", "shop", "-o", "jsonpath={.status.readyReplicas}") == "3"
     in_story(shop, "scale", "deployment", "shop", "--replicas=1")
     in_story(shop, "rollout", "restart", "deployment/shop")
-    in_story(shop, "rollout", "status", "deployment/shop", "--timeout=60s")
+    in_story(shop, "rollout", "status", "deployment/shop", WAIT)
     in_story(shop, "set", "env", "deployment/shop", "COLOUR=red")
-    in_story(shop, "rollout", "status", "deployment/shop", "--timeout=60s")
+    in_story(shop, "rollout", "status", "deployment/shop", WAIT)
     assert in_story(shop, "rollout", "history", "deployment/shop").count("<none>") >= 2
     assert "rolled back" in in_story(shop, "rollout", "undo", "deployment/shop")
-    in_story(shop, "rollout", "status", "deployment/shop", "--timeout=60s")
+    in_story(shop, "rollout", "status", "deployment/shop", WAIT)
     assert "COLOUR" not in in_story(shop, "get", "deploy", "shop", "-o", "yaml")
-    in_story(shop, "wait", "--for=condition=Available", "deployment/shop", "--timeout=30s")
+    in_story(shop, "wait", "--for=condition=Available", "deployment/shop", WAIT)
 
 
 def test_who_may_do_what(shop: Kubectl) -> None:
@@ -186,7 +186,7 @@ def test_kustomize(shop: Kubectl) -> None:
     shop("apply", "-k", str(MANIFESTS / "kustomized"))
     found = in_story(shop, "get", "cm", "settings-k", "-o", "jsonpath={.metadata.annotations.made-by}")
     assert found == "kustomize"
-    shop("delete", "-k", str(MANIFESTS / "kustomized"), "--wait", "--timeout=60s")
+    shop("delete", "-k", str(MANIFESTS / "kustomized"), "--wait", WAIT)
 
 
 def test_what_the_cluster_is(shop: Kubectl) -> None:
@@ -210,11 +210,14 @@ def test_what_the_cluster_is(shop: Kubectl) -> None:
 
 def test_run_and_expose(shop: Kubectl) -> None:
     in_story(shop, "run", "once", "--image=host", "--restart=Never", "--command", "--", "echo", "hi")
-    in_story(shop, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/once", "--timeout=60s")
+    in_story(shop, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/once", WAIT)
     assert in_story(shop, "logs", "once") == "hi\n"
-    told = in_story(shop, "events", "--for", "pod/once")
-    assert "assigned story/once to node-" in told
-    assert "started container once" in told
+
+    def told() -> bool:  # an event comes when it comes
+        said = in_story(shop, "events", "--for", "pod/once")
+        return "assigned story/once to node-" in said and "started container once" in said
+
+    assert until(told, PATIENCE), in_story(shop, "events", "--for", "pod/once")
     selector = "--field-selector=involvedObject.name=once"
     assert "started container once" in in_story(shop, "get", "events.events.k8s.io", selector)
     titles = in_story(shop, "get", "events", selector).splitlines()[0].split()
@@ -234,6 +237,6 @@ def test_refusals_are_readable(shop: Kubectl) -> None:
 
 
 def test_delete_waits_until_everything_is_gone(shop: Kubectl) -> None:
-    shop("delete", "namespace", "story", "--timeout=90s")
+    shop("delete", "namespace", "story", WAIT)
     assert "story" not in shop("get", "namespaces", "-o", "name")
     assert "shop" not in shop("get", "pods", "-A", "--no-headers")

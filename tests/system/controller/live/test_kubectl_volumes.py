@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import Kubectl
+from tests.system.controller.live.conftest import WAIT, Kubectl
 
 from tsujiban.agent.node import MEMORY
 from tsujiban.local.cluster import LocalCluster
@@ -62,7 +62,7 @@ def test_files_follow_what_they_come_from(kubectl: Kubectl, live: LocalCluster) 
 
     kubectl("apply", "-f", "-", stdin=secret("keys", "first-word"))
     kubectl("apply", "-f", "-", stdin=POD)
-    kubectl("wait", "--for=condition=Ready", "pod/files", "--timeout=60s")
+    kubectl("wait", "--for=condition=Ready", "pod/files", WAIT)
     assert read("/keys/password", "/alone", "/all/secret/word") == "first-word" * 3
     assert read("/all/note") == "one"
     assert shown() == ["labels", "note", "secret", "vault"]

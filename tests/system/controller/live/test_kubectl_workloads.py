@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.system.controller.live.conftest import MANIFESTS, Kubectl
+from tests.support.wait import PATIENCE
+from tests.system.controller.live.conftest import MANIFESTS, WAIT, Kubectl
 
 from tsujiban.local.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-SECONDS = 90.0
-WAIT = f"--timeout={SECONDS:.0f}s"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +48,7 @@ def test_daemons_run_everywhere_and_roll_over_and_back(works: Kubectl, old_kubec
     assert title.split()[:6] == ["NAME", "DESIRED", "CURRENT", "READY", "UP-TO-DATE", "AVAILABLE"]
     assert row.split()[1:6] == ["2"] * 5
     assert "Desired Number of Nodes Scheduled: 2" in there(works, "describe", "ds", "collector")
-    assert until(lambda: "SuccessfulCreate" in there(works, "describe", "ds", "collector"), SECONDS)
+    assert until(lambda: "SuccessfulCreate" in there(works, "describe", "ds", "collector"), PATIENCE)
     works("drain", "node-2", "--ignore-daemonsets", "--pod-selector=app=collector", WAIT)
     works("uncordon", "node-2")
     assert uids(works) == [pod["metadata"]["uid"] for pod in pods]
@@ -58,15 +56,20 @@ def test_daemons_run_everywhere_and_roll_over_and_back(works: Kubectl, old_kubec
     there(works, "annotate", "ds/collector", "kubernetes.io/change-cause=second", "--overwrite")
     assert "successfully rolled out" in there(old_kubectl, "rollout", "status", "ds/collector", WAIT)
     for kubectl in (works, old_kubectl):
-        history = [line.split() for line in there(kubectl, "rollout", "history", "ds/collector").splitlines()]
-        assert ["1", "first"] in history
-        assert ["2", "second"] in history
+        # a change of the annotation alone is no new revision to wait for
+        assert until(lambda by=kubectl: history(by) == [["1", "first"], ["2", "second"]], PATIENCE)  # type: ignore[misc]
     assert "STEP" in there(works, "rollout", "history", "ds/collector", "--revision=2")
     assert "rolled back" in there(works, "rollout", "undo", "ds/collector")
     there(works, "rollout", "status", "ds/collector", WAIT)
-    assert until(lambda: environments(works) == [None, None], SECONDS)
+    assert until(lambda: environments(works) == [None, None], PATIENCE)
     there(works, "delete", "ds", "collector", "--cascade=foreground", WAIT)
     assert found(works, "pods,controllerrevisions", "-l", "app=collector") == []
+
+
+def history(kubectl: Kubectl) -> list[list[str]]:
+    """Numbers and causes of the collector's revisions."""
+    lines = there(kubectl, "rollout", "history", "ds/collector").splitlines()
+    return [line.split() for line in lines if line[:1].isdecimal()]
 
 
 def test_jobs_end(works: Kubectl, old_kubectl: Kubectl) -> None:
@@ -89,8 +92,8 @@ def test_jobs_end(works: Kubectl, old_kubectl: Kubectl) -> None:
     for kubectl in (works, old_kubectl):
         text = there(kubectl, "describe", "job", "counted")
         assert "3 Succeeded" in text
-    assert until(lambda: "Job completed" in there(works, "describe", "job", "counted"), SECONDS)
-    assert until(lambda: "BackoffLimitExceeded" in there(works, "describe", "job", "hopeless"), SECONDS)
+    assert until(lambda: "Job completed" in there(works, "describe", "job", "counted"), PATIENCE)
+    assert until(lambda: "BackoffLimitExceeded" in there(works, "describe", "job", "hopeless"), PATIENCE)
     assert "Exit Code:    3" in there(works, "describe", "pod", "-l", "job-name=hopeless")
 
 
@@ -102,7 +105,7 @@ def test_a_job_from_the_command_line(works: Kubectl) -> None:
     there(works, "patch", "job", "once", "-p", '{"spec":{"suspend":true}}')
     there(works, "wait", "--for=condition=Suspended", "job/once", WAIT)
     there(works, "delete", "job", "once", WAIT)
-    assert until(lambda: found(works, "pods", "-l", "job-name=once") == [], SECONDS)
+    assert until(lambda: found(works, "pods", "-l", "job-name=once") == [], PATIENCE)
 
 
 def test_a_set_keeps_its_names_and_its_order(works: Kubectl, old_kubectl: Kubectl) -> None:
@@ -118,7 +121,7 @@ def test_a_set_keeps_its_names_and_its_order(works: Kubectl, old_kubectl: Kubect
     there(works, "scale", "sts", "web", "--replicas=3")
     there(works, "rollout", "status", "sts/web", WAIT)
     there(works, "scale", "sts", "web", "--replicas=1")
-    assert until(lambda: len(found(works, "pods", "-l", "app=web")) == 1, SECONDS)
+    assert until(lambda: len(found(works, "pods", "-l", "app=web")) == 1, PATIENCE)
     assert found(works, "pods", "-l", "app=web")[0]["metadata"]["uid"] == first["metadata"]["uid"]
     there(works, "set", "env", "sts/web", "STEP=2")
     assert "roll" in there(old_kubectl, "rollout", "status", "sts/web", WAIT)
@@ -143,8 +146,8 @@ def test_jobs_come_by_the_clock(works: Kubectl) -> None:
     assert row.split()[:5] == ["tick", "@every", "3s", "<none>", "True"]
     text = there(works, "describe", "cronjob", "tick")
     assert "Concurrency Policy:            Forbid" in text
-    assert until(lambda: "created job tick-" in there(works, "describe", "cronjob", "tick"), SECONDS)
+    assert until(lambda: "created job tick-" in there(works, "describe", "cronjob", "tick"), PATIENCE)
     there(works, "create", "job", "by-hand", "--from=cronjob/tick")
     there(works, "wait", "--for=condition=complete", "job/by-hand", WAIT)
     there(works, "delete", "cronjob", "tick", WAIT)
-    assert until(lambda: "tick" not in there(works, "get", "jobs", "-o", "name"), SECONDS)
+    assert until(lambda: "tick" not in there(works, "get", "jobs", "-o", "name"), PATIENCE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import Kubectl
+from tests.system.controller.live.conftest import WAIT, Kubectl
 
 from tsujiban.local.waiting import until
 
@@ -84,7 +84,7 @@ def wide(kubectl: Kubectl, name: str) -> dict[str, str]:
 
 def test_wait_for_conditions(policies: Kubectl) -> None:
     for condition in ("Accepted", "Enforced"):
-        policies("wait", f"--for=condition={condition}", "--timeout=60s", *NAMES)
+        policies("wait", f"--for=condition={condition}", WAIT, *NAMES)
     for name in NAMES:
         found = status(policies, name)
         assert [one["type"] for one in found["conditions"]] == ["Accepted", "Enforced"]
@@ -98,7 +98,7 @@ def test_wait_for_conditions(policies: Kubectl) -> None:
 def test_a_changed_policy_is_waited_for_anew(policies: Kubectl) -> None:
     policies("patch", "gnp", "status-calico", "--type=merge", "-p", '{"spec":{"order":8}}')
 
-    policies("wait", "--for=condition=Enforced", "--timeout=60s", "gnp/status-calico")
+    policies("wait", "--for=condition=Enforced", WAIT, "gnp/status-calico")
     conditions = status(policies, "gnp/status-calico")["conditions"]
     assert {(one["status"], one["observedGeneration"]) for one in conditions} == {("True", 2)}
     row = wide(policies, "gnp/status-calico")
@@ -106,22 +106,27 @@ def test_a_changed_policy_is_waited_for_anew(policies: Kubectl) -> None:
 
 
 def test_columns_tell_what_a_policy_selects(policies: Kubectl) -> None:
-    assert {wide(policies, name)["SELECTS"] for name in NAMES} == {"0 endpoints"}
+    def counted() -> set[str]:
+        return {wide(policies, name)["SELECTS"] for name in NAMES}
+
+    assert until(lambda: counted() == {"0 endpoints"}, PATIENCE)
     assert "SELECTS" not in policies("get", "gnp")
     policies("apply", "-f", "-", stdin=POD)
-
-    def counted() -> bool:
-        return {wide(policies, name)["SELECTS"] for name in NAMES} == {"1 endpoint"}
-
-    assert until(counted, PATIENCE)
+    assert until(lambda: counted() == {"1 endpoint"}, PATIENCE)
 
 
 def test_what_is_true_is_not_written_again(policies: Kubectl) -> None:
-    policies("wait", "--for=condition=Enforced", "--timeout=60s", *NAMES)
-    before = [policies("get", name, "-o", "jsonpath={.metadata.resourceVersion}") for name in NAMES]
-    policies(
-        "annotate", "node", "--all", "--overwrite", "tsujiban.io/test=status"
-    )  # an event for all to hear
-    policies("create", "configmap", "status-noise")
-    policies("delete", "configmap", "status-noise")
-    assert before == [policies("get", name, "-o", "jsonpath={.metadata.resourceVersion}") for name in NAMES]
+    def versions() -> list[str]:
+        found = json.loads(policies("get", *NAMES, "-o", "json"))["items"]
+        return [one["metadata"]["resourceVersion"] for one in found]
+
+    def stays() -> bool:
+        """Whether noise that is heard by all changed nothing; of a pod that begins there is news to write."""
+        policies("wait", "--for=condition=Enforced", WAIT, *NAMES)
+        before = versions()
+        policies("annotate", "node", "--all", "--overwrite", "tsujiban.io/test=status")
+        policies("create", "configmap", "status-noise")
+        policies("delete", "configmap", "status-noise")
+        return versions() == before
+
+    assert until(stays, PATIENCE)
