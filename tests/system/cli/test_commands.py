@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,6 +20,8 @@ from tsujiban.local.demo import manifests
 from tsujiban.local.down import down
 from tsujiban.local.waiting import until
 
+WAIT = ("--wait", f"--timeout={PATIENCE:.0f}")  # of `apply`
+ENDS = PATIENCE + 60  # seconds, after which a command that may wait so long has ended
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
@@ -31,11 +34,26 @@ class Shell:
     def argv(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "tsujiban", words[0], "--cluster", self.cluster, *words[1:]]
 
-    def __call__(self, *words: str, code: int = 0) -> str:
-        done = subprocess.run(self.argv(*words), capture_output=True, text=True, timeout=120)
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(self.argv(*words), capture_output=True, text=True, timeout=ENDS)
         assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        done = self.run(*words)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if code == 0 else done.stdout + done.stderr
+
+    def until(self, *words: str) -> str:
+        """What it says when it succeeds: while a process stands still, the cluster is not well."""
+        done: list[subprocess.CompletedProcess[str]] = []
+
+        def succeeds() -> bool:
+            done.append(self.run(*words))
+            return done[-1].returncode == 0
+
+        assert until(succeeds, PATIENCE), done[-1].stdout + done[-1].stderr
+        return done[-1].stdout
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +62,22 @@ def shell() -> Iterator[Shell]:
     bank = manifests.folder()
     try:
         found("up")
-        found("apply", "-f", str(bank / "apps.yaml"), "-f", str(bank / "bank.yaml"), "--wait")
-        found("apply", "-f", str(bank / "policy.yaml"), "--wait")
+        found("apply", "-f", str(bank / "apps.yaml"), "-f", str(bank / "bank.yaml"), *WAIT)
+        found("apply", "-f", str(bank / "policy.yaml"), *WAIT)
         yield found
     finally:
         down(found.cluster)
 
 
 def test_status_is_well_and_names_every_component(shell: Shell) -> None:
-    def well() -> bool:  # a proxy that is just taking a change is not, and is told of about once a second
-        return subprocess.run(shell.argv("status"), capture_output=True, timeout=120).returncode == 0
-
-    assert until(well, PATIENCE), shell("status", code=1)
-    text = shell("status")
+    text = shell.until("status")  # a proxy that is just taking a change is not well
     for name in ("controller", "agent", "kernel", "bird", "dns", "sidecar default/summary-"):
         assert name in text
-    assert json.loads(shell("status", "-o", "json"))["healthy"]
+    assert json.loads(shell.until("status", "-o", "json"))["healthy"]
 
 
 def test_get_in_every_form(shell: Shell) -> None:
-    assert "2/2 nodes" in shell("get", "gnp")
+    assert until(lambda: "2/2 nodes" in shell("get", "gnp"), PATIENCE)
     assert "NODE" in shell("get", "pods", "-o", "wide")
     assert "kube-system" in shell("get", "namespaces") or "default" in shell("get", "ns")
     names = shell("get", "pods", "-l", "app=summary", "-o", "name").split()
@@ -97,9 +111,9 @@ def test_watch_shows_what_changes(shell: Shell) -> None:
 
 
 def test_describe_says_where_it_was_written(shell: Shell) -> None:
-    text = shell("describe", "networkpolicy.projectcalico.org/database-read-only")
-    assert f"{manifests.folder() / 'policy.yaml'}:" in text
-    assert "EnforcedEverywhere" in text
+    words = ("describe", "networkpolicy.projectcalico.org/database-read-only")
+    assert f"{manifests.folder() / 'policy.yaml'}:" in shell(*words)
+    assert until(lambda: "EnforcedEverywhere" in shell(*words), PATIENCE)
 
 
 def test_exec_runs_as_nobody_in_particular(shell: Shell) -> None:
@@ -110,7 +124,8 @@ def test_exec_runs_as_nobody_in_particular(shell: Shell) -> None:
 
 
 def test_logs_of_a_container_and_of_its_sidecar(shell: Shell) -> None:
-    assert "accounts are open" in shell("logs", "deployment/database", "-c", "teller")
+    words = ("logs", "deployment/database", "-c", "teller")
+    assert until(lambda: "accounts are open" in shell(*words), PATIENCE)
     shell("logs", "deployment/summary", "-c", "sidecar", "--tail", "1")
     assert "It has: summary, sidecar." in shell("logs", "deployment/summary", "-c", "nothing", code=2)
 
@@ -124,20 +139,26 @@ def test_a_forward_goes_through_the_mesh_and_under_policy(shell: Shell) -> None:
     try:
         url = f"http://127.0.0.1:{port}/"
         assert until(lambda: answers(url), PATIENCE)
-        assert "Aoi Tanaka" in httpx.get(url, trust_env=False).text
-        assert httpx.post(url, trust_env=False).status_code == 403
+        assert "Aoi Tanaka" in httpx.get(url, trust_env=False, timeout=PATIENCE).text
+        assert httpx.post(url, trust_env=False, timeout=PATIENCE).status_code == 403
     finally:
         forwarding.terminate()
         forwarding.wait(PATIENCE)
-    records = [json.loads(line) for line in shell("flows", "--post", "proxy", "-o", "json").splitlines()]
-    denied = [flow for flow in records if flow["verdict"] == "deny" and flow.get("method") == "POST"]
-    assert denied[-1]["peer"].endswith("/sa/visitor")
-    assert denied[-1]["rule"] == "default/customer-get-only/ingress/1"
+
+    def denied() -> list[dict[str, Any]]:
+        lines = shell("flows", "--post", "proxy", "-o", "json").splitlines()
+        posts = [flow for flow in map(json.loads, lines) if flow.get("method") == "POST"]
+        return [flow for flow in posts if flow["verdict"] == "deny"]
+
+    assert until(lambda: bool(denied()), PATIENCE)  # the record comes after the answer
+    record = denied()[-1]
+    assert record["peer"].endswith("/sa/visitor")
+    assert record["rule"] == "default/customer-get-only/ingress/1"
 
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, trust_env=False).status_code == 200
+        return httpx.get(url, trust_env=False, timeout=PATIENCE).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -182,9 +203,17 @@ def test_a_dry_run_changes_nothing(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_an_unchanged_apply_says_so_and_waits_for_nothing(shell: Shell) -> None:
-    text = shell("apply", "-f", str(manifests.folder() / "policy.yaml"), "--wait", "--timeout", "0")
+    text = shell.until("apply", "-f", str(manifests.folder() / "policy.yaml"), "--wait", "--timeout", "0")
     assert text.count("unchanged") == 5
     assert "enforced on 2/2 nodes" in text
+
+
+def test_the_bank_opens_in_no_cluster_that_is_there(shell: Shell) -> None:
+    evening = [sys.executable, "-m", "tsujiban", "demo", "bank", "--cluster", shell.cluster]
+    done = subprocess.run(evening, capture_output=True, text=True, timeout=ENDS)
+    assert done.returncode == 2
+    assert f"tsujiban down --keep-state --cluster {shell.cluster}" in done.stderr
+    shell.until("status")  # its owner is untouched
 
 
 COMPLETE = r"""
@@ -206,11 +235,18 @@ def test_names_complete_from_the_running_cluster(shell: Shell) -> None:
         "tsujiban exec deployment/summary -n def": ["default"],
         "tsujiban describe clusterrole system:disc": ["discovery"],  # bash has kept `system:`
     }
-    done = subprocess.run(
-        ["bash", "-c", COMPLETE, "bash", *lines],
-        env={**os.environ, "PYTHON": sys.executable, "TSUJIBAN_CLUSTER": shell.cluster},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert [line.split() for line in done.stdout.splitlines()] == list(lines.values()), done.stderr
+    found: list[list[str]] = []
+
+    def complete() -> bool:
+        """Whether all were found: who asks for a word is not kept waiting by a cluster that is slow."""
+        done = subprocess.run(
+            ["bash", "-c", COMPLETE, "bash", *lines],
+            env={**os.environ, "PYTHON": sys.executable, "TSUJIBAN_CLUSTER": shell.cluster},
+            capture_output=True,
+            text=True,
+            timeout=ENDS,
+        )
+        found[:] = [line.split() for line in done.stdout.splitlines()]
+        return found == list(lines.values())
+
+    assert until(complete, PATIENCE), found

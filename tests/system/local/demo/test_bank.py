@@ -57,8 +57,15 @@ def test_every_act_comes_out_right_and_nothing_is_left(cluster: str) -> None:
     assert_nothing_left(cluster)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interruption_cleans_up(cluster: str, number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "during"),
+    [
+        (signal.SIGTERM, "waiting for the nodes"),
+        (signal.SIGHUP, "tsujiban apply"),
+        (signal.SIGINT, "waiting for the page"),
+    ],
+)
+def test_an_interruption_cleans_up(cluster: str, number: signal.Signals, during: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("wb") as out:
         evening = subprocess.Popen(
@@ -70,7 +77,7 @@ def test_an_interruption_cleans_up(cluster: str, number: signal.Signals, tmp_pat
             start_new_session=True,
         )
     try:
-        assert until(lambda: "waiting for the page" in log.read_text(), PATIENCE), log.read_text()
+        assert until(lambda: during in log.read_text(), PATIENCE), log.read_text()
         evening.send_signal(number)
         assert evening.wait(PATIENCE) == 130, log.read_text()
     finally:
@@ -79,14 +86,3 @@ def test_an_interruption_cleans_up(cluster: str, number: signal.Signals, tmp_pat
             evening.wait()
     assert "Traceback" not in log.read_text()
     assert_nothing_left(cluster)
-
-
-def test_a_name_that_is_taken_is_refused_and_the_owner_untouched(cluster: str) -> None:
-    subprocess.run(command("up", "--cluster", cluster), check=True, capture_output=True)
-    done = subprocess.run(
-        command("demo", "bank", "--cluster", cluster), capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert done.returncode == 2
-    assert f"tsujiban down --keep-state --cluster {cluster}" in done.stderr
-    owner = command("status", "--cluster", cluster)
-    assert until(lambda: subprocess.run(owner, capture_output=True).returncode == 0, PATIENCE)
