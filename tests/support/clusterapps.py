@@ -21,6 +21,8 @@ from tsujiban.resources.registry import resolve
 SECONDS = PATIENCE
 # a loaded machine may take seconds to answer; silence of the kernel is told by the time to connect
 ASK = ("curl", "-sS", "-m", "60", "--connect-timeout", "5", "-o", "/dev/null", "-w", "%{http_code}")
+PATIENTLY = ("--connect-timeout", "60")
+BRIEFLY = ("--connect-timeout", "2.5")  # to be refused: by the kernel, that is silence
 CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"  # where a pod finds its own
 SERVER = (
     "import http.server as h; h.ThreadingHTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"
@@ -82,7 +84,8 @@ def cluster_with(name: str, objects: list[dict[str, Any]]) -> Iterator[LocalClus
     with witness.cluster(name) as made:
         with made.client() as client:
             client.apply(objects)
-            wait_for(client, objects, SECONDS)
+            for obj in objects:
+                wait_for(client, [obj], SECONDS)
         # a Deployment is available a moment before every proxy has heard of it
         assert until(lambda: get(made, "friend") == "200", SECONDS)
         yield made
@@ -131,7 +134,8 @@ def get(cluster: LocalCluster, app: str, *options: str) -> str:
 
 
 def ask_api(cluster: LocalCluster, app: str, *options: str) -> str:
-    """What curl in a pod gets of the API, or curl's exit code."""
+    """What curl in a pod gets of the API, or curl's exit code. To curl, TLS is a part of connecting: whoever
+    expects an answer gives it the time for that."""
     ca = ("--cacert", f"{CREDENTIALS}/ca.crt")
     done = run(cluster, app, *ASK, *ca, *options, "https://kubernetes.default.svc/api")
     return done.stdout if done.returncode == 0 else f"curl {done.returncode}"

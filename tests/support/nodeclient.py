@@ -40,7 +40,7 @@ def quick_pings() -> None:
     transport.PING_INTERVAL = 0.5
     transport.PING_TIMEOUT = 1.0
     transport.WATCH_INTERVAL = 0.1
-    transport.CONNECT_TIMEOUT = 1.0
+    transport.CONNECT_TIMEOUT = 4.0
 
 
 if __name__ == "__main__":

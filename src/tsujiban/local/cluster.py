@@ -112,10 +112,13 @@ class LocalCluster:
         """Name of a pod's network namespace."""
         return pod_namespace(self.layout.cluster, self._pod(namespace, pod)["metadata"]["uid"])
 
-    def socket_in_pod(self, namespace: str, pod: str, address: str, port: int) -> socket.socket:
-        """A TCP connection that starts in the pod, as one of its containers would make it. Raises OSError."""
+    def socket_in_pod(
+        self, namespace: str, pod: str, address: str, port: int, seconds: float = 10
+    ) -> socket.socket:
+        """A TCP connection that starts in the pod, as one of its containers would make it. Making it, and
+        each use of it, may take `seconds`. Raises OSError."""
         path = namespace_path(self.pod_netns(namespace, pod))
-        return call_in(path, lambda: socket.create_connection((address, port), timeout=10))
+        return call_in(path, lambda: socket.create_connection((address, port), timeout=seconds))
 
     def _pod(self, namespace: str, pod: str) -> dict[str, Any]:
         with self.client() as client:

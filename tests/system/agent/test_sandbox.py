@@ -62,13 +62,15 @@ class Running:
         return done.stdout + done.stderr
 
     async def up(self) -> None:
-        await until(lambda: self._inner() != 0)
+        await until(self._inner)
 
-    def _inner(self) -> int:
+    def _inner(self) -> bool:
+        """Whether the container's own program runs, and not what prepares for it any more."""
         try:
-            return sandbox_pid(self.state.pid, UID)
+            first = sandbox_pid(self.state.pid, UID)
         except LookupError:
-            return 0
+            return False
+        return b"sandbox_init" not in Path(f"/proc/{first}/cmdline").read_bytes()
 
 
 @contextmanager
@@ -343,13 +345,13 @@ def test_probes_ask_inside_the_pod() -> None:
     async def body(running: Running) -> None:
         path = containers.sandbox_of(_pod("u-1", {}), running.place).netns_path
         _up(path)
-        http = probes.Probe(port=8080, http=True, timeout=5)
+        http = probes.Probe(port=8080, http=True, timeout=PATIENCE)
         await until(lambda: probes.check_port(path, http) == "")
         assert await probes.run(http, path) == ""
-        assert await probes.run(probes.Probe(port=8080), path) == ""
-        assert "refused" in await probes.run(probes.Probe(port=8081), path)
+        assert await probes.run(probes.Probe(port=8080, timeout=PATIENCE), path) == ""
+        assert "refused" in await probes.run(probes.Probe(port=8081, timeout=PATIENCE), path)
         for command, fine in ((("true",), True), (("false",), False)):
-            probe = probes.Probe(command=command, timeout=5)
+            probe = probes.Probe(command=command, timeout=PATIENCE)
             executed = exec_command(running.spec, running.state.pid, command)
             assert (await probes.run(probe, path, executed) == "") is fine
 

@@ -89,7 +89,7 @@ def test_a_client_without_a_certificate_or_with_another_authority_s_is_not(
 
 
 def test_a_client_without_tls_is_not(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), 10) as plain:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as plain:
         plain.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
         answer = plain.recv(100)
     assert answer == b"" or answer[0] == 21  # closed, or an alert of TLS

@@ -11,8 +11,10 @@ import pytest
 from tests.support import etcdbed
 from tests.support.etcdbed import EtcdBed
 from tests.support.machine import unique_cluster
+from tests.support.wait import PATIENCE
 
 from tsujiban.local.down import down
+from tsujiban.local.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -40,7 +42,17 @@ def test_up_with_etcd_is_remembered_until_the_cluster_is_taken_away(etcd: EtcdBe
     try:
         tsujiban("up", "--nodes=1", *where)
         tsujiban("apply", "-f", "-", stdin=CONFIG_MAP)
-        assert "etcd" in tsujiban("status")
+        said = ""
+
+        def well() -> bool:
+            nonlocal said
+            status = [sys.executable, "-m", "tsujiban", "status", "--cluster", name]
+            done = subprocess.run(status, capture_output=True, text=True, timeout=150, check=False)
+            said = done.stdout
+            return done.returncode == 0
+
+        assert until(well, PATIENCE), said  # a component may be well a moment after its node is ready
+        assert "etcd" in said
         assert "`etcdctl snapshot save` saves them" in tsujiban("backup", str(tmp_path / "b.tar"), code=4)
         assert "are kept" in tsujiban("down", "--keep-state")
         assert "leave --store out" in tsujiban("up", "--store=sqlite", code=2)

@@ -20,6 +20,8 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from grpclib.client import Channel, UnaryUnaryMethod
 from tests.support.clusterapps import (
     ASK,
+    BRIEFLY,
+    PATIENTLY,
     POLICY,
     READY,
     SECONDS,
@@ -140,7 +142,8 @@ def test_there_is_one_envoy_a_node_and_a_sidecar_only_where_one_was_asked_for(cl
 
 
 def test_both_ways_speak_with_each_other_under_the_same_policy(cluster: LocalCluster) -> None:
-    assert get(cluster, "stranger") == "200"
+    for app in ("stranger", "sidecar"):  # available a moment before their proxies have heard of everybody
+        assert until(lambda app=app: get(cluster, app) == "200", SECONDS)  # type: ignore[misc]  # bound at once
     assert get(cluster, "outsider").startswith("curl ")
     with cluster.client() as client:
         client.apply([POLICY])
@@ -149,7 +152,7 @@ def test_both_ways_speak_with_each_other_under_the_same_policy(cluster: LocalClu
         for app in ("friend", "sidecar"):
             assert get(cluster, app) == "200"
             assert get(cluster, app, "-X", "POST") == "403"
-        assert get(cluster, "stranger").startswith("curl ")
+        assert get(cluster, "stranger", *BRIEFLY).startswith("curl ")
         names = {pods(cluster, app)[0]["status"]["podIP"]: app for app in ("friend", "sidecar")}
         web = {f"default/{pod['metadata']['name']}" for pod in pods(cluster, "web")}
 
@@ -165,7 +168,7 @@ def test_both_ways_speak_with_each_other_under_the_same_policy(cluster: LocalClu
 
 
 def test_a_pod_of_the_nodes_envoy_reaches_the_api(cluster: LocalCluster) -> None:
-    assert ask_api(cluster, "friend") == "401"
+    assert ask_api(cluster, "friend", *PATIENTLY) == "401"
 
 
 def test_it_has_two_capabilities_and_nothing_to_use_them_on(cluster: LocalCluster) -> None:

@@ -28,10 +28,21 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 Server(("", 7000), Echo).serve_forever()
 """
+# it may run before its name server, its node and both proxies have heard of the echo, so it tries; from the
+# first answer on it loses nothing
 CLIENT = """
-import socket, sys
-connection = socket.create_connection(("echo", 7000), timeout=60)
-stream = connection.makefile("rwb", buffering=0)
+import socket, sys, time
+def answering():
+    while True:
+        try:
+            stream = socket.create_connection(("echo", 7000), timeout=60).makefile("rwb", buffering=0)
+            stream.write(b"hello\\n")
+            if stream.readline():
+                return stream
+        except OSError:
+            pass
+        time.sleep(0.1)
+stream = answering()
 for line in sys.stdin.buffer:
     stream.write(line)
     answer = stream.readline()

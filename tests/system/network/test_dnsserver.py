@@ -8,7 +8,7 @@ import dns.query
 import dns.rcode
 import pytest
 from tests.support import machine
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.local.fabric import DNS_ADDRESS
 from tsujiban.network import dnsserver, links, namespaces, zone
@@ -32,7 +32,9 @@ def test_a_pod_asks_an_unprivileged_server_of_its_node() -> None:
 
         def ask() -> list[str]:
             query = dns.message.make_query(NAME, "A")
-            response = call_in(namespace_path(pod), lambda: dns.query.udp(query, DNS_ADDRESS, timeout=2))
+            response = call_in(
+                namespace_path(pod), lambda: dns.query.udp(query, DNS_ADDRESS, timeout=PATIENCE)
+            )
             assert response.rcode() == dns.rcode.NOERROR
             return [rdata.to_text() for rrset in response.answer for rdata in rrset]
 

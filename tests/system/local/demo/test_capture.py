@@ -46,7 +46,8 @@ def test_bytes_between_two_nodes_are_seen_once_and_in_order(fabric: Fabric) -> N
         thread = threading.Thread(target=serve)
         thread.start()
         client = call_in(
-            namespace_path(nodes[0].namespace), lambda: socket.create_connection((nodes[1].address, 9000), 5)
+            namespace_path(nodes[0].namespace),
+            lambda: socket.create_connection((nodes[1].address, 9000), PATIENCE),
         )
         with client:
             client.sendall(SECRET)
