@@ -6,12 +6,15 @@ Sources: RFC 791, 8200 (IP), 9293 (TCP), 792 and 4443 (ICMP).
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 import struct
 import time
+from collections.abc import Iterator
 
 from tests.support.kernelbed import Bed, checksum
+from tests.support.wait import PATIENCE
 
 from tsujiban.resources import names
 
@@ -120,18 +123,28 @@ class Wire:
         ends = bytes.fromhex("ff" * 6 + self._mac.replace(":", ""))
         self._out.send(ends + struct.pack("!H", 0x0806) + body)
 
-    def arrived(self, seconds: float = 0.15, mark: bytes = MARK) -> list[bytes]:
-        """IP packets with `mark` that have reached a victim until nothing came for `seconds`."""
-        found = []
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for ear in self._ears:
-                try:
-                    frame, where = ear.recvfrom(65535)
-                except BlockingIOError:
-                    continue
-                if mark in frame and where[2] != socket.PACKET_OUTGOING:
-                    found.append(frame[14:])
-                    end = time.monotonic() + seconds
+    def arrived(self, seconds: float = 0.15, mark: bytes = MARK, *, least: int = 0) -> list[bytes]:
+        """IP packets with `mark` that have reached a victim until nothing came for `seconds`; `least` so many
+        are waited for as long as it takes."""
+        found: list[bytes] = []
+        begun = heard = time.monotonic()
+        while True:
+            now = (
+                time.monotonic()
+            )  # before a look: what has come while this process stood still has come in time
+            new = [packet for ear in self._ears for packet in _heard(ear, mark)]
+            found += new
+            if new:
+                heard = now
+            elif now - heard > seconds and (len(found) >= least or now - begun > PATIENCE):
+                return found
             time.sleep(0.005)
-        return found
+
+
+def _heard(ear: socket.socket, mark: bytes) -> Iterator[bytes]:
+    """All that waits to be read."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            frame, where = ear.recvfrom(65535)
+            if mark in frame and where[2] != socket.PACKET_OUTGOING:
+                yield frame[14:]

@@ -157,13 +157,13 @@ class Bed:
             who, lambda: socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
         )
 
-    def tcp(self, who: str, address: str, port: int, *, wait: float = 2) -> str:
+    def tcp(self, who: str, address: str, port: int, *, wait: float = PATIENCE) -> str:
         """What a connection meets: "open", "refused" or, after `wait` seconds, "silence"."""
         with self.make(who, _version(address), socket.SOCK_STREAM) as tried:
             tried.settimeout(wait)
             return _answer(lambda: tried.connect((address, port)), "open")
 
-    def udp(self, who: str, address: str, port: int, *, wait: float = 2) -> str:
+    def udp(self, who: str, address: str, port: int, *, wait: float = PATIENCE) -> str:
         """What a datagram meets: "open" (an answer), "refused" (nobody listens) or "silence".
 
         A refusal in the sender's own namespace shows as EPERM.
@@ -173,7 +173,7 @@ class Bed:
             tried.connect((address, port))
             return _answer(lambda: (tried.send(b"?"), tried.recv(100)), "open")
 
-    def ping(self, who: str, address: str, *, wait: float = 2) -> str:
+    def ping(self, who: str, address: str, *, wait: float = PATIENCE) -> str:
         """What an echo request meets: "open" or "silence"."""
         version = _version(address)
         protocol, kind = (socket.IPPROTO_ICMP, 8) if version == 4 else (socket.IPPROTO_ICMPV6, 128)
@@ -204,7 +204,7 @@ def echo(listener: socket.socket) -> tuple[socket.socket, tuple[str, int]]:
     return listener.accept()
 
 
-def readable(made: socket.socket, seconds: float) -> bool:
+def readable(made: socket.socket, seconds: float = PATIENCE) -> bool:
     """Whether something arrives in time."""
     return bool(select.select([made], [], [], seconds)[0])
 

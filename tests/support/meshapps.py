@@ -121,13 +121,12 @@ def tls_socket(
 ) -> ssl.SSLSocket:
     """TLS 1.3 from a pod's own program, with any certificate or none, asking for the server `name`.
     Raises OSError."""
-    return tls_over(bed, pod.connect(address, port), svid, name)
+    context = tls_client(bed, svid)  # before it connects: a proxy waits for those only who speak soon
+    return context.wrap_socket(pod.connect(address, port), server_hostname=name)
 
 
-def tls_over(
-    bed: Bed, connection: socket.socket, svid: Svid | None, name: str | None = None
-) -> ssl.SSLSocket:
-    """The same, on a connection that is there."""
+def tls_client(bed: Bed, svid: Svid | None) -> ssl.SSLContext:
+    """Shows a certificate, or none, and takes any."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the thief does not care who answers
@@ -137,7 +136,7 @@ def tls_over(
             file.write(svid.key_pem + svid.chain_pem)
             file.flush()
             context.load_cert_chain(Path(file.name))
-    return context.wrap_socket(connection, server_hostname=name)
+    return context
 
 
 def tunnel_status(secure: ssl.SSLSocket, authority: str) -> int:

@@ -40,7 +40,7 @@ from tsujiban.policy.program import (
     Rule,
     Tier,
 )
-from tsujiban.proxy import binary
+from tsujiban.proxy import binary, names
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.bootstrap import argv, bootstrap, workers
 from tsujiban.proxy.owners import Owners
@@ -206,6 +206,10 @@ class Pod:
         """Kill the pod's Envoy."""
         if self.envoy is not None:
             self.envoy.stop()
+
+    def listening(self) -> bool:
+        """Whether both of the proxy's listeners are open, which is a moment after it has taken them."""
+        return all(netns.listens_on(self.path, port) for port in (names.INBOUND_PORT, names.OUTBOUND_PORT))
 
     def admin(self, path: str) -> str:
         """Ask its own interface."""
@@ -469,6 +473,7 @@ class Bed:
         for pod in self.pods.values():
             if pod.envoy is not None:
                 until(f"{pod.id} ready: {pod.envoy.log.read_text()}", partial(self.ready, pod))
+                until(f"{pod.id} listens", pod.listening)
 
     def ready(self, pod: Pod) -> bool:
         """Whether a pod's proxy has accepted all that it was sent."""

@@ -19,6 +19,10 @@ from tsujiban.proxy.resource import Kind, Resource
 from tsujiban.proxy.site import Site
 from tsujiban.proxy.table import Table
 
+# Who says nothing for so long is the client of a server that speaks first: in the clear, or on a port that
+# the workload calls HTTP. Proxies speak at once, unless their machine stands still: that is waited for as
+# everywhere (`clusters.CONNECT_TIMEOUT`). An attacker gains nothing by it: he may be silent in TLS, too.
+SILENCE_TIMEOUT = "5s"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _JWT = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _HTTP_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
@@ -52,8 +56,7 @@ def listener(site: Site, endpoint: EndpointProgram, table: Table) -> Resource:
         **site.listens(endpoint, names.INBOUND_PORT),
         "listener_filters": [filters.ORIGINAL_DST, filters.TLS_INSPECTOR],
         # The same in every mode: a listener of which more than chains changes ends its connections.
-        # A silent stranger (a client of a server that speaks first, in the clear) waits this long.
-        "listener_filters_timeout": "2s",
+        "listener_filters_timeout": SILENCE_TIMEOUT,
         "continue_on_listener_filters_timeout": True,
         "filter_chain_matcher": choice["matcher"],
         "filter_chains": [chains[name] for name in sorted(chains)],
@@ -194,7 +197,7 @@ def inner_listener(site: Site, endpoint: EndpointProgram) -> Resource:
         "traffic_direction": "INBOUND",
         "internal_listener": {},
         "listener_filters": listener_filters,
-        "listener_filters_timeout": "0.5s",
+        "listener_filters_timeout": SILENCE_TIMEOUT,
         "continue_on_listener_filters_timeout": True,
         "filter_chain_matcher": matchers.ordered(steps, None)["matcher"],
         "filter_chains": [

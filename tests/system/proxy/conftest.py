@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from tests.support.meshapps import READS, allow, echo_http
 from tests.support.proxybed import Bed, tier
+from tests.support.wait import PATIENCE
 
 from tsujiban.policy.program import Mesh
+from tsujiban.proxy import clusters, inbound, tokens
 
 
 @contextmanager
@@ -22,6 +24,18 @@ def make_bed(mesh: Mesh) -> Iterator[Bed]:
         yield one
     finally:
         one.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patient() -> Iterator[None]:
+    """No proxy gives up anybody because a machine stands still. (An agent that is gone is given up after
+    `routes.ASK_SECONDS`: many tests wait for that, and others set it for themselves.)"""
+    long = f"{PATIENCE:.0f}s"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inbound, "SILENCE_TIMEOUT", long)
+        patch.setattr(clusters, "CONNECT_TIMEOUT", long)
+        patch.setattr(tokens, "_FETCH_TIMEOUT", long)
+        yield
 
 
 BOTH = [pytest.param(one, id=str(one)) for one in (Mesh.SIDECAR, Mesh.NODE)]

@@ -25,6 +25,7 @@ import h2.exceptions
 import pytest
 from tests.support.meshapps import READS, Greeter, allow, drain, tls_socket, tunnel_status
 from tests.support.proxybed import Bed, Pod, tier
+from tests.support.wait import PATIENCE
 from tests.system.proxy.conftest import make_bed
 
 from tsujiban.policy.program import (
@@ -121,7 +122,7 @@ class Place:
         """Try an attack on both web servers, side by side."""
         return list(self.all_at_once({one: one for one in ("web", "api")}, attack).values())
 
-    def raw(self, target: str, sent: bytes, client: str = "customer", wait: float = 5.0) -> bytes:
+    def raw(self, target: str, sent: bytes, client: str = "customer", wait: float = PATIENCE) -> bytes:
         """Everything that comes back for these bytes."""
         with self.pod(client).connect(self.pod(target).address, 80) as connection:
             connection.sendall(sent)
@@ -450,7 +451,7 @@ def test_http2_that_becomes_something_else_behind_the_proxy(place: Place) -> Non
     """With prior knowledge; the application is asked in HTTP/2 then too."""
 
     def attack(headers: list[tuple[str, str]], target: str) -> int:
-        with place.pod("customer").connect(place.pod(target).address, 80, 20.0) as connection:
+        with place.pod("customer").connect(place.pod(target).address, 80) as connection:
             return Http2(connection).ask(*headers)
 
     found = place.all_at_once(H2_ATTACKS, partial(attack, target="api"))

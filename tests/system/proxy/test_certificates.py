@@ -16,7 +16,7 @@ from typing import TypeVar
 import pytest
 from cryptography import x509
 from tests.support.forge import HOUR, TunnelServer, forged, issuer_of, uri
-from tests.support.meshapps import Greeter, rest, tls_over, tls_socket, tunnel_status
+from tests.support.meshapps import Greeter, rest, tls_client, tls_socket, tunnel_status
 from tests.support.pki import Pki
 from tests.support.proxybed import Bed, Pod
 from tests.system.proxy.conftest import BOTH, make_bed
@@ -149,11 +149,11 @@ def test_a_client_that_shows_it_gets_no_tunnel(stage: Stage) -> None:
     bed, visitors = stage.bed, stage.served.visitors
 
     def attack(story: str) -> tuple[int, int]:
-        status, svid = 0, STORIES[story](stage)
+        status, context = 0, tls_client(bed, STORIES[story](stage))
         connection = stage.wire.connect(stage.web.address, 3306)
         port = connection.getsockname()[1]
         try:
-            with tls_over(bed, connection, svid) as secure:
+            with context.wrap_socket(connection) as secure:
                 status = tunnel_status(secure, f"{stage.web.address}:3306")
         except OSError:
             pass

@@ -21,7 +21,7 @@ from tests.support.meshapps import (
 from tests.support.proxybed import Bed, Pod, tier, until
 
 from tsujiban.policy.program import Backend, Http, Peer, ServicePort, ServiceProgram
-from tsujiban.proxy import names
+from tsujiban.proxy import clusters, names
 from tsujiban.proxy.post import ProxyPost
 
 pytestmark = pytest.mark.system
@@ -77,7 +77,8 @@ def test_a_new_certificate_breaks_no_connection(bed: Bed) -> None:
     assert (pinger.stop(), second.stop()) == ("", "")
 
 
-def test_an_agent_that_comes_back_disturbs_nothing(bed: Bed) -> None:
+def test_an_agent_that_comes_back_disturbs_nothing(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", "5s")  # for a key that nobody brings
     web = bed.pod("web", ingress=(tier("default/web"),))
     customer = bed.pod("customer")
     stranger = bed.pod("stranger")
@@ -174,7 +175,10 @@ def test_a_killed_sidecar_passes_nothing_until_it_is_back(bed: Bed) -> None:
     until("the sidecar is back", lambda: reads(customer, web.address, 80) == 200)
 
 
-def test_a_sidecar_whose_port_was_taken_listens_once_it_is_free(bed: Bed) -> None:
+def test_a_sidecar_whose_port_was_taken_listens_once_it_is_free(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", "5s")  # who has taken the port answers nobody
     web = bed.pod("web", ingress=(tier("default/web"),))
     customer = bed.pod("customer")
     web.listen(80, echo_http)
@@ -188,7 +192,8 @@ def test_a_sidecar_whose_port_was_taken_listens_once_it_is_free(bed: Bed) -> Non
         problems = until("the sidecar said so", post.problems)
         assert "listener" in problems[0]
         assert reads(customer, web.address, 80) == 0
-    until("the sidecar listens", partial(bed.ready, web))
+    until("the sidecar has taken all", partial(bed.ready, web))
+    until("it listens", web.listening)
     assert reads(customer, web.address, 80) == 200
 
 

@@ -30,12 +30,12 @@ from tsujiban.policy.program import (
 )
 
 pytestmark = pytest.mark.system
-GRPC = ExternalAuthorizer(service="default/authz", port=9000, timeout_ms=20_000)
+GRPC = ExternalAuthorizer(service="default/authz", port=9000, timeout_ms=90_000)
 HTTP = ExternalAuthorizer(
     service="default/authz",
     port=9001,
     grpc=False,
-    timeout_ms=20_000,
+    timeout_ms=90_000,
     path_prefix="/check",
     request_headers=("x-key",),
     added_headers=(("x-from", "100%"),),

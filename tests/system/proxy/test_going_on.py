@@ -47,7 +47,7 @@ class Socket:
     """A WebSocket of a pod's application."""
 
     def __init__(self, pod: Pod, address: str, path: str) -> None:
-        self.connection = pod.connect(address, 80, 30.0)
+        self.connection = pod.connect(address, 80)
         head = f"GET {path} HTTP/1.1\r\nHost: web\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         self.connection.sendall((head + key).encode())
@@ -63,7 +63,7 @@ class Socket:
 
 def stream(pod: Pod, address: str) -> socket.socket:
     """A connection with one request in HTTP/2 that has been answered and goes on."""
-    connection = pod.connect(address, 80, 30.0)
+    connection = pod.connect(address, 80)
     state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     state.initiate_connection()
     state.send_headers(1, [*REQUEST, (":path", "/v1/prices")], end_stream=True)
@@ -95,18 +95,18 @@ def test_what_goes_on_ends_when_it_is_denied_and_nothing_else_does(bed: Bed, web
     # one path less
     prices_only = Http(methods=("GET",), paths=(PathMatch(prefix="/v1/prices"),))
     assert bed.update(**allow(customer, friend, http=prices_only)) == ()
-    assert rest(news.connection, 60) == b""
+    assert rest(news.connection) == b""
     ended = bed.seen(log="ended", path="/v1/news")
     assert (ended.rules, ended.peer, ended.source) == ((DEFAULT,), customer.identity, customer.address)
     assert prices.echoes()
 
     # a certificate is revoked
     assert bed.update(authorizations=revoked(bed, serial(bed.svids[customer.id]))) == ()
-    assert rest(prices.connection, 60) == b""
+    assert rest(prices.connection) == b""
     assert bed.seen(log="ended", path="/v1/prices").rules == (RULE,)
     assert friends.echoes()
 
     # a client less; of a request that says nothing, the agent hears within seconds
     assert bed.update(**allow(customer, http=prices_only)) == ()
-    assert rest(friends.connection, 60) == b""
-    rest(lasting, 60)
+    assert rest(friends.connection) == b""
+    rest(lasting)

@@ -6,12 +6,10 @@ from contextlib import suppress
 
 import pytest
 from tests.support.meshapps import Greeter, echo_http, first, rest, tls_socket, tunnel_status
-from tests.support.proxybed import Bed, Pod, tier, until
-from tests.support.wait import PATIENCE
+from tests.support.proxybed import Bed, Pod, tier
 
 from tsujiban.policy.program import Action, AddressSet, Member, Mesh, Peer, PolicyProgram, Rule, Side
 from tsujiban.proxy import names, owners
-from tsujiban.supervise.netns import listens_on
 
 pytestmark = pytest.mark.system
 GREETING = b"220 welcome\r\n"
@@ -60,12 +58,6 @@ def owned(bed: Bed, pod: Pod, name: str) -> dict[str, Peer]:
     return {pod.address: Peer(address=pod.address, endpoint=name, identity=identity, mesh=Mesh.SIDECAR)}
 
 
-def settle(bed: Bed, server: Pod) -> None:
-    """Wait until a server's proxy has taken all, and is there: its listeners open a moment later."""
-    bed.settle()
-    until("it listens", lambda: listens_on(server.path, names.INBOUND_PORT), timeout=PATIENCE)
-
-
 def opened(bed: Bed, pod: Pod, name: str, web: Pod) -> int:
     """Open a tunnel from a pod with the certificate of the workload of this name; the status."""
     with tls_socket(bed, pod, bed.issue(bed.identity(name)), web.address, 80) as secure:
@@ -76,7 +68,7 @@ def test_without_an_agent_whoever_was_known_is_let_in_and_who_is_new_is_not(bed:
     web, known, late = bed.pod("web"), bed.pod("known", mesh=Mesh.NONE), bed.pod("late", mesh=Mesh.NONE)
     web.listen(80, echo_http)
     bed.update(peers=owned(bed, known, "known"))
-    settle(bed, web)
+    bed.settle()
     bed.kill_agent()
     assert opened(bed, known, "known", web) == 200  # for the first time
     assert opened(bed, late, "late", web) == 403
@@ -92,7 +84,7 @@ def test_what_is_open_ends_when_its_address_has_another_owner(bed: Bed) -> None:
     web, bare = bed.pod("web"), bed.pod("bare", mesh=Mesh.NONE)
     web.listen(80, echo_http)
     bed.update(peers=owned(bed, bare, "before"))
-    settle(bed, web)
+    bed.settle()
     assert (opened(bed, bare, "before", web), opened(bed, bare, "after", web)) == (200, 403)
     with tls_socket(bed, bare, bed.issue(bed.identity("before")), web.address, 80) as secure:
         assert tunnel_status(secure, f"{web.address}:80") == 200

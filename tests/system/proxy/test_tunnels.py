@@ -167,7 +167,7 @@ def test_without_an_agent_whom_it_has_not_spoken_with_stays_closed(
     assert served.visitors == 0
     assert held(customer) == [names.mesh_cluster(names.ASKED, web.address)]
     bed.start_agent()
-    untold = bed.seen(timeout=60, log="egress", destination=other.address, verdict="deny")  # it has waited
+    untold = bed.seen(log="egress", destination=other.address, verdict="deny")  # it has waited
     assert untold.rules == (names.UNLISTED_RULE,)
     assert "did not tell the proxy in time" in untold.detail
     until("it was told", lambda: first(customer.connect(other.address, 80)) == b"220 welcome\r\n")

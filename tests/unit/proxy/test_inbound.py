@@ -5,7 +5,7 @@ from typing import Any
 from tests.support.proxystate import READS, rule, state
 
 from tsujiban.policy.program import Authentication, MtlsMode
-from tsujiban.proxy import inbound, names
+from tsujiban.proxy import clusters, inbound, names
 from tsujiban.proxy.reach import ingress
 from tsujiban.proxy.site import SIDECAR
 
@@ -32,6 +32,15 @@ def test_modes_differ_in_chains_alone_so_that_a_change_ends_no_connection() -> N
             body.ClearField(field)
         bodies.append(body)
     assert bodies[0] == bodies[1] == bodies[2]
+
+
+def test_a_peer_whose_machine_stands_still_is_waited_for_as_long_as_it_waits_itself() -> None:
+    """Else its tunnel would be taken for plaintext, and its request for bytes."""
+    endpoint = state(named_ports=(("http", 6, 80),)).endpoints["default/server"]
+    inner: Any = inbound.inner_listener(SIDECAR, endpoint).message()
+    for one in (listener(), inner):
+        waits = one.listener_filters_timeout.ToJsonString()
+        assert waits == clusters.CONNECT_TIMEOUT
 
 
 def test_permissive_takes_plaintext_as_policy_admits_it() -> None:
