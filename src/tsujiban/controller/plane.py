@@ -126,8 +126,8 @@ class Plane:
             {(kind.group, kind.plural) for kind in KINDS},
             route,
             {
-                "deployment": deployments.plan,
-                "replicaset": replicasets.plan,
+                "deployment": self._timed("deployment", deployments.plan),
+                "replicaset": self._timed("replicaset", replicasets.plan),
                 "statefulset": self._timed("statefulset", statefulsets.plan),
                 "cronjob": self._timed("cronjob", cronjobs.plan),
                 "job": self._timed("job", jobs.plan),

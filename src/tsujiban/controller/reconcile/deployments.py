@@ -1,6 +1,8 @@
 """Deployment to ReplicaSets: one per template, rolled over without losing capacity.
 
-RollingUpdate and Recreate as the Deployment reference describes them (apps/v1, strategy).
+RollingUpdate and Recreate as the Deployment reference describes them (apps/v1, strategy). What is capacity
+are the pods that are available: ready for the `minReadySeconds` of their ReplicaSet, of which the current one
+has its Deployment's.
 """
 
 from __future__ import annotations
@@ -8,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
+from tsujiban.controller.reconcile.actions import Action, Create, Delete, Planned, Update
+from tsujiban.controller.reconcile.availability import available_at, next_one
 from tsujiban.controller.reconcile.claims import adopted
 from tsujiban.controller.world import (
     REPLICA_SETS,
@@ -31,15 +34,26 @@ REVISION = "deployment.kubernetes.io/revision"
 _NOT_COPIED = (REVISION, "kubectl.kubernetes.io/last-applied-configuration")
 
 
-def plan(world: World, ref: Ref) -> list[Action]:
+class _Pods(NamedTuple):
+    """The pods of a ReplicaSet that stay."""
+
+    total: int
+    ready: int
+    since: list[float]  # from when on each is available, UNIX seconds; infinity: not
+    available: int  # now
+
+
+def plan(world: World, ref: Ref, now: float) -> Planned:
     """What to write for one Deployment."""
     deployment = world.get(ref)
     if deployment is None or is_terminating(deployment):
-        return []
+        return Planned([])
     owned = world.owned_by(deployment["metadata"]["uid"], REPLICA_SETS)
     digest = template_hash(deployment["spec"]["template"])
     current = next((rs for rs in owned if _digest(rs[1]) == digest), None)
     old = [rs for rs in owned if current is None or rs[0] != current[0]]
+    pods = {rs_ref: _pods(world, rs, now) for rs_ref, rs in owned}
+    again = next_one([since for found in pods.values() for since in found.since], now)
     actions: list[Action] = []
     wanted = deployment["spec"].get("replicas", 1)
     newest = max((_revision(rs) for rs in old), default=0) + 1
@@ -50,16 +64,16 @@ def plan(world: World, ref: Ref) -> list[Action]:
         actions += _made(world, *_replica_set(deployment, ref, digest, first, newest), deployment)
     else:
         newest = max(newest, _revision(current))  # more than it was when a template of before is wanted again
-        told = _annotated(current[1], _history(deployment, newest))
+        told = _annotated(_as_patient(current[1], deployment), _history(deployment, newest))
         if told != current[1]:
-            return [Update(current[0], told)]  # which brings us here again
-        actions += _roll(world, deployment, wanted, current, old)
+            return Planned([Update(current[0], told)])  # which brings us here again
+        actions += _roll(world, deployment, wanted, current, old, pods)
         actions += _forget(deployment, old)
-    status = _status(world, deployment, owned, current)
+    status = _status(deployment, pods, current)
     numbered = _annotated(deployment, {REVISION: str(newest)}) if newest else deployment
     if status != deployment.get("status") or numbered != deployment:
         actions.append(Update(ref, {**numbered, "status": status}))
-    return actions
+    return Planned(actions, again)
 
 
 def _made(world: World, ref: Ref, obj: Json, deployment: Json) -> list[Action]:
@@ -69,6 +83,14 @@ def _made(world: World, ref: Ref, obj: Json, deployment: Json) -> list[Action]:
         return [Create(ref, obj)]
     free = controller_of(left) is None and not is_terminating(left)
     return [Update(ref, adopted(left, deployment))] if free else []
+
+
+def _as_patient(replica_set: Json, deployment: Json) -> Json:
+    """The ReplicaSet with the `minReadySeconds` of its Deployment."""
+    spec, wanted = replica_set["spec"], deployment["spec"].get("minReadySeconds") or 0
+    if (spec.get("minReadySeconds") or 0) == wanted:
+        return replica_set
+    return {**replica_set, "spec": {**spec, "minReadySeconds": wanted}}
 
 
 def _annotated(obj: Json, annotations: dict[str, str]) -> Json:
@@ -137,7 +159,7 @@ def _replica_set(deployment: Json, ref: Ref, digest: str, replicas: int, revisio
             },
         },
     }
-    return Ref(*REPLICA_SETS, ref.namespace, name), obj
+    return Ref(*REPLICA_SETS, ref.namespace, name), _as_patient(obj, deployment)
 
 
 def _bounds(deployment: Json, wanted: int) -> tuple[int, int]:
@@ -173,7 +195,12 @@ def _room(deployment: Json, wanted: int, old: list[tuple[Ref, Json]]) -> int:
 
 
 def _roll(
-    world: World, deployment: Json, wanted: int, current: tuple[Ref, Json], old: list[tuple[Ref, Json]]
+    world: World,
+    deployment: Json,
+    wanted: int,
+    current: tuple[Ref, Json],
+    old: list[tuple[Ref, Json]],
+    pods: dict[Ref, _Pods],
 ) -> list[Action]:
     """Scale the current ReplicaSet up and the old ones down, one safe step."""
     most, least = _bounds(deployment, wanted)
@@ -188,26 +215,27 @@ def _roll(
         target = max(min(wanted, most - old_size), min(size, wanted))
     if target != size:
         actions.append(_scale(current, target))
-    ready = sum(_ready(world, rs) for _, rs in [current, *old])
-    spare = ready - least
+    spare = sum(found.available for found in pods.values()) - least
+    # old pods that are ready, and were not for long enough, may go where new ones need not stand in for them
+    room = sum(pods[ref].ready for ref, _ in old) + pods[current[0]].available - least
     for ref, rs in old:
         count = _size(rs)
-        unready = count - min(count, _ready(world, rs))
-        drop = count if recreate else min(count, unready + max(0, spare))
-        spare -= max(0, drop - unready)
+        unready = count - min(count, pods[ref].ready)
+        young = min(count - unready, pods[ref].ready - pods[ref].available, max(0, room))
+        drop = count if recreate else min(count, unready + young + max(0, spare))
+        room -= young
+        spare -= max(0, drop - unready - young)
         if drop:
             actions.append(_scale((ref, rs), count - drop))
     return actions
 
 
-def _pods(world: World, replica_set: Json) -> list[Json]:
-    """Its pods that stay."""
+def _pods(world: World, replica_set: Json, now: float) -> _Pods:
     owned = world.owned_by(replica_set["metadata"]["uid"])
-    return [pod for _, pod in owned if not is_terminating(pod)]
-
-
-def _ready(world: World, replica_set: Json) -> int:
-    return sum(is_ready(pod) for pod in _pods(world, replica_set))
+    staying = [pod for _, pod in owned if not is_terminating(pod)]
+    patience = replica_set["spec"].get("minReadySeconds") or 0
+    since = [available_at(pod, patience) for pod in staying]
+    return _Pods(len(staying), sum(map(is_ready, staying)), since, sum(moment <= now for moment in since))
 
 
 def _scale(replica_set: tuple[Ref, Json], replicas: int) -> Update:
@@ -225,24 +253,23 @@ def _forget(deployment: Json, old: list[tuple[Ref, Json]]) -> list[Action]:
     return [Delete(ref) for ref, _ in empty[: max(0, len(empty) - limit)]]
 
 
-def _status(
-    world: World, deployment: Json, owned: list[tuple[Ref, Json]], current: tuple[Ref, Json] | None
-) -> Json:
+def _status(deployment: Json, pods: dict[Ref, _Pods], current: tuple[Ref, Json] | None) -> Json:
     wanted = deployment["spec"].get("replicas", 1)
-    total = sum(len(_pods(world, rs)) for _, rs in owned)
-    ready = sum(_ready(world, rs) for _, rs in owned)
-    updated = len(_pods(world, current[1])) if current else 0
-    available = ready >= _bounds(deployment, wanted)[1]
-    complete = updated == wanted == total == ready
+    total = sum(found.total for found in pods.values())
+    ready = sum(found.ready for found in pods.values())
+    available = sum(found.available for found in pods.values())
+    updated = pods[current[0]].total if current else 0
+    enough = available >= _bounds(deployment, wanted)[1]
+    complete = updated == wanted == total == available
     return {
         "observedGeneration": deployment["metadata"].get("generation", 1),
         "replicas": total,
         "updatedReplicas": updated,
         "readyReplicas": ready,
-        "availableReplicas": ready,
-        "unavailableReplicas": max(0, wanted - ready),
+        "availableReplicas": available,
+        "unavailableReplicas": max(0, wanted - available),
         "conditions": [
-            _condition("Available", available, "MinimumReplicasAvailable", "MinimumReplicasUnavailable"),
+            _condition("Available", enough, "MinimumReplicasAvailable", "MinimumReplicasUnavailable"),
             _condition(
                 "Progressing", True, "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated", ""
             ),

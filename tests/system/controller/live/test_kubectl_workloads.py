@@ -72,6 +72,19 @@ def history(kubectl: Kubectl) -> list[list[str]]:
     return [line.split() for line in lines if line[:1].isdecimal()]
 
 
+def test_a_rollout_waits_until_what_is_ready_is_available(works: Kubectl, old_kubectl: Kubectl) -> None:
+    there(works, "wait", "--for=jsonpath={.status.readyReplicas}=1", "deployment/slow", WAIT)
+    title, row = there(works, "get", "deployment", "slow").splitlines()
+    assert dict(zip(title.split(), row.split(), strict=True))["AVAILABLE"] == "0"
+    for kubectl in (works, old_kubectl):
+        text = there(kubectl, "rollout", "status", "deployment/slow", "--watch=false")
+        assert "0 of 1 updated replicas are available" in text
+    hurried = '{"spec":{"minReadySeconds":2,"template":{"metadata":{"labels":{"step":"2"}}}}}'
+    there(works, "patch", "deployment", "slow", "-p", hurried)
+    there(old_kubectl, "rollout", "status", "deployment/slow", WAIT)
+    there(works, "wait", "--for=condition=Available", "deployment/slow", WAIT)
+
+
 def test_jobs_end(works: Kubectl, old_kubectl: Kubectl) -> None:
     there(works, "wait", "--for=condition=complete", "job/counted", WAIT)
     there(works, "wait", "--for=condition=failed", "job/hopeless", WAIT)

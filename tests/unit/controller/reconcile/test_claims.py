@@ -40,16 +40,16 @@ def names(kit: Any, owner: Ref) -> set[str]:
 
 def test_a_pod_that_is_relabelled_is_let_go_and_replaced(kit: Any) -> None:
     owner = put(kit, "ReplicaSet", REPLICA_SETS)
-    kit.carry_out(replicasets.plan(kit.world, owner))
+    kit.carry_out(replicasets.plan(kit.world, owner, 0.0).actions)
     ref, pod = next(iter(kit.world.all(PODS)))
     kit.put(ref, with_metadata(pod, labels={"app": "under-repair"}))
-    kit.carry_out(replicasets.plan(kit.world, owner))
+    kit.carry_out(replicasets.plan(kit.world, owner, 0.0).actions)
     assert controller_of(kit.world.get(ref)) is None
     assert len(names(kit, owner)) == 2
     assert ref.name not in names(kit, owner)
     kit.put(ref, with_metadata(kit.world.get(ref), labels={"app": "web"}))  # it is one too many now
-    kit.carry_out(replicasets.plan(kit.world, owner))
-    kit.carry_out(replicasets.plan(kit.world, owner))
+    kit.carry_out(replicasets.plan(kit.world, owner, 0.0).actions)
+    kit.carry_out(replicasets.plan(kit.world, owner, 0.0).actions)
     assert len(names(kit, owner)) == 2
 
 
@@ -58,7 +58,7 @@ def test_pods_that_were_left_behind_are_taken_up(kit: Any) -> None:
     gone = kit.pod("gone", app="web")
     kit.put(gone, with_metadata(kit.world.get(gone), deletionTimestamp=stamp(0)))
     owner = put(kit, "ReplicaSet", REPLICA_SETS)
-    kit.carry_out(replicasets.plan(kit.world, owner))
+    kit.carry_out(replicasets.plan(kit.world, owner, 0.0).actions)
     assert left.name in names(kit, owner)
     assert len(names(kit, owner)) == 2
     assert all(controller_of(kit.world.get(ref)) is None for ref in (other, gone))
@@ -83,11 +83,11 @@ def test_a_daemon_set_takes_up_what_runs_on_its_nodes(kit: Any) -> None:
 
 def test_a_deployment_takes_up_a_replica_set_of_its_template(kit: Any) -> None:
     ref = kit.deployment("web", 2)
-    kit.carry_out(deployments.plan(kit.world, ref))
+    kit.carry_out(deployments.plan(kit.world, ref, 0.0).actions)
     ((made, _),) = kit.world.all(REPLICA_SETS)
     kit.put(made, with_metadata(kit.world.get(made), ownerReferences=None))
     kit.put(ref, with_metadata(kit.world.get(ref), uid="another"))
-    kit.carry_out(deployments.plan(kit.world, ref))
+    kit.carry_out(deployments.plan(kit.world, ref, 0.0).actions)
     owner = controller_of(kit.world.get(made))
     assert owner is not None
     assert owner["uid"] == "another"
@@ -99,5 +99,5 @@ def test_a_selector_that_does_not_fit_its_own_template_lets_go_of_nothing(kit: A
     odd = {"matchExpressions": [{"key": "app", "operator": "In", "values": ["other"]}]}
     kit.put(owner, {**obj, "spec": {**SPEC, "selector": odd}})
     for _ in range(3):
-        kit.carry_out(replicasets.plan(kit.world, owner))
+        kit.carry_out(replicasets.plan(kit.world, owner, 0.0).actions)
     assert len(list(kit.world.all(PODS))) == 2

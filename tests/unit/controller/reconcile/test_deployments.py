@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
 from tsujiban.controller.reconcile import deployments, replicasets
-from tsujiban.controller.world import PODS, REPLICA_SETS, Ref, is_ready, with_metadata
+from tsujiban.controller.world import (
+    PODS,
+    REPLICA_SETS,
+    Json,
+    Ref,
+    is_ready,
+    is_terminating,
+    stamp,
+    with_metadata,
+)
+
+NOW = 1_700_000_000.0
 
 
 def settle(kit: Any, ref: Ref, *, ready: bool = True, floor: int = 0, ceiling: int = 99) -> None:
     """Plan and carry out until nothing is left to do, watching capacity all the while."""
     for _ in range(100):
-        done = kit.carry_out(deployments.plan(kit.world, ref))
+        done = kit.carry_out(deployments.plan(kit.world, ref, NOW).actions)
         for rs_ref, _ in list(kit.world.all(REPLICA_SETS)):
-            done += kit.carry_out(replicasets.plan(kit.world, rs_ref))
+            done += kit.carry_out(replicasets.plan(kit.world, rs_ref, NOW).actions)
         pods = list(kit.world.all(PODS))
         assert len(pods) <= ceiling
         assert sum(is_ready(pod) for _, pod in pods) >= floor
@@ -74,6 +86,99 @@ def test_rolling_update_waits_while_new_pods_are_not_ready(kit: Any) -> None:
     assert all("args" not in pod["spec"]["containers"][0] for pod in ready)
 
 
+class Slow:
+    """A Deployment whose pods are ready at once, and available `minReadySeconds` later."""
+
+    def __init__(self, kit: Any, seconds: int) -> None:
+        self.kit = kit
+        self.now = NOW
+        rolling = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        self.ref: Ref = kit.deployment("web", 2, minReadySeconds=seconds, strategy=rolling)
+
+    def settle(self) -> float:
+        """All that may be done at this time; when there will be more to do."""
+        world = self.kit.world
+        for _ in range(50):
+            planned = deployments.plan(world, self.ref, self.now)
+            done = self.kit.carry_out(planned.actions)
+            for replica_set, _ in list(world.all(REPLICA_SETS)):
+                done += self.kit.carry_out(replicasets.plan(world, replica_set, self.now).actions)
+            for pod_ref, pod in list(world.all(PODS)):
+                if not is_ready(pod):
+                    condition = {"type": "Ready", "status": "True", "lastTransitionTime": stamp(self.now)}
+                    world.put(pod_ref, {**pod, "status": {"conditions": [condition]}})
+                    done += 1
+            if not done:
+                return planned.again
+        pytest.fail("the deployment never settles")
+
+    @property
+    def status(self) -> Json:
+        found: Json = self.kit.world.get(self.ref)["status"]
+        return found
+
+    def templates(self) -> list[Any]:
+        """The arguments of the pods, of which an old one has none."""
+        pods = [pod for _, pod in self.kit.world.all(PODS) if not is_terminating(pod)]
+        return [pod["spec"]["containers"][0].get("args") for pod in pods]
+
+
+def test_a_pod_counts_when_it_was_ready_for_long_enough(kit: Any) -> None:
+    """`minReadySeconds` had no effect: what was ready was available, and the next pod replaced."""
+    slow = Slow(kit, 30)
+    assert slow.settle() == NOW + 30
+    assert (slow.status["readyReplicas"], slow.status["availableReplicas"]) == (2, 0)
+    assert slow.status["unavailableReplicas"] == 2
+    assert [c["status"] for c in slow.status["conditions"] if c["type"] == "Available"] == ["False"]
+    slow.now += 30
+    assert slow.settle() == math.inf
+    assert (slow.status["availableReplicas"], slow.status["unavailableReplicas"]) == (2, 0)
+    change_template(kit, slow.ref)
+    for old in (2, 1):  # one new pod at a time, and the next when that is available
+        assert slow.settle() == slow.now + 30
+        assert slow.templates().count(None) == old
+        assert slow.status["availableReplicas"] == 2
+        slow.now += 30
+    slow.settle()
+    assert slow.templates() == [["2"], ["2"]]
+
+
+def test_an_old_pod_that_never_was_available_is_not_waited_for(kit: Any) -> None:
+    """As Kubernetes: who undoes what has just begun is not held up by `minReadySeconds`."""
+    slow = Slow(kit, 600)
+    slow.settle()
+    slow.now += 600
+    slow.settle()
+    before = kit.world.get(slow.ref)["spec"]
+    change_template(kit, slow.ref)
+    slow.settle()
+    assert slow.templates().count(["2"]) == 1
+    kit.put(slow.ref, {**kit.world.get(slow.ref), "spec": before})
+    slow.settle()
+    assert slow.templates() == [None, None]
+
+
+def test_old_pods_stay_until_others_stand_in_for_them(kit: Any) -> None:
+    """Ready is better than nothing: old pods that were not available yet do not go all at once."""
+    slow = Slow(kit, 30)
+    slow.settle()
+    slow.now += 5
+    change_template(kit, slow.ref)
+    slow.settle()
+    assert slow.templates().count(None) == 2
+
+
+def test_the_patience_of_a_deployment_is_its_current_replica_sets(kit: Any) -> None:
+    slow = Slow(kit, 30)
+    slow.settle()
+    deployment = kit.world.get(slow.ref)
+    kit.put(slow.ref, {**deployment, "spec": {**deployment["spec"], "minReadySeconds": 0}})
+    assert slow.settle() == math.inf
+    ((_, replica_set),) = kit.world.all(REPLICA_SETS)
+    assert replica_set["spec"]["minReadySeconds"] == 0
+    assert slow.status["availableReplicas"] == replica_set["status"]["availableReplicas"] == 2
+
+
 def test_recreate_never_runs_two_templates_at_once(kit: Any) -> None:
     ref = kit.deployment("web", 2, strategy={"type": "Recreate"})
     settle(kit, ref)
@@ -102,7 +207,7 @@ def test_zero_surge_and_zero_unavailable_still_moves(kit: Any) -> None:
 
 
 def test_a_missing_deployment_asks_for_nothing(kit: Any) -> None:
-    assert deployments.plan(kit.world, Ref("apps", "deployments", "default", "gone")) == []
+    assert deployments.plan(kit.world, Ref("apps", "deployments", "default", "gone"), NOW) == ([], math.inf)
 
 
 def test_a_replica_set_whose_marks_were_removed_is_an_old_one(kit: Any) -> None:
