@@ -238,6 +238,8 @@ _EVERY: dict[str, dict[str, str]] = {
         "completions": "How many pods must succeed; 1.",
         "activeDeadlineSeconds": "After how long it is stopped.",
         "backoffLimit": "How many failures there may be; 6.",
+        "backoffLimitPerIndex": "How often an index may fail and be tried again.",
+        "maxFailedIndexes": "How many indexes may fail before all is stopped.",
         "ttlSecondsAfterFinished": "How long it is kept when it has ended.",
         "completionMode": "NonIndexed, or Indexed: each pod has a number.",
         "suspend": "Whether it makes no pods for now.",

@@ -20,16 +20,20 @@ def resumed_at(pods: Iterable[Json]) -> float:
     for pod in pods:
         phase = (pod.get("status") or {}).get("phase")
         if phase == "Succeeded":
-            success = max(success, _ended_at(pod))
+            success = max(success, ended_at(pod))
         elif phase == "Failed" and not is_terminating(pod):  # what was deleted is replaced at once
-            failed.append(_ended_at(pod))
+            failed.append(ended_at(pod))
     recent = [at for at in failed if at >= success]
-    if not recent:
-        return 0.0
-    return max(recent) + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(len(recent) - 1, 10))
+    return max(recent) + pause(len(recent)) if recent else 0.0
 
 
-def _ended_at(pod: Json) -> float:
+def pause(failures: int) -> float:
+    """Seconds until the next pod, after so many failures (at least one)."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 10))
+
+
+def ended_at(pod: Json) -> float:
+    """When a pod has ended, UNIX seconds; when it was made, if its node has not said."""
     ended = [unstamped(one.get("finishedAt")) for _, one in _terminated(pod)]
     known = [at for at in ended if at is not None]
     if known:
@@ -38,7 +42,7 @@ def _ended_at(pod: Json) -> float:
 
 
 def action(policy: Any, pod: Json) -> tuple[str, str]:
-    """(`Count`, `Ignore` or `FailJob`; what the rule saw) for a pod that has failed."""
+    """(`Count`, `Ignore`, `FailIndex` or `FailJob`; what the rule saw) for a pod that has failed."""
     for number, rule in enumerate((policy or {}).get("rules") or ()):
         seen = _seen(rule, pod)
         if seen:

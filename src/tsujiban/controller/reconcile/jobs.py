@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tsujiban.controller.reconcile import jobcount, jobfailures, jobindexes
+from tsujiban.controller.reconcile import jobcount, jobfailures, jobindexes, jobretries
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Planned, Update
 from tsujiban.controller.reconcile.ending import ended
 from tsujiban.controller.reconcile.jobcount import Tally, is_indexed
@@ -52,8 +52,8 @@ def plan(world: World, ref: Ref, now: float, suffix: Callable[[], str] = random_
     pods = world.owned_by(job["metadata"]["uid"], PODS)
     if finished_at(job) is not None:
         return _cleaned(job, ref, pods, now)
-    tally = jobcount.tally(job, pods)
     conditions = _Conditions(job, now)
+    tally = jobcount.tally(job, pods, ending=any(conditions.held(kind) for kind in _ENDS))
     status = {**(job.get("status") or {}), "startTime": _started(job, conditions, now)}
     active = [(pod_ref, pod) for pod_ref, pod in pods if not is_finished(pod) and not is_terminating(pod)]
     verdict = _verdict(job, status, tally, active, conditions, now)
@@ -65,7 +65,7 @@ def plan(world: World, ref: Ref, now: float, suffix: Callable[[], str] = random_
         more, later = _manage(job, tally, pods, active, now, suffix)
         actions, again = [*actions, *more], min(again, later)
     left = any(not is_finished(pod) for _, pod in pods)
-    if verdict is not None and not left and not tally.uncounted and not tally.released:
+    if verdict is not None and not (left or tally.uncounted or tally.released or tally.kept):
         conditions.set(_ENDS[verdict.condition], verdict.reason, verdict.message)
         if verdict.condition == _SUCCESS.condition:
             status["completionTime"] = stamp(now)
@@ -176,6 +176,17 @@ def _failure(
     if _deadline(job, status) <= now:
         message = "Job was active longer than specified deadline"
         return _Verdict("FailureTarget", "DeadlineExceeded", message)
+    return _lost(job, tally)
+
+
+def _lost(job: Json, tally: Tally) -> _Verdict | None:
+    """Whether too many indexes were given up, or no other is left."""
+    most, lost = job["spec"].get("maxFailedIndexes"), len(tally.given_up)
+    if most is not None and lost > most:
+        message = "Job has exceeded the specified maximal number of failed indexes"
+        return _Verdict("FailureTarget", "MaxFailedIndexesExceeded", message)
+    if lost and lost + len(tally.completed) >= int(job["spec"].get("completions") or 0):
+        return _Verdict("FailureTarget", "FailedIndexes", "Job has failed indexes")
     return None
 
 
@@ -234,27 +245,30 @@ def _manage(
     missing = may_make(room - len(occupied), occupied)
     if missing <= 0:
         return actions, math.inf
-    if (resumed := jobfailures.resumed_at(pod for _, pod in pods)) > now:
+    by_index = jobretries.limit(job) is not None
+    if not by_index and (resumed := jobfailures.resumed_at(pod for _, pod in pods)) > now:
         return actions, resumed
-    if is_indexed(job):
-        taken = tally.completed | {jobindexes.of_pod(pod) for pod in occupied}
-        free = (index for index in range(int(wanted or 0)) if index not in taken)
-        return [
-            *actions,
-            *(_pod(job, suffix(), index) for index, _ in zip(free, range(missing), strict=False)),
-        ], math.inf
-    return [*actions, *(_pod(job, suffix()) for _ in range(missing))], math.inf
+    if not is_indexed(job):
+        return [*actions, *(_pod(job, suffix()) for _ in range(missing))], math.inf
+    taken = tally.completed | tally.given_up | {jobindexes.of_pod(pod) for pod in occupied}
+    pausing = (
+        {index: retry.at for index, retry in tally.retries.items() if retry.at > now} if by_index else {}
+    )
+    free = (index for index in range(int(wanted or 0)) if index not in taken and index not in pausing)
+    for index, _ in zip(free, range(missing), strict=False):
+        actions.append(_pod(job, suffix(), index, tally.retries.get(index, jobretries.FIRST)))
+    return actions, min((at for index, at in pausing.items() if index not in taken), default=math.inf)
 
 
 def _kept(job: Json, tally: Tally, active: list[tuple[Ref, Json]]) -> list[tuple[Ref, Json]]:
-    """The pods that may go on: of an Indexed Job one for each index that is not done."""
+    """The pods that may go on: of an Indexed Job one for each index that is not done or given up."""
     if not is_indexed(job):
         return active
-    most = int(job["spec"].get("completions") or 0)
+    most, done = int(job["spec"].get("completions") or 0), tally.completed | tally.given_up
     by_index: dict[int, tuple[Ref, Json]] = {}
     for item in sorted(active, key=_worth, reverse=True):
         index = jobindexes.of_pod(item[1])
-        if 0 <= index < most and index not in tally.completed:
+        if 0 <= index < most and index not in done:
             by_index.setdefault(index, item)
     return list(by_index.values())
 
@@ -265,7 +279,9 @@ def _worth(item: tuple[Ref, Json]) -> tuple[bool, bool, int, str]:
     return bool(pod["spec"].get("nodeName")), is_ready(pod), -jobindexes.of_pod(pod), ref.name
 
 
-def _pod(job: Json, suffix: str, index: int | None = None) -> Create:
+def _pod(
+    job: Json, suffix: str, index: int | None = None, retry: jobretries.Retry = jobretries.FIRST
+) -> Create:
     template, name = job["spec"]["template"], job["metadata"]["name"]
     finalizers = (jobcount.TRACKING,)
     if index is None:
@@ -273,8 +289,9 @@ def _pod(job: Json, suffix: str, index: int | None = None) -> Create:
     mark = {jobindexes.INDEX: str(index)}
     base = f"{name}-{index}"
     spec = {"hostname": base[:63].rstrip("-."), **_numbered(template["spec"])}
+    told = {**mark, **retry.annotations()} if jobretries.limit(job) is not None else mark
     made = pod_of(
-        job, template, named(base, suffix), labels=mark, annotations=mark, finalizers=finalizers, spec=spec
+        job, template, named(base, suffix), labels=mark, annotations=told, finalizers=finalizers, spec=spec
     )
     return Create(*made)
 
@@ -307,4 +324,6 @@ def _status(
     }
     if is_indexed(job):
         numbers["completedIndexes"] = jobindexes.written(tally.completed) or None
+    if jobretries.limit(job) is not None:
+        numbers["failedIndexes"] = jobindexes.written(tally.given_up)
     return {**status, **numbers}

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tsujiban.controller.world import JOBS, PODS, STATEFUL_SETS, Json, ResourceId
+from tsujiban.controller.world import PODS, STATEFUL_SETS, Json, ResourceId
 
-_NO_EFFECT = "spec.{field} is stored, and has no effect here"
 _ASKED: dict[ResourceId, dict[str, str]] = {
-    JOBS: {"backoffLimitPerIndex": _NO_EFFECT, "maxFailedIndexes": _NO_EFFECT},
     STATEFUL_SETS: {
         "volumeClaimTemplates": "spec.{field} cannot be served: there are no persistent volumes here, so its"
         " pods wait; use emptyDir where data need not outlive a pod"

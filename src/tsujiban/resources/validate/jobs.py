@@ -19,6 +19,7 @@ _CONCURRENCY = ("Allow", "Forbid", "Replace")
 _ACTIONS = ("FailJob", "FailIndex", "Ignore", "Count")
 _MOST_INDEXES = 100_000  # at a time
 _MOST_COMPLETIONS = 1_000_000  # with an index each: ours, they are held in memory
+_MANY_COMPLETIONS, _MOST_OF_MANY = 100_000, 10_000  # with a limit for each index
 _LONGEST_CRON_NAME = 52  # the time comes behind it
 _LONGEST_NAME = 63  # it becomes a label of the pods
 
@@ -49,6 +50,7 @@ def _job_spec(spec: batch.JobSpec, path: Path, report: Report) -> None:
         policies = ("Failed", "TerminatingOrFailed")
         report.one_of((*path, "podReplacementPolicy"), spec.pod_replacement_policy, policies)
     _indexed(spec, path, report)
+    _by_index(spec, path, report)
     if spec.pod_failure_policy is not None:
         _failure_policy(spec, spec.pod_failure_policy, (*path, "podFailurePolicy"), report)
 
@@ -84,6 +86,31 @@ def _indexed(spec: batch.JobSpec, path: Path, report: Report) -> None:
             report.error((*path, field), "conflict", message)
 
 
+def _by_index(spec: batch.JobSpec, path: Path, report: Report) -> None:
+    """A limit for each index, and for how many may fail."""
+    lost, completions = spec.max_failed_indexes, spec.completions
+    if spec.backoff_limit_per_index is None and lost is not None:
+        message = "Required value: when maxFailedIndexes is specified"
+        report.error((*path, "backoffLimitPerIndex"), "missing-field", message)
+    if spec.completion_mode != "Indexed" or completions is None:
+        return
+    if lost is not None and lost > completions:
+        message = f"Invalid value: {lost}: must be less than or equal to completions"
+        report.error((*path, "maxFailedIndexes"), "out-of-range", message)
+    if completions <= _MANY_COMPLETIONS or spec.backoff_limit_per_index is None:
+        return
+    if lost is None:
+        message = f"Required value: must be specified when completions is above {_MANY_COMPLETIONS}"
+        report.error((*path, "maxFailedIndexes"), "missing-field", message)
+    for field, number in (("parallelism", spec.parallelism), ("maxFailedIndexes", lost)):
+        if (number or 0) > _MOST_OF_MANY:
+            message = (
+                f"Invalid value: {number}: must be less than or equal to {_MOST_OF_MANY} when completions"
+            )
+            used = f"are above {_MANY_COMPLETIONS} and used with backoff limit per index"
+            report.error((*path, field), "out-of-range", f"{message} {used}")
+
+
 def _failure_policy(spec: batch.JobSpec, policy: batch.PodFailurePolicy, path: Path, report: Report) -> None:
     if spec.template.spec.restart_policy not in ("", "Never"):
         message = 'Invalid value: only "Never" is supported when podFailurePolicy is specified'
@@ -94,6 +121,9 @@ def _failure_policy(spec: batch.JobSpec, policy: batch.PodFailurePolicy, path: P
     for index, rule in enumerate(policy.rules):
         here = (*path, "rules", index)
         report.one_of((*here, "action"), rule.action, _ACTIONS)
+        if rule.action == "FailIndex" and spec.backoff_limit_per_index is None:
+            message = 'Invalid value: "FailIndex": requires the backoffLimitPerIndex to be set'
+            report.error((*here, "action"), "conflict", message)
         codes = rule.on_exit_codes
         if (codes is None) is (not rule.on_pod_conditions):
             message = "Invalid value: specifying one of OnExitCodes and OnPodConditions is required"

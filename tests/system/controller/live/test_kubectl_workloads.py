@@ -88,11 +88,15 @@ def test_a_rollout_waits_until_what_is_ready_is_available(works: Kubectl, old_ku
 def test_jobs_end(works: Kubectl, old_kubectl: Kubectl) -> None:
     there(works, "wait", "--for=condition=complete", "job/counted", WAIT)
     there(works, "wait", "--for=condition=failed", "job/hopeless", WAIT)
+    there(works, "wait", "--for=condition=failed", "job/unlucky", WAIT)
     there(works, "wait", "--for=delete", "job/stubborn", WAIT)  # it has succeeded, and goes at once
     rows = {row.split()[0]: row.split() for row in there(works, "get", "jobs").splitlines()}
     assert rows["NAME"] == ["NAME", "STATUS", "COMPLETIONS", "DURATION", "AGE"]
     assert rows["counted"][1:3] == ["Complete", "3/3"]
     assert rows["hopeless"][1:3] == ["Failed", "0/1"]
+    assert rows["unlucky"][1:3] == ["Failed", "2/3"]
+    indexes = "jsonpath={.status.completedIndexes} {.status.failedIndexes} {.status.conditions[-1:].reason}"
+    assert there(works, "get", "job", "unlucky", "-o", indexes) == "0,2 1 FailedIndexes"
     pods = found(works, "pods", "-l", "job-name=counted")
     assert sorted(pod["metadata"]["name"].rpartition("-")[0] for pod in pods) == [
         f"counted-{index}" for index in range(3)

@@ -71,9 +71,10 @@ async def test_indexes_may_grow_with_what_runs_at_once(admin: httpx.AsyncClient)
 
 
 async def test_what_has_no_effect_is_said(admin: httpx.AsyncClient) -> None:
-    spec = {**SPEC, "completionMode": "Indexed", "completions": 2, "backoffLimitPerIndex": 1}
+    pod = {**SPEC["template"]["spec"], "setHostnameAsFQDN": True}
+    spec = {**SPEC, "template": {**SPEC["template"], "spec": pod}}
     answer = await admin.post(JOBS, json={"metadata": {"name": "j"}, "spec": spec})
-    assert "spec.backoffLimitPerIndex is stored, and has no effect here" in answer.headers["warning"]
+    assert "spec.template.spec.setHostnameAsFQDN is stored, and has no effect" in answer.headers["warning"]
 
 
 def test_who_brings_a_selector_keeps_it() -> None:

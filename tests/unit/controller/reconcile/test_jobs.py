@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.controller.reconcile.conftest import Kit
 
-from tsujiban.controller.reconcile import garbage, jobcount, jobindexes, jobs
+from tsujiban.controller.reconcile import garbage, jobcount, jobindexes, jobretries, jobs
 from tsujiban.controller.reconcile.actions import Create, Update
 from tsujiban.controller.world import JOBS, PODS, Json, Ref, is_finished, is_terminating, stamp, with_metadata
 
@@ -66,6 +66,19 @@ class Work:
             terminated = {"exitCode": code, "finishedAt": stamp(self.now)}
             statuses = [{"name": "main", "state": {"terminated": terminated}}]
             self.world.put(ref, {**pod, "status": {"phase": phase, "containerStatuses": statuses}})
+
+    def fail(self, *indexes: int, code: int = 1) -> None:
+        """The running pods of these indexes fail."""
+        for ref, pod in self.pods():
+            if jobindexes.of_pod(pod) in indexes:
+                terminated = {"exitCode": code, "finishedAt": stamp(self.now)}
+                statuses = [{"name": "main", "state": {"terminated": terminated}}]
+                self.world.put(ref, {**pod, "status": {"phase": "Failed", "containerStatuses": statuses}})
+
+    def tries(self) -> dict[int, str]:
+        """Of the running pods: by index, how often it has failed before."""
+        pods = [pod for _, pod in self.pods()]
+        return {jobindexes.of_pod(pod): pod["metadata"]["annotations"][jobretries.FAILURES] for pod in pods}
 
     def change(self, **spec: Any) -> None:
         obj = self.world.get(REF)
@@ -265,6 +278,97 @@ def test_a_policy_may_name_more_indexes_than_there_are(kit: Any) -> None:
     assert "Complete" in work.said()
 
 
+def by_index(kit: Any, **spec: Any) -> Work:
+    given = {"backoffLimitPerIndex": 1, "backoffLimit": 2**31 - 1, "completionMode": "Indexed"}
+    return Work(kit, **{"completions": 3, "parallelism": 3, **given, **spec})
+
+
+def test_each_index_is_tried_again_by_itself(kit: Any) -> None:
+    """`backoffLimitPerIndex` had no effect."""
+    work = by_index(kit)
+    work.settle()
+    assert work.tries() == {0: "0", 1: "0", 2: "0"}
+    assert work.status["failedIndexes"] == ""
+    work.fail(0, 1)
+    assert work.settle() == NOW + 10
+    assert work.tries() == {2: "0"}
+    work.now += 4
+    work.fail(2)
+    assert work.settle() == NOW + 10
+    work.now = NOW + 10
+    assert work.settle() == NOW + 14  # they do not wait for each other
+    assert work.tries() == {0: "1", 1: "1"}
+    work.fail(0)
+    work.settle()
+    assert work.status["failedIndexes"] == "0"
+    assert "FailureTarget" not in work.said()  # the others go on
+    work.now += 600
+    work.settle()
+    assert work.tries() == {1: "1", 2: "1"}
+    work.end("Succeeded", count=2)
+    work.settle()
+    assert (work.status["completedIndexes"], work.status["failedIndexes"]) == ("1,2", "0")
+    assert (work.status["succeeded"], work.status["failed"]) == (2, 4)
+    assert work.said() == {
+        "FailureTarget": ("True", "FailedIndexes"),
+        "Failed": ("True", "FailedIndexes"),
+    }
+    assert not any(jobcount.is_tracked(pod) for _, pod in kit.world.all(PODS))
+
+
+def test_so_many_indexes_may_fail(kit: Any) -> None:
+    work = by_index(kit, backoffLimitPerIndex=0, maxFailedIndexes=1, completions=4, parallelism=4)
+    work.settle()
+    work.fail(3)
+    work.settle()
+    assert (work.status["failedIndexes"], work.said(), len(work.pods())) == ("3", {}, 3)
+    work.fail(1)
+    work.settle()
+    assert work.status["failedIndexes"] == "1,3"
+    assert work.pods() == []
+    for ref, pod in list(work.world.all(PODS)):
+        if is_terminating(pod):
+            work.world.put(ref, {**pod, "status": {"phase": "Failed"}})
+    work.settle()
+    assert work.said()["Failed"] == ("True", "MaxFailedIndexesExceeded")
+
+
+def test_who_deletes_a_failed_pod_does_not_make_its_index_begin_anew(kit: Any) -> None:
+    work = by_index(kit, completions=1, parallelism=1)
+    work.settle()
+    work.fail(0)
+    work.settle()
+    ((ref, failed),) = work.world.all(PODS)
+    assert jobcount.is_tracked(failed)
+    kit.world.put(ref, with_metadata(failed, deletionTimestamp=stamp(NOW)))
+    work.settle()
+    assert work.tries() == {0: "1"}
+    assert kit.world.get(ref) is None  # it was let go when there was the next
+    assert work.status["failed"] == 1
+
+
+def test_a_policy_may_give_an_index_up_or_pass_its_failure_over(kit: Any) -> None:
+    rules = [
+        {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [42]}},
+        {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [7]}},
+    ]
+    policy = {"podFailurePolicy": {"rules": rules}, "podReplacementPolicy": "Failed"}
+    work = by_index(kit, completions=2, parallelism=2, **policy)
+    work.settle()
+    work.fail(0, code=42)
+    work.fail(1, code=7)
+    work.settle()
+    assert work.status["failedIndexes"] == "0"
+    work.now += 10
+    work.settle()
+    assert work.tries() == {1: "0"}
+    ((_, pod),) = work.pods()
+    assert pod["metadata"]["annotations"][jobretries.IGNORED] == "1"
+    work.end("Succeeded")
+    work.settle()
+    assert (work.said()["Failed"], work.status["failed"]) == (("True", "FailedIndexes"), 1)
+
+
 def test_fewer_at_a_time_takes_pods_away(kit: Any) -> None:
     work = Work(kit, completions=9, parallelism=4)
     work.settle()
@@ -307,11 +411,19 @@ EVENT = st.sampled_from(["succeed", "fail", "delete", "lose", "time", "more", "l
     limit=st.integers(0, 5),
     story=st.lists(EVENT, max_size=40),
     replacement=st.sampled_from(["Failed", "TerminatingOrFailed"]),
+    per_index=st.none() | st.integers(0, 2),
 )
 def test_it_never_makes_too_many_and_counts_each_once(
-    completions: int, parallelism: int, indexed: bool, limit: int, story: list[str], replacement: str
+    completions: int,
+    parallelism: int,
+    indexed: bool,
+    limit: int,
+    story: list[str],
+    replacement: str,
+    per_index: int | None,
 ) -> None:
     mode = "Indexed" if indexed else "NonIndexed"
+    by_itself = {"backoffLimitPerIndex": per_index} if indexed and per_index is not None else {}
     work = Work(
         Kit(),
         completions=completions,
@@ -319,6 +431,7 @@ def test_it_never_makes_too_many_and_counts_each_once(
         completionMode=mode,
         backoffLimit=limit,
         podReplacementPolicy=replacement,
+        **by_itself,
     )
     succeeded: set[str] = set()
     failed: set[str] = set()
@@ -365,7 +478,13 @@ def test_it_never_makes_too_many_and_counts_each_once(
     assert status.get("succeeded", 0) == len(succeeded)
     assert status.get("failed", 0) <= len(failed) + (parallelism + 40 if "Failed" in work.said() else 0)
     assert ("Complete" in work.said()) <= (len(succeeded) == completions)
-    if "Failed" in work.said():
+    reason = work.said().get("Failed", ("", ""))[1]
+    if reason == "FailedIndexes":
+        given_up = jobindexes.read(status["failedIndexes"], completions)
+        assert len(given_up) + len(succeeded) == completions
+    elif reason:
         assert status["failed"] > limit
-    if "less" not in story and "Failed" not in work.said():
-        assert status.get("failed", 0) == len(failed)
+    kept = sum(jobcount.is_tracked(pod) for _, pod in work.world.all(PODS) if is_finished(pod))
+    assert not (kept and (reason or not by_itself))  # until their indexes are tried again
+    if "less" not in story and not reason:
+        assert status.get("failed", 0) + kept == len(failed)

@@ -38,6 +38,7 @@ SPEC: Json = {
     "completions": 3,
     "parallelism": 2,
     "completionMode": "Indexed",
+    "backoffLimitPerIndex": 1,
     "schedule": "* * * * *",
     "jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "host"}]}}}},
 }
@@ -58,6 +59,7 @@ conditions = st.lists(
 )
 FIELDS = (
     *("succeeded", "failed", "startTime", "completedIndexes", "uncountedTerminatedPods", "active"),
+    "failedIndexes",
     *("lastScheduleTime", "lastSuccessfulTime", "currentRevision", "containerStatuses", "phase"),
 )
 status = st.fixed_dictionaries(

@@ -20,6 +20,10 @@ def rules(*listed: dict[str, Any]) -> dict[str, Any]:
     return {"podFailurePolicy": {"rules": list(listed)}}
 
 
+INDEXED = {"completionMode": "Indexed", "completions": 3}
+MANY = {**INDEXED, "completions": 100_001, "backoffLimitPerIndex": 1, "maxFailedIndexes": 1}
+
+
 @pytest.mark.parametrize(
     ("fields", "field", "code"),
     [
@@ -39,6 +43,17 @@ def rules(*listed: dict[str, Any]) -> dict[str, Any]:
             "out-of-range",
         ),
         ({"successPolicy": {"rules": []}}, "successPolicy", "conflict"),
+        ({**INDEXED, "maxFailedIndexes": 1}, "backoffLimitPerIndex", "missing-field"),
+        ({**INDEXED, "backoffLimitPerIndex": 1, "maxFailedIndexes": 4}, "maxFailedIndexes", "out-of-range"),
+        ({"backoffLimitPerIndex": 1}, "backoffLimitPerIndex", "conflict"),
+        ({**MANY, "maxFailedIndexes": None}, "maxFailedIndexes", "missing-field"),
+        ({**MANY, "maxFailedIndexes": 10_001}, "maxFailedIndexes", "out-of-range"),
+        ({**MANY, "parallelism": 10_001}, "parallelism", "out-of-range"),
+        (
+            {**INDEXED, **rules({"action": "FailIndex", **EXIT})},
+            "podFailurePolicy.rules[0].action",
+            "conflict",
+        ),
         ({"podReplacementPolicy": "Never"}, "podReplacementPolicy", "bad-value"),
         (rules({"action": "Stop", **EXIT}), "podFailurePolicy.rules[0].action", "bad-value"),
         (rules({"action": "Count"}), "podFailurePolicy.rules[0]", "conflict"),
@@ -74,6 +89,9 @@ def test_good_jobs(judge: Any) -> None:
         assert judge("batch/v1", "Job", spec={"template": template(policy), "backoffLimit": 0}) == set()
     conditions = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
     spec = {"template": template(), **rules({"action": "FailJob", **EXIT}, conditions)}
+    assert judge("batch/v1", "Job", spec=spec) == set()
+    by_index = {**INDEXED, "backoffLimitPerIndex": 1, "maxFailedIndexes": 3}
+    spec = {"template": template(), **by_index, **rules({"action": "FailIndex", **EXIT})}
     assert judge("batch/v1", "Job", spec=spec) == set()
 
 
