@@ -12,11 +12,13 @@ import asyncio
 import contextlib
 import http.client
 import socket
+import ssl
 import threading
 from dataclasses import dataclass, replace
 
 import msgspec
 
+from tsujiban.agent import grpchealth
 from tsujiban.agent.objects import ConfigError
 from tsujiban.agent.sandbox import Command
 from tsujiban.resources.kinds import core
@@ -29,11 +31,14 @@ LOOPBACK = "127.0.0.1"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """One probe, with Kubernetes' defaults; times in seconds. Exactly one of `port` and `command`
-    is set; with `http` the port is asked for `path`."""
+    is set; with `http` the port is asked for `path`, with `tls` over HTTPS; with `health` it is asked how
+    that gRPC service is ("": the whole server)."""
 
     port: int = 0
     http: bool = False
+    tls: bool = False
     path: str = "/"
+    health: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     command: tuple[str, ...] = ()
     initial_delay: float = 0
@@ -86,14 +91,18 @@ def parse(container: core.Container, probe: core.Probe | None) -> Probe | None:
         return _http(container, probe.http_get, base)
     if probe.tcp_socket is not None:
         return replace(base, port=_port(container, probe.tcp_socket.port))
+    if probe.grpc is not None:
+        return replace(base, port=_port(container, probe.grpc.port), health=probe.grpc.service or "")
     if probe.exec is not None and probe.exec.command:
         return replace(base, command=probe.exec.command)
-    raise ConfigError(f"container {container.name}: a probe must be httpGet, tcpSocket or exec")
+    raise ConfigError(f"container {container.name}: a probe must be httpGet, tcpSocket, grpc or exec")
 
 
 def _http(container: core.Container, action: core.HTTPGetAction, base: Probe) -> Probe:
-    if action.scheme not in ("", "HTTP") or action.host:
-        raise ConfigError(f"container {container.name}: httpGet supports neither HTTPS nor another host")
+    if action.scheme not in ("", "HTTP", "HTTPS") or action.host:
+        raise ConfigError(
+            f"container {container.name}: httpGet supports no scheme but HTTP and HTTPS, and no other host"
+        )
     try:
         headers = msgspec.convert(action.http_headers or [], tuple[_Header, ...])
     except msgspec.ValidationError as error:
@@ -102,6 +111,7 @@ def _http(container: core.Container, action: core.HTTPGetAction, base: Probe) ->
         base,
         port=_port(container, action.port),
         http=True,
+        tls=action.scheme == "HTTPS",
         path=action.path or "/",
         headers=tuple((header.name, header.value) for header in headers),
     )
@@ -120,19 +130,20 @@ def _port(container: core.Container, port: int | str) -> int:
 
 
 def check_port(netns_path: str, probe: Probe) -> str:
-    """Run a tcp or http probe inside a namespace. "" is success, else what went wrong. Blocks for
+    """Run a tcp, http or gRPC probe inside a namespace. "" is success, else what went wrong. Blocks for
     at most the probe's timeout to connect, and once more for the answer, however slowly it comes:
     the threads that wait here are the agent's."""
     try:
         with call_in(
             netns_path, lambda: socket.create_connection((LOOPBACK, probe.port), probe.timeout)
         ) as connection:
-            if not probe.http:
+            if not probe.http and probe.health is None:
                 return ""
             return _in_time(connection, probe)
     except OSError as error:
         return f"port {probe.port}: {error}"
-    except (http.client.HTTPException, ValueError) as error:  # ValueError: an impossible path or header
+    except (http.client.HTTPException, grpchealth.HealthError, ValueError) as error:
+        # ValueError: an impossible path or header
         return f"port {probe.port}: {type(error).__name__}: {error}"
 
 
@@ -149,7 +160,7 @@ def _in_time(connection: socket.socket, probe: Probe) -> str:
     deadline.start()
     try:
         answer = _ask(connection, probe)
-    except (OSError, http.client.HTTPException):
+    except (OSError, http.client.HTTPException, grpchealth.HealthError):
         if late.is_set():
             raise TimeoutError("timed out") from None
         raise
@@ -162,6 +173,28 @@ def _in_time(connection: socket.socket, probe: Probe) -> str:
 
 
 def _ask(connection: socket.socket, probe: Probe) -> str:
+    if probe.health is not None:
+        return grpchealth.check(connection, f"{LOOPBACK}:{probe.port}", probe.health)
+    if not probe.tls:
+        return _get(connection, probe)
+    # of a copy, for what is wrapped cannot be hung up any more
+    with _UNVERIFIED.wrap_socket(connection.dup()) as secured:
+        return _get(secured, probe)
+
+
+def _unverified() -> ssl.SSLContext:
+    """For servers whose certificate nobody looks at, as the kubelet's probes do: who could put another one
+    there runs in the container already."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_UNVERIFIED = _unverified()
+
+
+def _get(connection: socket.socket, probe: Probe) -> str:
     client = http.client.HTTPConnection(LOOPBACK, probe.port, timeout=probe.timeout)
     client.sock = connection
     headers = {"User-Agent": "tsujiban-probe", "Connection": "close", **dict(probe.headers)}

@@ -3,19 +3,22 @@ import contextlib
 import http.server
 import os
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import probes
 from tsujiban.agent.objects import ConfigError
 from tsujiban.agent.sandbox import Command
+from tsujiban.local.demo.forgery import self_signed
 from tsujiban.resources.kinds.core import Container
 
 OWN = "/proc/self/ns/net"  # entering it needs root; see tests/system/agent
@@ -42,6 +45,15 @@ def test_http() -> None:
     assert probe == probes.Probe(port=80, http=True, path="/x", headers=(("A", "b"),))
 
 
+def test_https_and_grpc() -> None:
+    """A container with one of these waited for ever."""
+    assert _parse({"httpGet": {"port": "web", "scheme": "HTTPS"}}) == probes.Probe(
+        port=8080, http=True, tls=True
+    )
+    assert _parse({"grpc": {"port": 80}}) == probes.Probe(port=80, health="")
+    assert _parse({"grpc": {"port": 80, "service": "a.B"}}) == probes.Probe(port=80, health="a.B")
+
+
 def test_exec_and_times() -> None:
     probe = _parse(
         {"exec": {"command": ["true"]}, "periodSeconds": 2, "timeoutSeconds": 3, "initialDelaySeconds": 1}
@@ -57,7 +69,8 @@ def test_exec_and_times() -> None:
         ({"tcpSocket": {"port": "none"}}, "none"),
         ({"tcpSocket": {"port": 0}}, "port"),
         ({"tcpSocket": {"port": 70000}}, "port"),
-        ({"httpGet": {"port": 80, "scheme": "HTTPS"}}, "HTTPS"),
+        ({"httpGet": {"port": 80, "scheme": "FTP"}}, "scheme"),
+        ({"grpc": {"port": 0}}, "port"),
         ({"httpGet": {"port": 80, "host": "example.com"}}, "host"),
         ({"httpGet": {"port": 80, "httpHeaders": [{"value": "x"}]}}, "httpHeaders"),
         ({"tcpSocket": {"port": 80}, "periodSeconds": -1}, "negative"),
@@ -108,6 +121,42 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def test_http_status(port: int, status: int, fine: bool) -> None:
     answer = asyncio.run(probes.run(probes.Probe(port=port, http=True, path=f"/{status}"), OWN))
     assert (answer == "") == fine
+
+
+@pytest.fixture
+def secured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
+    """A server whose certificate nobody would believe."""
+    monkeypatch.setattr(probes, "call_in", lambda path, function: function())
+    forged = self_signed("spiffe://elsewhere/ns/a/sa/b")
+    credentials = tmp_path / "credentials.pem"
+    credentials.write_text(forged.chain + forged.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(credentials)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_https_looks_at_no_certificate(secured: int) -> None:
+    probe = probes.Probe(port=secured, http=True, tls=True, path="/200", timeout=PATIENCE)
+    assert asyncio.run(probes.run(probe, OWN)) == ""
+    assert "status 500" in asyncio.run(probes.run(replace(probe, path="/500"), OWN))
+
+
+def test_a_server_without_tls_is_not_asked_over_it(port: int) -> None:
+    probe = probes.Probe(port=port, http=True, tls=True, path="/200", timeout=PATIENCE)
+    assert f"port {port}: [SSL" in asyncio.run(probes.run(probe, OWN))
+
+
+@pytest.mark.parametrize("probe", [probes.Probe(http=True, tls=True), probes.Probe(health="")])
+def test_who_answers_nothing_is_hung_up_on(probe: probes.Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "call_in", lambda path, function: function())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asked = replace(probe, port=silent.getsockname()[1], timeout=0.1)
+        assert "timed out" in probes.check_port(OWN, asked)
 
 
 def test_tcp(port: int) -> None:

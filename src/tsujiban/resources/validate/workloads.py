@@ -121,6 +121,10 @@ def _probe(probe: core.Probe, path: Path, report: Report) -> None:
             report.port((*path, name, "port"), target.port)
         else:
             check_port_name(target.port, (*path, name, "port"), report)
+    if probe.http_get is not None:
+        report.one_of((*path, "httpGet", "scheme"), probe.http_get.scheme, ("HTTP", "HTTPS"), empty=True)
+    if probe.grpc is not None:
+        report.port((*path, "grpc", "port"), probe.grpc.port)
 
 
 def _protocol(protocol: str | None, path: Path, report: Report) -> None:

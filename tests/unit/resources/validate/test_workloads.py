@@ -35,6 +35,12 @@ TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": POD}
         ),
         ({"readinessProbe": {}}, ".readinessProbe", "conflict"),
         ({"readinessProbe": {"httpGet": {"port": 0}}}, ".readinessProbe.httpGet.port", "bad-port"),
+        ({"readinessProbe": {"grpc": {"port": 0}}}, ".readinessProbe.grpc.port", "bad-port"),
+        (
+            {"livenessProbe": {"httpGet": {"port": 80, "scheme": "FTP"}}},
+            ".livenessProbe.httpGet.scheme",
+            "bad-value",
+        ),
         ({"livenessProbe": {"tcpSocket": {"port": "A"}}}, ".livenessProbe.tcpSocket.port", "odd-port-name"),
     ],
 )
