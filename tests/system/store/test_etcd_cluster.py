@@ -13,7 +13,7 @@ from tests.support.storesuite import KIND, key, value
 from tests.support.wait import PATIENCE, until
 
 from tsujiban.store.config import connect
-from tsujiban.store.etcd import engine
+from tsujiban.store.etcd import client as asking
 from tsujiban.store.etcd.engine import EtcdStore
 from tsujiban.store.protocol import Create, Delete, Event, EventType, Key, StoreUnavailable, Watch
 
@@ -183,7 +183,7 @@ async def test_without_a_majority_nothing_is_acknowledged(
     for member in others:
         bed.kill(member)
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "WRITE_SECONDS", 4.0)  # waiting longer shows nothing more
+        patch.setattr(asking, "CALL_SECONDS", 4.0)  # waiting longer shows nothing more
         with pytest.raises(StoreUnavailable):
             await writing.create(key("during"), value(key("during")))
     assert sum(part.healthy for part in await writing.health()) == 0

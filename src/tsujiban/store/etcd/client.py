@@ -159,7 +159,7 @@ class EtcdClient:
             sent = False
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    await channel.__connect__()
+                    await _connect(channel)
                 sent = True
                 return await self._once(channel, method, request, reply)
             except GRPCError as error:
@@ -192,6 +192,7 @@ class EtcdClient:
     async def _status(self, channel: Channel) -> Any:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
+                await _connect(channel)
                 return await self._once(
                     channel, "Maintenance/Status", messages.StatusRequest(), messages.StatusResponse
                 )
@@ -223,6 +224,16 @@ def _refuse(error: GRPCError, why: str) -> None:
         ) from error
     if error.status not in _AGAIN and error.status is not Status.RESOURCE_EXHAUSTED:
         raise StoreUnavailable(f"etcd refuses: {why} ({error.status.name})") from error
+
+
+async def _connect(channel: Channel) -> None:
+    """Connect, also when the connection has been given up for an unanswered ping: until TLS has taken leave
+    of a member that may be cut off, for half a minute, grpclib takes it for a good one, and a call on it
+    fails with an AttributeError. Raises OSError."""
+    protocol = await channel.__connect__()
+    if protocol.processor.connection.is_closing():
+        channel.close()  # what else waits on it is told
+        await channel.__connect__()
 
 
 def _text(error: BaseException) -> str:
