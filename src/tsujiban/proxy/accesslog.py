@@ -77,6 +77,7 @@ class ProxyEvent(msgspec.Struct, frozen=True, kw_only=True):
     )  # of a `tcp` connection or a request: the proxy's socket to the application
     far: tuple[str, int] = ("", 0)  # the application's end of it
     shared: bool = False  # other requests may be on that socket, too
+    expires: float = 0.0  # UNIX seconds: of the token that a request was judged by; 0: none, or never
 
     @property
     def rule(self) -> str:
@@ -134,7 +135,16 @@ def _http(endpoint: str, log: str, entry: accesslog_pb2.HTTPAccessLogEntry) -> P
         near=_end(common.upstream_local_address),
         far=_end(common.upstream_remote_address),
         shared=entry.protocol_version == accesslog_pb2.HTTPAccessLogEntry.HTTP2,
+        expires=_expiry(common),
     )
+
+
+def _expiry(common: accesslog_pb2.AccessLogCommon) -> float:
+    """When the token is no good any more that Envoy has verified. It takes none whose `exp` is no number."""
+    metadata = common.metadata.filter_metadata
+    fields = metadata[names.JWT_FILTER].fields if names.JWT_FILTER in metadata else {}
+    claims = fields[names.CLAIMS].struct_value.fields if names.CLAIMS in fields else {}
+    return float(claims["exp"].number_value) if "exp" in claims else 0.0
 
 
 @lru_cache

@@ -33,6 +33,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     method: str = ""
     path: str = ""
     host: str = ""
+    expires: float = 0.0  # UNIX seconds: of its token; 0: it has none, or one that is good for ever
 
 
 def told(event: ProxyEvent) -> Connection:
@@ -130,10 +131,16 @@ def ended(
         path=connection.path,
         host=connection.host,
         request_id=connection.request_id,
-        detail=f"ended: serial:{connection.serial} is revoked"
-        if rules == (names.REVOKED_RULE,) and connection.serial
-        else "ended by a change of policy",
+        detail=_why(connection, rules),
     )
+
+
+def _why(connection: Connection, rules: tuple[str, ...]) -> str:
+    if rules == (names.REVOKED_RULE,) and connection.serial:
+        return f"ended: serial:{connection.serial} is revoked"
+    if 0 < connection.expires < time.time():
+        return "ended: its token is not good any more, and policy lets nobody in without one"
+    return "ended by a change of policy"
 
 
 def foreign(endpoint: str, near: tuple[str, int], far: tuple[str, int], peer: str) -> ProxyEvent:

@@ -168,7 +168,8 @@ class ServedPod:
             return
         if event.log == names.REQUEST_LOG:
             request = self._requests.note(event, table)
-            if table and requests.refusal(table, request, revoked=self.renderer.revoked) is not None:
+            revoked = self.renderer.revoked
+            if table and requests.refusal(table, request, time.time(), revoked=revoked) is not None:
                 self._soon()
             return
         if event.log == "http":

@@ -5,8 +5,8 @@ that is there every five seconds, so a restarted agent learns of it, too. In HTT
 application to itself, and that is ended. In HTTP/2 others' requests may share that one: the client's own
 connection is ended.
 
-What a record tells of a request is its method, path and host. Where a rule asks for more (headers, claims),
-the request goes on if it could be allowed.
+What a record tells of a request is its method, path and host, and until when its token is good; from then
+on it has none. Where a rule asks for more (headers, claims), the request goes on if it could be allowed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tsujiban.proxy.connections import Connection, told
 from tsujiban.proxy.decisions import (
     AllOf,
     AnyOf,
+    Claim,
     Decision,
     Leaf,
     Not,
@@ -38,13 +39,18 @@ FORGET_SECONDS = 30.0  # without a word of it: six of Envoy's reports
 # Envoy's expressions take time in proportion to what they read, Python's may take its square: of a longer
 # path nothing is known but that it was allowed, and a change of the rules that looked at it ends it.
 LONGEST_PATH = 512
+TOKEN_GRACE_SECONDS = 60.0  # that Envoy gives a token beyond its end, for clocks differ
 
 
 class Requests:
     """The requests of one endpoint's clients that go on."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        """`wall` is the time of day, by which tokens end."""
         self._clock = clock
+        self._wall = wall
         # by request id: when it was last heard of, and the decision that it was first seen under
         self._open: OrderedDict[str, tuple[float, Connection, Decision | None]] = OrderedDict()
 
@@ -56,6 +62,7 @@ class Requests:
             method=event.method,
             path=event.path,
             host=event.host,
+            expires=event.expires,
         )
         if event.shared:
             near, far = (event.destination, names.INBOUND_PORT), (event.source, event.source_port)
@@ -77,7 +84,8 @@ class Requests:
         self, table: Table, revoked: frozenset[str] = frozenset()
     ) -> dict[Connection, tuple[str, ...]]:
         """Those that may not go on, by serial number or policy, and by which rules."""
-        judged = ((one, refusal(table, one, under, revoked)) for _, one, under in self._open.values())
+        now = self._wall()
+        judged = ((one, refusal(table, one, now, under, revoked)) for _, one, under in self._open.values())
         return {one: rules for one, rules in judged if rules is not None}
 
     def put_back(self, connection: Connection) -> None:
@@ -90,45 +98,56 @@ class Requests:
 
 
 def refusal(
-    table: Table, request: Connection, under: Decision | None = None, revoked: frozenset[str] = frozenset()
+    table: Table,
+    request: Connection,
+    now: float,
+    under: Decision | None = None,
+    revoked: frozenset[str] = frozenset(),
 ) -> tuple[str, ...] | None:
-    """The rules by which a request may not go on; None if it may. `under` is the decision that it was first
-    seen under."""
+    """The rules by which a request may not go on at `now` (UNIX seconds); None if it may. `under` is the
+    decision that it was first seen under."""
     if request.serial in revoked:
         return (names.REVOKED_RULE,)
     decision = table.find(request.peer, request.source, request.destination_port)
     if decision is None:
         return (names.IDENTITY_RULE,)
-    reached = list(possible(decision, request))
+    reached = list(possible(decision, request, now))
     denying = [leaf for leaf in reached if not leaf.allow]
     unread = len(_path(request)) > LONGEST_PATH and under is not None and under != decision
     return denying[0].rules if denying and (unread or len(denying) == len(reached)) else None
 
 
-def possible(decision: Decision, request: Connection) -> Iterator[Leaf]:
-    """The verdicts that a request may have, as far as it is known."""
+def possible(decision: Decision, request: Connection, now: float) -> Iterator[Leaf]:
+    """The verdicts that a request may have at `now`, as far as it is known."""
     if isinstance(decision, Leaf):
         yield decision
         return
-    known = holds(decision.test, request)
+    known = holds(decision.test, request, now)
     if known is not False:
-        yield from possible(decision.then, request)
+        yield from possible(decision.then, request, now)
     if known is not True:
-        yield from possible(decision.otherwise, request)
+        yield from possible(decision.otherwise, request, now)
 
 
-def holds(test: Predicate, request: Connection) -> bool | None:
-    """Whether a predicate holds for a request; None where that is not known."""
+def holds(test: Predicate, request: Connection, now: float) -> bool | None:
+    """Whether a predicate holds for a request at `now`; None where that is not known."""
     if isinstance(test, SourcePort):
         return holds_for_port(test, request.source_port)
+    if isinstance(test, Claim):
+        return False if expired(request, now) else None
     if isinstance(test, Not):
-        inner = holds(test.term, request)
+        inner = holds(test.term, request, now)
         return None if inner is None else not inner
     if isinstance(test, AllOf | AnyOf):
         settles = isinstance(test, AnyOf)  # the value of one term that is that of the whole
-        terms = [holds(term, request) for term in test.terms]
+        terms = [holds(term, request, now) for term in test.terms]
         return settles if settles in terms else None if None in terms else not settles
     return _text(test, request) if isinstance(test, Text) else None
+
+
+def expired(request: Connection, now: float) -> bool:
+    """Whether the token that it was let in with is not good any more."""
+    return 0 < request.expires < now - TOKEN_GRACE_SECONDS
 
 
 def _text(test: Text, request: Connection) -> bool | None:

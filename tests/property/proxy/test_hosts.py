@@ -58,6 +58,6 @@ def test_the_proxy_reads_the_spellings_of_a_host_as_defined(form: str, text: str
             path="/",
             host=host,
         )
-        (leaf,) = possible(decision, request)
+        (leaf,) = possible(decision, request, 0)
         asked = Flow(source=CUSTOMER, destination=SERVER, port=80, source_port=1, http=Request(host=host))
         assert leaf.allow is (evaluate(world, asked, Post.PROXY).verdict is Action.ALLOW), host

@@ -4,17 +4,30 @@ it may no more, or its certificate is revoked. What others have open goes on."""
 from __future__ import annotations
 
 import socket
+import time
 
 import h2.config
 import h2.connection
 import h2.events
 import pytest
+from tests.support.jwts import Issuer
 from tests.support.meshapps import READS, allow, rest
-from tests.support.proxybed import Bed, Pod, tier
+from tests.support.proxybed import Bed, Pod, tier, until
 from tests.support.revoking import revoked, serial
 
-from tsujiban.policy.program import Http, PathMatch
+from tsujiban.policy.program import (
+    AuthzAction,
+    AuthzOperation,
+    AuthzProgram,
+    AuthzRule,
+    AuthzSource,
+    Http,
+    JwtRule,
+    PathMatch,
+    StringMatch,
+)
 from tsujiban.policy.revocation import RULE
+from tsujiban.proxy.requests import TOKEN_GRACE_SECONDS
 
 pytestmark = pytest.mark.system
 
@@ -46,15 +59,20 @@ def _application(connection: socket.socket) -> None:
 class Socket:
     """A WebSocket of a pod's application."""
 
-    def __init__(self, pod: Pod, address: str, path: str) -> None:
+    def __init__(self, pod: Pod, address: str, path: str, token: str = "") -> None:
         self.connection = pod.connect(address, 80)
         head = f"GET {path} HTTP/1.1\r\nHost: web\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        self.connection.sendall((head + key).encode())
+        key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        key += f"Authorization: Bearer {token}\r\n" if token else ""
+        self.connection.sendall(f"{head}{key}\r\n".encode())
         answer = b""
-        while not answer.endswith(b"\r\n\r\n"):
+        while b"\r\n\r\n" not in answer:
             answer += self.connection.recv(65536)
-        assert answer.startswith(b"HTTP/1.1 101 "), answer
+        self.status = int(answer[9:12])
+
+    @property
+    def open(self) -> bool:
+        return self.status == 101
 
     def echoes(self) -> bool:
         self.connection.sendall(b"still there?")
@@ -91,6 +109,9 @@ def test_what_goes_on_ends_when_it_is_denied_and_nothing_else_does(bed: Bed, web
     lasting = stream(friend, web.address)
     news, prices = (Socket(customer, web.address, path) for path in ("/v1/news", "/v1/prices"))
     friends = Socket(friend, web.address, "/v1/prices")
+    assert news.open
+    assert prices.open
+    assert friends.open
 
     # one path less
     prices_only = Http(methods=("GET",), paths=(PathMatch(prefix="/v1/prices"),))
@@ -110,3 +131,41 @@ def test_what_goes_on_ends_when_it_is_denied_and_nothing_else_does(bed: Bed, web
     assert bed.update(**allow(customer, http=prices_only)) == ()
     assert rest(friends.connection) == b""
     rest(lasting)
+
+
+def test_a_websocket_outlives_the_token_that_let_it_in(node_bed: Bed) -> None:
+    """An account is closed; whoever has come in with its last token keeps the door open."""
+    idp = Issuer("https://idp.example")
+    by_token = AuthzRule(
+        id="default/authz:web/0", sources=(AuthzSource(request_principals=(StringMatch(present=True),)),)
+    )
+    free = AuthzRule(
+        id="default/authz:web/1", operations=(AuthzOperation(paths=(StringMatch(prefix="/free"),)),)
+    )
+    policy = AuthzProgram(id="default/authz:web", action=AuthzAction.ALLOW, rules=(by_token, free))
+    tokens = JwtRule(issuer=idp.name, id="default/ra:web/0", jwks=idp.jwks)
+    web = node_bed.pod("web", jwt=(tokens,), authorization=(policy.id,))
+    web.listen(80, _application)
+    customer = node_bed.pod("customer")
+    assert node_bed.update(authorizations={policy.id: policy}) == ()
+    node_bed.settle()
+
+    def soon_over(path: str) -> Socket:
+        """With a token that has ended already, and that Envoy takes for some seconds still."""
+        ending = int(time.time() - TOKEN_GRACE_SECONDS + 4)
+        return Socket(customer, web.address, path, idp.token(sub="alice", exp=ending))
+
+    def opened(path: str) -> Socket:
+        found = until(f"{path} opens", lambda: one if (one := soon_over(path)).open else None)
+        assert found is not None
+        return found
+
+    lasting = Socket(customer, web.address, "/v1", idp.token(sub="bob"))
+    assert lasting.open
+    freely, alices = opened("/free"), opened("/v1")
+    assert rest(alices.connection) == b""
+    ended = node_bed.seen(log="ended", path="/v1")
+    assert (ended.rules, ended.peer) == ((tokens.id,), customer.identity)
+    assert ended.detail.startswith("ended: its token")
+    assert lasting.echoes()
+    assert freely.echoes()

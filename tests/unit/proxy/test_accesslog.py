@@ -180,3 +180,13 @@ def test_bytes_values_are_read_as_well() -> None:
 def test_methods_have_names() -> None:
     assert accesslog_method(1) == "GET"
     assert accesslog_method(0) == ""
+
+
+def test_a_request_tells_until_when_its_token_is_good() -> None:
+    def told(claims: dict[str, Any]) -> float:
+        fields = {names.JWT_FILTER: {names.CLAIMS: claims}}
+        return http("http", {"metadata": {"filter_metadata": fields}})[0].expires
+
+    assert told({"exp": 1234, "iss": "i"}) == 1234
+    assert told({"iss": "i"}) == 0
+    assert http("http", {})[0].expires == 0

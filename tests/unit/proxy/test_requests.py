@@ -6,7 +6,18 @@ import pytest
 from tests.support.proxystate import CUSTOMER, READS, SERVER, STRANGER, identity, port, rule, state
 from tests.unit.proxy import test_connections
 
-from tsujiban.policy.program import Http, NodeState, PathMatch
+from tsujiban.policy.program import (
+    AuthzAction,
+    AuthzOperation,
+    AuthzProgram,
+    AuthzRule,
+    AuthzSource,
+    Http,
+    JwtRule,
+    NodeState,
+    PathMatch,
+    StringMatch,
+)
 from tsujiban.proxy import names
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.connections import Connection, ended
@@ -23,7 +34,14 @@ from tsujiban.proxy.decisions import (
     Unreadable,
 )
 from tsujiban.proxy.reach import ingress
-from tsujiban.proxy.requests import FORGET_SECONDS, LONGEST_PATH, Requests, holds, possible
+from tsujiban.proxy.requests import (
+    FORGET_SECONDS,
+    LONGEST_PATH,
+    TOKEN_GRACE_SECONDS,
+    Requests,
+    holds,
+    possible,
+)
 from tsujiban.proxy.table import Table
 
 YES, NO = Leaf(allow=True, rules=("yes",)), Leaf(allow=False, rules=("no",))
@@ -129,18 +147,52 @@ def test_it_is_forgotten_when_it_ends_when_it_is_ended_and_when_nobody_speaks_of
     ],
 )
 def test_a_predicate_holds_does_not_or_cannot_be_told(test: Predicate, expected: bool | None) -> None:
-    assert holds(test, request()) is expected
+    assert holds(test, request(), 0) is expected
 
 
 def test_a_method_that_has_no_number_is_not_known() -> None:
-    assert holds(Text(header=":method", exact="GET"), request(method="")) is None
+    assert holds(Text(header=":method", exact="GET"), request(method=""), 0) is None
+
+
+def test_a_request_whose_token_has_ended_has_none() -> None:
+    whose = Claim(path=("sub",), exact="a")
+    for expires, now, expected in (
+        (1000, 1000 + TOKEN_GRACE_SECONDS, None),
+        (1000, 1001 + TOKEN_GRACE_SECONDS, False),
+        (0, 2**33, None),
+    ):
+        assert holds(whose, request(expires=expires), now) is expected
+        assert holds(Not(term=whose), request(expires=expires), now) is (None if expected is None else True)
+
+
+def test_what_goes_on_by_its_token_ends_with_it_and_what_needs_none_does_not() -> None:
+    now = 1000.0
+    requests = Requests(wall=lambda: now)
+    alice = AuthzProgram(
+        id="alice",
+        action=AuthzAction.ALLOW,
+        rules=(
+            AuthzRule(id="alice/0", sources=(AuthzSource(request_principals=(StringMatch(exact="i/a"),)),)),
+            AuthzRule(id="alice/1", operations=(AuthzOperation(paths=(StringMatch(exact="/free"),)),)),
+        ),
+    )
+    world = state(rule("r"), authorization=("alice",), jwt=(JwtRule(issuer="i", id="ra", jwks="{}"),))
+    world.authorizations["alice"] = alice
+    judged = table(world)
+    one = requests.note(event(expires=1000.0), judged)
+    requests.note(event(request_id="two", path="/free", expires=1000.0), judged)
+    requests.note(event(request_id="three"), judged)
+    assert requests.denied(judged) == {}
+    now += TOKEN_GRACE_SECONDS + 1
+    assert requests.denied(judged) == {one: ("ra",)}
+    assert ended("default/server", one, ()).detail.startswith("ended: its token")
 
 
 def test_what_cannot_be_told_could_have_either_end() -> None:
     decision = Branch(test=Unreadable(), then=NO, otherwise=YES)
-    assert list(possible(decision, request())) == [NO, YES]
+    assert list(possible(decision, request(), 0)) == [NO, YES]
     decision = Branch(test=Text(header=":method", exact="GET"), then=NO, otherwise=YES)
-    assert list(possible(decision, request())) == [NO]
+    assert list(possible(decision, request(), 0)) == [NO]
 
 
 def test_a_path_that_would_take_long_to_read_is_not_read_and_dodges_no_change() -> None:
