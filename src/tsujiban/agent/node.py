@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from tsujiban import __version__
-from tsujiban.agent import credentials, machine, names, records
+from tsujiban.agent import credentials, machine, names, records, room
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.enforcer import Enforcer, Post
 from tsujiban.agent.flowlog import FlowLog
@@ -164,6 +164,7 @@ class Node:
             tasks.create_task(self.sidecars.renewal.run())
             tasks.create_task(self.enforcer.run())
             tasks.create_task(self.kernel.watch())
+            tasks.create_task(room.keep(self.kernel.owners))
             tasks.create_task(self.flows.run())
             tasks.create_task(self.memory.run())
             tasks.create_task(self._read_kernel_log())

@@ -12,6 +12,7 @@ import errno
 import ipaddress
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -26,7 +27,8 @@ from tsujiban.kernel.netlink import (
     request,
 )
 
-_GET, _DELETE = 1, 2  # IPCTNL_MSG_CT_*
+_GET, _DELETE, _STATISTICS = 1, 2, 5  # IPCTNL_MSG_CT_*
+_ENTRIES, _MOST_ENTRIES = 1, 2  # CTA_STATS_GLOBAL_*
 _ORIGINAL, _REPLY, _ID, _ZONE = 1, 2, 12, 18  # CTA_*
 _IP, _PROTOCOL = 1, 2  # CTA_TUPLE_*
 _NESTED = 0x8000
@@ -98,6 +100,14 @@ def _tuple(data: bytes) -> Connection | None:
     )
 
 
+def source(payload: bytes) -> bytes:
+    """The address, packed, that has opened the connection that a message is about; b"" when it does not say.
+    A part of what `parse` costs."""
+    original = attributes(payload).get(_ORIGINAL, b"")
+    ip = attributes(attributes(original).get(_IP, b""))
+    return ip.get(1) or ip.get(3) or b""
+
+
 def _port(value: bytes | None) -> int:
     return int(struct.unpack("!H", value)[0]) if value else 0
 
@@ -123,6 +133,22 @@ class Conntrack:
                 self._conversation.close()
                 self._conversation = Conversation()
         raise AssertionError
+
+    def fullness(self) -> tuple[int, int]:
+        """How many connections there are, and how many there may be. Raises OSError."""
+        (answer,) = self._conversation.ask(request(CONNTRACK, _STATISTICS, ACK))
+        found = attributes(answer.payload)
+        used, most = (int.from_bytes(found[kind], "big") for kind in (_ENTRIES, _MOST_ENTRIES))
+        return used, most
+
+    def by_source(self) -> Counter[str]:
+        """How many connections each address has opened. Raises OSError."""
+        counted: Counter[bytes] = Counter()
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for message in self._conversation.ask(request(CONNTRACK, _GET, DUMP, family=family)):
+                counted[source(message.payload)] += 1
+        del counted[b""]
+        return Counter({str(ipaddress.ip_address(one)): count for one, count in counted.items()})
 
     def _dump(self, family: int) -> Iterator[Connection]:
         for message in self._conversation.ask(request(CONNTRACK, _GET, DUMP, family=family)):

@@ -1,7 +1,7 @@
 import socket
 import struct
 
-from tsujiban.kernel.conntrack import Connection, parse
+from tsujiban.kernel.conntrack import Connection, parse, source
 from tsujiban.kernel.netlink import attribute, nested
 
 
@@ -41,3 +41,11 @@ def test_icmp_has_type_and_code() -> None:
 def test_what_identifies_nothing_is_none() -> None:
     assert parse(socket.AF_INET, b"") is None
     assert parse(socket.AF_INET, nested(1) + nested(2)) is None
+
+
+def test_the_source_alone_is_who_has_opened_it() -> None:
+    for address, other in (("10.244.0.2", "10.96.0.1"), ("fd00::1", "fd00::2")):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        data = ends(1, address, other, tcp(1, 2)) + ends(2, other, address, tcp(2, 1))
+        assert source(data) == socket.inet_pton(family, address)
+    assert source(b"") == b""
