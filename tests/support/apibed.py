@@ -29,6 +29,7 @@ from tsujiban.controller.loop import Change, Loop, Planner, Work
 from tsujiban.controller.reconcile import aggregation
 from tsujiban.controller.reconcile import csrs as signed
 from tsujiban.controller.revocations import KIND, Revocations
+from tsujiban.controller.serviceclaims import ServiceClaims
 from tsujiban.controller.signers import Signers
 from tsujiban.controller.world import CERTIFICATE_REQUESTS, CLUSTER_ROLES, SERVICE_ACCOUNTS, World
 from tsujiban.flows.ring import FlowRing
@@ -198,7 +199,8 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
     """A server that is ready, and gone afterwards."""
     make_private_directory(directory)
     ca = CertificateAuthority.create(directory / "ca", TRUST_DOMAIN)
-    store = await SqliteStore.open(directory / "state" / "store.db")
+    opened = await SqliteStore.open(directory / "state" / "store.db")
+    store = ServiceClaims(opened)
     await bootstrap.ensure(store, bootstrap.initial_objects("10.244.0.0/16", 26))
     await bootstrap.ensure_roles(store)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -236,4 +238,4 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
         for task in (serving, following):
             task.cancel()
         await asyncio.gather(serving, following, return_exceptions=True)
-        await store.close()
+        await opened.close()

@@ -32,6 +32,7 @@ from tsujiban.controller.nodes import NodeServer
 from tsujiban.controller.plane import Plane
 from tsujiban.controller.podtokens import PodTokens
 from tsujiban.controller.revocations import KIND, Revocations
+from tsujiban.controller.serviceclaims import ServiceClaims
 from tsujiban.controller.sessions import Sessions
 from tsujiban.controller.signers import Signers
 from tsujiban.controller.signing import Signer
@@ -83,7 +84,8 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     make_private_directory(config.state)
     ca = CertificateAuthority.open(config.state / "ca", config.trust_domain)
     certificate = serving.make_certificate(ca, config.state, serving.names(config))
-    store = await open_store(config.store, config.state, config.cluster)
+    opened = await open_store(config.store, config.state, config.cluster)
+    store = ServiceClaims(opened)
     lead = Lead(config, store)
     try:
         revocations = Revocations()
@@ -145,7 +147,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             tasks.create_task(serve(app, context, sockets[:-1], revocations))
     finally:
         await lead.end()
-        await store.close()
+        await opened.close()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tsujiban.controller import revocations
 from tsujiban.controller.loop import Change
 from tsujiban.controller.reconcile.actions import Action, Delete
 from tsujiban.controller.reconcile.unserved import unserved
+from tsujiban.controller.serviceclaims import PORT
 from tsujiban.controller.world import (
     CRON_JOBS,
     DAEMON_SETS,
@@ -99,6 +100,18 @@ def _of_list(old: Json | None, new: Json) -> Iterator[Happened]:
 def not_signed(pod: Json, reason: str) -> Happened:
     """A pod got no certificate."""
     return _about(pod, "v1", "Pod", _WARNING, "IdentityRevoked", reason)
+
+
+def shared(service: Json, claim: str) -> Happened:
+    """A service has an address, or a port of the nodes, that is another's."""
+    what = claim.removeprefix(PORT)
+    reason, thing = (
+        ("PortAlreadyAllocated", f"Port {what}")
+        if claim.startswith(PORT)
+        else ("ClusterIPAlreadyAllocated", f"Cluster IP {what}")
+    )
+    text = f"{thing} was assigned to multiple services; please recreate service"
+    return _about(service, "v1", "Service", _WARNING, reason, text)
 
 
 def _of_pod(world: World, ref: Ref, old: Json | None, new: Json | None) -> Iterator[Happened]:

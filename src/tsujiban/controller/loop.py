@@ -2,7 +2,8 @@
 
 One task, one event at a time: a plan always sees what the last plan wrote, because every write
 goes into the world at once and its echo from the watch is recognised by its revision. A write
-that loses a race needs no retry here: the winner's event brings the object back into the queue.
+that loses a race needs no retry here: the winner's event brings the object back into the queue. Where the
+race was about something else than the object (a service's address), it is planned again at once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import msgspec
 import structlog
 
-from tsujiban.controller.reconcile.actions import Action, Create, Delete
+from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
+from tsujiban.controller.serviceclaims import Taken
 from tsujiban.controller.stored import mended
 from tsujiban.controller.world import Json, Ref, World
 from tsujiban.store.protocol import (
@@ -218,10 +220,13 @@ class Loop:
             for planner, ref in queue:
                 actions = self._planners[planner](self.world, ref)
                 # together: one durable commit serves them all
-                await asyncio.gather(*(self._carry_out(action) for action in actions))
+                settled = await asyncio.gather(*(self._carry_out(action) for action in actions))
                 most -= len(actions)
+                if not all(settled):
+                    self.enqueue(planner, ref)
 
-    async def _carry_out(self, action: Action) -> None:
+    async def _carry_out(self, action: Action) -> bool:
+        """Whether that is all there is to do."""
         try:
             if isinstance(action, Delete):
                 self._learn(await self._store.delete(Key(*action.ref)), gone=True)
@@ -233,6 +238,10 @@ class Loop:
             log.debug("lost a race; the winner's event follows", error=str(error))
         except InvalidValue as error:  # a user's object was as large as may be, before something was added
             log.error("an object is not written", object=str(Key(*action.ref)), reason=str(error))
+        except Taken as error:
+            log.info("an address is not given", reason=str(error))
+            return not isinstance(action, Update)  # who gave it finds another one; who must have it does not
+        return True
 
 
 def _read(stored: Stored) -> Json:

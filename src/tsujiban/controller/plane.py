@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 import msgspec
 import structlog
 
-from tsujiban.controller import bootstrap, enforcement, events, felix, heartbeats, members
+from tsujiban.controller import bootstrap, enforcement, events, felix, heartbeats, members, serviceclaims
 from tsujiban.controller.addresses import Addresses
 from tsujiban.controller.alarms import Alarms
 from tsujiban.controller.config import ControllerConfig
@@ -62,7 +62,7 @@ from tsujiban.policy.graph import PolicyGraph
 from tsujiban.resources.kinds import core
 from tsujiban.resources.names import workload_identity
 from tsujiban.resources.registry import KINDS
-from tsujiban.store.protocol import AlreadyExists, Conflict, InvalidValue, Key, Store
+from tsujiban.store.protocol import AlreadyExists, Conflict, InvalidValue, Key, Store, StoreUnavailable
 from tsujiban.wire.messages import (
     Enforced,
     Flow,
@@ -166,6 +166,7 @@ class Plane:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.loop.run())
             tasks.create_task(self._clean())
+            tasks.create_task(self._repair_claims())
             tasks.create_task(self._look_after_nodes())
             tasks.create_task(self._events.run())
             tasks.create_task(self._alarms.run())
@@ -444,6 +445,24 @@ class Plane:
         while True:
             await asyncio.sleep(CLEAN_SECONDS)
             await self.loop.submit(look)
+
+    async def _repair_claims(self) -> None:
+        """Keep what services have alone true to them; tell of those that share it."""
+        while True:
+            try:
+                found = await serviceclaims.repair(self._store)
+            except StoreUnavailable as error:
+                log.warning("the addresses of services are not looked at", reason=str(error))
+            else:
+                for one in found:
+                    await self._tell(events.shared(one.service, one.claim))
+            await asyncio.sleep(serviceclaims.REPAIR_SECONDS)
+
+    async def _tell(self, happened: events.Happened) -> None:
+        async def tell() -> None:
+            self._events.tell(self.loop.world, happened)
+
+        await self.loop.submit(tell)
 
     async def _beat(self, node: str) -> None:
         """Renew a node's lease; a node that is heard again is ready again."""

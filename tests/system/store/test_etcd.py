@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import uuid
@@ -13,10 +14,11 @@ from tests.support.etcdbed import EtcdBed, single
 from tests.support.storesuite import KIND, ObjectSuite, TransactionSuite, key, names, put, take, value
 from tests.support.wait import PATIENCE, until
 
+from tsujiban.controller.serviceclaims import GROUP, RESOURCE, ServiceClaims, Taken, repair
 from tsujiban.store.config import connect
 from tsujiban.store.etcd import client
 from tsujiban.store.etcd.engine import EtcdStore
-from tsujiban.store.protocol import Compacted, Create, InvalidTransaction, Store
+from tsujiban.store.protocol import Compacted, Create, InvalidTransaction, Key, Store
 
 pytestmark = [pytest.mark.system, pytest.mark.anyio]
 
@@ -114,4 +116,28 @@ async def test_two_engines_write_one_object(bed: EtcdBed, cluster: str, store: S
     while seen < 11:
         seen += len(await watch.next(PATIENCE))
     assert seen == 11
+    await other.close()
+
+
+async def test_an_address_is_one_services_whichever_controller_gives_it(
+    bed: EtcdBed, cluster: str, store: Store
+) -> None:
+    other = await EtcdStore.open(connect(bed.config), cluster)
+    controllers = [ServiceClaims(store), ServiceClaims(other)]
+
+    async def ask(number: int) -> str:
+        at = Key("", "services", "default", f"s{number}")
+        asked = {"metadata": {"name": at.name}, "spec": {"clusterIP": "10.96.0.20"}}
+        try:
+            await controllers[number % 2].create(at, json.dumps(asked).encode())
+        except Taken:
+            return ""
+        return at.name
+
+    for _ in range(2):  # again when who has it is gone
+        (name,) = filter(None, await asyncio.gather(*(ask(number) for number in range(8))))
+        assert await repair(controllers[0]) == []
+        await controllers[0].delete(Key("", "services", "default", name))
+    await repair(controllers[1])
+    assert (await store.list(GROUP, RESOURCE)).items == ()
     await other.close()

@@ -208,3 +208,14 @@ def test_a_set_that_claims_volumes_is_told_that_there_are_none() -> None:
     assert (kind, reason) == ("StatefulSet", "FailedCreate")
     assert "cannot be served" in text
     assert told(ref, new, new) == []
+
+
+def test_a_service_that_shares_an_address_is_told_so() -> None:
+    service = {"metadata": {"name": "a", "namespace": "default"}}
+    assert [events.shared(service, claim)[-2:] for claim in ("10.96.0.7", "port-30080")] == [
+        (
+            "ClusterIPAlreadyAllocated",
+            "Cluster IP 10.96.0.7 was assigned to multiple services; please recreate service",
+        ),
+        ("PortAlreadyAllocated", "Port 30080 was assigned to multiple services; please recreate service"),
+    ]

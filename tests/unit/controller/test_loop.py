@@ -16,9 +16,13 @@ from tests.support.wait import PATIENCE
 from tsujiban.controller import loop as module
 from tsujiban.controller.loop import Change, Loop, Work
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
-from tsujiban.controller.world import Json, Ref, World
-from tsujiban.store.protocol import Key, NotFound
+from tsujiban.controller.reconcile.services import Assigner
+from tsujiban.controller.serviceclaims import ServiceClaims
+from tsujiban.controller.world import SERVICES, Json, Ref, World
+from tsujiban.store.protocol import Key, NotFound, Operation, Stored
+from tsujiban.store.protocol import Update as Updating
 from tsujiban.store.sqlite import SqliteStore
+from tsujiban.store.wrapper import StoreWrapper
 
 THING = ("", "configmaps")
 COPY = ("", "secrets")
@@ -171,6 +175,53 @@ def test_calls_run_in_the_loops_own_task(tmp_path: Path) -> None:
             await scene.loop.submit(call)
             await done.wait()
             await scene.until(lambda w: (w.get(copy("made")) or {}).get("spec") == 7)
+
+    run(story)
+
+
+class Rival(StoreWrapper):
+    """Another controller's API gives the address first, before the loop can have seen it."""
+
+    first = True
+
+    async def transaction(self, operations: Sequence[Operation]) -> tuple[Stored | None, ...]:
+        if self.first and any(isinstance(one, Updating) for one in operations):
+            self.first = False
+            spec = {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"]}
+            await self._store.create(Key(*SERVICES, "default", "rival"), encoded(obj("rival", spec=spec)))
+        return await self._store.transaction(operations)
+
+
+def encoded(value: Json) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def test_who_loses_a_race_for_an_address_gets_another_though_nothing_of_its_own_changes(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        opened = await SqliteStore.open(tmp_path / "store.db")
+        store = Rival(ServiceClaims(opened))
+        await store.create(Key(*SERVICES, "default", "a"), encoded(obj("a", spec={})))
+        planner = Assigner("10.96.0.0/29", frozenset()).plan
+
+        def only_of_a(_world: World, change: Change) -> list[Work]:
+            return [("service", change.ref)] if change.ref.name == "a" else []
+
+        async def observe(_world: World, _changes: Sequence[Change]) -> None:
+            return None
+
+        loop = Loop(store, [SERVICES], only_of_a, {"service": planner}, observe)
+        task = asyncio.create_task(loop.run())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await loop.synced.wait()
+            given = loop.world.get(Ref(*SERVICES, "default", "a")) or {}
+            assert given["spec"]["clusterIP"] == "10.96.0.2"
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await opened.close()
 
     run(story)
 

@@ -12,11 +12,11 @@ import pytest
 from structlog.testing import capture_logs
 from tests.support.wait import PATIENCE
 
-from tsujiban.controller import heartbeats
+from tsujiban.controller import events, heartbeats, serviceclaims
 from tsujiban.controller import plane as module
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.plane import Plane
-from tsujiban.controller.world import NAMESPACES, NODES, PODS, Json, Ref, is_ready
+from tsujiban.controller.world import NAMESPACES, NODES, PODS, SERVICES, Json, Ref, is_ready
 from tsujiban.store.protocol import MAX_VALUE_BYTES, Key
 from tsujiban.store.sqlite import SqliteStore
 from tsujiban.wire.messages import (
@@ -419,3 +419,25 @@ def test_a_lease_goes_with_its_node_and_none_is_kept_without_the_namespace(tmp_p
         assert not made.get(heartbeats.lease_of("n1"))
 
     play(tmp_path, story)
+
+
+def test_services_of_before_that_share_an_address_are_told_so(tmp_path: Path) -> None:
+    def service(name: str) -> tuple[Ref, Json]:
+        metadata = {"name": name, "namespace": "default"}
+        spec = {"clusterIP": "10.96.0.7", "ports": [{"port": 80}]}
+        made = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+        return Ref(*SERVICES, "default", name), made
+
+    async def run() -> None:
+        async with scene(tmp_path, (service("a"), service("b"))) as made:
+
+            def said() -> set[tuple[str, str]]:
+                found = [event for _, event in made.plane.loop.world.all(events.EVENTS)]
+                return {(event["reason"], event["involvedObject"]["name"]) for event in found}
+
+            await made.until(lambda: ("ClusterIPAlreadyAllocated", "b") in said())
+            assert ("ClusterIPAlreadyAllocated", "a") not in said()
+            (claim,) = (await made.store.list(serviceclaims.GROUP, serviceclaims.RESOURCE)).items
+            assert claim.key.name == "10.96.0.7"
+
+    asyncio.run(run())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tsujiban.controller.serviceclaims import Taken, allocated
 from tsujiban.resources.findings import Finding
 from tsujiban.store.protocol import (
     AlreadyExists,
@@ -165,6 +166,10 @@ def from_store(error: StoreError) -> ApiError:
     if isinstance(error, Conflict):
         hint = "the object has been modified; please apply your changes to the latest version and try again"
         return conflict(_plural(error.key), error.key.name, hint)
+    if isinstance(error, Taken):
+        message = f"Invalid value: {allocated(error.claim)}"
+        finding = Finding(code="bad-address", message=message, field=error.field)
+        return invalid("Service", "", error.service.name, [finding])
     if isinstance(error, Compacted):
         return gone(f"too old resource version: {error.revision} ({error.oldest})")
     if isinstance(error, InvalidValue):

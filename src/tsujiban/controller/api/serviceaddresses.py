@@ -3,13 +3,14 @@
 A service's address leads to its pods from everywhere in the cluster, whoever the packets were meant for.
 So one that is asked for must be of the service network and nobody's. An external address is somebody's
 outside, and to take it is a right of its own, `update` on `services/externalips`; never is it one of the
-cluster's own.
+cluster's own. A port of the nodes is one service's, too. What is refused here is refused with all its errors,
+and in dry runs; that two who ask at the same moment do not both get it, the store sees to (`serviceclaims`).
 Source: Kubernetes, "Service ClusterIP allocation"; CVE-2020-8554.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -20,13 +21,14 @@ from tsujiban.controller.api.authorize import Authorizer, refused
 from tsujiban.controller.api.documents import dig
 from tsujiban.controller.api.errors import invalid
 from tsujiban.controller.api.guard import Review
+from tsujiban.controller.serviceclaims import CLUSTER, EXTERNAL, PORT, allocated, claims
 from tsujiban.policy.addresses import canonical
 from tsujiban.resources.findings import Finding
 from tsujiban.store.protocol import Key, Store
 
 Json = dict[str, Any]
 
-CLUSTER, EXTERNAL = "spec.clusterIPs", "spec.externalIPs"
+NODE_PORTS = range(30000, 32768)  # Kubernetes' default
 
 
 class ServiceAddresses:
@@ -41,17 +43,15 @@ class ServiceAddresses:
 
     async def review(self, review: Review) -> Json | None:
         """Raises ApiError (403, 422)."""
-        new = dict(_claims(review.new or {}))
-        added = {
-            address: field for address, field in new.items() if address not in dict(_claims(review.old or {}))
-        }
+        held = claims(review.old or {})
+        added = {name: field for name, field in claims(review.new or {}).items() if name not in held}
         if not added:
             return None
         taken = await self._taken(review.key)
         findings = [
             Finding(code="bad-address", message=f"Invalid value: {problem}", field=field)
-            for address, field in added.items()
-            if (problem := self._problem(address, field, taken))
+            for name, field in added.items()
+            if (problem := self._problem(name, field, taken))
         ]
         external = [address for address, field in added.items() if field == EXTERNAL]
         if external and not findings:
@@ -63,22 +63,24 @@ class ServiceAddresses:
         return None
 
     def _problem(self, address: str, field: str, taken: frozenset[str]) -> str:
-        """Why a service may not have an address; "" when it may."""
+        """Why a service may not have an address, or a port; "" when it may."""
+        if address.startswith(PORT):
+            return _problem_of_port(address, taken)
         inside = _within(address, (self._network,))
         if field == CLUSTER and not inside:
             return f"{address}: the provided IP is not in the valid range; it is {self._network}"
         if address in taken or (inside and address in self._reserved):
-            return f"{address}: provided IP is already allocated"
+            return allocated(address)
         return f"{address}: is of the service network" if field == EXTERNAL and inside else ""
 
     async def _taken(self, own: Key) -> frozenset[str]:
-        """The addresses of all other services."""
+        """What all other services have."""
         found = await self._store.list("", "services")
         return frozenset(
-            address
+            name
             for item in found.items
             if item.key != own
-            for address, _ in _claims(msgspec.json.decode(item.value))
+            for name in claims(msgspec.json.decode(item.value))
         )
 
     async def _of_the_cluster(self, external: Iterable[str]) -> list[Finding]:
@@ -120,15 +122,12 @@ class ServiceAddresses:
             raise refused(review.user, wanted, decision.reason or why)
 
 
-def _claims(service: Json) -> Iterator[tuple[str, str]]:
-    """The addresses that a service has or asks for, each with its field."""
-    spec = service.get("spec") or {}
-    single = [spec["clusterIP"]] if spec.get("clusterIP") else []
-    for field, addresses in (
-        (EXTERNAL, spec.get("externalIPs")),
-        (CLUSTER, [*single, *spec.get("clusterIPs", ())]),
-    ):
-        yield from ((canonical(address), field) for address in addresses or () if address not in ("", "None"))
+def _problem_of_port(name: str, taken: frozenset[str]) -> str:
+    number = int(name.removeprefix(PORT))
+    if number not in NODE_PORTS:
+        known = f"{NODE_PORTS.start}-{NODE_PORTS.stop - 1}"
+        return f"{number}: provided port is not in the valid range. The range of valid ports is {known}"
+    return allocated(name) if name in taken else ""
 
 
 def _within(address: str, networks: Iterable[str]) -> bool:

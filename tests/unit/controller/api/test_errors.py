@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tsujiban.controller.api import errors
+from tsujiban.controller.serviceclaims import Taken
 from tsujiban.resources.findings import Finding
 from tsujiban.store import protocol
 from tsujiban.store.protocol import Key
@@ -20,6 +21,7 @@ KEY = Key("apps", "deployments", "n", "a")
         (protocol.InvalidValue("x"), 400, "BadRequest"),
         (protocol.InvalidTransaction("x"), 413, "RequestEntityTooLarge"),
         (protocol.StoreUnavailable("x"), 503, "ServiceUnavailable"),
+        (Taken(KEY, "10.96.0.7", "spec.clusterIPs", KEY), 422, "Invalid"),
     ],
 )
 def test_every_failure_of_the_store_has_its_status(

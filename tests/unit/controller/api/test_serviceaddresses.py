@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 from tests.support.apibed import ApiBed
+
+from tsujiban.controller.api.serviceaddresses import ServiceAddresses
+from tsujiban.store.protocol import Key
 
 pytestmark = pytest.mark.anyio
 
@@ -17,6 +21,10 @@ def service(name: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}], **spec}}
 
 
+def node_port(number: int) -> dict[str, Any]:
+    return {"type": "NodePort", "ports": [{"port": 80, "nodePort": number}]}
+
+
 async def asked(client: httpx.AsyncClient, **spec: Any) -> tuple[int, str]:
     answer = await client.post(SERVICES, json=service("mine", **spec), params={"dryRun": "All"})
     return answer.status_code, str(answer.json().get("message", ""))
@@ -25,7 +33,14 @@ async def asked(client: httpx.AsyncClient, **spec: Any) -> tuple[int, str]:
 @pytest.fixture
 async def victim(admin: httpx.AsyncClient) -> None:
     made = await admin.post(
-        SERVICES, json=service("victim", clusterIP="10.96.0.20", externalIPs=["192.0.2.1"])
+        SERVICES,
+        json=service(
+            "victim",
+            type="NodePort",
+            clusterIP="10.96.0.20",
+            externalIPs=["192.0.2.1"],
+            ports=[{"port": 80, "nodePort": 30080}],
+        ),
     )
     assert made.status_code == 201, made.text
 
@@ -48,6 +63,11 @@ async def victim(admin: httpx.AsyncClient) -> None:
         ({"externalIPs": ["172.16.0.1"]}, "address of a node"),
         ({"externalIPs": ["127.0.0.1"]}, "loopback"),
         ({"externalIPs": ["fe80::1"]}, "link-local"),
+        (
+            node_port(30080),
+            "spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated",
+        ),
+        (node_port(80), "30000-32767"),
     ],
 )
 async def test_what_is_somebodys_is_refused_to_everybody(
@@ -69,6 +89,7 @@ async def test_a_service_keeps_its_own(admin: httpx.AsyncClient) -> None:
     assert (await admin.put(f"{SERVICES}/victim", json=there)).status_code == 200
     assert await asked(admin, clusterIP="None") == (201, "")
     assert await asked(admin, clusterIP="10.96.0.21") == (201, "")
+    assert await asked(admin, **node_port(30081)) == (201, "")
     headers = {"content-type": "application/merge-patch+json"}
     taken = {"spec": {"externalIPs": ["10.96.0.1"]}}
     assert (await admin.patch(f"{SERVICES}/victim", json=taken, headers=headers)).status_code == 422
@@ -85,3 +106,42 @@ async def test_an_external_address_takes_a_right_of_its_own(bed: ApiBed) -> None
         assert (code, "services/externalips" in message) == (403, True)
         assert (await asked(ann, externalIPs=["198.51.100.7"]))[0] == 201
         assert (await asked(eve))[0] == 201
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"clusterIP": "10.96.0.20"}, "10.96.0.20: provided IP is already allocated"),
+        (node_port(30080), "30080: provided port is already allocated"),
+    ],
+)
+async def test_of_two_that_ask_at_the_same_moment_one_gets_it(
+    admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any], why: str
+) -> None:
+    both = asyncio.Barrier(2)
+    look = ServiceAddresses._taken
+
+    async def looked(self: ServiceAddresses, own: Key) -> frozenset[str]:
+        """Nobody writes before both have looked."""
+        found = await look(self, own)
+        await both.wait()
+        return found
+
+    monkeypatch.setattr(ServiceAddresses, "_taken", looked)
+    answers = await asyncio.gather(
+        *(admin.post(SERVICES, json=service(name, **spec)) for name in ("one", "two"))
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 422]
+    (refused,) = (answer.json() for answer in answers if answer.status_code == 422)
+    assert why in refused["message"]
+    assert len((await admin.get(SERVICES)).json()["items"]) == 1
+
+
+async def test_of_one_set_only_one_gets_it(admin: httpx.AsyncClient) -> None:
+    objects = [
+        {"apiVersion": "v1", "kind": "Service", **service(name, clusterIP="10.96.0.20")}
+        for name in ("one", "two")
+    ]
+    answer = await admin.post("/tsujiban/v1/apply", json={"objects": objects})
+    assert (answer.status_code, "already allocated" in answer.text) == (422, True)
+    assert (await admin.get(SERVICES)).json()["items"] == []
