@@ -229,7 +229,7 @@ class Loop:
         """Whether that is all there is to do."""
         try:
             if isinstance(action, Delete):
-                self._learn(await self._store.delete(Key(*action.ref)), gone=True)
+                self._learn(await self._store.delete(Key(*action.ref), uid=action.uid), gone=True)
             elif isinstance(action, Create):
                 await self.create(action.ref, action.obj, action.uid)
             else:

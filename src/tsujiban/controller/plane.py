@@ -137,6 +137,7 @@ class Plane:
                 "service": services.Assigner(config.service_cidr, config.reserved_addresses).plan,
                 "endpoints": endpoints.plan,
                 "endpoint-list": endpointlists.plan,
+                "orphaned-endpoints": endpointlists.orphaned,
                 "budget": lambda w, r: budgets.plan(w, r, time.time()),
                 "account": accounts.plan,
                 "aggregate": aggregation.plan,

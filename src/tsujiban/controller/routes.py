@@ -82,6 +82,8 @@ def route(world: World, change: Change) -> Iterator[Work]:
     elif kind == SERVICES:
         yield "service", ref
         yield "endpoints", ref
+        if change.new is None:
+            yield "orphaned-endpoints", ref
     elif kind == NAMESPACES:
         yield "account", ref
     elif kind == ENDPOINT_SLICES:

@@ -133,6 +133,31 @@ def test_follows_creation_change_and_deletion(tmp_path: Path) -> None:
     run(story)
 
 
+def test_a_deletion_that_names_a_uid_spares_another_of_that_name(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = await SqliteStore.open(tmp_path / "store.db")
+        made = await store.create(Key(*thing("a")), msgspec.json.encode(obj("a")))
+
+        def delete(_world: World, ref: Ref) -> list[Action]:
+            return [Delete(ref, "another")]
+
+        async def observe(_world: World, _changes: Sequence[Change]) -> None:
+            return None
+
+        loop = Loop(store, [THING], lambda _w, change: [("copy", change.ref)], {"copy": delete}, observe)
+        task = asyncio.create_task(loop.run())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await loop.synced.wait()
+            assert await store.get(Key(*thing("a"))) == made
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await store.close()
+
+    run(story)
+
+
 def test_each_change_is_seen_once_and_in_order(tmp_path: Path) -> None:
     async def story() -> None:
         async with stage(tmp_path) as scene:

@@ -16,7 +16,7 @@ from tsujiban.controller import events, heartbeats, serviceclaims
 from tsujiban.controller import plane as module
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.plane import Plane
-from tsujiban.controller.world import NAMESPACES, NODES, PODS, SERVICES, Json, Ref, is_ready
+from tsujiban.controller.world import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES, Json, Ref, is_ready
 from tsujiban.store.protocol import MAX_VALUE_BYTES, Key
 from tsujiban.store.sqlite import SqliteStore
 from tsujiban.wire.messages import (
@@ -439,5 +439,24 @@ def test_services_of_before_that_share_an_address_are_told_so(tmp_path: Path) ->
             assert ("ClusterIPAlreadyAllocated", "a") not in said()
             (claim,) = (await made.store.list(serviceclaims.GROUP, serviceclaims.RESOURCE)).items
             assert claim.key.name == "10.96.0.7"
+
+    asyncio.run(run())
+
+
+def test_endpoints_by_hand_go_with_their_service(tmp_path: Path) -> None:
+    def made_by_hand(resource: str, kind: str, **parts: Json | list[Json]) -> tuple[Ref, Json]:
+        metadata = {"name": "db", "namespace": "default"}
+        found = {"apiVersion": "v1", "kind": kind, "metadata": metadata, **parts}
+        return Ref("", resource, "default", "db"), found
+
+    service = made_by_hand("services", "Service", spec={"ports": [{"port": 5432}]})
+    listed = made_by_hand("endpoints", "Endpoints", subsets=[{"addresses": [{"ip": "192.0.2.1"}]}])
+
+    async def run() -> None:
+        async with scene(tmp_path, (service, listed)) as made:
+            mirror = Ref(*ENDPOINT_SLICES, "default", "db-mirror-0")
+            await made.until(lambda: bool(made.get(mirror)))
+            await made.store.delete(Key(*service[0]))
+            await made.until(lambda: not made.get(listed[0]) and not made.get(mirror))
 
     asyncio.run(run())

@@ -249,3 +249,9 @@ def test_a_pod_that_nobody_controls_is_offered_to_whom_it_fits() -> None:
         ("daemonset", "ds"),
         ("statefulset", "web"),
     }
+
+
+def test_a_deleted_service_takes_its_endpoints_along() -> None:
+    service = obj("s", spec={})
+    assert ("orphaned-endpoints", "s") in work(world((SERVICE, service)), SERVICE, service, None)
+    assert ("orphaned-endpoints", "s") not in work(world(), SERVICE, service, service)

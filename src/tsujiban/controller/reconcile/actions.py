@@ -29,9 +29,10 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove an object; when it is gone already, nothing is done."""
+    """Remove an object; when it is gone already, or (with `uid`) another has its name, nothing is done."""
 
     ref: Ref
+    uid: str = ""
 
 
 Action = Create | Update | Delete

@@ -58,9 +58,20 @@ def plan(world: World, ref: Ref) -> list[Action]:
     if service is not None and _written_here(ref, service):
         return [*_list(listed, held, ref, service, slices), *_without_mirrors(slices)]
     if service is None:
+        mirrors = _without_mirrors(slices)  # it was deleted while nobody led, if there are any
         ours = held is not None and labels_of(held).get(MANAGED) == OURS
-        return [*([Delete(listed)] if ours else ()), *_without_mirrors(slices)]
+        return [*(orphaned(world, ref) if ours or mirrors else ()), *mirrors]
     return _mirrors(world, ref, held, slices)
+
+
+def orphaned(world: World, ref: Ref) -> list[Action]:
+    """The list of a service that has been deleted goes, too, whoever wrote it. One that was there before its
+    service is left alone."""
+    listed = Ref(*ENDPOINTS, ref.namespace, ref.name)
+    held = world.get(listed)
+    if held is None or world.get(ref) is not None:
+        return []
+    return [Delete(listed, held["metadata"]["uid"])]
 
 
 def _written_here(ref: Ref, service: Json) -> bool:
@@ -184,8 +195,11 @@ def _bodies(held: Json) -> Iterator[Json]:
     """A slice for each subset and family of addresses that it has."""
     for subset in held.get("subsets") or ():
         families: dict[str, list[Json]] = {}
+        room = MOST
         for name, ready in (("addresses", True), ("notReadyAddresses", False)):
-            for address in (subset.get(name) or ())[:MOST]:
+            listed = (subset.get(name) or ())[:room]
+            room -= len(listed)
+            for address in listed:
                 family = f"IPv{ip_address(address['ip']).version}"
                 families.setdefault(family, []).append(_endpoint(address, ready=ready))
         for family in sorted(families):

@@ -1,8 +1,16 @@
-"""Service and ready pods to EndpointSlices: one slice per service, rewritten when they change."""
+"""Service and pods to EndpointSlices: some for each set of ports, of which a change rewrites few.
+
+Who reads them joins those of a service (`kubernetes.io/service-name`); `slicing` says which endpoint is
+where.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
+
 from tsujiban.controller.reconcile.actions import Action, Create, Delete, Update
+from tsujiban.controller.reconcile.slicing import distributed
 from tsujiban.controller.world import (
     ENDPOINT_SLICES,
     PODS,
@@ -13,9 +21,12 @@ from tsujiban.controller.world import (
     is_finished,
     is_ready,
     is_terminating,
+    mappings,
     owner_reference,
     selects,
 )
+
+FAMILY = "IPv4"
 
 
 def plan(world: World, ref: Ref) -> list[Action]:
@@ -31,20 +42,54 @@ def plan(world: World, ref: Ref) -> list[Action]:
         and pod.get("status", {}).get("podIP")
         and selects(selector, pod["metadata"].get("labels", {}))
     ]
+    owned = dict(world.owned_by(service["metadata"]["uid"], ENDPOINT_SLICES))
+    writes, further = _spread(owned, ref.name, _group(service, pods))
+    if not writes and not further:
+        further = [_body([], [])]
+    spare = [one for one in owned if one not in writes]
+    names = _free_names(world, ref)
     actions: list[Action] = []
-    wanted: set[Ref] = set()
-    for index, (ports, members) in enumerate(_group(service, pods)):
-        name = ref.name if index == 0 else f"{ref.name}-{index}"
-        slice_ref = Ref(*ENDPOINT_SLICES, ref.namespace, name)
-        body = {"addressType": "IPv4", "endpoints": [_endpoint(ref.name, p) for p in members], "ports": ports}
-        wanted.add(slice_ref)
-        old = world.get(slice_ref)
-        if old is None:
-            actions.append(Create(slice_ref, {**_head(service, ref, name), **body}))
-        elif {key: old.get(key) for key in body} != body:
-            actions.append(Update(slice_ref, {**old, **body}))
-    owned = world.owned_by(service["metadata"]["uid"], ENDPOINT_SLICES)
-    return [*actions, *(Delete(old_ref) for old_ref, _ in owned if old_ref not in wanted)]
+    for body in further:
+        if (
+            spare
+        ):  # what is not needed any more is written anew: there is no moment between an end and a beginning
+            writes[spare.pop(0)] = body
+        else:
+            name = next(names)
+            new = Ref(*ENDPOINT_SLICES, ref.namespace, name)
+            actions.append(Create(new, {**_head(service, ref, name), **body}))
+    for one, body in writes.items():
+        if {key: owned[one].get(key) for key in body} != body:
+            actions.append(Update(one, {**owned[one], **body}))
+    return [*actions, *(Delete(one) for one in spare)]
+
+
+def _spread(
+    owned: dict[Ref, Json], service: str, groups: list[tuple[list[Json], list[tuple[Ref, Json]]]]
+) -> tuple[dict[Ref, Json], list[Json]]:
+    """What slices that stay say, and what further ones say."""
+    writes: dict[Ref, Json] = {}
+    further: list[Json] = []
+    for ports, members in groups:
+        wanted = (FAMILY, ports)
+        same = [one for one, held in owned.items() if (held.get("addressType"), held.get("ports")) == wanted]
+        held = [mappings(owned[one].get("endpoints")) for one in same]
+        spread = distributed(held, [_endpoint(service, pod) for pod in members])
+        writes |= {one: _body(ports, now) for one, now in zip(same, spread, strict=False) if now}
+        further += [_body(ports, now) for now in spread[len(same) :]]
+    return writes, further
+
+
+def _free_names(world: World, service: Ref) -> Iterator[str]:
+    """Names of further slices. A dot is in no service's name, so none is another service's slice."""
+    for index in count():
+        name = f"{service.name}.{index}" if index else service.name
+        if world.find(ENDPOINT_SLICES, service.namespace, name) is None:
+            yield name
+
+
+def _body(ports: list[Json], endpoints: list[Json]) -> Json:
+    return {"addressType": FAMILY, "endpoints": endpoints, "ports": ports}
 
 
 def _group(service: Json, pods: list[tuple[Ref, Json]]) -> list[tuple[list[Json], list[tuple[Ref, Json]]]]:
@@ -57,7 +102,7 @@ def _group(service: Json, pods: list[tuple[Ref, Json]]) -> list[tuple[list[Json]
             if (number := _target(port, pod[1])) is not None
         ]
         groups.setdefault(repr(ports), (ports, []))[1].append(pod)
-    return [groups[key] for key in sorted(groups)] or [([], [])]
+    return [groups[key] for key in sorted(groups)]
 
 
 def _target(port: Json, pod: Json) -> int | None:

@@ -13,6 +13,7 @@ from tsujiban.resources.validate import configs, data, env, lifecycle, names, vo
 from tsujiban.resources.validate.kubernetes import check_port_name
 from tsujiban.resources.validate.report import Report
 
+_MOST_ENDPOINTS, _MOST_PORTS = 1000, 100  # of a slice
 _SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
@@ -180,6 +181,8 @@ def _service_port(port: core.ServicePort, path: Path, named: bool, report: Repor
 
 def _endpoint_slice(endpoints: core.EndpointSlice, raw: Mapping[str, Any], report: Report) -> None:
     report.one_of(("addressType",), endpoints.address_type, _ADDRESS_TYPES)
+    report.at_most(("endpoints",), endpoints.endpoints, _MOST_ENDPOINTS)
+    report.at_most(("ports",), endpoints.ports, _MOST_PORTS)
     for index, endpoint in enumerate(endpoints.endpoints):
         if not endpoint.addresses:
             report.error(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tsujiban.controller.loop import Change
-from tsujiban.controller.reconcile import apiservice, endpointlists, endpoints
+from tsujiban.controller.reconcile import apiservice, endpointlists, endpoints, slicing
+from tsujiban.controller.reconcile.actions import Delete
 from tsujiban.controller.world import ENDPOINT_SLICES, ENDPOINTS, SERVICE_LABEL, SERVICES, Ref
 
 PORT = {"name": "http", "port": 80, "targetPort": 8080}
@@ -17,6 +18,7 @@ TOLD = [{"name": "http", "port": 8080, "protocol": "TCP"}]
 
 def service(kit: Any, **spec: Any) -> Ref:
     ref: Ref = kit.service("web", ports=[PORT], **spec)
+    kit.world.get(ref)["metadata"]["uid"] = "s1"  # a changed one is the same service
     return ref
 
 
@@ -86,6 +88,40 @@ def test_a_long_list_is_cut_and_says_so(kit: Any, monkeypatch: pytest.MonkeyPatc
     assert [one["ip"] for one in found["subsets"][0]["addresses"]] == ["10.0.0.1", "10.0.0.2"]
     monkeypatch.setattr(endpointlists, "MOST", 3)
     assert "annotations" not in settle(kit, ref)["metadata"]
+
+
+def test_what_is_in_several_slices_is_one_list(kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slicing, "MOST", 2)
+    for index in range(5):
+        kit.pod(f"p{index}", ip=f"10.0.0.{index}", ready=index != 3, app="web")
+    (subset,) = settle(kit, service(kit, selector={"app": "web"}))["subsets"]
+    assert len(slices(kit)) == 3
+    assert [one["ip"] for one in subset["addresses"]] == ["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.4"]
+    assert [one["ip"] for one in subset["notReadyAddresses"]] == ["10.0.0.3"]
+
+
+def test_a_mirror_is_no_longer_than_a_slice_may_be(kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpointlists, "MOST", 3)
+    ready, others = ([{"ip": f"192.0.2.{base + n}"} for n in range(2)] for base in (1, 11))
+    by_hand(kit, {"addresses": ready, "notReadyAddresses": others})
+    settle(kit, service(kit))
+    assert [one["addresses"] for one in slices(kit)[0]["endpoints"]] == [
+        ["192.0.2.1"],
+        ["192.0.2.2"],
+        ["192.0.2.11"],
+    ]
+
+
+def test_hand_made_ones_go_with_their_service(kit: Any) -> None:
+    by_hand(kit, {"addresses": [{"ip": "192.0.2.1"}]}, uid="e1")
+    ref = service(kit)
+    settle(kit, ref)
+    assert endpointlists.orphaned(kit.world, ref) == []
+    kit.world.drop(ref)
+    assert endpointlists.orphaned(kit.world, ref) == [Delete(LIST, "e1")]
+    assert settle(kit, ref) is None  # also when nobody saw it go: the mirrors tell
+    assert slices(kit) == []
+    assert endpointlists.orphaned(kit.world, ref) == []
 
 
 def test_hand_made_ones_are_mirrored_by_family(kit: Any) -> None:

@@ -215,6 +215,21 @@ def test_endpoint_slice(judge: Any) -> None:
     }
 
 
+def test_a_slice_is_not_endless(judge: Any) -> None:
+    def told(endpoints: int, ports: int) -> set[tuple[str, str]]:
+        found: set[tuple[str, str]] = judge(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            addressType="IPv4",
+            endpoints=[{"addresses": ["10.0.0.1"]}] * endpoints,
+            ports=[{"port": 80}] * ports,
+        )
+        return found
+
+    assert told(1000, 100) == set()
+    assert told(1001, 101) == {("endpoints", "too-many"), ("ports", "too-many")}
+
+
 def test_node(judge: Any) -> None:
     status = {"addresses": [{"type": "Hostname", "address": "a"}, {"type": "InternalIP", "address": "x"}]}
     assert judge("v1", "Node", spec={"podCIDRs": ["x"]}, status=status) == {
