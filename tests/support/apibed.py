@@ -199,8 +199,7 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
     """A server that is ready, and gone afterwards."""
     make_private_directory(directory)
     ca = CertificateAuthority.create(directory / "ca", TRUST_DOMAIN)
-    opened = await SqliteStore.open(directory / "state" / "store.db")
-    store = ServiceClaims(opened)
+    store = ServiceClaims(await SqliteStore.open(directory / "state" / "store.db"))
     await bootstrap.ensure(store, bootstrap.initial_objects("10.244.0.0/16", 26))
     await bootstrap.ensure_roles(store)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -238,4 +237,4 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
         for task in (serving, following):
             task.cancel()
         await asyncio.gather(serving, following, return_exceptions=True)
-        await opened.close()
+        await store.close()

@@ -51,6 +51,7 @@ class Supervisor:
         self.gate.set()
         self.gone = False
         self.killed: Callable[[str], object] = lambda _name: None
+        self.signals: list[int] = []
 
     def _check(self) -> None:
         if self.gone:
@@ -69,8 +70,9 @@ class Supervisor:
         if self.processes.pop(name, None) is not None:
             self.journal.append(f"stop {name}")
 
-    async def kill(self, name: str, _signal: int) -> None:
+    async def kill(self, name: str, signal: int) -> None:
         self._check()
+        self.signals.append(signal)
         self.journal.append(f"kill {name}")
         self.killed(name)
 

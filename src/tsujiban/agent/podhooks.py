@@ -1,8 +1,8 @@
 """Runs what the containers of a pod ask to be done after they started and before they are stopped.
 
 A `postStart` hook is run once for each incarnation of a container, also when the agent starts again
-meanwhile; when it fails the container is killed. A `preStop` hook has the time that the pod has to end, and
-no more.
+meanwhile; when it fails the container is ended. A `preStop` hook has the time that the pod, or the container
+that is unfit, has to end, and no more.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PodHooks:
         """The postStart hook; "" is success. Raises OSError."""
         if plan.hooks.post_start is None or plan.process is None:
             return ""
-        incarnation = f"{process.pid} {process.start_ticks}"
+        incarnation = _incarnation(process)
         mark = Path(plan.process.needs + STARTED)
         if await asyncio.to_thread(envfiles.says, mark, incarnation):
             return ""
@@ -58,15 +58,25 @@ class PodHooks:
         return trouble
 
     async def before_stop(self, plan: ContainerPlan, left: float) -> None:
-        """The preStop hook, once, for `left` seconds at most. Raises OSError."""
+        """The preStop hook of a pod that ends, once, for `left` seconds at most. Raises OSError."""
         hook, process = plan.hooks.pre_stop, plan.process
         if hook is None or process is None or left <= 0 or plan.name in self._parted:
             return
         running = [one for one in await self._supervisor.list(process.name) if one.name == process.name]
-        if not running or not running[0].pid:
+        if not running or not running[0].pid or _incarnation(running[0]) in self._parted:
             return
         self._parted.add(plan.name)  # now: a supervisor that was away is asked again
-        done = asyncio.create_task(self._do(plan, running[0], hook))
+        await self._part(plan, running[0], hook, left)
+
+    async def before_restart(self, plan: ContainerPlan, process: ProcessStatus, left: float) -> None:
+        """The preStop hook of a container that is to be started again, for `left` seconds at most. When it is
+        done it is not run once more if the pod ends before this incarnation has."""
+        if plan.hooks.pre_stop is not None and left > 0:
+            await self._part(plan, process, plan.hooks.pre_stop, left)
+            self._parted.add(_incarnation(process))
+
+    async def _part(self, plan: ContainerPlan, process: ProcessStatus, hook: Hook, left: float) -> None:
+        done = asyncio.create_task(self._do(plan, process, hook))
         late = asyncio.create_task(self._late.wait())
         try:
             await asyncio.wait({done, late}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -91,3 +101,7 @@ class PodHooks:
             if trouble != NOT_UP or time.monotonic() > until:
                 return trouble
             await asyncio.sleep(AGAIN_SECONDS)
+
+
+def _incarnation(process: ProcessStatus) -> str:
+    return f"{process.pid} {process.start_ticks}"

@@ -15,18 +15,19 @@ from tsujiban.agent.probes import Probe, Tally
 EAGER_SECONDS = 0.1
 
 Ask = Callable[[Probe], Awaitable[str]]  # "" is success
+Fail = Callable[[str, float | None], Awaitable[None]]  # why, and the time to end that the probe names, if any
 
 
 class ContainerProbes:
     """One incarnation of one container. `changed` is called when `ready` or `started` changes, `fail` when it
-    must die."""
+    must end."""
 
     def __init__(
         self,
         plan: ContainerPlan,
         ask: Ask,
         changed: Callable[[], None],
-        fail: Callable[[str], Awaitable[None]],
+        fail: Fail,
         begin: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         """`begin` is what must be done before anything else; "" is success."""
@@ -46,7 +47,7 @@ class ContainerProbes:
 
     async def _run(self) -> None:
         if self._begin is not None and (trouble := await _answer(self._begin())):
-            await self._fail(f"postStart hook: {trouble}")
+            await self._fail(f"postStart hook: {trouble}", None)
             return
         if self._plan.startup is not None and not await self._start_up(self._plan.startup):
             return
@@ -67,7 +68,7 @@ class ContainerProbes:
         deadline = asyncio.get_running_loop().time() + probe.period * probe.failure_threshold
         while not tally.add(not await self._once(probe)):
             if asyncio.get_running_loop().time() > deadline:
-                await self._fail(f"startup probe: {self.trouble}")
+                await self._fail(f"startup probe: {self.trouble}", probe.grace)
                 return False
             await asyncio.sleep(EAGER_SECONDS)
         return True
@@ -89,7 +90,7 @@ class ContainerProbes:
             await asyncio.sleep(delay)
             alive = tally.add(not await self._once(probe))
             delay = probe.period
-        await self._fail(f"liveness probe: {self.trouble}")
+        await self._fail(f"liveness probe: {self.trouble}", probe.grace)
 
     async def _once(self, probe: Probe) -> str:
         self.trouble = await _answer(self._ask(probe))

@@ -438,10 +438,29 @@ class PodRunner:
                 plan,
                 lambda probe: self._ask(plan, process, probe),
                 self.poke,
-                lambda why: self._kill(process.name, why),
+                partial(self._restart, plan, process),
                 partial(self._hooks.after_start, plan, process) if plan.hooks.post_start else None,
             )
         return self._probes[incarnation]
+
+    async def _restart(
+        self, plan: ContainerPlan, process: ProcessStatus, why: str, grace: float | None
+    ) -> None:
+        """End a container that is unfit, as gently as its pod would; the supervisor starts it again.
+
+        Cut off when it has ended."""
+        if plan.process is None:
+            return
+        log.warning("container ended", pod=self.key, process=process.name, reason=why)
+        over = time.monotonic() + (plan.process.grace if grace is None else grace)
+        await self._hooks.before_restart(plan, process, over - time.monotonic())
+        over = max(over, time.monotonic() + AFTER_HOOKS_SECONDS)
+        try:
+            await self._supervisor.kill(process.name, plan.process.stop_signal)
+        except (SupervisorGone, Refused) as error:
+            log.warning("container not signalled", pod=self.key, process=process.name, reason=str(error))
+        await asyncio.sleep(over - time.monotonic())
+        await self._kill(process.name, "its time to end is over")
 
     def _stop_probes(self, container: str) -> None:
         for incarnation in [key for key in self._probes if key.partition(" ")[0] == container]:

@@ -46,6 +46,7 @@ class Probe:
     timeout: float = 1
     success_threshold: int = 1
     failure_threshold: int = 3
+    grace: float | None = None  # that the container has to end when it fails; None: the pod's
 
 
 class _Header(Shape, frozen=True):
@@ -84,6 +85,7 @@ def parse(container: core.Container, probe: core.Probe | None) -> Probe | None:
         timeout=probe.timeout_seconds or 1,
         success_threshold=probe.success_threshold or 1,
         failure_threshold=probe.failure_threshold or 3,
+        grace=probe.termination_grace_period_seconds,
     )
     if min(base.initial_delay, base.period, base.timeout, base.success_threshold, base.failure_threshold) < 0:
         raise ConfigError(f"container {container.name}: a probe's numbers must not be negative")

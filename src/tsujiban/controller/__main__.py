@@ -84,8 +84,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     make_private_directory(config.state)
     ca = CertificateAuthority.open(config.state / "ca", config.trust_domain)
     certificate = serving.make_certificate(ca, config.state, serving.names(config))
-    opened = await open_store(config.store, config.state, config.cluster)
-    store = ServiceClaims(opened)
+    store = ServiceClaims(await open_store(config.store, config.state, config.cluster))
     lead = Lead(config, store)
     try:
         revocations = Revocations()
@@ -147,7 +146,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             tasks.create_task(serve(app, context, sockets[:-1], revocations))
     finally:
         await lead.end()
-        await opened.close()
+        await store.close()
 
 
 if __name__ == "__main__":

@@ -125,6 +125,10 @@ class ServiceClaims(StoreWrapper):
                     raise
         raise StoreUnavailable("others write the same services without pause")
 
+    async def close(self) -> None:
+        """See `Store.close`: it is for whoever opened the store that one, and no view of it."""
+        await self._store.close()
+
     async def _with_claims(self, operations: Sequence[Operation]) -> tuple[list[Operation], list[Operation]]:
         """The operations, each bound to what was there when claims were looked at, and those that claim."""
         pinned: list[Operation] = []

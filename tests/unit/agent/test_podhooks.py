@@ -87,6 +87,43 @@ def test_pre_stop_is_run_once_and_only_in_what_runs(bed: Bed) -> None:
     asyncio.run(story())
 
 
+def test_pre_stop_is_run_before_each_restart_and_not_again_when_the_pod_ends_meanwhile(bed: Bed) -> None:
+    async def story() -> None:
+        plan = bed.plan(pre_stop=HOOK)
+        for pid in (10, 11):
+            status = bed.supervisor.processes[bed.spec.name] = process(bed.spec.name, pid=pid)
+            await bed.hooks.before_restart(plan, status, 0)  # there is no time
+            await bed.hooks.before_restart(plan, status, 30)
+        assert bed.asked == ["m 10", "m 11"]
+        await bed.hooks.before_stop(plan, 30)
+        assert bed.asked == ["m 10", "m 11"]
+        bed.supervisor.processes[bed.spec.name] = process(bed.spec.name, pid=12)
+        await bed.hooks.before_stop(plan, 30)
+        assert bed.asked == ["m 10", "m 11", "m 12"]
+
+    asyncio.run(story())
+
+
+def test_a_hook_that_the_end_of_the_pod_cuts_off_is_run_then(bed: Bed) -> None:
+    async def story() -> None:
+        async def never() -> str:
+            await asyncio.Event().wait()
+            return ""
+
+        plan = bed.plan(pre_stop=HOOK)
+        status = bed.supervisor.processes[bed.spec.name] = process(bed.spec.name)
+        bed.answer = never
+        restarting = asyncio.create_task(bed.hooks.before_restart(plan, status, 3600))
+        await until(lambda: bed.asked == ["m 10"])
+        restarting.cancel()
+        await asyncio.gather(restarting, return_exceptions=True)
+        bed.answer = bed._next
+        await bed.hooks.before_stop(plan, 30)
+        assert bed.asked == ["m 10", "m 10"]
+
+    asyncio.run(story())
+
+
 def test_pre_stop_ends_with_the_time_that_there_is(bed: Bed) -> None:
     async def story() -> None:
         async def never() -> str:

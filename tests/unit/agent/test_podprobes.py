@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from tests.support.wait import until
@@ -24,6 +25,7 @@ class Scene:
         self.asked: list[int] = []
         self.changes = 0
         self.killed: list[str] = []
+        self.grace: float | None = None
 
     async def ask(self, probe: Probe) -> str:
         self.asked.append(probe.port)
@@ -32,8 +34,9 @@ class Scene:
     def changed(self) -> None:
         self.changes += 1
 
-    async def fail(self, why: str) -> None:
+    async def fail(self, why: str, grace: float | None) -> None:
         self.killed.append(why)
+        self.grace = grace
 
     def probes(
         self, readiness: Probe | None = None, liveness: Probe | None = None, startup: Probe | None = None
@@ -92,12 +95,12 @@ def test_a_slow_period_does_not_delay_the_first_success() -> None:
 
 def test_a_container_that_is_not_alive_is_killed_once() -> None:
     async def run(scene: Scene) -> None:
-        running = scene.probes(liveness=FAST)
+        running = scene.probes(liveness=replace(FAST, grace=7))
         await until(lambda: len(scene.asked) >= 3)
         assert scene.killed == []
         scene.trouble[80] = "no answer"
         await until(lambda: scene.killed != [])
-        assert scene.killed == ["liveness probe: no answer"]
+        assert (scene.killed, scene.grace) == (["liveness probe: no answer"], 7)
         running.stop()
 
     story(run)
@@ -120,9 +123,9 @@ def test_nothing_else_is_asked_before_it_has_started_up() -> None:
 def test_one_that_never_starts_up_is_killed() -> None:
     async def run(scene: Scene) -> None:
         scene.trouble[1] = "starting"
-        running = scene.probes(startup=Probe(port=1, period=0.02, failure_threshold=2))
+        running = scene.probes(startup=Probe(port=1, period=0.02, failure_threshold=2, grace=9))
         await until(lambda: scene.killed != [])
-        assert scene.killed == ["startup probe: starting"]
+        assert (scene.killed, scene.grace) == (["startup probe: starting"], 9)
         assert not running.ready
         running.stop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 from tests.support.podbed import PodBed, pod, process
 from tests.support.wait import until
 
-from tsujiban.agent import podrunner
+from tsujiban.agent import hooks, podrunner
+from tsujiban.agent.probes import Probe
 from tsujiban.policy.program import ServicePort, ServiceProgram
-from tsujiban.supervise.client import ProcessEvent, Refused
+from tsujiban.supervise.client import ProcessEvent, ProcessStatus, Refused
 from tsujiban.wire.messages import PodsDelta
 
 MAIN = "n1/pods/u1/m"
@@ -408,5 +410,58 @@ def test_a_container_that_cannot_be_stopped_yet_takes_no_time_from_the_hooks_of_
         await bed.pods.settle()
         assert bed.journal.index("hooked") < bed.journal.index(f"stop {MAIN}")
         assert "stop n1/pods/u1/other" in bed.journal
+
+    play(story)
+
+
+def _unfit(journal: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A container whose first incarnation is found unfit; its hook is in the journal."""
+
+    async def asked(_runner: object, _plan: object, status: ProcessStatus, probe: Probe) -> str:
+        if probe.timeout == hooks.LONGEST:
+            journal.append(f"hook {status.pid}")
+            return ""
+        return "no answer" if status.pid == 10 else ""
+
+    monkeypatch.setattr(podrunner.PodRunner, "_ask", asked)
+    command = {"exec": {"command": ["true"]}}
+    return {"lifecycle": {"preStop": command}, "livenessProbe": {**command, "failureThreshold": 1}}
+
+
+def test_a_container_that_is_unfit_ends_as_its_pod_would_and_starts_again(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(bed: PodBed) -> None:
+        def ended(name: str) -> None:
+            bed.supervisor.processes[name] = process(name, pid=11, restarts=1)
+            bed.pods.look_again()
+
+        bed.supervisor.killed = ended
+        asked = _unfit(bed.journal, monkeypatch)
+        asked["livenessProbe"]["terminationGracePeriodSeconds"] = 3600
+        bed.want("u1", "10.244.0.1", containers=[_named("m", **asked)])
+        await until(lambda: bed.status("u1").get("containerStatuses", [{}])[0].get("restartCount") == 1)
+        assert bed.journal[-2:] == ["hook 10", f"kill {MAIN}"]
+        assert bed.supervisor.signals == [signal.SIGTERM]
+        bed.drop()
+        await bed.pods.settle()
+        assert "hook 11" in bed.journal
+        assert bed.supervisor.signals == [signal.SIGTERM]
+
+    play(story)
+
+
+def test_an_unfit_container_that_does_not_end_in_its_time_is_killed(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(podrunner, "AFTER_HOOKS_SECONDS", 0.01)
+
+    async def story(bed: PodBed) -> None:
+        asked = _unfit(bed.journal, monkeypatch)
+        bed.want("u1", "10.244.0.1", containers=[_named("m", **asked)], terminationGracePeriodSeconds=0)
+        await until(lambda: bed.supervisor.signals == [signal.SIGTERM, signal.SIGKILL])
+        assert "hook 10" not in bed.journal  # there was no time for it
+        bed.drop()
+        await bed.pods.settle()
 
     play(story)

@@ -56,9 +56,15 @@ def test_https_and_grpc() -> None:
 
 def test_exec_and_times() -> None:
     probe = _parse(
-        {"exec": {"command": ["true"]}, "periodSeconds": 2, "timeoutSeconds": 3, "initialDelaySeconds": 1}
+        {
+            "exec": {"command": ["true"]},
+            "periodSeconds": 2,
+            "timeoutSeconds": 3,
+            "initialDelaySeconds": 1,
+            "terminationGracePeriodSeconds": 4,
+        }
     )
-    assert probe == probes.Probe(command=("true",), period=2, timeout=3, initial_delay=1)
+    assert probe == probes.Probe(command=("true",), period=2, timeout=3, initial_delay=1, grace=4)
 
 
 @pytest.mark.parametrize(

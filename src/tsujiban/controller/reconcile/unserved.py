@@ -99,10 +99,6 @@ def _of_container(container: Json, field: str) -> Iterator[str]:
     for index, port in enumerate(container.get("ports") or ()):
         if isinstance(port, dict) and port.get("hostPort"):
             yield f"ports[{index}].hostPort"
-    for probe in ("livenessProbe", "startupProbe"):
-        asked = container.get(probe)
-        if isinstance(asked, dict) and asked.get("terminationGracePeriodSeconds"):
-            yield f"{probe}.terminationGracePeriodSeconds"
 
 
 def _set(holder: Json, fields: dict[str, tuple[Any, ...]]) -> Iterator[str]:

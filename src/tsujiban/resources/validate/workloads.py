@@ -99,6 +99,19 @@ def _container(container: core.Container, path: Path, report: Report) -> None:
     ):
         if probe is not None:
             _probe(probe, (*path, field), report)
+            _grace(probe, (*path, field), report)
+
+
+def _grace(probe: core.Probe, path: Path, report: Report) -> None:
+    """The time to end that a container has which the probe has found unfit."""
+    seconds = probe.termination_grace_period_seconds
+    if seconds is None:
+        return
+    where = (*path, "terminationGracePeriodSeconds")
+    if path[-1] == "readinessProbe":
+        report.error(where, "conflict", "Invalid value: must not be set for readinessProbes")
+    else:
+        report.between(where, seconds, 1, LARGEST)
 
 
 def _probe(probe: core.Probe, path: Path, report: Report) -> None:

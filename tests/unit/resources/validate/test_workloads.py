@@ -11,6 +11,10 @@ LABELS = {"matchLabels": {"app": "x"}}
 TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": POD}
 
 
+def ending(seconds: int) -> dict[str, Any]:
+    return {"tcpSocket": {"port": 80}, "terminationGracePeriodSeconds": seconds}
+
+
 @pytest.mark.parametrize(
     ("container", "field", "code"),
     [
@@ -41,6 +45,8 @@ TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": POD}
             ".livenessProbe.httpGet.scheme",
             "bad-value",
         ),
+        ({"livenessProbe": ending(0)}, ".livenessProbe.terminationGracePeriodSeconds", "out-of-range"),
+        ({"readinessProbe": ending(5)}, ".readinessProbe.terminationGracePeriodSeconds", "conflict"),
         ({"livenessProbe": {"tcpSocket": {"port": "A"}}}, ".livenessProbe.tcpSocket.port", "odd-port-name"),
     ],
 )
