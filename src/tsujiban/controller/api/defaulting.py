@@ -53,6 +53,17 @@ def _spec(fill: Callable[[Any], Any]) -> Callable[[Json], Json]:
     return change
 
 
+def _pending(fill: Callable[[Json], Json]) -> Callable[[Json], Json]:
+    """Storage waits until somebody says otherwise: `kubectl describe` shows the phase as it is written."""
+
+    def change(document: Json) -> Json:
+        status = document.get("status")
+        status = {"phase": "Pending", **status} if isinstance(status, dict) else {"phase": "Pending"}
+        return {**fill(document), "status": status}
+
+    return change
+
+
 def _claim_spec(spec: Any) -> Any:
     return _or(spec, volumeMode="Filesystem")
 
@@ -269,8 +280,8 @@ def _secret(document: Json) -> Json:
 
 _KINDS: dict[tuple[str, str], Callable[[Json], Json]] = {
     ("", "namespaces"): _namespace,
-    ("", "persistentvolumeclaims"): _spec(_claim_spec),
-    ("", "persistentvolumes"): _spec(_volume_spec),
+    ("", "persistentvolumeclaims"): _pending(_spec(_claim_spec)),
+    ("", "persistentvolumes"): _pending(_spec(_volume_spec)),
     ("", "pods"): _spec(_pod),
     ("", "replicationcontrollers"): _workload(replicas=1),
     ("", "secrets"): _secret,

@@ -37,6 +37,12 @@ def test_storage() -> None:
     assert filled("pv", spec={"volumeMode": "Block"})["spec"] == retained
 
 
+def test_storage_is_pending_until_somebody_says_otherwise() -> None:
+    for word in ("pvc", "pv"):
+        assert filled(word, spec={})["status"] == {"phase": "Pending"}
+        assert filled(word, status={"phase": "Bound"})["status"] == {"phase": "Bound"}
+
+
 def test_a_pod() -> None:
     spec = filled("pod", spec={"containers": []})["spec"]
     assert spec == {
