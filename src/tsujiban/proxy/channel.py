@@ -10,6 +10,7 @@ new one is there, for until then the old one may be all there is.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -74,14 +75,23 @@ class Channel:
     async def open(self) -> None:
         """Serve. Raises OSError when the socket cannot be made."""
         await unlink_stale(str(self.path))
-        await self._server.start(sock=bind_private(str(self.path), self._uid))
+        listener = bind_private(str(self.path), self._uid)
+        try:
+            await self._server.start(sock=listener)
+        except BaseException:  # a pod may be removed meanwhile: nobody may find a socket that nobody closes
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
+            self.path.unlink(missing_ok=True)
+            raise
 
     async def close(self, *, unlink: bool = False) -> None:
         """Stop serving. Envoy goes on with what it holds."""
         self._server.close()
-        await self._server.wait_closed()
-        if unlink:
-            self.path.unlink(missing_ok=True)
+        try:
+            await self._server.wait_closed()
+        finally:
+            if unlink:
+                self.path.unlink(missing_ok=True)
 
     def join(self, pod: ServedPod) -> None:
         """Serve this pod, too, from the next push on."""

@@ -77,9 +77,11 @@ class GuardedServer(Server):  # type: ignore[misc]  # grpclib has no types
     async def wait_closed(self) -> None:
         """To be awaited after `close`. Who had been accepted just before is on the way to the protocol, which
         cuts it off; were asyncio's server closed by then, it would be left open with nobody at this end."""
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        super().close()
+        try:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+        finally:
+            super().close()
         await super().wait_closed()
 
     def _welcome(self, pid: int, uid: int) -> bool:

@@ -213,3 +213,33 @@ def test_what_the_proxy_tells_of_its_tunnels_goes_to_who_keeps_them(tmp_path: Pa
         assert [one.log for one in seen] == ["egress"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("turns", range(1, 8))
+def test_who_gives_up_while_it_opens_or_closes_leaves_no_socket_behind(
+    tmp_path: Path, turns: int, closing: bool
+) -> None:
+    """In whichever turn of the loop."""
+
+    async def main() -> None:
+        channel = Channel(tmp_path / "s", os.getuid(), None, lambda: None)
+        before = len(os.listdir("/proc/self/fd"))
+        if closing:
+            await channel.open()
+        task = asyncio.create_task(channel.close(unlink=True) if closing else channel.open())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        elif not closing:
+            await channel.close(unlink=True)
+        await asyncio.sleep(0)  # what is closed is let go of in the next turn
+        assert not channel.path.exists()
+        assert len(os.listdir("/proc/self/fd")) == before
+        again = Channel(channel.path, os.getuid(), None, lambda: None)
+        await again.open()
+        await again.close(unlink=True)
+
+    asyncio.run(main())
