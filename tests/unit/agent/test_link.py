@@ -401,7 +401,7 @@ def test_own_certificate_is_renewed_with_a_new_key_and_the_stream_lives(pki: Pki
         assert (node.connections, node.link.renewal_error) == (1, "")
 
     # 60 s of backdating count as life: due at once
-    run(pki, scenario, lifetime=20.0)
+    run(pki, scenario, lifetime=50.0)
 
 
 def test_refused_renewal_is_reported_and_the_old_one_stays(pki: Pki) -> None:
@@ -418,7 +418,7 @@ def test_refused_renewal_is_reported_and_the_old_one_stays(pki: Pki) -> None:
         assert path.read_text() == before
         assert node.link.connected
 
-    run(pki, scenario, lifetime=20.0)
+    run(pki, scenario, lifetime=50.0)
 
 
 def test_missing_credentials_are_no_crash(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:

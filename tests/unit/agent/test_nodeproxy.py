@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.podbed import Supervisor, process
-from tests.support.wait import PATIENCE
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import nodeproxy, sandbox_init
 from tsujiban.agent.containers import Place
@@ -166,8 +166,8 @@ def test_one_that_runs_already_is_told_to_remove_nothing_before_its_pods_are_kno
         scene.supervisor.processes[NAME] = process(NAME)
         scene.wanted = {KEY}
         resuming = asyncio.create_task(scene.proxy.resume())
-        for _ in range(50):
-            await asyncio.sleep(0.001)
+        await until(lambda: scene.journal != [])
+        await asyncio.sleep(0.05)
         assert scene.journal == ["share proxy.sock"]
         assert scene.post.remove_from_shared is False
         await scene.join()

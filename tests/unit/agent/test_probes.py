@@ -125,7 +125,9 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 @pytest.mark.parametrize(("status", "fine"), [(200, True), (302, True), (404, False), (500, False)])
 def test_http_status(port: int, status: int, fine: bool) -> None:
-    answer = asyncio.run(probes.run(probes.Probe(port=port, http=True, path=f"/{status}"), OWN))
+    answer = asyncio.run(
+        probes.run(probes.Probe(port=port, http=True, path=f"/{status}", timeout=PATIENCE), OWN)
+    )
     assert (answer == "") == fine
 
 
@@ -166,7 +168,7 @@ def test_who_answers_nothing_is_hung_up_on(probe: probes.Probe, monkeypatch: pyt
 
 
 def test_tcp(port: int) -> None:
-    assert asyncio.run(probes.run(probes.Probe(port=port), OWN)) == ""
+    assert asyncio.run(probes.run(probes.Probe(port=port, timeout=PATIENCE), OWN)) == ""
 
 
 def test_refused_silent_and_foreign_ports(port: int) -> None:
@@ -174,7 +176,7 @@ def test_refused_silent_and_foreign_ports(port: int) -> None:
         number = silent.getsockname()[1]
         answer = asyncio.run(probes.run(probes.Probe(port=number, http=True, timeout=0.1), OWN))
         assert "timed out" in answer
-    assert "refused" in asyncio.run(probes.run(probes.Probe(port=number), OWN))
+    assert "refused" in asyncio.run(probes.run(probes.Probe(port=number, timeout=PATIENCE), OWN))
 
 
 def _command(script: str) -> Command:
@@ -206,10 +208,10 @@ def test_an_answer_that_drips_is_none(first: bytes, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("script", "expected"),
-    [("", ""), ("raise SystemExit(3)", "exit status 3"), ("import time; time.sleep(60)", "no answer")],
+    [("", ""), ("raise SystemExit(3)", "exit status 3"), ("import time; time.sleep(3600)", "no answer")],
 )
 def test_exec(script: str, expected: str) -> None:
-    probe = probes.Probe(command=("x",), timeout=1 if "sleep" in script else 10)
+    probe = probes.Probe(command=("x",), timeout=1 if "sleep" in script else PATIENCE)
     answer = asyncio.run(probes.run(probe, OWN, _command(script)))
     assert expected in answer
     assert (answer == "") == (expected == "")

@@ -179,8 +179,6 @@ def test_a_pod_that_has_left_is_not_moved(play: Play) -> None:
 def test_refusals_silence_and_proxies_that_are_away_are_problems(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proxies, "ENFORCED_SECONDS", 0.01)
-
     async def story(scene: Scene) -> None:
         scene.post.refused, scene.node.away = ("default/a: listener",), ("n1/proxy has not come back yet",)
         assert await scene.enforce(Mesh.NONE) == ("default/a: listener", "n1/proxy has not come back yet")
@@ -188,6 +186,7 @@ def test_refusals_silence_and_proxies_that_are_away_are_problems(
         scene.sidecar.supervisor.gone = True
         assert "cannot tell which proxies run" in (await scene.enforce(Mesh.NONE))[0]
         scene.post.slow = True
+        monkeypatch.setattr(proxies, "ENFORCED_SECONDS", 0.01)
         assert "has not answered" in (await scene.enforce(Mesh.NONE))[0]
 
     play(story)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.nodestream import hello
-from tests.support.wait import PATIENCE
+from tests.support.wait import PATIENCE, until
 
+from tsujiban.controller import lead as module
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.lead import LEADS, Lead, end_of_lead
-from tsujiban.controller.leadership import LEASE, TERM, LeadershipLost
+from tsujiban.controller.leadership import LEASE, TERM, LeadershipLost, Timing
 from tsujiban.store.config import EtcdConfig
 from tsujiban.store.protocol import Key, Store
 from tsujiban.store.sqlite import SqliteStore
@@ -19,6 +20,7 @@ from tsujiban.wire.transport import StreamRefused
 
 pytestmark = pytest.mark.anyio
 
+LEASE_SECONDS = 1000.0  # longer than any machine stands still
 VALUE = b'{"metadata":{"name":"x"}}'
 
 
@@ -35,11 +37,20 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await found.close()
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They look at the lease often, however long it is."""
+    monkeypatch.setattr(module, "Timing", lambda **fields: Timing(**{**fields, "renew": 0.01}))
+
+
 def lead(store: Store, *, alone: bool = False) -> Lead:
     if alone:
         return Lead(ControllerConfig(cluster="c", state_dir="/nowhere"), store)
     config = ControllerConfig(
-        cluster="c", state_dir="/nowhere", store=EtcdConfig(endpoints=("https://h",)), lease_seconds=0.3
+        cluster="c",
+        state_dir="/nowhere",
+        store=EtcdConfig(endpoints=("https://h",)),
+        lease_seconds=LEASE_SECONDS,
     )
     return Lead(config, store)
 
@@ -83,9 +94,9 @@ async def test_one_leads_and_the_other_sends_nodes_on(store: Store) -> None:
     first = asyncio.create_task(one.run(work))
     await began.wait()
     second = asyncio.create_task(two.run(never))
-    await asyncio.sleep(0.1)
-    assert one.role() == LEADS
+    await until(lambda: two.role() not in (LEADS, "stands by for a leader"))
     assert two.role().startswith("stands by for ")
+    assert one.role() == LEADS
     await one.only_leader(on_hello)("n1", hello("n1"))
     with pytest.raises(StreamRefused, match="next one"):
         await two.only_leader(on_hello)("n2", hello("n2"))
@@ -96,9 +107,7 @@ async def test_one_leads_and_the_other_sends_nodes_on(store: Store) -> None:
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     await one.end()
-    async with asyncio.timeout(PATIENCE):
-        while two.role() != LEADS:  # noqa: ASYNC110 - the store tells
-            await asyncio.sleep(0.01)
+    await until(lambda: two.role() == LEADS)
     second.cancel()
 
 

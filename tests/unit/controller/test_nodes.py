@@ -221,8 +221,9 @@ def test_stream_ends_when_the_certificate_expires(pki: Pki) -> None:
     """A stolen, not renewed certificate is not good for ever because a stream is open."""
 
     async def scenario(running: Controller) -> None:
-        credentials = pki.node("node-1", lifetime=2.0)
+        credentials = pki.node("node-1")
         context = client_context(credentials.path, pki.ca.bundle_pem)
+        running.server._clock = lambda: credentials.not_after - 0.3
         async with refused("has expired"), running.client("node-1", context) as stream:
             await stream.send(hello("node-1"))
             assert await stream.next() == FULL

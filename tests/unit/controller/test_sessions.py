@@ -57,21 +57,29 @@ async def begun(sessions: Sessions, node: str, first: Any) -> None:
     await sessions.serve(node, stream)
 
 
-async def test_another_node_cannot_answer() -> None:
+async def asked_by(sessions: Sessions) -> tuple[asyncio.Task[None], OpenSession]:
+    """Somebody who opens a session, and what the node is asked."""
     asked: asyncio.Future[OpenSession] = asyncio.get_running_loop().create_future()
 
     async def deliver(_node: str, message: Any) -> bool:
         asked.set_result(message)
         return True
 
-    sessions = Sessions(deliver)
-
     async def use() -> None:
         async with sessions.open(POD, ASK):
             pass
 
-    opening = asyncio.create_task(use())
-    message = await asked
+    sessions._deliver = deliver
+    return asyncio.create_task(use()), await asked
+
+
+async def nobody(_node: str, _message: Any) -> bool:
+    return False
+
+
+async def test_another_node_cannot_answer() -> None:
+    sessions = Sessions(nobody)
+    opening, message = await asked_by(sessions)
     with pytest.raises(StreamRefused):
         await begun(sessions, "n2", Begin(session=message.session))
     with pytest.raises(StreamRefused):
@@ -118,29 +126,17 @@ async def test_a_lost_node_ends_what_waits_for_it() -> None:
 
 
 async def test_who_leaves_in_the_moment_in_which_the_node_calls_back_leaves_no_session_behind() -> None:
-    asked: asyncio.Future[OpenSession] = asyncio.get_running_loop().create_future()
-
-    async def deliver(_node: str, message: Any) -> bool:
-        asked.set_result(message)
-        return True
-
-    sessions = Sessions(deliver)
-
-    async def use() -> None:
-        async with sessions.open(POD, ASK):
-            raise AssertionError("it had left")
-
-    opening = asyncio.create_task(use())
+    sessions = Sessions(nobody)
+    opening, message = await asked_by(sessions)
 
     class Leaving(FakeStream):
         def watch(self) -> Coroutine[Any, Any, None]:
             assert opening.cancel()  # it has been given the session, and has not had its turn since
             return super().watch()
 
-    message, stream = await asked, Leaving()
+    stream: Any = Leaving()
     await stream.tell(Begin(session=message.session))
-    serving: Any = sessions.serve("n1", stream)  # type: ignore[arg-type]  # it has what is asked of one
     async with asyncio.timeout(PATIENCE):
-        await serving
+        await sessions.serve("n1", stream)
     with pytest.raises(asyncio.CancelledError):
         await opening

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.wait import PATIENCE
 
 from tsujiban.local.client import Client
 from tsujiban.local.enforced import Timeout, Waited, state, wait_for
@@ -67,7 +68,7 @@ def test_waiting_reads_until_all_are_so() -> None:
         return httpx.Response(200, json=answers.pop(0))
 
     client = Client(ACCESS, httpx.MockTransport(handle))
-    assert wait_for(client, [ACCOUNT, POLICY, DEPLOYMENT], 5.0) == Waited(1, 1, "1/2 nodes")
+    assert wait_for(client, [ACCOUNT, POLICY, DEPLOYMENT], PATIENCE) == Waited(1, 1, "1/2 nodes")
     assert answers == []
 
 

@@ -51,8 +51,8 @@ def test_udp_and_tcp(tmp_path: Path) -> None:
 
     async def body(port: int) -> None:
         query = dns.message.make_query(NAME, "A")
-        assert _addresses(await dns.asyncquery.udp(query, "127.0.0.1", 5, port)) == ["10.0.0.1"]
-        assert _addresses(await dns.asyncquery.tcp(query, "127.0.0.1", 5, port)) == ["10.0.0.1"]
+        assert _addresses(await dns.asyncquery.udp(query, "127.0.0.1", PATIENCE, port)) == ["10.0.0.1"]
+        assert _addresses(await dns.asyncquery.tcp(query, "127.0.0.1", PATIENCE, port)) == ["10.0.0.1"]
 
     _serving(tmp_path / "z", body)
 
@@ -77,7 +77,7 @@ def test_several_questions_on_one_connection_and_garbage_ends_it(tmp_path: Path)
 def test_before_there_is_a_zone_and_after_it_changed(tmp_path: Path) -> None:
     async def body(port: int) -> None:
         async def ask() -> dns.message.Message:
-            return await dns.asyncquery.udp(dns.message.make_query(NAME, "A"), "127.0.0.1", 5, port)
+            return await dns.asyncquery.udp(dns.message.make_query(NAME, "A"), "127.0.0.1", PATIENCE, port)
 
         assert (await ask()).rcode() == dns.rcode.SERVFAIL
         for addresses in (["10.0.0.1"], ["10.0.0.2"]):
@@ -110,13 +110,13 @@ def test_other_names_are_refused_or_handed_on(tmp_path: Path) -> None:
 
     async def refused(port: int) -> None:
         query = dns.message.make_query("example.com", "A")
-        assert (await dns.asyncquery.udp(query, "127.0.0.1", 5, port)).rcode() == dns.rcode.REFUSED
+        assert (await dns.asyncquery.udp(query, "127.0.0.1", PATIENCE, port)).rcode() == dns.rcode.REFUSED
 
     _serving(tmp_path / "z", refused)
 
     async def failed(port: int) -> None:
         query = dns.message.make_query("example.com", "A")
-        assert (await dns.asyncquery.udp(query, "127.0.0.1", 5, port)).rcode() == dns.rcode.SERVFAIL
+        assert (await dns.asyncquery.udp(query, "127.0.0.1", PATIENCE, port)).rcode() == dns.rcode.SERVFAIL
 
     _serving(tmp_path / "z", failed, upstream="127.0.0.53")  # nobody answers there: refused at once
 
@@ -139,7 +139,7 @@ def test_a_pod_that_holds_all_its_connections_keeps_no_other_out(tmp_path: Path)
         ]
         assert await idle[-1][0].read() == b""  # the end: no question is taken
         query = dns.message.make_query(NAME, "A")
-        answer = await dns.asyncquery.tcp(query, "127.0.0.1", 5, port, source="127.0.0.2")
+        answer = await dns.asyncquery.tcp(query, "127.0.0.1", PATIENCE, port, source="127.0.0.2")
         assert _addresses(answer) == ["10.0.0.1"]
         for _, writer in idle:
             writer.close()

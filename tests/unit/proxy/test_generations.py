@@ -22,7 +22,7 @@ def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
     made: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(3):
-            made.append(subprocess.Popen(["sleep", "60"]))
+            made.append(subprocess.Popen(["sleep", "3600"]))
             started = procfs.stat(made[-1].pid)
             assert started is not None
             while time.clock_gettime(time.CLOCK_BOOTTIME) < (started.start_ticks + 1) * TICK:

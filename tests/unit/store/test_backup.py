@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.storesuite import KIND, key, put, value
+from tests.support.wait import until
 
 from tsujiban.store import backup
 from tsujiban.store.protocol import Compacted, Create, StoreUnavailable
@@ -34,17 +35,21 @@ async def test_a_copy_is_of_one_moment_while_writes_go_on(path: Path, tmp_path: 
     store = await SqliteStore.open(path)
     stop = asyncio.Event()
 
+    written = 0
+
     async def write(worker: int) -> None:
+        nonlocal written
         number = 0
         while not stop.is_set():
             number += 1
+            written += 1
             pair = [key(f"w{worker}-{number}", namespace) for namespace in ("default", "kube-system")]
             await store.transaction([Create(one, value(one, "x" * 500)) for one in pair])
 
     writers = [asyncio.create_task(write(worker)) for worker in range(4)]
     copies = []
     for number in range(5):
-        await asyncio.sleep(0.05)
+        await until(lambda before=written: written >= before + 20)  # type: ignore[misc]
         copies.append(tmp_path / f"copy-{number}.db")
         await asyncio.to_thread(backup.copy, path, copies[-1])
     stop.set()

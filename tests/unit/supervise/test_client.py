@@ -51,12 +51,13 @@ def test_requests_run_beside_each_other(path: Path) -> None:
         async with asyncio.timeout(PATIENCE), SupervisorClient(path) as supervisor:
             deaf = path.parent / "deaf"
             argv = ("sh", "-c", f"trap '' TERM; : > {deaf}; while :; do sleep 0.05; done")
-            await supervisor.start(ProcessSpec(name="slow", argv=argv, grace=1.0))
+            await supervisor.start(ProcessSpec(name="slow", argv=argv, grace=3600))
             await until(deaf.exists)  # a signal before it is deaf would end it
             stopping = asyncio.create_task(supervisor.stop("slow"))
             await asyncio.sleep(0)  # the request is on its way, before the next one
             assert (await supervisor.status("slow")).state == "stopping"
             assert not stopping.done()
+            await supervisor.kill("slow", signal.SIGKILL)
             await stopping
             with pytest.raises(Refused, match="slow"):
                 await supervisor.status("slow")

@@ -52,8 +52,10 @@ async def test_the_clock_starts_again_with_the_next_request(
 async def test_the_clock_does_not_run_while_an_answer_is_sent(
     bed: ApiBed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peer, "HEADER_SECONDS", 0.1)
     reader, writer = await connect(bed)
+    writer.write(REQUEST)
+    assert b" 200 " in await reader.readline()
+    monkeypatch.setattr(peer, "HEADER_SECONDS", 0.1)  # from the first byte of the next, which comes whole
     writer.write(b"GET /api/v1/secrets?watch=1&timeoutSeconds=1 HTTP/1.1\r\nhost: x\r\n\r\n")
     answer = b""
     async with asyncio.timeout(PATIENCE):
