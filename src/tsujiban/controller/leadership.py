@@ -81,6 +81,7 @@ class Elector:
         self._seen = (-1, 0.0)  # revision of another's lease, and since when it is that
         self._until = 0.0
         self._lease: Stored | None = None  # ours
+        self._asked = False  # for the lease: it may be ours, also when no answer came
         self._term = 0
 
     @property
@@ -126,13 +127,19 @@ class Elector:
 
     async def release(self) -> None:
         """Let another lead at once, if this one does and the store answers."""
-        if self._lease is None:
+        if not self._asked:
             return
-        lease, self._lease, self._term = self._lease, None, 0
-        spec = {**_spec(lease), "holderIdentity": "", "renewTime": _now()}
+        lease, self._lease, self._term, self._asked = self._lease, None, 0, False
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(RELEASE_SECONDS):
-                await self._store.update(LEASE, _object(LEASE, spec), lease.revision)
+                lease = lease or await self._find(LEASE)
+                while lease is not None and _spec(lease).get("holderIdentity") == self._identity:
+                    spec = {**_spec(lease), "holderIdentity": "", "renewTime": _now()}
+                    try:
+                        await self._store.update(LEASE, _object(LEASE, spec), lease.revision)
+                        return
+                    except Conflict:  # with a renewal of our own that was cancelled on its way
+                        lease = await self._find(LEASE)
 
     # ------------------------------------------------------------ within
 
@@ -150,9 +157,11 @@ class Elector:
             "leaseTransitions": int(spec.get("leaseTransitions") or 0) + (1 if present else 0),
         }
         began = self._clock()
+        self._asked = True
         try:
             lease, own = await self._store.transaction([_put(LEASE, spec, present), _put(TERM, spec, term)])
         except (AlreadyExists, Conflict, NotFound):
+            self._asked = False
             return False  # another was faster
         if lease is None or own is None:
             raise TypeError("a write gives what it wrote")

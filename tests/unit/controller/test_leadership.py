@@ -35,6 +35,7 @@ class Watched(StoreWrapper):
     away = False
     looks = 0
     writes = 0
+    hold: asyncio.Event | None = None  # what is written is written, but nobody hears of it before
 
     async def get(self, key: Key) -> Stored:
         self.looks += 1
@@ -46,7 +47,11 @@ class Watched(StoreWrapper):
         self.writes += 1
         if self.away:
             raise StoreUnavailable("away")
-        return await super().transaction(operations)
+        done = await super().transaction(operations)
+        if self.hold is not None:
+            self.hold.set()
+            await asyncio.Event().wait()
+        return done
 
     async def looked_at(self, times: int, given_up: Callable[[], bool] = lambda: False) -> None:
         """Wait until it has been read so often again."""
@@ -187,6 +192,31 @@ async def test_given_back_it_is_taken_at_once(store: Watched) -> None:
     await first.release()
     assert not first.leads
     assert await tries(second, store)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_who_is_told_to_end_while_the_lease_is_written_gives_it_back(
+    store: Watched, begun: bool
+) -> None:
+    first, second = Elector(store, "one", QUICK), Elector(store, "two", QUICK)
+    if begun:
+        await first.acquire()
+    store.hold = asyncio.Event()
+    leading = asyncio.create_task(first.hold() if begun else first.acquire())
+    await store.hold.wait()
+    await ended(leading)
+    store.hold = None
+    await first.release()
+    assert await tries(second, store)
+
+
+async def test_who_never_asked_gives_nothing_back(store: Watched) -> None:
+    first, second = Elector(store, "one", QUICK), Elector(store, "two", QUICK)
+    await first.acquire()
+    assert not await tries(second, store)
+    await second.release()
+    assert first.leads
+    assert not await tries(second, store)
 
 
 async def test_a_renewal_whose_answer_was_lost_is_no_loss(store: Watched) -> None:
