@@ -56,6 +56,7 @@ class TokenKeys:
         self._clock = clock
         self._others: dict[str, tuple[ec.EllipticCurvePublicKey, dict[str, str]]] = {}
         self._looked = 0.0  # monotonic
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
         """Keep what is published true. Until cancelled."""
@@ -98,8 +99,9 @@ class TokenKeys:
         return {"keys": [*own, *(jwk for kid, (_, jwk) in self._others.items() if kid not in known)]}
 
     async def _look(self) -> None:
-        if time.monotonic() - self._looked > REFRESH_SECONDS:
-            await self._read()
+        async with self._looking:  # who comes while another looks waits for what that one finds
+            if time.monotonic() - self._looked > REFRESH_SECONDS:
+                await self._read()
 
     async def _read(self) -> dict[str, _Spec]:
         self._looked = time.monotonic()

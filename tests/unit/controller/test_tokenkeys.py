@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tsujiban.controller import tokenkeys
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.api.users import TokenRefused
 from tsujiban.controller.tokenkeys import GROUP, RESOURCE, TokenKeys, identity_in
@@ -85,15 +87,27 @@ async def test_a_token_of_one_is_good_at_the_other(bed: Bed) -> None:
     assert kids == {bed.one.keys.current().id, bed.two.keys.current().id}
 
 
-async def test_what_nobody_has_published_is_refused_and_looked_for_once_in_a_while(bed: Bed) -> None:
+async def test_what_nobody_has_published_is_refused_and_looked_for_once_in_a_while(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = await bed.one.token()
     with pytest.raises(TokenRefused):
         await bed.two.service.user(token)
+    monkeypatch.setattr(tokenkeys, "REFRESH_SECONDS", 1e6)
     await bed.one.shared.publish()
     with pytest.raises(TokenRefused):  # it has just looked
         await bed.two.service.user(token)
     bed.two.look_again()
     await bed.two.service.user(token)
+
+
+async def test_tokens_of_a_new_controller_that_come_together_are_all_good(bed: Bed) -> None:
+    """Who comes while the first of them has the keys looked for waits for that."""
+    await bed.two.shared.publish()
+    tokens = [await bed.two.token() for _ in range(3)]
+    bed.one.look_again()
+    users = await asyncio.gather(*(bed.one.service.user(token) for token in tokens))
+    assert {user.name for user in users} == {"system:serviceaccount:n:web"}
 
 
 async def test_a_new_key_is_published_before_it_signs(bed: Bed) -> None:
