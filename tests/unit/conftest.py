@@ -34,7 +34,7 @@ BOUNDS = {
     "tsujiban.controller.revocations": ("READ_SECONDS",),
     "tsujiban.controller.sessions": ("ANSWER_SECONDS", "BEGIN_SECONDS"),
     "tsujiban.identity.rotation": ("SIGN_TIMEOUT",),
-    "tsujiban.local.client": ("ANSWER_SECONDS", "CONNECT_SECONDS"),
+    "tsujiban.local.client": ("ANSWER_SECONDS",),
     "tsujiban.local.streams": ("CONNECT_SECONDS",),
     "tsujiban.network.birdc": ("TIMEOUT",),
     "tsujiban.network.dnsserver": ("TCP_IDLE",),
