@@ -92,7 +92,7 @@ def _judge(server: Pod, client: Pod, policies: Mapping[str, Any]) -> Json:
     for name, entries in policies.items():
         getattr(state, name).update(entries)
     state.peers[client.address] = known
-    tree = rbac.by_identity(matchers.URI_SAN, ingress(state, program), rbac.request, plaintext=False)
+    tree = rbac.by_identity(matchers.URI_SAN, ingress(state, program), rbac.request, None)
     config = typed(f"{_FILTERS}rbac.v3.RBAC", matcher=tree["matcher"])
     return {"name": names.RBAC_HTTP, "typed_config": config}
 

@@ -201,7 +201,7 @@ def guarded(made: BenchBed, web: str, client: Pod, count: int) -> Pod:
     return server
 
 
-def flat(table: Any, _staged: Any = None, _revoked: Any = None) -> Json:
+def flat(table: Any, *_more: Any) -> Json:
     """As many policies as RBAC `rules`, one beside the other: what most meshes give Envoy. The table says
     who the clients are; the last policy allows the first client's request."""
     identities = sorted(one for one in table.rows if one) or ["nobody"]

@@ -216,9 +216,7 @@ def _tcp(endpoint: str, log: str, entry: accesslog_pb2.TCPAccessLogEntry) -> Pro
     if log == "egress" and common.response_flags.no_cluster_found:
         return None  # it has a log of its own
     log = "egress" if log == names.UNTOLD_LOG else log
-    decision = _verdict(common, "envoy.filters.network.rbac", "shadow_effective_policy_id") or _carried(
-        common
-    )
+    decision = _verdict(common, names.NETWORK_RBAC_FILTER, "shadow_effective_policy_id") or _carried(common)
     failure = common.downstream_transport_failure_reason
     upstream = common.upstream_transport_failure_reason
     if _cut(failure):

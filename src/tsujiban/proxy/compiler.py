@@ -8,8 +8,10 @@ is remembered for all that no rule can tell from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from typing import NamedTuple
 
+from tsujiban.policy.addresses import Span
 from tsujiban.policy.program import (
     AddressSet,
     Direction,
@@ -51,21 +53,30 @@ class Compiler:
         self.authorization = Authorization(state, endpoint, staged=staged) if self.ingress else None
         #: Ids of all sets that it asks for, whether they are there or not.
         self.names = frozenset(name for rule in self.policy.rules() for name in _sets(rule))
-        names = self.names
-        sets: dict[str, AddressSet] = {name: state.sets[name] for name in names & state.sets.keys()}
         services: dict[str, ServiceSet] = {
-            name: state.service_sets[name] for name in names & state.service_sets.keys()
+            name: state.service_sets[name] for name in self.names & state.service_sets.keys()
         }
         nets = {net for rule in self.policy.rules() for net in _nets(rule)}
         if self.authorization is not None:
             nets.update(self.authorization.nets())
-        self.vocabulary = Vocabulary(nets, sets, services)
+        self.vocabulary = Vocabulary(nets, self._sets(state), services)
         self.own = self.ends(endpoint)
         self.cuts = {0} | {cut for rule in self.policy.rules() for cut in _cuts(rule)}
         if self.authorization is not None:
             self.cuts |= {cut for port in self.authorization.ports() for cut in (port, port + 1)}
         self._judged: dict[Signature, Judgement] = {}
         self._distinct: dict[Intervals, Intervals] = {}
+
+    def _sets(self, state: NodeState) -> dict[str, AddressSet]:
+        return {name: state.sets[name] for name in self.names & state.sets.keys()}
+
+    def with_members(self, state: NodeState) -> tuple[Compiler, set[Span]]:
+        """The same in a state in which nothing that it asks for is new but the members of sets, and who has
+        come or gone. What was decided stays so: it is about signatures, whoever has them; only the endpoint's
+        own (`own`) must be the same."""
+        made = copy(self)
+        made.vocabulary, changed = self.vocabulary.with_members(self._sets(state))
+        return made, changed
 
     def ends(self, endpoint: EndpointProgram) -> dict[int, Signature]:
         """All that the policy can ask of an endpoint's own addresses, by IP version."""

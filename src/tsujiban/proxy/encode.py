@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 from google.protobuf import descriptor_pool, json_format, message_factory
@@ -45,6 +45,36 @@ class Typed(dict[str, Any]):
             return self._digest
 
 
+class Encoded(Sequence[_Json]):
+    """The messages of a repeated field, of which there are many: encoded once for all places in which they
+    stand."""
+
+    def __init__(self, items: Sequence[_Json], wire: bytes) -> None:
+        """`wire` is the field as it is sent, its number included."""
+        self.wire = wire
+        self.digest = hashlib.sha256(wire).hexdigest()
+        self._items = items
+
+    @overload
+    def __getitem__(self, index: int) -> _Json: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[_Json]: ...
+
+    def __getitem__(self, index: int | slice) -> _Json | Sequence[_Json]:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+def _brief(value: object) -> str:
+    """What goes into a digest for what JSON does not know. Raises TypeError for what nobody knows."""
+    if isinstance(value, Encoded):
+        return value.digest
+    raise TypeError(f"no plain data: {type(value)}")
+
+
 def sealed(value: _Json) -> Typed:
     """A `Typed` as it is sent. Its plain form is not kept."""
     made = Typed({_TYPE: value[_TYPE]})
@@ -53,7 +83,7 @@ def sealed(value: _Json) -> Typed:
     return made
 
 
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="sorted", enc_hook=_brief)
 
 
 def digest(body: _Json) -> str:
@@ -94,6 +124,9 @@ def _put(field: FieldDescriptor) -> _Put:
     if field.is_repeated:
 
         def put_all(message: Any, values: Iterable[Any]) -> None:
+            if isinstance(values, Encoded):
+                message.MergeFromString(values.wire)
+                return
             listed = getattr(message, name)
             for value in values:
                 inner(listed.add(), value)

@@ -67,9 +67,24 @@ def listener(site: Site, endpoint: EndpointProgram, table: Table) -> Resource:
 
 def plaintext_rows(authentication: Authentication, table: Table) -> object:
     """What of a table decides about plaintext in the listener itself; None where no port takes any."""
-    if {authentication.mode, *authentication.ports.values()} == {MtlsMode.STRICT}:
+    if _strict(authentication):
         return None
     return table.rows.get("", ()), table.rest
+
+
+def _strict(authentication: Authentication) -> bool:
+    """Whether no port takes plaintext."""
+    return {authentication.mode, *authentication.ports.values()} == {MtlsMode.STRICT}
+
+
+def _refused(authentication: Authentication) -> Json:
+    """On match: plaintext, where no port takes any. A connection may be older than that."""
+
+    def refuse(rule: str) -> Json:
+        return matchers.rbac_action(decision_name(Class.DENY, (rule,)), allow=False)
+
+    ports = {str(port): refuse(rule) for port, rule in sorted(authentication.port_ids.items())}
+    return matchers.exact(matchers.DESTINATION_PORT, ports, refuse(authentication.id))
 
 
 def _plaintext(site: Site, authentication: Authentication, table: Table, chains: dict[str, Json]) -> Json:
@@ -88,8 +103,7 @@ def _plaintext(site: Site, authentication: Authentication, table: Table, chains:
     def mode(one: MtlsMode, rule: str) -> Json:
         if one is MtlsMode.STRICT:
             return refuse(rule)
-        rows = table.rows.get("", ())
-        return rbac.by_network(matchers.SOURCE_IP, rows, rbac.admission(admitted), table.rest)
+        return rbac.by_network(matchers.SOURCE_IP, rbac.plain(table), rbac.admission(admitted))
 
     ports = {
         str(port): mode(one, authentication.port_ids.get(port, authentication.id))
@@ -308,12 +322,13 @@ def authorization(
         return sealed(rbac.connect_rbac(table, staged, revoked))
 
     def requests() -> Json:
-        return sealed(rbac.http_rbac(table, staged, revoked))
+        return sealed(rbac.http_rbac(table, staged, revoked, strict))
 
     closed, of = parting is Parting.CLOSED, (staged, revoked)
+    strict = _refused(endpoint.authentication) if _strict(endpoint.authentication) else None
     pairs = (
         (names.RBAC_CONNECT, rbac.ended_rbac() if closed else table.once("connect", of, connects)),
-        (names.RBAC_HTTP, table.once("http", of, requests)),
+        (names.RBAC_HTTP, table.once("http", (*of, strict), requests)),
     )
     filled = ((site.name(base), config) for base, config in pairs)
     out = [Resource(Kind.EXTENSION, name, {"name": name, "typed_config": config}) for name, config in filled]

@@ -11,13 +11,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from xds.type.matcher.v3 import ip_pb2
+
 from tsujiban.proxy import names
 from tsujiban.proxy.decisions import AllOf, AnyOf, Claim, Not, Predicate, SourcePort, Text, Unreadable
-from tsujiban.proxy.encode import Typed
+from tsujiban.proxy.encode import Encoded, Typed, fill
 
 Json = dict[str, Any]
 
 _TYPE = "type.googleapis.com/"
+ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}  # by IP version
 _NETWORK = _TYPE + "envoy.extensions.matching.common_inputs.network.v3."
 
 
@@ -100,11 +103,16 @@ def prefixes(source: Json, table: dict[str, Json], otherwise: Json) -> Json:
 
 
 def longest_prefix(
-    source: Json, ranges: Iterable[tuple[Iterable[str], Json]], otherwise: Json | None
+    source: Json, ranges: Iterable[tuple[Iterable[str] | Encoded, Json]], otherwise: Json | None
 ) -> Json:
-    """On match: the most specific network that holds an address."""
+    """On match: the most specific network that holds an address. What is said of all other addresses belongs
+    in `otherwise`: beside 0.0.0.0/0 each network costs Envoy 1.40 more than half as much again."""
     listed = [
-        {"ranges": [_cidr(net) for net in nets], "on_match": target, "exclusive": True}
+        {
+            "ranges": nets if isinstance(nets, Encoded) else networks(nets),
+            "on_match": target,
+            "exclusive": True,
+        }
         for nets, target in ranges
     ]
     if not listed and otherwise is not None:
@@ -115,6 +123,11 @@ def longest_prefix(
     if otherwise is not None:
         matcher["on_no_match"] = otherwise
     return {"matcher": matcher}
+
+
+def anywhere(source: Json, targets: dict[int, Json]) -> Json:
+    """On match: by IP version. What is no address leads nowhere."""
+    return longest_prefix(source, [((ANYWHERE[version],), one) for version, one in targets.items()], None)
 
 
 def ordered(steps: list[tuple[Json, Json]], otherwise: Json | None) -> Json:
@@ -198,10 +211,25 @@ def _string(test: Text | Claim) -> Json:
     return {"safe_regex": regex(test.regex or ".*")}  # an empty prefix or suffix is any value
 
 
+def networks(nets: Iterable[str]) -> Encoded:
+    """Addresses and networks, as `longest_prefix` takes them."""
+    listed = list(nets)
+    return Encoded([_cidr(net) for net in listed], b"".join(map(_range, listed)))
+
+
+@lru_cache(1 << 17)  # of a set of many most stay when one comes
 def _cidr(net: str) -> Json:
     address, slash, length = net.partition("/")
     bits = int(length) if slash else 128 if ":" in address else 32
     return {"address_prefix": address, "prefix_len": bits}
+
+
+@lru_cache(1 << 17)
+def _range(net: str) -> bytes:
+    message = ip_pb2.IPMatcher.IPRangeMatcher()
+    fill(message, {"ranges": [_cidr(net)]})
+    wire: bytes = message.SerializeToString()
+    return wire
 
 
 def range_regex(first: int, last: int) -> str:

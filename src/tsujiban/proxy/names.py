@@ -37,6 +37,7 @@ CLIENT_SECRET = "identity-out"  # noqa: S105 - the same, for the node proxy's co
 NO_SECRET = "none"  # noqa: S105 - of no secret
 TRUST_SECRET = "trust"  # noqa: S105
 
+NETWORK_RBAC_FILTER = "envoy.filters.network.rbac"
 RBAC_FILTER = "envoy.filters.http.rbac"  # under this name are their dynamic metadata
 CUSTOM_PREFIX = "custom_"
 CUSTOM_MARK = CUSTOM_PREFIX + "shadow_effective_policy_id"  # the rule that has somebody asked

@@ -19,7 +19,6 @@ from tsujiban.proxy.encode import sealed
 from tsujiban.proxy.matchers import Json
 from tsujiban.proxy.resource import Kind, Resource
 from tsujiban.proxy.services import Services
-from tsujiban.proxy.signature import minimal
 from tsujiban.proxy.site import Site
 from tsujiban.proxy.table import Intervals, Table
 
@@ -95,34 +94,14 @@ def _services(site: Site, services: Services, chains: _Chains, otherwise: Json) 
 
 
 def _destination(site: Site, endpoint: EndpointProgram, table: Table, chains: _Chains) -> Json:
-    ranges = [
-        (prefixes, chains.refuse(rbac.UNLISTED) if where is None else _leads(site, chains, *where))
-        for prefixes, where in _grouped(table)
-    ]
-    trie = matchers.longest_prefix(matchers.DESTINATION_IP, ranges, None)
+    def target(where: rbac.Where) -> Json:
+        return chains.refuse(rbac.UNLISTED) if where is None else _leads(site, chains, *where)
+
+    trie = rbac.parted(matchers.DESTINATION_IP, rbac.outgoing(table), target)
     # A pod may always reach itself, and its own address never comes back to the proxy.
     own = {"name": _SELF, "filters": [*site.leaves(), filters.tcp_proxy(names.PASSTHROUGH, _SELF)]}
     itself = {one: chains.to(_SELF, own) for one in endpoint.addresses}
     return matchers.exact(matchers.DESTINATION_IP, itself, trie)
-
-
-# whether a tunnel leads there (`names.MESH`) and what is decided; None: refused
-_Where = tuple[str, Intervals] | None
-
-
-def _grouped(table: Table) -> list[tuple[list[str], _Where]]:
-    """Prefixes by where they lead."""
-    said: dict[str, _Where] = dict.fromkeys(table.closed)
-    for leads, rows in table.rows.items():
-        for row in rows:
-            said.update(dict.fromkeys(row.prefixes, (leads, row.intervals)))
-    default: dict[int, _Where] = {version: ("", intervals) for version, intervals in table.rest.items()}
-    said = {rbac.ANYWHERE[version]: where for version, where in default.items()} | minimal(said, default)
-    groups: dict[tuple[str, int] | None, list[str]] = {}
-    for prefix in sorted(said):
-        where = said[prefix]
-        groups.setdefault(None if where is None else (where[0], id(where[1])), []).append(prefix)
-    return [(prefixes, said[prefixes[0]]) for prefixes in groups.values()]
 
 
 def _leads(site: Site, chains: _Chains, leads: str, intervals: Intervals) -> Json:

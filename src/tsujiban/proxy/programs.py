@@ -46,8 +46,18 @@ class Programs:
                     self._behind[one] = set()
                     one.follow(behind)
                 return one, False
+        made = self._with_members(wanted, state, endpoint)
+        if made is None:
+            made = Reach(state, endpoint, direction, peers, pod_cidrs, staged=staged)
         self._known = {known: users for known, users in self._known.items() if users}
-        made = Reach(state, endpoint, direction, peers, pod_cidrs, staged=staged)
         self._known.setdefault(wanted, WeakSet()).add(made)
         self._behind[made] = set()
         return made, True
+
+    def _with_members(self, wanted: Program, state: NodeState, endpoint: EndpointProgram) -> Reach | None:
+        """One that is made of another, if only members of sets have changed since that was made."""
+        for one in self._known.get(wanted, ()):
+            made = one.with_members(state, endpoint, self._behind[one])
+            if made is not None:
+                return made
+        return None

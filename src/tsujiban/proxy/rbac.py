@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from tsujiban.proxy import blocks, matchers, names
 from tsujiban.proxy.decisions import (
@@ -19,15 +20,15 @@ from tsujiban.proxy.decisions import (
     admit,
     decision_name,
 )
+from tsujiban.proxy.division import Division, divide
 from tsujiban.proxy.matchers import Json
-from tsujiban.proxy.signature import minimal
 from tsujiban.proxy.table import Intervals, Row, Table
 from tsujiban.resources.names import SPIFFE_SCHEME
 
+T = TypeVar("T")
 Render = Callable[[Decision], Json]
 
 _NARROW = 16  # ports of an interval that are listed one by one, rather than as an expression
-ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 UNLISTED = decision_name(Class.DENY, (names.UNLISTED_RULE,))
 _OWNED = matchers.noted(names.OWNERS, (names.OWNED,), {"string_match": {"exact": names.YES}})
 _PROVEN = matchers.value(matchers.filter_state(names.PEER_STATE), prefix=SPIFFE_SCHEME)
@@ -96,49 +97,67 @@ def by_address(source: Json, rows: Iterable[Row], render: Render, otherwise: Jso
     return matchers.longest_prefix(source, ranges, otherwise)
 
 
-def by_network(
-    source: Json,
+def division(
+    table: Table,
+    name: str,
     rows: Iterable[Row],
-    render: Render,
     rest: Mapping[int, Intervals | None],
     closed: Iterable[str] = (),
-) -> Json:
-    """Look any address up: rows, and `rest` for what none of them holds. `closed` are networks in which only
-    rows are open. What says no more than the network around it is left out."""
-    listed: dict[str, Intervals | None] = dict.fromkeys(closed)
-    listed |= {prefix: row.intervals for row in rows for prefix in row.prefixes}
-    said: dict[str, Intervals | None]
-    said = {ANYWHERE[version]: intervals for version, intervals in rest.items()} | minimal(listed, rest)
-    groups: dict[int, list[str]] = {}
-    for prefix in sorted(said):
-        groups.setdefault(id(said[prefix]), []).append(prefix)
-    ranges = []
-    for nets in groups.values():
-        intervals = said[nets[0]]
-        refuse = matchers.rbac_action(UNLISTED, allow=False)
-        ranges.append((nets, refuse if intervals is None else by_port(intervals, render)))
-    return matchers.longest_prefix(source, ranges, None)
+) -> Division[Intervals | None]:
+    """All addresses by what rows say, and `rest` of what none of them holds; None: refused. `closed` are
+    networks in which only rows are open. It is made once for all places in which the part of the table that
+    is called `name` is looked up."""
+
+    def make() -> Division[Intervals | None]:
+        said: dict[str, Intervals | None] = dict.fromkeys(closed)
+        said |= {prefix: row.intervals for row in rows for prefix in row.prefixes}
+        return divide(said, rest, id)
+
+    return table.once(f"division of {name}", (), make)
 
 
-def by_identity(source: Json, table: Table, render: Render, plaintext: bool) -> Json:
+def by_network(source: Json, parts: Division[Intervals | None], render: Render) -> Json:
+    """Look any address up."""
+
+    def target(intervals: Intervals | None) -> Json:
+        if intervals is None:
+            return matchers.rbac_action(UNLISTED, allow=False)
+        return by_port(intervals, render)
+
+    return parted(source, parts, target)
+
+
+def parted(source: Json, parts: Division[T], target: Callable[[T], Json]) -> Json:
+    """Look any address up in a division."""
+    rest = matchers.anywhere(source, {version: target(one) for version, one in parts.rest.items()})
+    return matchers.longest_prefix(source, [(nets, target(one)) for nets, one in parts.groups], rest)
+
+
+def plain(table: Table) -> Division[Intervals | None]:
+    """All addresses by what becomes of plaintext from there."""
+    return division(table, "plaintext", table.rows.get("", ()), table.rest)
+
+
+def by_identity(source: Json, table: Table, render: Render, plaintext: Json | None) -> Json:
     """Look the authenticated identity up, then the source address among those that it owns. Of a crowd,
     look up the address alone: that whoever is there owns it was found out before the CONNECT was judged
-    (`owners`); what is `plaintext`, or has come out of a tunnel, was judged then."""
+    (`owners`); what is plaintext, which goes on as `plaintext` says, or has come out of a tunnel, was judged
+    then."""
     refuse = matchers.rbac_action(UNLISTED, allow=False)
     known = {
         identity: by_address(matchers.SOURCE_IP, rows, render, refuse)
         for identity, rows in table.rows.items()
         if identity
     }
-    if plaintext:
-        known[names.PLAINTEXT] = by_network(matchers.SOURCE_IP, table.rows.get("", ()), render, table.rest)
-    crowds = {
-        one.prefix: by_network(matchers.SOURCE_IP, one.rows, render, one.rest, one.closed)
-        for one in table.crowds
-    }
+    if plaintext is not None:
+        known[names.PLAINTEXT] = plaintext
+    crowds = {}
+    for one in table.crowds:
+        parts = division(table, one.prefix, one.rows, one.rest, one.closed)
+        crowds[one.prefix] = by_network(matchers.SOURCE_IP, parts, render)
     unlisted = refuse
     if crowds:
-        proven = _PROVEN if plaintext else _OWNED
+        proven = _OWNED if plaintext is None else _PROVEN
         unlisted = matchers.ordered([(proven, matchers.prefixes(source, crowds, refuse))], refuse)
     return matchers.exact(source, known, unlisted)
 
@@ -162,38 +181,78 @@ def connect_rbac(table: Table, staged: Table | None = None, revoked: frozenset[s
     """The HTTP RBAC filter in front of tunnels; in its shadow what staged policies would say."""
 
     def tree(one: Table) -> Json:
-        return by_identity(matchers.URI_SAN, one, admission(connect_verdict), plaintext=False)
+        return by_identity(matchers.URI_SAN, one, admission(connect_verdict), None)
 
     return _http_filter(by_serial(revoked, tree(table)), tree(staged) if staged else None)
 
 
-def http_rbac(table: Table, staged: Table | None = None, revoked: frozenset[str] = frozenset()) -> Json:
-    """The HTTP RBAC filter in front of the application; in its shadow what staged policies would say."""
+def http_rbac(
+    table: Table,
+    staged: Table | None = None,
+    revoked: frozenset[str] = frozenset(),
+    strict: Json | None = None,
+) -> Json:
+    """The HTTP RBAC filter in front of the application; in its shadow what staged policies would say.
+    `strict`: what becomes of all plaintext, where none is taken."""
 
     def tree(one: Table) -> Json:
-        return by_identity(matchers.filter_state(names.PEER_STATE), one, request, plaintext=True)
+        return _requests(one, strict)
 
     return _http_filter(by_serial(revoked, tree(table)), tree(staged) if staged else None)
+
+
+def _requests(table: Table, plaintext: Json | None = None) -> Json:
+    if plaintext is None:
+        plaintext = by_network(matchers.SOURCE_IP, plain(table), request)
+    return by_identity(matchers.filter_state(names.PEER_STATE), table, request, plaintext)
 
 
 def marking_rbac(table: Table, prefix: str) -> Json:
     """An HTTP RBAC filter that denies nothing, and leaves the table's verdict in the metadata of requests,
     in keys that begin with `prefix`."""
-    tree = by_identity(matchers.filter_state(names.PEER_STATE), table, request, plaintext=True)
     kind = "envoy.extensions.filters.http.rbac.v3.RBAC"
-    return matchers.typed(kind, shadow_matcher=_matcher(tree), shadow_rules_stat_prefix=prefix)
+    tree = _matcher(_requests(table))
+    return matchers.typed(kind, shadow_matcher=tree, shadow_rules_stat_prefix=prefix)
+
+
+# whether a tunnel leads there (`names.MESH`) and what is decided; None: refused
+Where = tuple[str, Intervals] | None
+
+
+def outgoing(table: Table) -> Division[Where]:
+    """All addresses by where they lead: once for the listener and the filter."""
+
+    def make() -> Division[Where]:
+        said: dict[str, Where] = dict.fromkeys(table.closed)
+        for leads, rows in table.rows.items():
+            for row in rows:
+                said.update(dict.fromkeys(row.prefixes, (leads, row.intervals)))
+        rest: dict[int, Where] = {version: ("", intervals) for version, intervals in table.rest.items()}
+        return divide(said, rest, lambda where: None if where is None else (where[0], id(where[1])))
+
+    return table.once("division of what leaves", (), make)
 
 
 def egress_rbac(table: Table) -> Json:
-    """The network RBAC filter of outgoing connections. The same tree in the shadow, for only
-    that one leaves the deciding rule's name for the access log."""
-    rows = (row for rows in table.rows.values() for row in rows)
-    render = admission(bytes_verdict)
-    tree = by_network(matchers.DESTINATION_IP, rows, render, table.rest, table.closed)["matcher"]
+    """The network RBAC filter of outgoing connections. The tree is its shadow, for only that one leaves the
+    deciding rule's name for the access log; the shadow is asked first, and what it has said is the law."""
+
+    def target(where: Where) -> Json:
+        if where is None:
+            return matchers.rbac_action(UNLISTED, allow=False)
+        return by_port(where[1], admission(bytes_verdict))
+
+    tree = parted(matchers.DESTINATION_IP, outgoing(table), target)["matcher"]
+    said = {
+        "filter": names.NETWORK_RBAC_FILTER,
+        "path": [{"key": "shadow_engine_result"}],
+        "value": {"string_match": {"exact": "allowed"}},
+    }
+    as_said = {"permissions": [{"metadata": said}], "principals": [{"any": True}]}
     return matchers.typed(
         "envoy.extensions.filters.network.rbac.v3.RBAC",
         stat_prefix="egress",
-        matcher=tree,
+        rules={"action": "ALLOW", "policies": {"as the shadow says": as_said}},
         shadow_matcher=tree,
     )
 

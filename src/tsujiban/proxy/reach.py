@@ -1,23 +1,35 @@
 """Whom one endpoint may reach, or be reached by: its tables, kept up to date.
 
-What decides is looked at when it has changed, and then all of it; when only peers come and go, only these
-are looked at. A table is a new one only if something in it has changed, so that whoever has rendered
-the old one knows when there is nothing to do.
+What decides is looked at when it has changed, and then all of it; when only peers come and go, or some
+members of sets, only these are looked at. A table is a new one only if something in it has changed, so that
+whoever has rendered the old one knows when there is nothing to do.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
+from typing import NamedTuple
 
 from tsujiban.policy.addresses import canonical, contains
-from tsujiban.policy.program import Direction, EndpointProgram, Frozen, JwtRule, NodeState, Tier
+from tsujiban.policy.program import (
+    AddressSet,
+    Direction,
+    EndpointProgram,
+    Frozen,
+    JwtRule,
+    NodeState,
+    Tier,
+)
 from tsujiban.proxy import names
-from tsujiban.proxy.compiler import Compiler
+from tsujiban.proxy.compiler import Compiler, Judgement
 from tsujiban.proxy.peers import Peers
+from tsujiban.proxy.signature import inside, text
 from tsujiban.proxy.table import Crowd, Intervals, Row, Table
 from tsujiban.resources import spiffe
 
+MANY_CHANGES = 256  # members of sets; when more come or go at once, all is looked at
 MANY = 64  # peers with rows of their own; more are judged as crowds, by address
 
 
@@ -77,42 +89,87 @@ class Reach:
         self._program = program(endpoint, direction, pod_cidrs, staged=staged)
         self._decided_by = _inputs(state, self._program, self._compiler.names)
         self._rest = self._compiler.rest()
-        self._closed: tuple[str, ...] = ()
+        self._closed: dict[str, None] = {}
         self._networks: dict[str, tuple[str, Intervals]] = {}
         self._listed: dict[str, tuple[str, Intervals]] = {}
-        if direction is Direction.EGRESS:
-            self._divide()
-            candidates = {*peers.plain(), *peers.outside(pod_cidrs)}
-            self._crowds: dict[str, str] = {}
-        else:
-            # Networks prove nothing, and neither does plaintext from any address.
-            for prefix in self._compiler.vocabulary.prefixes():
-                self._networks[prefix] = ("", self._compiler.judge(prefix, "").intervals)
+        self._crowds: dict[str, str] = {}
+        if direction is Direction.INGRESS:
             self._crowds = self._compiler.crowds(self._program.trust_domain)
+        self._crowded: dict[str, dict[str, Judgement]] = {prefix: {} for prefix in self._crowds}
+        for prefix in sorted(self._compiler.vocabulary.prefixes() | set(map(canonical, pod_cidrs))):
+            self._look_around(prefix)
+        self._greet()
+        if direction is Direction.EGRESS:
+            candidates = {*peers.plain(), *peers.outside(pod_cidrs)}
+        else:
             candidates = set(self._compiler.candidates(peers, lambda one: bool(self._crowd(one))))
-        self._crowding = {prefix: self._of_crowd(prefix) for prefix in self._crowds}
-        self._welcome = any(one.rows or any(one.rest.values()) for one in self._crowding.values())
         for address in candidates:
             self._look(address)
         self.table = self._build()
 
-    def _divide(self) -> None:
+    def with_members(self, state: NodeState, endpoint: EndpointProgram, moved: Iterable[str]) -> Reach | None:
+        """One for a state in which only some members of sets are others, made of this; None if more has
+        changed. `moved`: as for `follow`, which this one has not been told of."""
+        inputs = _inputs(state, self._program, self._compiler.names)
+        if inputs.decides != self._decided_by.decides:
+            return None
+        compiler, changed = self._compiler.with_members(state)
+        if len(changed) > MANY_CHANGES or compiler.ends(endpoint) != compiler.own:
+            return None
+        made = copy(self)
+        made._compiler, made._decided_by = compiler, inputs
+        made._closed, made._networks, made._listed = (
+            dict(self._closed),
+            dict(self._networks),
+            dict(self._listed),
+        )
+        made._crowded = {prefix: dict(judged) for prefix, judged in self._crowded.items()}
+        touched = {text(one) for one in changed if one[0]}
+        if wide := {one for one in changed if one[1] < one[2]}:
+            touched |= inside({*self._networks, *self._closed}, wide)
+        for prefix in touched:
+            made._look_around(prefix)
+        made._greet()
+        for address in {*moved, *(one for net in changed for one in self._peers.inside(net))}:
+            made._look(address)
+        made.table = made._build()
+        return made
+
+    def _look_around(self, prefix: str) -> None:
+        """List a network, or not, in which nobody is known."""
+        named = self._compiler.vocabulary.names(prefix)
+        self._closed.pop(prefix, None)
+        self._networks.pop(prefix, None)
+        for crowded in self._crowded.values():
+            crowded.pop(prefix, None)
+        if self._direction is Direction.EGRESS:
+            if named or prefix in map(canonical, self._pod_cidrs):
+                self._divide(prefix)
+        elif named:
+            # Networks prove nothing, and neither does plaintext from any address.
+            self._networks[prefix] = ("", self._compiler.judge(prefix, "").intervals)
+            for begin, stands_for in self._crowds.items():
+                self._crowded[begin][prefix] = self._compiler.judge(prefix, stands_for)
+
+    def _divide(self, prefix: str) -> None:
         """On the way out an address is judged by what it lies in, not by whose it is: so the networks that
         rules name are all that has to be told of the pods' networks, however many live there."""
-        closed = []
-        for prefix in self._compiler.vocabulary.prefixes() | set(map(canonical, self._pod_cidrs)):
-            judged = self._compiler.judge(prefix, "")
-            inside = self._inside(prefix)
-            if inside and not judged.opens:
-                closed.append(prefix)
-            else:
-                self._networks[prefix] = (names.MESH if inside else "", judged.intervals)
-        self._closed = tuple(sorted(closed))
+        judged = self._compiler.judge(prefix, "")
+        inside = self._inside(prefix)
+        if inside and not judged.opens:
+            self._closed[prefix] = None
+        else:
+            self._networks[prefix] = (names.MESH if inside else "", judged.intervals)
+
+    def _greet(self) -> None:
+        """Make the crowds of what is known of the networks."""
+        self._crowding = {prefix: self._of_crowd(prefix) for prefix in self._crowds}
+        self._welcome = any(one.rows or any(one.rest.values()) for one in self._crowding.values())
 
     def _of_crowd(self, begin: str) -> Crowd:
         """What is made of a crowd, but for those of it who are told from the others."""
         stands_for = self._crowds[begin]
-        judged = {one: self._compiler.judge(one, stands_for) for one in self._compiler.vocabulary.prefixes()}
+        judged = self._crowded[begin]
         closed = tuple(sorted(prefix for prefix, one in judged.items() if not one.opens))
         rest = {
             version: one.intervals if one.opens else None
@@ -216,7 +273,7 @@ class Reach:
             self._rest,
             self._unlisted,
             self._pod_cidrs,
-            self._closed,
+            tuple(sorted(self._closed)),
             tuple(crowds),
         )
 
@@ -250,14 +307,21 @@ def _with(crowd: Crowd, members: Mapping[str, Intervals]) -> Crowd:
     return crowd._replace(rows=_rows(said), closed=closed)
 
 
-def _inputs(state: NodeState, program: Program, sets: frozenset[str]) -> tuple[object, ...]:
-    """All that the program's names stand for."""
+class _Inputs(NamedTuple):
+    """All that a program's names stand for."""
+
+    decides: tuple[object, ...]  # and which sets there are
+    sets: tuple[AddressSet | None, ...]
+
+
+def _inputs(state: NodeState, program: Program, sets: frozenset[str]) -> _Inputs:
     policies = [*(name for tier in program.tiers for name in tier.policies), *program.profiles]
     parts: list[object] = [state.policies.get(name) for name in policies]
     parts += [state.authorizations.get(name) for name in program.authorization]
-    for name in sorted(sets):
-        parts += (state.sets.get(name), state.service_sets.get(name))
-    return tuple(parts)
+    ordered = sorted(sets)
+    parts += [state.service_sets.get(name) for name in ordered]
+    parts += [name in state.sets for name in ordered]
+    return _Inputs(tuple(parts), tuple(state.sets.get(name) for name in ordered))
 
 
 def ingress(state: NodeState, endpoint: EndpointProgram, *, staged: bool = False) -> Table:

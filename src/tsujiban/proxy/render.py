@@ -136,7 +136,7 @@ class Renderer:
             *self._piece("constant", (), constant),
             *self._piece(
                 "authorization",
-                (endpoint.jwt, incoming, staged, named, revoked, self.parting),
+                (endpoint.jwt, endpoint.authentication, incoming, staged, named, revoked, self.parting),
                 lambda: inbound.authorization(site, endpoint, incoming, staged, named, revoked, self.parting),
             ),
             *self._piece("revocations", (revoked,), lambda: routes.revocations(site, revoked)),

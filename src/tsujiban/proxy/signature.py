@@ -5,16 +5,17 @@ same sets and lie in the same networks. The signature of an address is all that 
 of it; addresses of one signature get one decision, made once, when configuration is rendered.
 What is left for Envoy to look at is the address, the port and the request.
 
-The networks that a program names cut the address space into regions, in each of which all addresses
-lie in the same networks. So an address is placed by one search, whatever else the cluster holds.
+An address is looked for among the networks of each size that there is, so it is placed by some look-ups,
+whatever else the cluster holds, and a set of which one member changes costs that member (`with_members`).
 """
 
 from __future__ import annotations
 
 import ipaddress
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Set
+from copy import copy
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from tsujiban.policy.addresses import Span, canonical, span
@@ -55,32 +56,70 @@ class Vocabulary:
         service_sets: Mapping[str, ServiceSet],
     ) -> None:
         self._nets: defaultdict[Span, set[str]] = defaultdict(set)
-        self._members: defaultdict[Span, set[tuple[str, str]]] = defaultdict(set)
+        self._members: dict[Span, frozenset[tuple[str, str]]] = {}
         self._services: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+        self._sizes: Counter[tuple[int, int]] = Counter()  # of networks, by IP version and addresses in one
         for net in nets:
             self._nets[span(net)].add(net)
+        self._sizes.update(map(_size, self._nets))
+        self._sets = sets
+        members: defaultdict[Span, set[tuple[str, str]]] = defaultdict(set)
         for name, addresses in sets.items():
             for member in addresses.members:
-                self._members[span(member.net)].add((name, member.identity))
+                members[span(member.net)].add((name, member.identity))
+        for one, words in members.items():
+            self._put(one, frozenset(words))
         for name, service in service_sets.items():
             for triple in service.members:
                 if triple.protocol == TCP:
                     self._services[canonical(triple.address)].add((name, triple.port))
-        self._starts, self._around = _regions(self._nets.keys() | self._members.keys())
+
+    def with_members(self, sets: Mapping[str, AddressSet]) -> tuple[Vocabulary, set[Span]]:
+        """The same with other members of the same sets, and the members that have come or gone."""
+        made = copy(self)
+        made._sets = sets
+        made._members, made._sizes = dict(self._members), Counter(self._sizes)
+        changed: set[Span] = set()
+        for name, addresses in sets.items():
+            before, now = self._sets[name].members, addresses.members
+            for member in before ^ now if before is not now else ():
+                here, word = span(member.net), (name, member.identity)
+                words = made._members.get(here, _NOTHING)
+                made._put(here, words | {word} if member in now else words - {word})
+                changed.add(here)
+        return made, changed
+
+    def _put(self, here: Span, words: frozenset[tuple[str, str]]) -> None:
+        if not self._members.get(here):
+            self._sizes[_size(here)] += 1
+        if words:
+            self._members[here] = words
+        else:
+            self._members.pop(here, None)
+            self._sizes[_size(here)] -= 1
 
     def prefixes(self) -> set[str]:
         """Every network and member, canonical."""
         spans = self._nets.keys() | self._members.keys()
         return {text(one) for one in spans if one[0]} | set(self._services)
 
+    def names(self, prefix: str) -> bool:
+        """Whether it is one of the `prefixes`."""
+        here = span(prefix)
+        return here in self._nets or here in self._members or prefix in self._services
+
     def signature(self, prefix: str, identity: str, *, stands_for: str | None = None) -> Signature:
         """Signature of one address or network. `stands_for` goes into it as identity, when many are
         alike to who asks."""
         here = span(prefix)
         version, first, last = here
-        region = bisect_right(self._starts, (version, first)) - 1
-        around = self._around[region] if region >= 0 else ()
-        around = tuple(one for one in around if one[2] >= last)  # of a network, what holds the whole of it
+        around = []
+        for (of, size), there in self._sizes.items():
+            if (
+                there and of == version and size > last - first >= 0
+            ):  # of a network, what holds the whole of it
+                begin = first - first % size
+                around.append((version, begin, begin + size - 1))
         services = self._services.get(text(here), _NOTHING) if self._services and first == last else _NOTHING
         return self._sign(version, around, identity, services, stands_for)
 
@@ -112,8 +151,9 @@ class Vocabulary:
 
     def regions(self) -> Iterator[Region]:
         """All regions, in order: together they are the whole address space."""
-        starts = [(4, 0), *self._starts, (6, 0)]
-        arounds: list[tuple[Span, ...]] = [(), *self._around, ()]
+        found, within = _regions(self._nets.keys() | self._members.keys())
+        starts = [(4, 0), *found, (6, 0)]
+        arounds: list[tuple[Span, ...]] = [(), *within, ()]
         order = sorted(range(len(starts)), key=starts.__getitem__)
         for index, following in zip(order, [*order[1:], None], strict=True):
             version, first = starts[index]
@@ -145,7 +185,7 @@ def _regions(spans: Iterable[Span]) -> tuple[list[tuple[int, int]], list[tuple[S
         starts.append((version, first))
         around.append(tuple(stack))
 
-    for one in sorted(spans, key=_outer_first):
+    for one in sorted(spans, key=outer_first):
         while stack and not (stack[-1][0] == one[0] and stack[-1][2] >= one[2]):
             ended = stack.pop()
             begin(ended[0], ended[2] + 1)
@@ -157,6 +197,27 @@ def _regions(spans: Iterable[Span]) -> tuple[list[tuple[int, int]], list[tuple[S
     return starts, around
 
 
+def inside(prefixes: Iterable[str], nets: Set[Span]) -> set[str]:
+    """The prefixes that lie in one of the networks, or are one."""
+    sizes = {_size(one) for one in nets}
+    return {prefix for prefix in prefixes if any(one in nets for one in _around(span(prefix), sizes))}
+
+
+def _around(here: Span, sizes: Iterable[tuple[int, int]]) -> Iterator[Span]:
+    """The networks of these sizes that hold the whole of one."""
+    version, first, last = here
+    for of, size in sizes:
+        if of == version and size > last - first >= 0:
+            begin = first - first % size
+            yield version, begin, begin + size - 1
+
+
+def _size(one: Span) -> tuple[int, int]:
+    """Its IP version, and how many addresses are in it."""
+    return one[0], one[2] - one[1] + 1
+
+
+@lru_cache(maxsize=1 << 17)
 def text(one: Span) -> str:
     """A span as an address, or as a network."""
     version, first, last = one
@@ -165,21 +226,6 @@ def text(one: Span) -> str:
     return canonical(str(kind((first, bits - (last - first).bit_length()))))
 
 
-def minimal(ranges: Mapping[str, T], default: Mapping[int, T]) -> dict[str, T]:
-    """Of prefixes with values, those that say something else than the next prefix around them; outside
-    of all is `default`, by IP version. Longest-prefix matches in both are the same."""
-    found: dict[str, T] = {}
-    stack: list[tuple[Span, T]] = []
-    for here, prefix in sorted(((span(one), one) for one in ranges), key=lambda item: _outer_first(item[0])):
-        while stack and not (stack[-1][0][0] == here[0] and stack[-1][0][2] >= here[2]):
-            stack.pop()
-        value = ranges[prefix]
-        around = stack[-1][1] if stack else default.get(here[0])
-        stack.append((here, value))
-        if value != around:
-            found[prefix] = value
-    return found
-
-
-def _outer_first(one: Span) -> tuple[int, int, int]:
+def outer_first(one: Span) -> tuple[int, int, int]:
+    """A key by which networks come in order, each before what is in it."""
     return (one[0], one[1], -one[2])

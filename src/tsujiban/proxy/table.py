@@ -8,6 +8,7 @@ cluster, and what it refuses has its rule nevertheless (`unlisted`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from tsujiban.policy.addresses import contains, span
@@ -70,13 +71,19 @@ class Table:
         self._made: dict[str, tuple[tuple[object, ...], Any]] = {}
         self._unlisted = unlisted
         self._owned = owned
-        self._hosts = {
+
+    @cached_property
+    def _hosts(self) -> dict[tuple[str, str], Intervals]:
+        return {
             (identity, prefix): row.intervals
-            for identity, listed in rows.items()
+            for identity, listed in self.rows.items()
             for row in listed
             for prefix in row.prefixes
         }
-        self._nets = [(one, row.intervals) for row in rows.get("", ()) for one in row.prefixes if "/" in one]
+
+    @cached_property
+    def _nets(self) -> list[tuple[str, Intervals]]:
+        return [(one, row.intervals) for row in self.rows.get("", ()) for one in row.prefixes if "/" in one]
 
     def once(self, what: str, of: tuple[object, ...], make: Callable[[], T]) -> T:
         """What `make` makes of the table and of `of`: the same for all endpoints that share it."""

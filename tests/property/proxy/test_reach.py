@@ -9,12 +9,13 @@ from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.property.proxy.test_table import MESH, PORTS, SERVER, SOURCES, worlds
+from tests.property.proxy.test_table import MESH, NETS, PORTS, SERVER, SOURCES, worlds
 from tests.support.matching import reached
 
+from tsujiban.policy.addresses import contains
 from tsujiban.policy.evaluate import evaluate
 from tsujiban.policy.flow import Flow, Post
-from tsujiban.policy.program import Action, Direction, Mesh, NodeState, Peer
+from tsujiban.policy.program import Action, AddressSet, Direction, Member, Mesh, NodeState, Peer
 from tsujiban.proxy import names, outbound, rbac
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.connections import first_look
@@ -125,7 +126,7 @@ def test_outgoing_connections_are_decided_as_defined(
         record = explained(replace(record, rules=told.rules), [Tables(table, table, None)], peers, {})
         assert record.rules == seen.rules
     config = rbac.egress_rbac(table)
-    action = reached(config["matcher"], inputs.__getitem__)
+    action = reached(config["shadow_matcher"], inputs.__getitem__)
     assert action is not None
     if seen is not None:  # it denies by itself, too, should the listener be late
         assert (action["action"] == "ALLOW") is (seen.kind is Class.TCP)
@@ -157,3 +158,53 @@ def test_a_table_that_followed_its_peers_is_the_same_as_a_new_one(
         anew = Reach(state, endpoint, direction, Peers(state.peers), networks)
         assert shape(reach.table) == shape(anew.table)
         assert (reach.table is before) or shape(reach.table) != shape(before)
+
+
+members = st.builds(Member, net=st.sampled_from((*SOURCES, *NETS)), identity=owners)
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    worlds(authorization=True),
+    st.lists(st.tuples(st.sampled_from(("s1", "s2")), st.sets(members, max_size=3)), min_size=1, max_size=4),
+    st.sampled_from(Direction),
+    st.lists(st.tuples(st.sampled_from(SOURCES), st.none() | owners), max_size=2),
+)
+def test_a_table_that_followed_its_sets_is_the_same_as_a_new_one(
+    state: NodeState,
+    changes: list[tuple[str, set[Member]]],
+    direction: Direction,
+    moves: list[tuple[str, str | None]],
+) -> None:
+    endpoint = state.endpoints["server"]
+    if direction is Direction.EGRESS:
+        for name, policy in state.policies.items():
+            state.policies[name] = replace(policy, egress=policy.ingress)
+        endpoint = state.endpoints["server"] = replace(endpoint, egress=endpoint.ingress)
+    networks = CIDRS if direction is Direction.EGRESS else ()
+    peers = Peers(state.peers)
+    reach = Reach(state, endpoint, direction, peers, networks)
+    for address, identity in moves:  # of which it is not told before its sets change
+        if identity is None:
+            state.peers.pop(address, None)
+        else:
+            mesh = Mesh.SIDECAR if identity else Mesh.NONE
+            state.peers[address] = Peer(address=address, endpoint=address, identity=identity, mesh=mesh)
+    moved = peers.take(state.peers)
+    for name, some in changes:
+        before = shape(reach.table)
+        old = state.sets[name].members
+        state.sets[name] = AddressSet(id=name, members=frozenset(some))
+        anew = Reach(state, endpoint, direction, Peers(state.peers), networks)
+        made = reach.with_members(state, endpoint, moved)
+        if made is None:  # the endpoint itself has come or gone
+            assert any(contains(one.net, SERVER) for one in old ^ some)
+            made = anew
+        assert shape(made.table) == shape(anew.table)
+        assert made.is_of(state, endpoint)
+        for address in SOURCES:
+            owner = peers.owner(address) or ""
+            assert made.table.intervals(owner, address) == anew.table.intervals(owner, address)
+            assert made.opens(address) is anew.opens(address)
+        assert shape(reach.table) == before  # others may use it still
+        reach, moved = made, {}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+from contextlib import suppress
 from functools import partial
 
 import pytest
+from envoy.config.listener.v3 import listener_pb2
+from envoy.extensions.filters.network.echo.v3 import echo_pb2
+from google.protobuf import json_format
 from msgspec.structs import replace
 from tests.support.meshapps import Greeter, echo_http, first, reads, rest
-from tests.support.proxybed import Bed, tier, until
+from tests.support.proxybed import POD_CIDR, Bed, tier, until
 from tests.support.wait import PATIENCE
 
 from tsujiban.policy.program import (
@@ -25,10 +31,56 @@ from tsujiban.policy.program import (
     ServiceProgram,
     Side,
 )
-from tsujiban.proxy import names
+from tsujiban.proxy import binary, filters, names, rbac
+from tsujiban.proxy.encode import fill
+from tsujiban.proxy.matchers import typed
+from tsujiban.proxy.reach import egress
 from tsujiban.supervise import netns
 
 pytestmark = pytest.mark.system
+
+
+def test_the_egress_filter_allows_what_its_shadow_allows_and_no_more(node_bed: Bed) -> None:
+    """The filter by itself, for in a proxy the listener has refused the same before."""
+    bed = node_bed
+    pod = bed.pod("alone", mesh=Mesh.NONE)
+    allowed, denied = 7001, 7002
+    ports = Ports(ranges=(PortRange(first=allowed, last=allowed),))
+    here = Rule(id="e", action=Action.ALLOW, dst=Side(nets=("127.0.0.1/32",), ports=ports))
+    bed.state.policies["default/e"] = PolicyProgram(id="default/e", egress=(here,))
+    endpoint = replace(bed.state.endpoints[pod.id], egress=(tier("default/e", direction="egress"),))
+    config = rbac.egress_rbac(egress(bed.state, endpoint, (POD_CIDR,)))
+    mute = {name: value for name, value in config.items() if name != "shadow_matcher"}
+    listeners = []
+    for port, kept in ((allowed, config), (denied, config), (7003, mute)):
+        echo = {"name": "echo", "typed_config": typed(echo_pb2.Echo.DESCRIPTOR.full_name)}
+        chain = {"filters": [{"name": "rbac", "typed_config": kept}, echo]}
+        where = filters.address("127.0.0.1", port)
+        body = {"name": str(port), "address": where, "filter_chains": [chain]}
+        message = listener_pb2.Listener()
+        fill(message, body)
+        listeners.append(json_format.MessageToDict(message))
+    path = bed.directory / "alone.json"
+    path.write_text(json.dumps({"static_resources": {"listeners": listeners}}))
+    command = ["ip", "netns", "exec", pod.namespace, str(binary.locate()), "-c", str(path)]
+    envoy = subprocess.Popen([*command, "--use-dynamic-base-id", "--log-level", "error"])
+
+    def says(port: int) -> bytes:
+        with pod.connect("127.0.0.1", port) as connection:
+            connection.sendall(b"hello")
+            return first(connection)
+
+    def listens() -> bool:
+        with suppress(ConnectionRefusedError):
+            return says(allowed) == b"hello"
+        return False
+
+    try:
+        until("the allowed one is answered", listens)
+        assert [says(port) for port in (allowed, denied, 7003)] == [b"hello", b"", b""]
+    finally:
+        envoy.kill()
+        envoy.wait()
 
 
 def service(*backends: tuple[str, int]) -> ServiceProgram:

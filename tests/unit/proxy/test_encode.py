@@ -32,7 +32,7 @@ def test_all_that_is_rendered_is_what_the_library_makes_of_it(
     bodies: dict[tuple[Kind, str], Any] = {}
 
     def kept(self: Resource, kind: Kind, name: str, body: Any, **more: Any) -> None:
-        bodies[kind, name] = msgspec.json.decode(msgspec.json.encode(body))
+        bodies[kind, name] = msgspec.json.decode(msgspec.json.encode(body, enc_hook=list))
         before(self, kind, name, body, **more)
 
     before = Resource.__init__

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.proxystate import READS, rule, state
 
-from tsujiban.policy.program import Authentication, MtlsMode
+from tsujiban.policy.program import Authentication, MtlsMode, Side
 from tsujiban.proxy import clusters, inbound, names
 from tsujiban.proxy.reach import ingress
 from tsujiban.proxy.site import SIDECAR
@@ -68,6 +68,22 @@ def test_ports_that_the_workload_calls_http_are_looked_into() -> None:
     assert inner.listener_filters[1].HasField("filter_disabled")
     bare: Any = inbound.inner_listener(SIDECAR, state().endpoints["default/server"]).message()
     assert len(bare.listener_filters) == 1
+
+
+def test_where_no_port_takes_plaintext_the_filter_of_requests_says_so_and_knows_no_address() -> None:
+    def requests(authentication: Authentication) -> bytes:
+        world = state(rule("r", src=Side(nets=("192.0.2.0/24",))), authentication=authentication)
+        endpoint = world.endpoints["default/server"]
+        found = inbound.authorization(SIDECAR, endpoint, ingress(world, endpoint))
+        return next(one for one in found if one.name == names.RBAC_HTTP).encoded()
+
+    ports = {81: MtlsMode.STRICT}
+    strict = requests(Authentication(id="pa", ports=ports, port_ids={81: "pa/81"}))
+    assert b"deny:pa\x10" in strict  # and the next field
+    assert b"deny:pa/81" in strict
+    open_ = requests(Authentication(id="pa", mode=MtlsMode.PERMISSIVE, ports=ports, port_ids={81: "pa/81"}))
+    assert b"deny:pa" not in open_
+    assert len(strict) < len(open_)
 
 
 def test_the_authorization_filters_are_resources_of_their_own() -> None:

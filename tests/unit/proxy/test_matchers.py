@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from tests.support.matching import reached
+from xds.type.matcher.v3 import ip_pb2
 
 from tsujiban.proxy import matchers
 from tsujiban.proxy.decisions import AllOf, AnyOf, Not, Predicate, SourcePort, Text
@@ -29,6 +31,28 @@ def test_addresses_and_networks_are_prefixes() -> None:
     tree = matchers.longest_prefix(matchers.SOURCE_IP, [(nets, matchers.chain_action("x"))], None)
     config = tree["matcher"]["matcher_tree"]["custom_match"]["typed_config"]
     assert [one["prefix_len"] for one in config["range_matchers"][0]["ranges"]] == [32, 8, 128, 0]
+
+
+def test_networks_are_encoded_once_as_the_library_does() -> None:
+    nets = ["10.0.0.1", "10.0.0.0/8", "fd00::/8"]
+    found = matchers.networks(nets)
+    message = ip_pb2.IPMatcher.IPRangeMatcher()
+    for one in found:
+        message.ranges.add(address_prefix=one["address_prefix"]).prefix_len.value = one["prefix_len"]
+    assert found.wire == message.SerializeToString()
+    assert len(found) == len(nets)
+    assert found.digest == matchers.networks(nets).digest
+    assert found.digest != matchers.networks(nets[1:]).digest
+
+
+def test_an_address_is_of_a_version_and_what_is_none_leads_nowhere() -> None:
+    one, other = matchers.chain_action("x"), matchers.chain_action("y")
+    for targets in ({4: one, 6: other}, {4: one, 6: one}):
+        parted = matchers.anywhere(matchers.SOURCE_IP, targets)["matcher"]
+        for version, address in ((4, "192.0.2.1"), (6, "2001:db8::1")):
+            found = reached(parted, {"SourceIPInput": address}.__getitem__)
+            assert found == targets[version]["action"]["typed_config"]
+        assert reached(parted, {"SourceIPInput": "@internal"}.__getitem__) is None
 
 
 def test_predicates_keep_their_shape() -> None:

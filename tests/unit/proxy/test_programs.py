@@ -2,15 +2,26 @@ from __future__ import annotations
 
 import gc
 
+import pytest
 from msgspec import structs
 from tests.support.proxystate import CUSTOMER, POD_CIDRS, SERVER, STRANGER, identity, port, rule, state
 
-from tsujiban.policy.program import AddressSet, Direction, EndpointProgram, Member, NodeState, Rule, Side
+from tsujiban.policy.program import (
+    Action,
+    AddressSet,
+    Direction,
+    EndpointProgram,
+    Member,
+    NodeState,
+    Rule,
+    Side,
+)
 from tsujiban.proxy import names
+from tsujiban.proxy.compiler import Compiler, Judgement
 from tsujiban.proxy.decisions import Leaf
 from tsujiban.proxy.peers import Peers
 from tsujiban.proxy.programs import Programs
-from tsujiban.proxy.reach import Reach
+from tsujiban.proxy.reach import MANY_CHANGES, Reach
 from tsujiban.proxy.render import Renderer
 from tsujiban.proxy.resource import Kind
 from tsujiban.proxy.site import NodeSite
@@ -70,6 +81,55 @@ def test_a_change_is_compiled_once_and_leaves_the_tables_before_it() -> None:
     yes = Leaf(allow=True, rules=("r",))
     assert before.table.find(identity("customer"), CUSTOMER, 80) == yes
     assert after.table.find(identity("stranger"), STRANGER, 80) == yes
+
+
+def test_a_set_of_which_a_member_comes_has_nothing_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = AddressSet(id="net", members=frozenset({Member(net="192.0.2.0/24")}))
+    both = (rule("no", Action.DENY, src=Side(sets=("net",))), rule("r", src=Side(sets=("clients",))))
+    world, one, other = replicas(*both)
+    world.sets["net"] = net
+    programs, peers = Programs(), Peers(world.peers)
+    before, _ = find(programs, world, one, peers)
+    judged: list[str] = []
+
+    def judge(self: Compiler, prefix: str, identity: str) -> Judgement:
+        judged.append(prefix)
+        return as_ever(self, prefix, identity)
+
+    as_ever = Compiler.judge
+    monkeypatch.setattr(Compiler, "judge", judge)
+    monkeypatch.setattr(Compiler, "__init__", None)
+    member = Member(net=STRANGER, identity=identity("stranger"))
+    clients = AddressSet(id="clients", members=world.sets["clients"].members | {member})
+    world.sets["clients"] = clients
+    after, made = find(programs, world, other, peers)
+    assert made
+    assert set(judged) == {STRANGER}
+    assert before.table.find(identity("stranger"), STRANGER, 80) != Leaf(allow=True, rules=("r",))
+    assert after.table.find(identity("stranger"), STRANGER, 80) == Leaf(allow=True, rules=("r",))
+    judged.clear()
+    world.sets["net"] = AddressSet(id="net", members=frozenset({Member(net="10.244.0.2/31")}))
+    last, _ = find(programs, world, one, peers)
+    assert {"10.244.0.2/31", CUSTOMER, STRANGER} <= set(judged)
+    assert last.table.find(identity("stranger"), STRANGER, 80) == Leaf(allow=False, rules=("no",))
+
+
+def test_when_more_changes_than_some_members_all_is_looked_at() -> None:
+    world, one, _ = replicas()
+    programs, peers = Programs(), Peers(world.peers)
+    reach, _ = find(programs, world, one, peers)
+    many = frozenset(
+        Member(net=f"198.18.{number // 250}.{number % 250}") for number in range(MANY_CHANGES + 1)
+    )
+    clients = world.sets["clients"]
+    for members, follows in ((many, False), (clients.members | set(list(many)[:9]), True)):
+        world.sets["clients"] = AddressSet(id="clients", members=members)
+        assert (reach.with_members(world, one, ()) is not None) is follows
+    world.sets["clients"] = clients
+    world.policies["p"] = structs.replace(world.policies["p"], ingress=())
+    assert reach.with_members(world, one, ()) is None
+    del world.sets["clients"]
+    assert reach.with_members(world, one, ()) is None
 
 
 def test_new_owners_of_addresses_are_looked_at_once_for_all() -> None:

@@ -112,14 +112,27 @@ def test_what_has_come_out_of_a_tunnel_was_found_to_own_its_address_before() -> 
     assert crowd(config, "", "10.244.9.9", FilterStateInput="-") == ("DENY", rbac.UNLISTED)
 
 
-def test_the_egress_filter_names_its_rule_through_its_shadow() -> None:
+def test_the_egress_filter_names_its_rule_through_its_shadow_and_allows_what_that_allows() -> None:
     world = state(egress=(rule("e", http=READS), rule("f", dst=port(80))))
     config = rbac.egress_rbac(egress(world, world.endpoints["default/server"], POD_CIDRS))
-    assert config["matcher"] == config["shadow_matcher"]
-    text = str(config["matcher"])
+    assert "matcher" not in config
+    assert config["rules"]["action"] == "ALLOW"
+    (policy,) = config["rules"]["policies"].values()
+    (said,) = policy["permissions"]
+    assert said["metadata"]["value"] == {"string_match": {"exact": "allowed"}}
+    assert "shadow_rules_stat_prefix" not in config  # it would be in the name of the shadow's word
+    text = str(config["shadow_matcher"])
     assert "tcp:f" in text
     assert "'ALLOW'" in text
     assert "http:" not in text  # what only an HTTP clause allows is refused at the client
+
+
+def test_where_no_plaintext_is_taken_nothing_is_asked_of_its_address() -> None:
+    refused = matchers.rbac_action("deny:strict", allow=False)
+    config = rbac.http_rbac(table(rule("r")), strict=refused)
+    for source in (CUSTOMER, "192.0.2.1"):
+        assert crowd(config, "", source, FilterStateInput=names.PLAINTEXT) == ("DENY", "deny:strict")
+    assert crowd(config, "", "10.244.9.9", FilterStateInput=identity("new")) == ("ALLOW", "http:r")
 
 
 def test_serial_numbers_that_are_not_taken_are_looked_up_first_in_either_spelling() -> None:

@@ -1,14 +1,8 @@
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from tsujiban.policy.addresses import contains, span
+from tsujiban.policy.addresses import span
 from tsujiban.policy.program import AddressSet, Member, ServiceMember, ServiceSet
-from tsujiban.proxy.signature import Signature, Vocabulary, minimal
-
-NETS = ("0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/24", "10.0.0.1", "10.0.0.2/31", "::/0", "fd00::/8", "fd00::1")
-ADDRESSES = ("10.0.0.1", "10.0.0.3", "10.1.0.0", "192.0.2.1", "fd00::1", "fd00::2", "fe00::1")
+from tsujiban.proxy.signature import Signature, Vocabulary, inside
 
 
 def vocabulary() -> Vocabulary:
@@ -68,23 +62,6 @@ def test_of_a_network_only_what_holds_the_whole_of_it_counts() -> None:
     assert vocabulary().signature("10.0.0.0/29", "").nets == {"10.0.0.0/8", "0.0.0.0/0"}
 
 
-@given(st.dictionaries(st.sampled_from(NETS), st.integers(0, 2)), st.sampled_from(ADDRESSES))
-def test_what_says_nothing_new_is_left_out_and_every_address_keeps_its_value(
-    ranges: dict[str, int], address: str
-) -> None:
-    default = {4: 0, 6: 1}
-
-    def longest(found: dict[str, int]) -> int:
-        around = [net for net in found if contains(net, address)]
-        best = min(around, key=lambda net: span(net)[2] - span(net)[1], default=None)
-        return found[best] if best is not None else default[span(address)[0]]
-
-    fewer = minimal(ranges, default)
-    assert longest(fewer) == longest(ranges)
-    assert fewer.items() <= ranges.items()
-    assert minimal(fewer, default) == fewer
-
-
 def test_the_prefixes_are_all_that_was_named() -> None:
     assert vocabulary().prefixes() == {
         "10.0.0.0/8",
@@ -94,3 +71,40 @@ def test_the_prefixes_are_all_that_was_named() -> None:
         "10.0.1.0/24",
         "fd00::/8",
     }
+
+
+def test_members_come_and_go_one_by_one() -> None:
+    before = vocabulary()
+    stay = Member(net="10.0.1.0/24")
+    members = frozenset({stay, Member(net="10.0.0.2"), Member(net="198.51.100.0/25")})
+    now, changed = before.with_members({"s": AddressSet(id="s", members=members)})
+    assert changed == {span("10.0.0.2"), span("fd00::/8"), span("198.51.100.0/25")}
+    assert now.signature("10.0.0.2", "").owned == {"s"}  # whoever is there
+    assert now.signature("198.51.100.1", "").owned == {"s"}
+    assert now.signature("fd00::1", "").seen == frozenset()
+    assert now.signature("10.0.1.9", "").owned == {"s"}
+    assert now.names("198.51.100.0/25")
+    assert not now.names("fd00::/8")
+    assert now.prefixes() == before.prefixes() - {"fd00::/8"} | {"198.51.100.0/25"}
+    assert before.signature("fd00::1", "").seen == {"s"}  # what was made before is not touched
+    assert not before.signature("10.0.0.2", "").owned
+    again, _ = now.with_members({"s": vocabulary()._sets["s"]})
+    assert again.prefixes() == before.prefixes()
+
+
+def test_a_member_that_two_sets_have_goes_with_the_last_of_them() -> None:
+    one = AddressSet(id="s", members=frozenset({Member(net="10.0.0.2")}))
+    none = AddressSet(id="s")
+    both = Vocabulary([], {"s": one, "t": one}, {})
+    half, changed = both.with_members({"s": none, "t": one})
+    assert changed == {span("10.0.0.2")}
+    assert half.signature("10.0.0.2", "").seen == {"t"}
+    neither, _ = half.with_members({"s": none, "t": none})
+    assert neither.signature("10.0.0.2", "") == Signature(version=4)
+    assert neither.prefixes() == set()
+
+
+def test_what_lies_in_a_network_is_found() -> None:
+    listed = ("10.0.0.0/8", "10.0.0.0/24", "10.0.0.7", "192.0.2.1", "fd00::1", "::/0")
+    assert inside(listed, {span("10.0.0.0/16"), span("fd00::1")}) == {"10.0.0.0/24", "10.0.0.7", "fd00::1"}
+    assert inside(listed, set()) == set()
