@@ -8,6 +8,7 @@ import os
 import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from tests.support.etcdbed import EtcdBed, single
@@ -84,6 +85,51 @@ async def test_the_past_is_had_from_a_member_that_stood_still(
         os.kill(bed.pid(0), signal.SIGCONT)
     assert names(await replayed) == ["ADDED a"]
     await second.close()
+
+
+class Held:
+    """An engine whose first write of an object stays with a member that gives no answer."""
+
+    def __init__(self, asked: client.EtcdClient, monkeypatch: pytest.MonkeyPatch, *, hangs: bool) -> None:
+        self.requests: list[Any] = []
+        self.write = asked.write
+        self._hangs = hangs
+        monkeypatch.setattr(asked, "write", self._hold)
+
+    async def _hold(self, request: Any, seconds: float) -> Any:
+        if self.requests or not request.compare:
+            return await self.write(request, seconds)
+        self.requests.append(request)
+        if self._hangs:
+            await asyncio.Event().wait()
+        raise client.Unsure("no answer in time")
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_write_that_was_given_up_is_not_done_when_its_member_is_well_again(
+    bed: EtcdBed, cluster: str, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    """What was made a second time, and then removed, would be back."""
+    asked = connect(bed.config)
+    mine = await EtcdStore.open(asked, cluster)
+    other = await EtcdStore.open(connect(bed.config), cluster)
+    held = Held(asked, monkeypatch, hangs=hangs)
+    made = asyncio.create_task(put(mine, "a"))
+    await until(lambda: bool(held.requests))
+    if hangs:  # whoever asked has not waited for an answer
+        made.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await made
+        await put(mine, "a")
+    else:
+        await made
+    await mine.delete(key("a"))
+    assert not (await held.write(held.requests[0], PATIENCE)).succeeded
+    await put(other, "b")  # which knows nothing of it
+    await put(mine, "c")
+    assert [item.key.name for item in (await other.list(*KIND)).items] == ["b", "c"]
+    await mine.close()
+    await other.close()
 
 
 async def test_two_clusters_do_not_see_each_other(bed: EtcdBed, cluster: str, store: Store) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from tsujiban.store.etcd import layout, messages
 from tsujiban.store.etcd.client import CALL_SECONDS, PAUSE_SECONDS, EtcdClient, Gone, Unsure
+from tsujiban.store.etcd.fence import WRITE_SECONDS, Fence, mark
 from tsujiban.store.etcd.follower import batches, follow
 from tsujiban.store.etcd.plan import Plan, decide, guessed, keys_of
 from tsujiban.store.feed import Feed, FeedWatch, Kind
@@ -35,12 +36,9 @@ from tsujiban.store.single import SingleWrites
 
 Results = tuple[Stored | None, ...]
 
-WRITE_SECONDS = 15.0  # how long a write is tried
-MARK_ATTEMPTS = 5
 COMPACT_SECONDS = 300.0  # how long history is kept at least
 _PAGE = 500  # objects read from etcd at a time
 _HISTORY = 256
-_MARK = b".mark"  # a key that is no object: written to have an event to wait for
 
 
 class EtcdStore(SingleWrites):
@@ -53,6 +51,7 @@ class EtcdStore(SingleWrites):
         self._prefix = prefix
         self._closed = False
         self._compacted = 0
+        self._fence = Fence(client, prefix, begin)
         self._feed = Feed(layout.last(begin), self._history)
         self._tasks = [
             asyncio.create_task(self._follow(), name="etcd-follower"),
@@ -134,13 +133,13 @@ class EtcdStore(SingleWrites):
         return FeedWatch(self._feed, after, kind)
 
     async def _head(self) -> int:
-        answer = await self._client.range(key=self._prefix + _MARK, count_only=True)
+        answer = await self._client.range(key=layout.mark(self._prefix), count_only=True)
         return int(answer.header.revision)
 
     async def _still_known(self, after: int) -> None:
         try:
             at = max(layout.of_etcd(after), 1)
-            await self._client.range(key=self._prefix + _MARK, count_only=True, revision=at)
+            await self._client.range(key=layout.mark(self._prefix), count_only=True, revision=at)
         except Gone:
             raise Compacted(after, self._feed.floor) from None
 
@@ -180,7 +179,7 @@ class EtcdStore(SingleWrites):
     async def transaction(self, operations: Sequence[Operation]) -> Results:
         """See `Store.transaction`."""
         self._check_open()
-        return await _Attempt(self._client, self._prefix, operations).run()
+        return await _Attempt(self._client, self._prefix, self._fence, operations).run()
 
     async def compact(self, revision: int) -> None:
         """See `Store.compact`."""
@@ -235,15 +234,19 @@ class EtcdStore(SingleWrites):
 class _Attempt:
     """One transaction, until it is done or cannot be done."""
 
-    def __init__(self, client: EtcdClient, prefix: bytes, operations: Sequence[Operation]) -> None:
+    def __init__(
+        self, client: EtcdClient, prefix: bytes, fence: Fence, operations: Sequence[Operation]
+    ) -> None:
         self._client = client
         self._prefix = prefix
+        self._fence = fence
         self._operations = tuple(operations)
         self._unsure: dict[bytes, Plan] = {}  # attempts that etcd has perhaps carried out
         self._deadline = asyncio.get_running_loop().time() + WRITE_SECONDS
 
     async def run(self) -> Results:
         """The results. Raises StoreError."""
+        await self._fence.tighten()
         guess = guessed(self._operations)
         if guess is not None:  # one round trip, if it is right
             done = await self._write(self._decide(guess))
@@ -266,10 +269,12 @@ class _Attempt:
     async def _look(self) -> dict[Key, tuple[layout.Packed, int]]:
         """What is there of all that the transaction names, at one revision."""
         keys = keys_of(self._operations)
-        requests = [messages.RangeRequest(key=layout.path(self._prefix, key)) for key in keys]
+        paths = [layout.mark(self._prefix), *(layout.path(self._prefix, key) for key in keys)]
         found: dict[Key, tuple[layout.Packed, int]] = {}
-        answer = await self._client.look(requests)
-        for key, response in zip(keys, answer.responses, strict=True):
+        answer = await self._client.look([messages.RangeRequest(key=path) for path in paths])
+        marks, *responses = answer.responses
+        self._fence.at = max((pair.mod_revision for pair in marks.response_range.kvs), default=0)
+        for key, response in zip(keys, responses, strict=True):
             for pair in response.response_range.kvs:
                 found[key] = layout.unpack(pair.value, pair.key), pair.mod_revision
         return found
@@ -289,11 +294,23 @@ class _Attempt:
         transaction = os.urandom(8)
         left = max(0.0, self._deadline - asyncio.get_running_loop().time())
         try:
-            answer = await self._client.write(plan.request(self._prefix, transaction), left)
+            request = plan.request(self._prefix, transaction, self._fence.at)
+            answer = await self._client.write(request, left)
+        except asyncio.CancelledError:
+            self._fence.loosen()
+            raise
         except Unsure:
             self._unsure[transaction] = plan
+            self._fence.loosen()
+            await self._tighten()
             return None
         return plan.results(answer.header.revision) if answer.succeeded else None
+
+    async def _tighten(self) -> None:
+        try:
+            await self._fence.tighten()
+        except StoreUnavailable as error:
+            raise self._unknown() from error
 
     def _done(self, present: dict[Key, tuple[layout.Packed, int]]) -> Results | None:
         """The results of an earlier attempt, if what is there is its work."""
@@ -306,19 +323,6 @@ class _Attempt:
     def _unknown(self) -> StoreUnavailable:
         keys = ", ".join(str(key) for key in keys_of(self._operations)[:5])
         return StoreUnavailable(f"it is not known whether etcd has written {keys}: read and try again")
-
-
-async def mark(client: EtcdClient, prefix: bytes) -> int:
-    """Write the mark; returns etcd's revision of that. Raises StoreUnavailable."""
-    put = messages.RequestOp(request_put={"key": prefix + _MARK, "value": os.urandom(8)})
-    request = messages.TxnRequest(success=[put])
-    why = ""
-    for _ in range(MARK_ATTEMPTS):
-        try:
-            return int((await client.write(request, WRITE_SECONDS)).header.revision)
-        except Unsure as error:  # harmless to write twice
-            why = str(error)
-    raise StoreUnavailable(why)
 
 
 def _of(kind: Kind | None, event: Event) -> bool:

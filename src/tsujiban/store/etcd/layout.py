@@ -70,6 +70,11 @@ def key_of(prefix: bytes, raw: bytes) -> Key | None:
     return Key("" if group == _CORE else group, resource, namespace, name)
 
 
+def mark(prefix: bytes) -> bytes:
+    """Where the mark lies (`fence`), which is no object."""
+    return prefix + b".mark"
+
+
 def range_end(prefix: bytes) -> bytes:
     """The end of the range of all keys that begin with `prefix` (which ends with a slash)."""
     return prefix[:-1] + bytes([prefix[-1] + 1])

@@ -37,16 +37,13 @@ class Plan(msgspec.Struct, frozen=True):
     exist: tuple[Key, ...]  # what must still exist, at whatever revision
     answers: tuple[Stored | int | None, ...]  # an int is the place of a write
 
-    def request(self, prefix: bytes, transaction: bytes) -> Any:
-        """The TxnRequest."""
+    def request(self, prefix: bytes, transaction: bytes, mark: int) -> Any:
+        """The TxnRequest, which etcd carries out only while the mark (`fence`) has the revision `mark`."""
+        unchanged = {layout.path(prefix, key): at for key, at in self.seen.items()}
+        unchanged[layout.mark(prefix)] = mark
         compare = [
-            {
-                "result": messages.EQUAL,
-                "target": messages.MOD,
-                "key": layout.path(prefix, key),
-                "mod_revision": at,
-            }
-            for key, at in self.seen.items()
+            {"result": messages.EQUAL, "target": messages.MOD, "key": path, "mod_revision": at}
+            for path, at in unchanged.items()
         ]
         compare += [
             {

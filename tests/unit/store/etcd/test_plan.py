@@ -38,11 +38,12 @@ def present(*keys: Key, at: int = 5) -> Present:
 
 def test_every_object_that_is_written_must_be_as_it_was() -> None:
     plan = decide([Create(A, value()), Update(B, value(1), layout.first(5)), Delete(C)], present(B, C))
-    request = plan.request(PREFIX, b"12345678")
+    request = plan.request(PREFIX, b"12345678", 3)
     assert [(one.key, one.target, one.result, one.mod_revision) for one in request.compare] == [
         (layout.path(PREFIX, A), messages.MOD, messages.EQUAL, 0),
         (layout.path(PREFIX, B), messages.MOD, messages.EQUAL, 5),
         (layout.path(PREFIX, C), messages.MOD, messages.EQUAL, 5),
+        (layout.mark(PREFIX), messages.MOD, messages.EQUAL, 3),
     ]
     kinds = [one.HasField("request_delete_range") for one in request.success]
     assert kinds == [False, False, True]
@@ -54,9 +55,10 @@ def test_every_object_that_is_written_must_be_as_it_was() -> None:
 
 def test_what_must_only_exist_may_change() -> None:
     plan = decide([Check(B), Create(A, value())], present(B))
-    compare = plan.request(PREFIX, bytes(8)).compare
+    compare = plan.request(PREFIX, bytes(8), 3).compare
     assert [(one.key, one.target, one.result) for one in compare] == [
         (layout.path(PREFIX, A), messages.MOD, messages.EQUAL),
+        (layout.mark(PREFIX), messages.MOD, messages.EQUAL),
         (layout.path(PREFIX, B), messages.VERSION, messages.GREATER),
     ]
 
@@ -87,10 +89,11 @@ def test_what_only_creates_need_not_be_read_first() -> None:
     operations: list[Operation] = [Check(B), Create(A, value()), Check(C, 0)]
     guess = guessed(operations)
     assert guess is not None
-    request = decide(operations, guess).request(PREFIX, bytes(8))
+    request = decide(operations, guess).request(PREFIX, bytes(8), 3)
     assert {(one.key, one.target, one.mod_revision) for one in request.compare} == {
         (layout.path(PREFIX, A), messages.MOD, 0),
         (layout.path(PREFIX, C), messages.MOD, 0),
+        (layout.mark(PREFIX), messages.MOD, 3),
         (layout.path(PREFIX, B), messages.VERSION, 0),
     }
     others: list[Operation] = [Update(B, value(), None), Delete(B), Check(B, 7), Check(A)]
