@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 from tests.support.etcdbed import EtcdBed, cluster
 from tests.support.storesuite import KIND, key, value
-from tests.support.wait import PATIENCE
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.store.config import connect
 from tsujiban.store.etcd import client as asking
@@ -20,7 +20,8 @@ from tsujiban.store.protocol import Create, Delete, Event, EventType, Key, Store
 pytestmark = [pytest.mark.system, pytest.mark.anyio, pytest.mark.timeout(240)]
 
 WRITERS = 6
-Trouble = Callable[[EtcdBed, int], Awaitable[None]]  # with the number of the leader
+More = Callable[[], Awaitable[None]]  # waits until more is written
+Trouble = Callable[[EtcdBed, int, More], Awaitable[None]]  # with the number of the leader
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,11 @@ class Load:
                 self.open |= pair
                 await asyncio.sleep(0.01)
 
+    async def more(self) -> None:
+        """Wait for more acknowledged changes than can have been under way, and some."""
+        before = len(self.revisions)
+        await until(lambda: len(self.revisions) > before + 10 * WRITERS)
+
 
 class Follower:
     """A watch that believes nothing."""
@@ -108,29 +114,29 @@ class Follower:
             self.state.remove(event.stored.key)
 
 
-async def kill_a_follower(bed: EtcdBed, leader: int) -> None:
+async def kill_a_follower(bed: EtcdBed, leader: int, more: More) -> None:
     member = (leader + 1) % 3
     bed.kill(member)
-    await asyncio.sleep(2)
+    await more()
     bed.start(member)
 
 
-async def kill_the_leader(bed: EtcdBed, leader: int) -> None:
+async def kill_the_leader(bed: EtcdBed, leader: int, more: More) -> None:
     bed.kill(leader)
-    await asyncio.sleep(3)
+    await more()
     bed.start(leader)
 
 
-async def part_the_leader(bed: EtcdBed, leader: int) -> None:
+async def part_the_leader(bed: EtcdBed, leader: int, more: More) -> None:
     """Clients still reach it, its peers do not: for a while it believes that it leads."""
     bed.part(leader, off=True)
-    await asyncio.sleep(4)
+    await more()
     bed.part(leader, off=False)
 
 
-async def cut_the_leader(bed: EtcdBed, leader: int) -> None:
+async def cut_the_leader(bed: EtcdBed, leader: int, more: More) -> None:
     bed.cut(leader, off=True)
-    await asyncio.sleep(5)
+    await more()
     bed.cut(leader, off=False)
 
 
@@ -143,14 +149,10 @@ async def test_nothing_acknowledged_is_lost_and_watches_go_on(
     async with asyncio.TaskGroup() as tasks:
         for number in range(WRITERS):
             tasks.create_task(load.write(number))
-        await asyncio.sleep(0.5)
-        before = len(load.revisions)
-        await trouble(bed, await leader_of(bed))
-        during = len(load.revisions)
-        await asyncio.sleep(1)
+        await load.more()
+        await trouble(bed, await leader_of(bed), load.more)
+        await load.more()
         load.stop.set()
-    assert before
-    assert len(load.revisions) > during > before, "it was never written during or after the trouble"
     listing = await writing.list(*KIND)
     found = {item.key for item in listing.items}
     async with asyncio.timeout(PATIENCE):
