@@ -114,7 +114,7 @@ class Envoy:
         config = self.directory / "bootstrap.json"
         content = bootstrap(self._name, self.socket_path, self.directory / "admin.sock", heap=self.heap)
         content["stats_config"]["stats_matcher"] = {"inclusion_list": {"patterns": [{"suffix": DRAINING}]}}
-        config.write_text(json.dumps(content))
+        config.write_text(json.dumps(content, default=list))  # list: of `Encoded` messages
         level = os.environ.get("ENVOY_LOG", "warning")
         with self.log.open("ab") as log:
             arguments = argv(binary.locate(), config, concurrency=self._workers, log_level=level)
