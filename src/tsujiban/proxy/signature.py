@@ -113,13 +113,7 @@ class Vocabulary:
         alike to who asks."""
         here = span(prefix)
         version, first, last = here
-        around = []
-        for (of, size), there in self._sizes.items():
-            if (
-                there and of == version and size > last - first >= 0
-            ):  # of a network, what holds the whole of it
-                begin = first - first % size
-                around.append((version, begin, begin + size - 1))
+        around = _around(here, (one for one, there in self._sizes.items() if there))
         services = self._services.get(text(here), _NOTHING) if self._services and first == last else _NOTHING
         return self._sign(version, around, identity, services, stands_for)
 

@@ -50,9 +50,8 @@ def plan(world: World, ref: Ref) -> list[Action]:
     names = _free_names(world, ref)
     actions: list[Action] = []
     for body in further:
-        if (
-            spare
-        ):  # what is not needed any more is written anew: there is no moment between an end and a beginning
+        if spare:
+            # what is not needed any more is written anew: there is no moment between an end and a beginning
             writes[spare.pop(0)] = body
         else:
             name = next(names)
