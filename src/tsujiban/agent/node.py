@@ -72,7 +72,7 @@ class Node:
         self._link = link
         self._supervisor = supervisor
         self._network = network
-        self.flows = FlowLog(link.send)
+        self.flows = FlowLog(link.send, link.takes_flows)
         self.post = ProxyPost(
             network.pod_cidrs,
             Owners(config.run / OWNERS, seen=OWNERS_INSIDE),
@@ -106,12 +106,14 @@ class Node:
             self.svids,
             self.pods,
             self.post,
+            self.flows,
         )
 
     def configure(self, network: NodeConfig) -> None:
         """The cluster's networks, at first and when they change."""
         self._network = network
         self.memory.touch()
+        self.flows.share_out(network.pod_cidrs)
         self.pods.configure(network)
         self.kernel.configure(network, [port for _, port in self._config.controllers])
         self.post.set_pod_cidrs(network.pod_cidrs)
