@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from tsujiban import __version__
-from tsujiban.agent import credentials, machine, names, records, room
+from tsujiban.agent import credentials, hangups, machine, names, records, room
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.enforcer import Enforcer, Post
 from tsujiban.agent.flowlog import FlowLog
@@ -79,7 +79,7 @@ class Node:
             lambda event: self.flows.add([records.of_proxy(event, config.node)]),
         )
         self.svids = SvidManager(link.sign, self.post.set_secret, network.trust_bundle_pem)
-        self.kernel = KernelSide(network.dns_address, self._ended)
+        self.kernel = KernelSide(network.dns_address, self._ended, hangups.of_cluster(config.cluster))
         self.node_proxy = NodeProxy(
             config.node, config.address, config.run, self.post, self.svids, supervisor, self._wanted
         )
