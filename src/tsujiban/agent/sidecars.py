@@ -94,10 +94,11 @@ class Sidecars:
     async def leave(self, key: str, pod: Pod, place: Place) -> None:
         """See `PodMesh.leave`."""
         name = process_name(place.node, pod.metadata.uid, SIDECAR)
+        if self._served.get(key) == pod.metadata.uid:
+            self._configured.discard(key)  # it takes leave of us a moment before its process has ended
         await self._supervisor.stop(name, forget_log=True)
         if self._served.get(key) == pod.metadata.uid:
             del self._served[key]
-            self._configured.discard(key)
             self._serving.pop(key, None)
             await self._post.remove(key)
             self._svids.remove(key)

@@ -24,6 +24,8 @@ from tsujiban.proxy.site import NodeSite, Site
 from tsujiban.proxy.tunnels import Tunnels
 from tsujiban.proxy.unlisted import Tables, explained
 
+LEAVING_LOOKS, LOOK_SECONDS = 100, 0.02  # how long an ended proxy may still count as connected
+
 
 class ServedPod:
     """A pod of this node. `namespace` gives the path of its network namespace, "" when it is unknown."""
@@ -214,16 +216,15 @@ class ServedPod:
         namespace = self._namespace()
         if self.renderer.tables is None or not namespace:
             return
-        self.failure = ""
-        revoked = self.renderer.revoked
-        came = self._connections.denied(self.renderer.tables.ingress, revoked)
-        await self._end(namespace, self._connections, came, "ingress")
-        asked = self._requests.denied(self.renderer.tables.ingress, revoked)
-        await self._end(namespace, self._requests, asked, "ingress")
-        await self._end(
-            namespace, self._tunnels, self._tunnels.denied(revoked, self.renderer.avoided), "egress"
-        )
-        await self._end_former(namespace, crowds=bool(self.renderer.tables.ingress.crowds))
+        ingress, revoked = self.renderer.tables.ingress, self.renderer.revoked
+        came = self._connections.denied(ingress, revoked)
+        failures = [await self._end(namespace, self._connections, came, "ingress")]
+        asked = self._requests.denied(ingress, revoked)
+        failures.append(await self._end(namespace, self._requests, asked, "ingress"))
+        went = self._tunnels.denied(revoked, self.renderer.avoided)
+        failures.append(await self._end(namespace, self._tunnels, went, "egress"))
+        self.failure = next(filter(None, failures), "")
+        await self._end_former(namespace, crowds=bool(ingress.crowds))
 
     async def _end_former(self, namespace: str, *, crowds: bool) -> None:
         """End the tunnels of those who do not own their addresses any more."""
@@ -236,7 +237,8 @@ class ServedPod:
                 for near, far in found:
                     self._events(foreign(self.endpoint, near, far, former[far[0]]))
         except OSError as error:
-            if self._former:  # another attempt may have ended them meanwhile
+            # another attempt may have ended them meanwhile
+            if not await self._has_left(namespace, error) and self._former:
                 self._former_failure = f"a tunnel from an address with another owner may be open: {error}"
             return
         self._former = {one: owner for one, owner in self._former.items() if former.get(one) != owner}
@@ -244,13 +246,28 @@ class ServedPod:
             self._former_failure = ""
             self._took(self._accepted)
 
+    async def _has_left(self, namespace: str, error: OSError) -> bool:
+        """Whether its proxy is not connected any more, as is heard a moment after the process has ended
+        through which the namespace was to be entered. What it had open has ended with it, or is another's to
+        tell of."""
+        gone = isinstance(error, FileNotFoundError) and error.filename == namespace
+        if isinstance(self.site, NodeSite) or not gone:
+            return False
+        for _ in range(LEAVING_LOOKS):
+            if self._namespace() != namespace:
+                return True
+            await asyncio.sleep(LOOK_SECONDS)
+        return False
+
     async def _end(
         self,
         namespace: str,
         among: Connections | Tunnels | Requests,
         denied: Mapping[Connection, tuple[str, ...]],
         direction: str,
-    ) -> None:
+    ) -> str:
+        """Why not all could be ended; "" when they were."""
+        failure = ""
         for one, rules in denied.items():
             if not among.forget(one):  # first: Envoy may tell of its end before we go on
                 continue
@@ -260,8 +277,10 @@ class ServedPod:
                 among.put_back(one)  # nobody will hear what came of it
                 raise
             except OSError as error:
-                self.failure = f"a denied connection may be open still: {error}"
                 among.put_back(one)
+                if not await self._has_left(namespace, error):
+                    failure = f"a denied connection may be open still: {error}"
             else:
                 if there:
                     self._events(ended(self.endpoint, one, rules, direction))
+        return failure

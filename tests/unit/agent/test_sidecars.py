@@ -12,10 +12,15 @@ import pytest
 from tests.support.podbed import Supervisor, process
 
 from tsujiban.agent import proxyroom, sidecars
+from tsujiban.agent.containers import Place
 from tsujiban.agent.sidecars import Sidecars
 from tsujiban.proxy import binary
+from tsujiban.resources.kinds.core import Pod
+from tsujiban.resources.kinds.meta import ObjectMeta
 
 OLD = "n1/pods/u1/sidecar"
+POD = Pod(metadata=ObjectMeta(name="a", namespace="default", uid="u1"))
+PLACE = Place(cluster="t", node="n1", node_run=Path("/nowhere"), slot=1, addresses=("10.244.0.1",))
 
 
 class Post:
@@ -91,6 +96,26 @@ def test_one_that_is_cut_off_now_must_come_back_and_a_new_one_need_not(play: Pla
         assert await scene.behind() == (f"{OLD} has not come back yet",)
         scene.post.there.add("default/a")
         assert await scene.behind() == ()
+
+    play(story)
+
+
+def test_one_that_is_being_ended_need_not_come_back(play: Play) -> None:
+    """Envoy takes leave of us before its process has ended."""
+
+    async def story(scene: Scene) -> None:
+        scene.supervisor.processes[OLD] = process(OLD)
+        scene.sidecars._away = set()
+        scene.sidecars._served["default/a"] = "u1"
+        scene.sidecars._configured.add("default/a")
+        assert await scene.behind() != ()
+        scene.supervisor.gate.clear()
+        leaving = asyncio.create_task(scene.sidecars.leave("default/a", POD, PLACE))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert await scene.behind() == ()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
 
     play(story)
 

@@ -12,6 +12,7 @@ from tests.unit.proxy.test_connections import event as connection_event
 
 from tsujiban.identity.svid import Svid
 from tsujiban.policy.program import NodeState, Side
+from tsujiban.proxy import pod as served
 from tsujiban.proxy import sockdiag, tls
 from tsujiban.proxy.accesslog import ProxyEvent
 from tsujiban.proxy.peers import Peers
@@ -141,6 +142,41 @@ def test_where_no_crowd_is_let_in_tables_say_who_owns_what_and_nothing_has_to_en
 
     asyncio.run(scenario())
     assert told[-1] == 3
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_was_open_at_a_proxy_that_has_ended_meanwhile_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
+    """It is heard a moment later that it has left; only then."""
+    where = "/proc/5/ns/net"
+
+    def gone(*_: object) -> bool:
+        raise FileNotFoundError(2, "No such file or directory", where)
+
+    for what in ("destroy", "destroy_from"):
+        monkeypatch.setattr(sockdiag, what, gone)
+    monkeypatch.setattr(served, "LOOK_SECONDS", 0)
+    looks = iter([where] * 5)
+    pod = ServedPod(
+        "default/server",
+        SIDECAR,
+        lambda: next(looks, "") if leaves else where,
+        lambda _: None,
+        Programs(),
+    )
+
+    async def scenario() -> None:
+        take(pod, state(rule("r")))
+        pod.event(connection_event())
+        pod.moved({CUSTOMER: identity("customer")})
+        take(pod, state(rule("no", dst=port(1))))
+        await asyncio.gather(*pod._tasks)
+        await pod.end_denied()
+
+    asyncio.run(scenario())
+    assert bool(pod.failure) != leaves
+    assert bool(pod.problem) != leaves
 
 
 class Held:
