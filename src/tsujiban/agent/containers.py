@@ -15,7 +15,7 @@ from pathlib import Path
 from tsujiban.agent import envfiles, hooks, podenv, podservices, podtokens, probes, volumes
 from tsujiban.agent.hooks import Hooks
 from tsujiban.agent.objects import ConfigError, Objects
-from tsujiban.agent.sandbox import Sandbox
+from tsujiban.agent.sandbox import Console, Sandbox
 from tsujiban.policy.program import ServiceProgram
 from tsujiban.resources.kinds.core import Container, Pod
 from tsujiban.supervise.spec import ProcessSpec, Restart
@@ -210,6 +210,7 @@ def _plan(pod: Pod, container: Container, stage: Stage, place: Place, sandbox: S
         restart=_restart(pod, stage),
         stop_signal=lifecycle.stop_signal,
         grace=DEFAULT_GRACE if grace is None else grace,
+        console=_console(container, sandbox),
     )
     process.check()
     return ContainerPlan(
@@ -221,6 +222,17 @@ def _plan(pod: Pod, container: Container, stage: Stage, place: Place, sandbox: S
         readiness=probes.parse(container, container.readiness_probe),
         liveness=probes.parse(container, container.liveness_probe),
         startup=probes.parse(container, container.startup_probe),
+    )
+
+
+def _console(container: Container, sandbox: Sandbox) -> Console | None:
+    if not (container.stdin or container.tty):
+        return None
+    return Console(
+        path=sandbox.shim_socket(container.name),
+        stdin=container.stdin,
+        once=container.stdin_once,
+        terminal=container.tty,
     )
 
 

@@ -32,6 +32,7 @@ from tsujiban.wire.sessions import (
     Resize,
     ToSession,
 )
+from tsujiban.wire.transport import StreamLost
 
 LINGER_SECONDS = 1.0  # a child of an ended command may hold its output open: for so long it is listened to
 TERMINAL_SECONDS = 10.0
@@ -48,6 +49,10 @@ class Peer(Protocol):
     async def next(self) -> ToSession:
         """The next frame; raises when the session is over."""
 
+    async def over(self) -> None:
+        """Returns when the client has left, also while nobody reads; raises when the stream was lost, which
+        says nothing of the client."""
+
 
 async def run(peer: Peer, command: Command, ask: ExecAsk) -> None:
     """Run it to its end, and say how it ended. Whatever ends the session kills it, and is raised."""
@@ -57,17 +62,19 @@ async def run(peer: Peer, command: Command, ask: ExecAsk) -> None:
         ended = asyncio.ensure_future(_exit(child.process))
         speaking = asyncio.gather(*(_pump(peer, channel, out, ended) for channel, out in outputs))
         hearing = asyncio.ensure_future(_hear(peer, child))
+        over = asyncio.ensure_future(peer.over())  # of which `hearing` learns nothing while no input is taken
         try:
-            either: set[asyncio.Future[Any]] = {speaking, hearing}
+            either: set[asyncio.Future[Any]] = {speaking, hearing, over}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not speaking.done():
-                hearing.result()  # the session is over: raises
+                (hearing if hearing.done() else over).result()
+                raise StreamLost("the client has left")
             await speaking
             code = await ended
         finally:
-            for task in (speaking, hearing, ended):
+            for task in (speaking, hearing, ended, over):
                 task.cancel()
-            await asyncio.gather(speaking, hearing, ended, return_exceptions=True)
+            await asyncio.gather(speaking, hearing, ended, over, return_exceptions=True)
         await peer.send(Exit(code=code if code >= 0 else 128 - code))
     finally:
         child.close()

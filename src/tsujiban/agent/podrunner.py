@@ -109,6 +109,10 @@ class PodRunner:
         """Path of the pod's network namespace."""
         return containers.sandbox_of(self.pod, self._place).netns_path
 
+    def shim_socket(self, container: str) -> Path:
+        """Where a container of the pod is attached to."""
+        return containers.sandbox_of(self.pod, self._place).shim_socket(container)
+
     @property
     def _prefix(self) -> str:
         """What the supervisor's names of the pod's processes start with."""

@@ -19,7 +19,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tsujiban.agent import envfiles, sandbox_init, seccomp
+from tsujiban.agent import envfiles, sandbox_init, seccomp, shim
 from tsujiban.network import namespaces
 from tsujiban.resources import names
 from tsujiban.supervise import procfs
@@ -29,6 +29,9 @@ from tsujiban.supervise.spec import ProcessSpec, Restart
 HIDDEN = ("/run/tsujiban", "/run/netns", "/var/lib/tsujiban")
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 INIT = (sys.executable, "-IS", str(Path(sandbox_init.__file__)))
+SHIM = (sys.executable, "-IS", str(Path(shim.__file__)))
+SHIMS = "attach"  # directory of the shims' sockets
+TERMINAL = "xterm"  # what a terminal's programs are told it is
 _UNSHARE = (
     "unshare",
     "--mount",
@@ -49,6 +52,21 @@ class Mount:
     source: str
     target: str
     writable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """What of a process somebody can attach to; with neither it has no input, and needs no shim."""
+
+    path: Path  # of the shim's socket
+    stdin: bool = False
+    once: bool = False  # the input ends when its first client leaves
+    terminal: bool = False
+
+    def variable(self, uid: int, gid: int) -> str:
+        """What the shim is told."""
+        words = {"stdin": self.stdin, "once": self.once, "terminal": self.terminal, "uid": uid, "gid": gid}
+        return json.dumps({"socket": str(self.path), **words})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +93,10 @@ class Sandbox:
     def netns_path(self) -> str:
         """Path of the pod's network namespace."""
         return namespace_path(self.netns)
+
+    def shim_socket(self, container: str) -> Path:
+        """Where a container is attached to, which has a standard input or a terminal."""
+        return self.directory / SHIMS / container
 
     def etc_files(self) -> dict[str, str]:
         """Contents of the files in /etc that are the pod's own."""
@@ -107,10 +129,12 @@ class Sandbox:
         log: str = "",
         init: tuple[str, ...] = INIT,
         given: str = "",
+        console: Console | None = None,
     ) -> ProcessSpec:
         """The specification of a process in this sandbox; `name` is the supervisor's, `init` what builds
         the sandbox and executes `argv`. With `given` the command and more variables come from that file, at
         each start."""
+        terminal = console is not None and console.terminal
         etc = tuple(Mount(str(self.directory / "etc" / entry), f"/etc/{entry}") for entry in self.etc_files())
         config = {
             "stage": str(self.directory / "root"),
@@ -124,13 +148,23 @@ class Sandbox:
             "gid": gid,
             "forbidden": seccomp.program().hex(),
             "cwd": cwd,
-            "env": {"PATH": PATH, "HOSTNAME": self.hostname, "HOME": "/tmp", **(env or {})},  # noqa: S108
+            "env": {
+                "PATH": PATH,
+                "HOSTNAME": self.hostname,
+                "HOME": "/tmp",  # noqa: S108
+                **({"TERM": TERMINAL} if terminal else {}),
+                **(env or {}),
+            },
             **({"given": given} if given else {"argv": list(argv)}),
+            **({"terminal": True} if terminal else {}),
         }
+        variables = {sandbox_init.VARIABLE: json.dumps(config, sort_keys=True)}
+        if console is not None:
+            variables[shim.VARIABLE] = console.variable(uid, gid)
         return ProcessSpec(
             name=name,
-            argv=(*_UNSHARE, *init),
-            env={sandbox_init.VARIABLE: json.dumps(config, sort_keys=True)},
+            argv=(*(SHIM if console is not None else ()), *_UNSHARE, *init),
+            env=variables,
             netns=self.netns_path,
             needs=given,
             log=log,
@@ -147,7 +181,8 @@ class Sandbox:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("etc", "root", "volumes"):
             (self.directory / name).mkdir(mode=0o755, exist_ok=True)
-        (self.directory / envfiles.DIRECTORY).mkdir(mode=0o700, exist_ok=True)
+        for name in (envfiles.DIRECTORY, SHIMS):
+            (self.directory / name).mkdir(mode=0o700, exist_ok=True)
         for name, content in self.etc_files().items():
             write_file(self.directory / "etc" / name, content.encode(), 0o644)
 
@@ -182,7 +217,7 @@ def exec_command(
     entering = {key: config[key] for key in kept if key in config}
     entering |= {"enter": inner, "argv": list(argv), "terminal": terminal, "attended": attended}
     if terminal:
-        entering["env"] = {"TERM": "xterm", **config["env"]}
+        entering["env"] = {"TERM": TERMINAL, **config["env"]}
     return Command(INIT, {sandbox_init.VARIABLE: json.dumps(entering)})
 
 

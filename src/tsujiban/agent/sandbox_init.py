@@ -280,11 +280,11 @@ def settle(config: dict[str, Any]) -> None:
             check(_libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "set the parent-death signal")
         if config.get("enter"):
             enter(int(config["enter"]))
-            if config.get("terminal"):
-                take_terminal(config["uid"], config["gid"])
         else:
             View().build(config)
             socket.sethostname(config["hostname"])
+        if config.get("terminal"):
+            take_terminal(config["uid"], config["gid"])
         keep = [int(number) for number in config.get("keep", ())]
         drop(config["uid"], config["gid"], bytes.fromhex(config["forbidden"]), keep)
         os.chdir(config["cwd"] or "/")

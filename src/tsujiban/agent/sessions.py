@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 
 import structlog
 
-from tsujiban.agent import containers, execution, forwarding
+from tsujiban.agent import attaching, containers, execution, forwarding, shim
 from tsujiban.agent.credentials import CredentialsError
 from tsujiban.agent.podlogs import NoPrevious, PodLog
 from tsujiban.agent.podrunner import PodRunner
@@ -22,7 +22,18 @@ from tsujiban.agent.sandbox import exec_command
 from tsujiban.identity.tls import TlsError
 from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorClient, SupervisorGone
 from tsujiban.wire.messages import OpenSession
-from tsujiban.wire.sessions import SIDECAR, STDOUT, Begin, Data, ExecAsk, Exit, ForwardAsk, LogAsk, ToSession
+from tsujiban.wire.sessions import (
+    SIDECAR,
+    STDOUT,
+    AttachAsk,
+    Begin,
+    Data,
+    ExecAsk,
+    Exit,
+    ForwardAsk,
+    LogAsk,
+    ToSession,
+)
 from tsujiban.wire.transport import BadMessage, ClientSession, StreamLost, StreamRefused
 
 log = structlog.get_logger(__name__)
@@ -72,16 +83,17 @@ class Sessions:
     async def _session(self, message: OpenSession, dial: Dial) -> None:
         try:
             async with dial() as stream:
-                await self._serve(message, stream)
+                with ExitStack() as held:
+                    await self._serve(message, stream, held)
                 await stream.end()
         except (StreamLost, StreamRefused, BadMessage, CredentialsError, TlsError, OSError) as error:
             log.info("a session has ended early", pod=message.pod, reason=str(error))
 
-    async def _serve(self, message: OpenSession, stream: ClientSession) -> None:
+    async def _serve(self, message: OpenSession, stream: ClientSession, held: ExitStack) -> None:
         try:
             if len(self._tasks) > MAX_SESSIONS:
                 raise CannotServe(f"node {self._node} serves {MAX_SESSIONS} sessions already; close some")
-            serve = await self._prepare(message)
+            serve = await self._prepare(message, held)
         except (Missing, NoPrevious) as error:
             await stream.send(Begin(session=message.session, error=str(error), missing=True))
             return
@@ -94,7 +106,7 @@ class Sessions:
         except OSError as error:  # of the pod's side: it may end, or its files be gone, at any time
             await stream.send(Exit(code=1, error=str(error)))
 
-    async def _prepare(self, message: OpenSession) -> Serve:
+    async def _prepare(self, message: OpenSession, held: ExitStack) -> Serve:
         runner = self._pods().get(message.pod)
         if runner is None or runner.uid != message.uid:
             raise Missing(f"pod {message.pod} is not on node {self._node} any more")
@@ -109,6 +121,9 @@ class Sessions:
         status = await self._process(message, ask.container)
         if isinstance(ask, ExecAsk):
             return await self._execution(status, ask)
+        if isinstance(ask, AttachAsk):
+            path = runner.shim_socket(ask.container)
+            return await self._attachment(status, ask, path, held)
         return await self._logging(status, ask)
 
     async def _process(self, message: OpenSession, container: str) -> ProcessStatus:
@@ -119,8 +134,7 @@ class Sessions:
         raise CannotServe(f"container {container!r} of pod {message.pod} has not been started")
 
     async def _execution(self, status: ProcessStatus, ask: ExecAsk) -> Serve:
-        if status.state != "running":
-            raise CannotServe(f"container {ask.container!r} is not running: it is {status.state}")
+        _must_run(status, ask.container)
         specification = await self._supervisor.specification(status.name)
         until = time.monotonic() + SANDBOX_SECONDS
         while True:
@@ -135,6 +149,31 @@ class Sessions:
             await asyncio.sleep(FOLLOW_SECONDS)
         return lambda stream: execution.run(stream, command, ask)
 
+    async def _attachment(self, status: ProcessStatus, ask: AttachAsk, path: Path, held: ExitStack) -> Serve:
+        _must_run(status, ask.container)
+        reading = await asyncio.to_thread(PodLog, Path(status.log), LogAsk(container="", tail_lines=0))
+        until = time.monotonic() + SANDBOX_SECONDS
+        while True:
+            try:
+                client, greeting = await attaching.connect(path)
+                break
+            except (FileNotFoundError, ConnectionError):  # it has just begun, or it has ended
+                if time.monotonic() > until:
+                    raise CannotServe(f"container {ask.container!r} cannot be attached to") from None
+            await asyncio.sleep(FOLLOW_SECONDS)
+        held.enter_context(client)
+        now = await self._supervisor.status(status.name)
+        if not _same(now, status):
+            raise CannotServe(f"container {ask.container!r} has ended: it is {now.state}")
+        if greeting == shim.BUSY:
+            raise CannotServe(f"container {ask.container!r} has {shim.MAX_CLIENTS} clients already")
+        if ask.stdin and greeting != shim.OPEN:
+            raise CannotServe(
+                f"the standard input of container {ask.container!r} is closed: it has none, or it was for one"
+                " client only (stdinOnce), which has left"
+            )
+        return lambda stream: attaching.run(stream, client, reading, stdin=ask.stdin)
+
     async def _logging(self, status: ProcessStatus, ask: LogAsk) -> Serve:
         reading = await asyncio.to_thread(PodLog, Path(status.log), ask)
 
@@ -143,10 +182,19 @@ class Sessions:
                 now = await self._supervisor.status(status.name)
             except Refused:  # it is known no more
                 return False
-            same = (now.pid, now.start_ticks) == (status.pid, status.start_ticks)
-            return same and now.state == "running"
+            return _same(now, status) and now.state == "running"
 
         return lambda stream: tell(stream, reading, alive if ask.follow else None)
+
+
+def _must_run(status: ProcessStatus, container: str) -> None:
+    if status.state != "running":
+        raise CannotServe(f"container {container!r} is not running: it is {status.state}")
+
+
+def _same(now: ProcessStatus, before: ProcessStatus) -> bool:
+    """Whether both are of one incarnation."""
+    return (now.pid, now.start_ticks) == (before.pid, before.start_ticks)
 
 
 async def tell(

@@ -54,7 +54,12 @@ class Session:
     def __init__(self, stream: ServerSession) -> None:
         self._stream = stream
         self.over = asyncio.Event()  # the API has done with it
+        self.abandoned = False  # and not because its client has left
         self.gone = asyncio.Event()  # the node has
+
+    def abandon(self) -> None:
+        """The node is not to take the end, which follows, for that of the client."""
+        self.abandoned = True
 
     async def send(self, frame: ToSession) -> None:
         """Returns when there is room for more."""
@@ -154,6 +159,8 @@ class Sessions:
             for task in (watching, ending):
                 task.cancel()
             await asyncio.gather(watching, ending, return_exceptions=True)
+        if session.abandoned:
+            raise StreamRefused("the controller ends")
 
 
 def _decline(answer: asyncio.Future[Session]) -> None:

@@ -6,7 +6,6 @@ here is seen, and can be removed, everywhere.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -18,24 +17,21 @@ class NamespaceError(RuntimeError):
 
 
 def exists(name: str) -> bool:
-    """True when there is a network namespace of that name, and not the file only that `ip` leaves when it is
-    killed before it has bound a namespace to it."""
-    return os.path.ismount(NETNS_DIR / name)
+    """True when there is a network namespace of that name."""
+    return (NETNS_DIR / name).exists()
 
 
 def names(prefix: str) -> list[str]:
-    """Names of the namespaces that start with `prefix`, sorted; also of those that are half made."""
+    """Names of the namespaces that start with `prefix`, sorted."""
     if not NETNS_DIR.is_dir():
         return []
     return sorted(path.name for path in NETNS_DIR.iterdir() if path.name.startswith(prefix))
 
 
 def create(name: str) -> bool:
-    """Make a namespace, also where one was left half made; False when it was there already. Raises
-    NamespaceError."""
+    """Make a namespace; False when it was there already. Raises NamespaceError."""
     if exists(name):
         return False
-    delete(name)
     _ip("netns", "add", name)
     return True
 
@@ -45,7 +41,7 @@ def delete(name: str) -> None:
 
     Processes inside keep it alive without a name, so they must be gone before.
     """
-    if (NETNS_DIR / name).exists():
+    if exists(name):
         _ip("netns", "delete", name)
 
 

@@ -163,9 +163,9 @@ class Process:
         )
 
     def status(self, running: list[procfs.Stat]) -> dict[str, Any]:
-        """What `list` and `status` answer; memory in bytes, of the processes of the session
-        among `running`."""
-        session = [entry.pid for entry in running if self.pid and entry.session == self.pid]
+        """What `list` and `status` answer; memory in bytes, of the processes among `running` that belong
+        to the session."""
+        session = [entry.pid for entry in procfs.belonging(running, self.pid)] if self.pid else []
         used = sum((procfs.memory(pid) for pid in session), procfs.Memory())
         return {
             "name": self.spec.name,

@@ -48,8 +48,17 @@ def processes() -> list[Stat]:
 
 
 def members(session: int) -> list[Stat]:
-    """Living processes of a session."""
-    return [entry for entry in processes() if entry.session == session and entry.state not in "ZX"]
+    """Living processes that belong to a session."""
+    return belonging(processes(), session)
+
+
+def belonging(running: list[Stat], session: int) -> list[Stat]:
+    """Living ones of `running` that are in a session, or in one that a child of its processes has begun, as
+    process 1 of a container with a terminal does."""
+    inside = {entry.pid for entry in running if entry.session == session}
+    begun = {entry.pid for entry in running if entry.session == entry.pid and entry.parent in inside}
+    begun.add(session)
+    return [entry for entry in running if entry.session in begun and entry.state not in "ZX"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,13 @@ class ExecAsk(Ask, frozen=True):
     tty: bool = False
 
 
+class AttachAsk(Ask, frozen=True):
+    """Join a container's own process: its terminal, or its standard input and what it says from now on."""
+
+    container: str
+    stdin: bool = False
+
+
 class ForwardAsk(Ask, frozen=True):
     """A TCP connection that begins in the pod; `host` "" is the pod's own loopback address."""
 
@@ -95,4 +102,4 @@ class ForwardAsk(Ask, frozen=True):
     host: str = ""
 
 
-Asks = LogAsk | ExecAsk | ForwardAsk
+Asks = LogAsk | ExecAsk | AttachAsk | ForwardAsk

@@ -219,6 +219,17 @@ class ClientStandby(_ClientEnd[ToStandby, FromStandby]):
 class ClientSession(_ClientEnd[sessions.FromSession, sessions.ToSession]):
     """The node's end of a session."""
 
+    async def over(self) -> None:
+        """Returns when the controller has ended the session in order, also while nobody reads. Anything else
+        that ends it is raised, as StreamRefused or StreamLost."""
+        with self._explained():
+            received = self._stream._stream
+            with self._stream._wrapper:
+                await received.headers_received.wait()
+                if "grpc-status" not in dict(received.headers):  # where it is, nothing was said before it
+                    await received.trailers_received.wait()
+            self._stream._maybe_raise()
+
     async def end(self) -> None:
         """Say that nothing follows, and wait until the controller has taken everything and ends the call."""
         with self._explained():

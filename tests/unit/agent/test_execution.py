@@ -51,6 +51,9 @@ class Client:
         await self.hang_up.wait()
         raise StreamLost("hung up")
 
+    async def over(self) -> None:
+        await self.hang_up.wait()
+
     def said(self, channel: int) -> bytes:
         return b"".join(
             frame.data for frame in self.heard if isinstance(frame, Data) and frame.channel == channel
@@ -133,3 +136,20 @@ def is_dead(pid: int) -> bool:
 async def test_what_cannot_be_started_is_an_oserror() -> None:
     with pytest.raises(FileNotFoundError):
         await execution.run(Client(), Command(("/nonexistent",), {}), ExecAsk(container="c", command=()))
+
+
+async def test_a_client_that_leaves_while_its_input_is_not_taken_ends_the_command() -> None:
+    hang_up = asyncio.Event()
+    client = Client(*(Data(channel=STDIN, data=bytes(32768)) for _ in range(64)), hang_up=hang_up)
+    running = asyncio.create_task(run(client, "echo $$; exec sleep 62", stdin=True))
+    await until(lambda: client.said(STDOUT).endswith(b"\n"))
+    left = -1
+    while left != len(client.frames):  # until nothing more is taken
+        left = len(client.frames)
+        await asyncio.sleep(0.2)
+    assert left
+    hang_up.set()
+    with pytest.raises(StreamLost):
+        await running
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(client.said(STDOUT)), 0)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tsujiban.agent import sandbox_init
-from tsujiban.agent.sandbox import Mount, Sandbox, exec_command, write_file
+from tsujiban.agent import sandbox_init, shim
+from tsujiban.agent.sandbox import SHIM, Console, Mount, Sandbox, exec_command, write_file
 from tsujiban.supervise.spec import ProcessSpec
 
 SANDBOX = Sandbox(
@@ -92,3 +92,21 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"symbolic|loop"):
         write_file(tmp_path / "f", b"y", 0o600)
     assert (tmp_path / "target").read_text() == "x"
+
+
+def test_what_can_be_attached_to_has_a_shim_of_which_the_sandbox_knows_nothing() -> None:
+    path = SANDBOX.shim_socket("c")
+    assert path == SANDBOX.directory / "attach" / "c"
+    spec = SANDBOX.process("p", ("app",), uid=7, gid=7, console=Console(path=path, stdin=True, once=True))
+    assert spec.argv[: len(SHIM)] == SHIM
+    assert json.loads(spec.env[shim.VARIABLE]) == {
+        "socket": str(path), "stdin": True, "once": True, "terminal": False, "uid": 7, "gid": 7,
+    }  # fmt: skip
+    assert "terminal" not in _config(spec)
+    terminal = _config(
+        SANDBOX.process("p", ("app",), uid=7, gid=7, console=Console(path=path, terminal=True))
+    )
+    assert terminal["terminal"] is True
+    environment = terminal["env"]
+    assert isinstance(environment, dict)
+    assert environment["TERM"] == "xterm"

@@ -11,12 +11,14 @@ import pytest
 from tests.support.wait import PATIENCE, until
 
 from tsujiban.agent import sessions as module
+from tsujiban.agent import shim
 from tsujiban.agent.podlogs import PodLog
 from tsujiban.agent.sessions import Sessions, tell
 from tsujiban.supervise.client import ProcessStatus, SupervisorGone
 from tsujiban.wire.messages import OpenSession
 from tsujiban.wire.sessions import (
     Asks,
+    AttachAsk,
     Begin,
     Data,
     ExecAsk,
@@ -50,6 +52,9 @@ class Stream:
     async def next(self) -> ToSession:
         await self.hang_up.wait()
         raise StreamLost("hung up")
+
+    async def over(self) -> None:
+        await self.hang_up.wait()
 
     async def end(self) -> None:
         self.ended.set()
@@ -102,9 +107,13 @@ class Bed:
         self.supervisor = Supervisor(self.log)
         self.streams: list[Stream] = []
         spec = SimpleNamespace(containers=[SimpleNamespace(name="web")], init_containers=[])
-        pods: Any = {
-            "default/a": SimpleNamespace(uid="u1", pod=SimpleNamespace(spec=spec), netns_path="/none")
-        }
+        runner = SimpleNamespace(
+            uid="u1",
+            pod=SimpleNamespace(spec=spec),
+            netns_path="/none",
+            shim_socket=lambda container: tmp_path / container,
+        )
+        pods: Any = {"default/a": runner}
         supervisor: Any = self.supervisor
         self.sessions = Sessions("n1", lambda: pods, supervisor)
 
@@ -236,3 +245,42 @@ async def test_following_ends_with_the_session(bed: Bed) -> None:
     stream.hang_up.set()
     with pytest.raises(StreamLost):
         await telling
+
+
+@pytest.mark.parametrize(
+    ("greeting", "stdin", "error"),
+    [
+        (shim.OPEN, True, ""),
+        (shim.CLOSED, False, ""),
+        (shim.CLOSED, True, "is closed"),
+        (shim.BUSY, True, "clients already"),
+    ],
+)
+async def test_attaching(bed: Bed, greeting: bytes, stdin: bool, error: str) -> None:
+    listener = shim.listen(str(bed.log.with_name("web")))
+    with listener:
+        listener.setblocking(True)
+        asking = asyncio.create_task(bed.ask(AttachAsk(container="web", stdin=stdin)))
+        client, _ = await asyncio.to_thread(listener.accept)
+        with client:
+            client.send(greeting)
+        stream = await asking
+    begin = stream.heard[0]
+    assert isinstance(begin, Begin)
+    assert not begin.missing
+    assert error in begin.error if error else begin.error == ""
+    assert bool(error) == (len(stream.heard) == 1)
+
+
+async def test_attaching_where_no_shim_is(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SANDBOX_SECONDS", 0.0)
+    (begin,) = (await bed.ask(AttachAsk(container="web"))).heard
+    assert isinstance(begin, Begin)
+    assert "cannot be attached to" in begin.error
+
+
+async def test_attaching_to_what_does_not_run(bed: Bed) -> None:
+    bed.supervisor.state = "backoff"
+    (begin,) = (await bed.ask(AttachAsk(container="web"))).heard
+    assert isinstance(begin, Begin)
+    assert "backoff" in begin.error

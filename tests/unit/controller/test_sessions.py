@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.fakenode import FakeNode, FakeStream
-from tests.support.wait import PATIENCE
+from tests.support.wait import PATIENCE, until
 
 from tsujiban.controller import sessions as module
 from tsujiban.controller.sessions import PodRef, Sessions, SessionUnavailable
@@ -140,3 +140,13 @@ async def test_who_leaves_in_the_moment_in_which_the_node_calls_back_leaves_no_s
         await sessions.serve("n1", stream)
     with pytest.raises(asyncio.CancelledError):
         await opening
+
+
+async def test_a_node_is_told_of_an_end_that_is_not_the_clients() -> None:
+    node = FakeNode(echo)
+    async with node.sessions.open(POD, ASK):
+        pass
+    async with node.sessions.open(POD, ASK) as session:
+        session.abandon()
+    await until(lambda: len(node.over) == 2)
+    assert node.refused == ["the controller ends"]

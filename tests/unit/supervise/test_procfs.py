@@ -46,6 +46,23 @@ def test_members_are_those_of_the_session() -> None:
         child.wait()
 
 
+def test_what_a_child_of_a_session_begins_belongs_to_it() -> None:
+    script = (
+        "import subprocess; c = subprocess.Popen(['sleep', '60'], start_new_session=True);"
+        " print(c.pid, flush=True); c.wait()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert child.stdout is not None
+        grandchild = int(child.stdout.readline())
+        assert {entry.pid for entry in procfs.members(child.pid)} == {child.pid, grandchild}
+        assert child.pid not in {entry.pid for entry in procfs.members(grandchild)}
+    finally:
+        for entry in procfs.members(child.pid):
+            os.kill(entry.pid, 9)
+        child.wait()
+
+
 def _status(tmp_path: Path, nspid: str, caught: str, uid: str = "5") -> None:
     (tmp_path / "9").mkdir(exist_ok=True)
     text = f"Name:\tx\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nNSpid:\t{nspid}\n"

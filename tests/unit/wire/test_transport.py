@@ -24,14 +24,17 @@ from tsujiban.identity.tls import client_context
 from tsujiban.identity.verify import identity_of_der
 from tsujiban.wire import transport
 from tsujiban.wire.messages import Enforced, Signed, ToController
+from tsujiban.wire.sessions import STDIN, Data
 from tsujiban.wire.transport import (
     BadMessage,
     ClientStream,
     NodeStreamServer,
+    ServerSession,
     ServerStream,
     StreamLost,
     StreamRefused,
     connect,
+    connect_session,
 )
 
 Handle = Callable[[ServerStream], Awaitable[None]]
@@ -531,3 +534,52 @@ def test_silence_is_noticed_on_both_sides(pki: Pki, monkeypatch: pytest.MonkeyPa
             await until(lambda: lost == ["server"])
 
     asyncio.run(main())
+
+
+# ---------------------------------------------------------------- the end of a session
+
+
+async def silent(_stream: ServerSession) -> None:
+    return None
+
+
+async def talking(stream: ServerSession) -> None:
+    await stream.send(Data(channel=STDIN, data=b"x"))
+
+
+async def refusing(stream: ServerSession) -> None:
+    await stream.send(Data(channel=STDIN, data=b"x"))
+    raise StreamRefused("the controller ends")
+
+
+async def killed(stream: ServerSession) -> None:
+    await stream.send(Data(channel=STDIN, data=b"x"))
+    transport._transport(stream._stream).abort()
+
+
+@pytest.mark.parametrize(
+    ("serve", "raised"), [(silent, None), (talking, None), (refusing, StreamRefused), (killed, StreamLost)]
+)
+def test_a_node_knows_how_a_session_ended_though_it_reads_nothing(
+    pki: Pki, serve: Callable[[ServerSession], Awaitable[None]], raised: type[Exception] | None
+) -> None:
+    async def main() -> None:
+        server = NodeStreamServer(nothing, serve)
+        sock = listener()
+        port: int = sock.getsockname()[1]
+        await server.start(sock, pki.server())
+        context = client_context(pki.node("node-1").path, pki.ca.bundle_pem)
+        try:
+            async with (
+                asyncio.timeout(PATIENCE),
+                connect_session("127.0.0.1", port, context, "localhost") as session,
+            ):
+                await session.over()
+        finally:
+            server.close()
+
+    if raised is None:
+        asyncio.run(main())
+    else:
+        with pytest.raises(raised):
+            asyncio.run(main())

@@ -22,6 +22,7 @@ from tsujiban.controller.api.errors import ApiError
 from tsujiban.controller.api.handover import READ_AHEAD, Ended, LineStream
 from tsujiban.controller.api.places import Places
 from tsujiban.controller.api.scope import CLAIM, HAND_OVER, PEER_CERTIFICATE, UPGRADE
+from tsujiban.controller.api.upgrade import ServerEnds
 
 MAX_HEADER_BYTES = 64 * 1024
 HEADER_SECONDS = 10.0  # from the first byte of a request, or from the connection, to the end of its headers
@@ -43,7 +44,7 @@ class PeerProtocol(HttpToolsProtocol):
     _certificate: bytes | None = None
     _upgrading = False  # the request asks for an upgrade: no HTTP follows on this connection
     _early = b""  # what came behind such a request
-    _raw = False  # and it has been taken over
+    _raw: asyncio.StreamReader | None = None  # and it has been taken over
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], places: Places
@@ -112,11 +113,10 @@ class PeerProtocol(HttpToolsProtocol):
 
     def take_over(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The bare connection; the application answers nothing more by ASGI. Raises ConnectionError."""
-        if self._raw or self.transport.is_closing():
+        if self._raw is not None or self.transport.is_closing():
             raise ConnectionError("the client has gone")
-        self._raw = True
         self.cycle.disconnected = True  # for uvicorn: nobody waits for an answer
-        reader = asyncio.StreamReader(limit=READ_AHEAD)
+        self._raw = reader = asyncio.StreamReader(limit=READ_AHEAD)
         protocol = _RawProtocol(reader, self)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
@@ -156,7 +156,8 @@ class PeerProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """The server ends: so do connections that would go on for ever."""
-        if self._raw:
+        if self._raw is not None:
+            self._raw.set_exception(ServerEnds("the server ends"))
             self.transport.close()
         else:
             super().shutdown()

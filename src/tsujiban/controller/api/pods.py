@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -19,6 +19,7 @@ FINISHED = ("Succeeded", "Failed")
 class _Container(msgspec.Struct):
     name: str = ""
     stdin: bool = False
+    tty: bool = False
 
 
 class _Spec(msgspec.Struct, rename="camel"):
@@ -84,7 +85,15 @@ class Pod(msgspec.Struct):
 
     def has_stdin(self, container: str) -> bool:
         """Whether the container was made with a standard input."""
-        return any(entry.stdin for entry in self.spec.containers if entry.name == container)
+        return any(entry.stdin for entry in self._all() if entry.name == container)
+
+    def has_terminal(self, container: str) -> bool:
+        """Whether the container was made with a terminal."""
+        return any(entry.tty for entry in self._all() if entry.name == container)
+
+    def _all(self) -> Iterator[_Container]:
+        yield from self.spec.containers
+        yield from self.spec.init_containers
 
     def must_run(self) -> None:
         """Raise ApiError when nothing can be run in it."""

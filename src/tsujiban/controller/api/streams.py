@@ -23,9 +23,9 @@ from tsujiban.controller.api.channels import (
 )
 from tsujiban.controller.api.dispatch import CONNECT, Call, Subresource, Table
 from tsujiban.controller.api.errors import bad_request
-from tsujiban.controller.api.upgrade import Chosen, Pipe, Upgraded, negotiate
+from tsujiban.controller.api.upgrade import Chosen, Pipe, ServerEnds, Upgraded, negotiate
 from tsujiban.controller.sessions import Session, Sessions
-from tsujiban.wire.sessions import STDERR, STDOUT, Asks, Data, ExecAsk, Exit, LogAsk
+from tsujiban.wire.sessions import STDERR, STDOUT, Asks, AttachAsk, Data, ExecAsk, Exit, LogAsk
 from tsujiban.wire.transport import StreamLost
 
 log = structlog.get_logger(__name__)
@@ -67,17 +67,19 @@ async def execute(sessions: Sessions, call: Call) -> Response:
 
 
 async def attach(sessions: Sessions, call: Call) -> Response:
-    """What a container says from now on. Containers here have no standard input to write to."""
+    """What a container says from now on, and to what it was made with: its standard input, its terminal."""
     wanted = _Streams(call.request.query_params)
     pod = await pods.find(call)
     pod.must_run()
     container = pod.container(call.request.query_params.get("container", ""))
-    if wanted.stdin:
+    if wanted.stdin and not pod.has_stdin(container):
         raise bad_request(
-            f"container {container} has no standard input to attach to; leave -i out, or run a command in it"
-            " with `kubectl exec -i`"
+            f"container {container} has no standard input to attach to: it was made without `stdin: true`."
+            " Leave -i out, or run a command in it with `kubectl exec -i`"
         )
-    ask = LogAsk(container=container, follow=True, tail_lines=0)
+    ask: Asks = LogAsk(container=container, follow=True, tail_lines=0)
+    if pod.has_stdin(container) or pod.has_terminal(container):
+        ask = AttachAsk(container=container, stdin=wanted.stdin)
     return await _join(sessions, call, pod, ask, wanted)
 
 
@@ -117,6 +119,9 @@ async def _join(sessions: Sessions, call: Call, pod: pods.Pod, ask: Asks, wanted
             except ClientLost as error:
                 log.info("a client has left", pod=pod.ref.key, user=call.user.name, reason=str(error))
                 return
+            finally:
+                if isinstance(reader.exception(), ServerEnds):
+                    session.abandon()
             await pipe.linger()
 
     return Upgraded(chosen, serve)

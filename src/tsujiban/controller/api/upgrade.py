@@ -28,6 +28,11 @@ LOOK_SECONDS = 1.0  # between looks at the connection, and how long it may be ha
 CLOSE_SECONDS = 2.0  # for the client to take what was sent last, before the connection is closed
 CHUNK = 64 * 1024
 
+
+class ServerEnds(ConnectionError):
+    """Our own end has closed the connection; the client has not left."""
+
+
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 

@@ -60,10 +60,8 @@ _POD_FIELDS: dict[str, tuple[Any, ...]] = {
 }
 _CONTAINER_FIELDS: dict[str, tuple[Any, ...]] = {
     "restartPolicyRules": (),
-    "stdin": (),
     "terminationMessagePath": ("/dev/termination-log",),
     "terminationMessagePolicy": ("File",),
-    "tty": (),
     "volumeDevices": (),
 }
 # what a security context may ask for that every container has

@@ -22,7 +22,6 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from tsujiban.store.etcd import messages
 from tsujiban.store.protocol import InvalidTransaction, StoreUnavailable
-from tsujiban.waiting import apart
 
 CALL_SECONDS = 15.0  # how long to look for a member that answers
 ATTEMPT_SECONDS = 3.0  # how long to wait for one of them
@@ -138,8 +137,8 @@ class EtcdClient:
             metadata=_METADATA,
         )
         async with call as stream:
-            await apart(stream.send_message(request))
-            while (response := await apart(stream.recv_message())) is not None:
+            await stream.send_message(request)
+            while (response := await stream.recv_message()) is not None:
                 if response.compact_revision:
                     raise Gone
                 if response.canceled:
@@ -162,7 +161,7 @@ class EtcdClient:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await _connect(channel)
                 sent = True
-                return await apart(self._once(channel, method, request, reply))
+                return await self._once(channel, method, request, reply)
             except GRPCError as error:
                 why = error.message or error.status.name
                 _refuse(error, why)
@@ -194,8 +193,9 @@ class EtcdClient:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await _connect(channel)
-                request, reply = messages.StatusRequest(), messages.StatusResponse
-                return await apart(self._once(channel, "Maintenance/Status", request, reply))
+                return await self._once(
+                    channel, "Maintenance/Status", messages.StatusRequest(), messages.StatusResponse
+                )
         except GRPCError as error:
             return error.message or error.status.name
         except _LOST as error:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
-from tests.support.apibed import ApiBed, Credentials
+from tests.support.apibed import ApiBed, Credentials, api_bed
 from tests.support.fakenode import FakeStream
 from tests.support.spdyclient import control, data
 from tests.support.upgrades import Refused, spdy, upgraded, websocket
@@ -16,6 +19,7 @@ from tsujiban.wire.sessions import (
     STDERR,
     STDIN,
     STDOUT,
+    AttachAsk,
     Begin,
     Data,
     End,
@@ -202,6 +206,42 @@ async def test_attach_follows_what_is_said_from_now_on(bed: ApiBed, who: Credent
     with pytest.raises(Refused, match="no standard input"):
         async with websocket(bed, who, ATTACH, CAT, V5):
             pass
+
+
+@pytest.mark.parametrize(
+    ("container", "stdin"), [({"stdin": True}, True), ({"stdin": True}, False), ({"tty": True}, False)]
+)
+async def test_attach_joins_what_the_container_was_made_with(
+    bed: ApiBed, container: dict[str, Any], stdin: bool
+) -> None:
+    await make_pod(bed, **container)
+    bed.streaming.script = cat
+    async with websocket(bed, bed.user(), ATTACH, CAT[1:] if stdin else [("stdout", "true")], V5) as client:
+        await client.send(b"\0hello")
+        assert await client.receive() == b"\1hello"
+    assert bed.streaming.asked[0].ask == AttachAsk(container="web", stdin=stdin)
+
+
+async def test_a_client_that_leaves_is_known_from_a_server_that_ends(tmp_path: Path) -> None:
+    async with api_bed(tmp_path / "bed") as bed:
+        await make_pod(bed)
+        bed.streaming.script = cat
+        async with websocket(bed, bed.user(), EXEC, CAT, V5):
+            pass
+        await until(lambda: bool(bed.streaming.over))
+        assert bed.streaming.refused == []
+        reader, writer = await asyncio.open_connection("127.0.0.1", bed.port, ssl=bed.tls(bed.user()))
+        lines = [
+            f"GET {EXEC}?{urlencode(CAT)} HTTP/1.1",
+            "Host: t",
+            "Connection: Upgrade",
+            "Upgrade: SPDY/3.1",
+        ]
+        writer.write("\r\n".join([*lines, f"X-Stream-Protocol-Version: {V4}", "", ""]).encode())
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await until(lambda: len(bed.streaming.over) == 2)
+    assert bed.streaming.refused == ["the controller ends"]
 
 
 @pytest.mark.parametrize(

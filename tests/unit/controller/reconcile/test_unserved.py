@@ -17,6 +17,9 @@ def test_what_is_not_served_is_said() -> None:
 def test_fields_of_pods_that_do_nothing_are_said_where_they_stand() -> None:
     container = {
         "name": "c",
+        "stdin": True,
+        "stdinOnce": True,
+        "tty": True,
         "terminationMessagePath": "/var/x",
         "terminationMessagePolicy": "File",
         "resources": {"limits": {"cpu": 1}, "requests": {"cpu": 1}},
