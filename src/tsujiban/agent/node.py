@@ -170,6 +170,7 @@ class Node:
             tasks.create_task(self._read_kernel_log())
             tasks.create_task(self._follow_processes())
             tasks.create_task(self._report_health())
+            tasks.create_task(self.pods.repeat_statuses())
 
     async def _acknowledge(self, message: Enforced) -> None:
         self._link.send(message)

@@ -141,6 +141,11 @@ class PodRunner:
         self._last = b""
         self.poke()
 
+    def repeat(self) -> None:
+        """Say the last thing once more: what has come to differ from it, whoever wrote that, is put right."""
+        if self._last:
+            self._report(PodStatus(pod=self.key, uid=self.uid, status=self._last))
+
     def describe(self, raw: dict[str, Any]) -> None:
         """The pod as it is now: files that tell its labels or annotations follow, and so do variables, when a
         container is started again."""
@@ -392,7 +397,7 @@ class PodRunner:
         encoded = msgspec.json.encode(status)
         if encoded != self._last:
             self._last = encoded
-            self._report(PodStatus(pod=self.key, uid=self.uid, status=encoded))
+            self.repeat()
         return sidecar is not False
 
     def _holding(self, views: list[ContainerView], sidecar: bool | None) -> bool:

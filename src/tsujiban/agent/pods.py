@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+REPEAT_SECONDS = 30.0  # between two times that all statuses are said
+
 
 class Pods:
     """All pods of this node."""
@@ -124,6 +126,14 @@ class Pods:
         """Say again what became of every pod."""
         for runner in self._runners.values():
             runner.report_again()
+
+    async def repeat_statuses(self) -> None:
+        """Say now and then what was said last, until cancelled. The controller writes nothing when it is what
+        it has; when somebody else has written there, or it could not be written then, it is now."""
+        while True:
+            await asyncio.sleep(REPEAT_SECONDS)
+            for runner in self._runners.values():
+                runner.repeat()
 
     def look_again(self) -> None:
         """Something may have happened to any process."""

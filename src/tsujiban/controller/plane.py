@@ -12,10 +12,18 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from ipaddress import ip_address, ip_network
 
-import msgspec
 import structlog
 
-from tsujiban.controller import bootstrap, enforcement, events, felix, heartbeats, members, serviceclaims
+from tsujiban.controller import (
+    bootstrap,
+    enforcement,
+    events,
+    felix,
+    heartbeats,
+    members,
+    podstatus,
+    serviceclaims,
+)
 from tsujiban.controller.addresses import Addresses
 from tsujiban.controller.alarms import Alarms
 from tsujiban.controller.config import ControllerConfig
@@ -34,6 +42,7 @@ from tsujiban.controller.reconcile import (
     endpointlists,
     endpoints,
     garbage,
+    gates,
     hostendpoints,
     jobs,
     replicasets,
@@ -54,12 +63,10 @@ from tsujiban.controller.world import (
     Ref,
     World,
     is_ready,
-    stamp,
 )
 from tsujiban.flows.ring import FlowRing
 from tsujiban.network.ipam import IpamError
 from tsujiban.policy.graph import PolicyGraph
-from tsujiban.resources.kinds import core
 from tsujiban.resources.names import workload_identity
 from tsujiban.resources.registry import KINDS
 from tsujiban.store.protocol import AlreadyExists, Conflict, InvalidValue, Key, Store, StoreUnavailable
@@ -86,13 +93,6 @@ RECOUNT_SECONDS = 3.0  # from a change of a pod until what policies select is co
 LISTS_SECONDS = 0.5  # from a change of a service's slices until its Endpoints follow: a list is long
 LOOK_SECONDS = 1.0  # how often nodes are looked after
 NODE_GRACE = 5.0  # seconds a node may be away before it is called not ready
-
-
-class _ReportedStatus(core.PodStatus, frozen=True, kw_only=True):
-    """A status in every part of which planners, and those who look, find what they expect."""
-
-    phase: str
-    conditions: tuple[core.Condition, ...] = ()
 
 
 class Plane:
@@ -134,6 +134,7 @@ class Plane:
                 "job-pod": jobs.released,
                 "daemonset": self._timed("daemonset", daemonsets.plan),
                 "schedule": self._schedule,
+                "readiness": lambda w, r: gates.plan(w, r, time.time()),
                 "service": services.Assigner(config.service_cidr, config.reserved_addresses).plan,
                 "endpoints": endpoints.plan,
                 "endpoint-list": endpointlists.plan,
@@ -416,7 +417,7 @@ class Plane:
         pod = self.loop.world.get(ref)
         if pod is None or pod["spec"].get("nodeName") != node or pod["metadata"]["uid"] != message.uid:
             return  # of a pod that is gone, or not this node's
-        said = _status(message)
+        said = podstatus.read(message.status)
         if said is None:
             log.error("a node reports a status that is none", node=node, pod=message.pod)
             return
@@ -424,8 +425,7 @@ class Plane:
         def changed(current: Json) -> Json | None:
             if current["metadata"]["uid"] != message.uid:
                 return None
-            told = _without_addresses(_dated(said, current, time.time()))
-            status = {**told, **_addresses_of(current)}
+            status = podstatus.merged(said, current, time.time())
             return None if status == current.get("status") else {**current, "status": status}
 
         await self._modify(ref, changed)
@@ -517,41 +517,6 @@ class Plane:
             await self.loop.modify(ref, change)
         except (Conflict, InvalidValue) as error:  # others write without pause; it is larger than may be
             log.error("an object is not written", object=str(Key(*ref)), reason=str(error))
-
-
-_ADDRESSES = ("podIP", "podIPs")
-
-
-def _addresses_of(pod: Json) -> Json:
-    """What the node may not change of a pod's status: its addresses are the controller's to give."""
-    return {key: pod["status"][key] for key in _ADDRESSES if key in pod.get("status", {})}
-
-
-def _without_addresses(status: Json) -> Json:
-    """Nor may it give one to a pod that has none yet."""
-    return {key: value for key, value in status.items() if key not in _ADDRESSES}
-
-
-def _status(message: PodStatus) -> Json | None:
-    """The status that a node reports, if it has the form of one: planners rely on that."""
-    try:
-        msgspec.json.decode(message.status, type=_ReportedStatus)
-    except msgspec.MsgspecError:
-        return None
-    found: Json = msgspec.json.decode(message.status)
-    return found
-
-
-def _dated(said: Json, pod: Json, now: float) -> Json:
-    """A status whose conditions say since when they hold."""
-    before = {c["type"]: c for c in (pod.get("status") or {}).get("conditions", ())}
-
-    def dated(condition: Json) -> Json:
-        known = before.get(condition["type"], {})
-        same = known.get("status") == condition["status"] and known.get("lastTransitionTime")
-        return {**condition, "lastTransitionTime": same or stamp(now)}
-
-    return {**said, "conditions": [dated(condition) for condition in said.get("conditions", ())]}
 
 
 def _no_signer(_spec: Json) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tsujiban.controller.loop import Change, Work
-from tsujiban.controller.reconcile import aggregation, apiservice, budgets
+from tsujiban.controller.reconcile import aggregation, apiservice, budgets, gates
 from tsujiban.controller.reconcile.claims import fits
 from tsujiban.controller.reconcile.garbage import alive, owner_refs
 from tsujiban.controller.reconcile.jobcount import is_tracked
@@ -140,6 +140,8 @@ def _slice(world: World, change: Change) -> Iterator[Work]:
 
 def _pod(world: World, change: Change) -> Iterator[Work]:
     yield "schedule", change.ref
+    if change.new is not None and gates.has(change.new):
+        yield "readiness", change.ref
     if change.new is not None and is_tracked(change.new):
         yield "job-pod", change.ref
     if change.new is not None and is_terminating(change.new) and is_finished(change.new):

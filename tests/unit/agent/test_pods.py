@@ -12,7 +12,7 @@ import pytest
 from tests.support.podbed import PodBed, pod, process
 from tests.support.wait import PATIENCE, until
 
-from tsujiban.agent import orphans
+from tsujiban.agent import orphans, pods
 from tsujiban.agent.pods import OfNamespace, slot_of
 from tsujiban.resources.kinds.core import ConfigMap, Pod
 from tsujiban.wire.messages import PodsDelta
@@ -349,5 +349,23 @@ def test_a_pod_whose_time_is_over_is_killed(play: Play) -> None:
         await until(lambda: "kill n1/pods/u1/m" in bed.journal)
         bed.supervisor.gate.set()
         await bed.pods.settle()
+
+    play(story)
+
+
+def test_what_was_said_of_a_pod_is_said_again_now_and_then(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may have written there, or the controller could not write it then."""
+    monkeypatch.setattr(pods, "REPEAT_SECONDS", 0.01)
+
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1")
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        repeating = asyncio.create_task(bed.pods.repeat_statuses())
+        said = bed.status("u1")
+        bed.reports.clear()
+        await until(lambda: bed.status("u1") == said)
+        repeating.cancel()
 
     play(story)

@@ -255,3 +255,10 @@ def test_a_deleted_service_takes_its_endpoints_along() -> None:
     service = obj("s", spec={})
     assert ("orphaned-endpoints", "s") in work(world((SERVICE, service)), SERVICE, service, None)
     assert ("orphaned-endpoints", "s") not in work(world(), SERVICE, service, service)
+
+
+def test_a_pod_with_readiness_gates_is_looked_at_whoever_writes_its_conditions() -> None:
+    ref = Ref(*PODS, "default", "web")
+    gated = obj("web", spec={"readinessGates": [{"conditionType": "example.com/open"}]})
+    assert ("readiness", "web") in work(world(), ref, obj("web", spec={}), gated)
+    assert ("readiness", "web") not in work(world(), ref, gated, obj("web", spec={}))

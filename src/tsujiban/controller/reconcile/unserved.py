@@ -48,7 +48,6 @@ _POD_FIELDS: dict[str, tuple[Any, ...]] = {
     "imagePullSecrets": (),
     "overhead": (),
     "priorityClassName": (),
-    "readinessGates": (),
     "resourceClaims": (),
     "resources": (),
     "runtimeClassName": (),

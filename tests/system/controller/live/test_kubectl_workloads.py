@@ -168,3 +168,25 @@ def test_jobs_come_by_the_clock(works: Kubectl) -> None:
     there(works, "wait", "--for=condition=complete", "job/by-hand", WAIT)
     there(works, "delete", "cronjob", "tick", WAIT)
     assert until(lambda: "tick" not in there(works, "get", "jobs", "-o", "name"), PATIENCE)
+
+
+def test_a_pod_is_ready_when_its_gates_are_open_too(works: Kubectl) -> None:
+    gate = "example.com/warm"
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "gated"},
+        "spec": {
+            "containers": [{"name": "main", "image": "host", "command": ["sleep", "1000"]}],
+            "readinessGates": [{"conditionType": gate}],
+        },
+    }
+    assert "Warning" not in works("-n", "works", "apply", "-f", "-", stdin=json.dumps(pod))
+    there(works, "wait", "--for=condition=ContainersReady", "pod/gated", WAIT)
+    ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].reason}'
+    assert there(works, "get", "pod/gated", "-o", ready) == "ReadinessGatesNotReady"
+    assert there(works, "get", "pod/gated", "-o", "wide", "--no-headers").split()[-1] == "0/1"
+    condition = {"status": {"conditions": [{"type": gate, "status": "True"}]}}
+    there(works, "patch", "pod/gated", "--subresource=status", "-p", json.dumps(condition))
+    there(works, "wait", "--for=condition=Ready", "pod/gated", WAIT)
+    there(works, "delete", "pod", "gated", "--wait=false")
