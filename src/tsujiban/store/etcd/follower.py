@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 PAUSE_SECONDS = 0.2  # between two attempts to watch
 
+Mark = Callable[[], Awaitable[int]]  # writes, and says at which revision of etcd
+
 
 class Batches:
     """Etcd's watch responses as whole revisions: what is fragmented is put together, and each change gets
@@ -86,8 +88,17 @@ async def batches(
                 yield events, revision
 
 
-async def follow(client: EtcdClient, prefix: bytes, feed: Feed, mark: Callable[[], Awaitable[int]]) -> None:
-    """Publish to `feed` for ever. When etcd has forgotten what came next, `mark` says where to begin."""
+async def follow(client: EtcdClient, prefix: bytes, feed: Feed, mark: Mark) -> None:
+    """Publish to `feed` for ever. When etcd has forgotten what came next, or what came could not be dealt
+    with, `mark` says where to begin, and all watches list again."""
+    while True:
+        (error,) = await asyncio.gather(_follow(client, prefix, feed, mark), return_exceptions=True)
+        log.error("the watch of etcd has failed; all watches list again", exc_info=error)
+        await asyncio.sleep(PAUSE_SECONDS)
+        feed.restart(layout.last(await _marked(mark)))
+
+
+async def _follow(client: EtcdClient, prefix: bytes, feed: Feed, mark: Mark) -> None:
     done = layout.of_etcd(feed.revision)
     while True:
         try:
@@ -104,7 +115,7 @@ async def follow(client: EtcdClient, prefix: bytes, feed: Feed, mark: Callable[[
             feed.restart(layout.last(done))
 
 
-async def _marked(mark: Callable[[], Awaitable[int]]) -> int:
+async def _marked(mark: Mark) -> int:
     while True:
         try:
             return await mark()
