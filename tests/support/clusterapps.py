@@ -133,6 +133,11 @@ def get(cluster: LocalCluster, app: str, *options: str) -> str:
     return done.stdout if done.returncode == 0 else f"curl {done.returncode}"
 
 
+def answered(cluster: LocalCluster, app: str, *options: str) -> str:
+    """As `get`, where an answer must come: a machine that stands still is given the time to connect."""
+    return get(cluster, app, *PATIENTLY, *options)
+
+
 def ask_api(cluster: LocalCluster, app: str, *options: str) -> str:
     """What curl in a pod gets of the API, or curl's exit code. To curl, TLS is a part of connecting: whoever
     expects an answer gives it the time for that."""

@@ -12,6 +12,7 @@ from tsujiban import __version__
 from tsujiban.agent import containers, nodeproxy
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.enforcer import Enforcer
+from tsujiban.agent.flowlog import FlowLog
 from tsujiban.agent.kernelside import KernelSide
 from tsujiban.agent.nodeproxy import NodeProxy
 from tsujiban.agent.pods import Pods
@@ -43,6 +44,7 @@ class Health:
         svids: SvidManager,
         pods: Pods,
         post: ProxyPost,
+        flows: FlowLog,
     ) -> None:
         self._config = config
         self._supervisor = supervisor
@@ -54,6 +56,7 @@ class Health:
         self._svids = svids
         self._pods = pods
         self._post = post
+        self._flows = flows
         self._versions = {"bird": "", "kernel": "", "sidecar": ""}
         self.routing_error = ""
         self.node_certificate_expires = 0.0
@@ -130,11 +133,12 @@ class Health:
         return f"envoy {', '.join(sorted(set(there)))}" if there else self._versions["sidecar"]
 
     def _agent(self, processes: dict[str, ProcessStatus]) -> Component:
+        dropped = f"{self._flows.dropped} flow records dropped" if self._flows.dropped else ""
         return _component(
             "agent",
             processes.get(f"{self._config.node}/agent"),
             __version__,
-            detail=self.node_certificate_error,
+            detail="; ".join(filter(None, (self.node_certificate_error, dropped))),
             certificate_expires=self.node_certificate_expires,
             last_sync=time.time(),
         )

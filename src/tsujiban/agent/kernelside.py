@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import structlog
 
@@ -30,18 +31,28 @@ log = structlog.get_logger(__name__)
 
 VERIFY_SECONDS = 2.0
 
+HangUp = Callable[[NodeState, Sequence[Connection]], None]
+
+
+def nobody_hears(_state: NodeState, _connections: Sequence[Connection]) -> None:
+    """Connections end without a word."""
+
 
 class KernelSide:
     """Policy table, service addresses and connection tracking of this node."""
 
     name = "kernel"
 
-    def __init__(self, dns_address: str, ended: Callable[[Sequence[Ended]], None]) -> None:
-        """`ended` is told which connections a change has ended."""
+    def __init__(
+        self, dns_address: str, ended: Callable[[Sequence[Ended]], None], hang_up: HangUp = nobody_hears
+    ) -> None:
+        """`ended` is told which connections a change has ended; `hang_up` is given a state, and those that it
+        is about to end."""
         self._post = KernelPost(Settings(dns_addresses=(dns_address,)))
         self.refresh: Callable[[], None] = lambda: None  # called when the state must be enforced again
         self._conntrack = Conntrack()
         self._ended = ended
+        self._hang_up = hang_up
         self._lock = threading.Lock()
         self.repairs = 0
 
@@ -102,6 +113,7 @@ class KernelSide:
         return self._conntrack.end_denied(
             None if passing else addresses,
             lambda connection: _denied(world, connection, self._post),
+            partial(self._hang_up, state),
         )
 
     async def watch(self) -> None:

@@ -59,7 +59,7 @@ LAST_RETRY = 2.0
 STABLE = 5.0  # seconds that a stream must live for the next retry to be quick again
 SIGN_TIMEOUT = 10.0
 OUTBOX_LIMIT = 8192  # messages
-FLOWS_LIMIT = 1024  # messages, from which on flow records are dropped: everything else goes first
+FLOWS_LIMIT = 32  # messages, from which on flow records are dropped: everything else goes first
 INBOX_LIMIT = 64  # messages; a slow agent makes the controller wait, and then start over
 
 Dial = Callable[[], AbstractAsyncContextManager[ClientSession]]
@@ -143,13 +143,17 @@ class ControllerLink:
         if isinstance(message, NodeStatus | Flows):
             for standby in self._standby:
                 standby.tell(message)
-        if isinstance(message, Flows) and len(self._outbox) >= FLOWS_LIMIT:
+        if isinstance(message, Flows) and not self.takes_flows():
             self.dropped += 1
             return
         try:
             self._outbox.put(message)
         except OutboxFull:
             self.dropped += 1
+
+    def takes_flows(self) -> bool:
+        """Whether flow records would be sent, and not dropped."""
+        return len(self._outbox) < FLOWS_LIMIT
 
     async def sign(self, pod: str, csr_pem: str) -> str:
         """Chain for a pod of this node ("" for the node itself). Raises SignFailed.

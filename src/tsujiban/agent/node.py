@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from tsujiban import __version__
-from tsujiban.agent import credentials, machine, names, records, room
+from tsujiban.agent import credentials, hangups, machine, names, records, room
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.enforcer import Enforcer, Post
 from tsujiban.agent.flowlog import FlowLog
@@ -72,14 +72,14 @@ class Node:
         self._link = link
         self._supervisor = supervisor
         self._network = network
-        self.flows = FlowLog(link.send)
+        self.flows = FlowLog(link.send, link.takes_flows)
         self.post = ProxyPost(
             network.pod_cidrs,
             Owners(config.run / OWNERS, seen=OWNERS_INSIDE),
             lambda event: self.flows.add([records.of_proxy(event, config.node)]),
         )
         self.svids = SvidManager(link.sign, self.post.set_secret, network.trust_bundle_pem)
-        self.kernel = KernelSide(network.dns_address, self._ended)
+        self.kernel = KernelSide(network.dns_address, self._ended, hangups.of_cluster(config.cluster))
         self.node_proxy = NodeProxy(
             config.node, config.address, config.run, self.post, self.svids, supervisor, self._wanted
         )
@@ -106,12 +106,14 @@ class Node:
             self.svids,
             self.pods,
             self.post,
+            self.flows,
         )
 
     def configure(self, network: NodeConfig) -> None:
         """The cluster's networks, at first and when they change."""
         self._network = network
         self.memory.touch()
+        self.flows.share_out(network.pod_cidrs)
         self.pods.configure(network)
         self.kernel.configure(network, [port for _, port in self._config.controllers])
         self.post.set_pod_cidrs(network.pod_cidrs)

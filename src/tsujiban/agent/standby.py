@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 LAST_RETRY = 5.0  # seconds
 STABLE = 5.0  # seconds that a stream must live for the next retry to be quick again
-OUTBOX_LIMIT = 1024  # messages, from which on flow records are dropped
+OUTBOX_LIMIT = 32  # messages, from which on flow records are dropped
 
 
 class StandbyLink:

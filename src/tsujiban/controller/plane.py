@@ -384,6 +384,7 @@ class Plane:
     async def _send_config(self) -> None:
         """Tell every connected node of its peers and the cluster's networks, if they are news to it."""
         addresses = self._node_addresses()
+        self.flows.share_out(self._addresses.pools())
         for node in addresses:
             if not self.distributor.is_connected(node):
                 continue

@@ -1,7 +1,8 @@
 """The latest flow records, in bounded memory, numbered so that a reader can follow.
 
 Sequence numbers grow by one and never repeat; a reader that asks for what follows a number it
-has seen gets no record twice, and sees by the numbers when it was too slow.
+has seen gets no record twice, and sees by the numbers when it was too slow. When there is no room it is
+a record of whoever has most that is forgotten (`fair`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from tsujiban.flows.fair import Fair
 from tsujiban.flows.record import FlowRecord
 
 F = TypeVar("F", bound=FlowRecord)
@@ -55,11 +57,8 @@ class FlowRing(Generic[F]):
     """A ring of records. Not thread-safe; `wait` needs the event loop that `extend` runs in."""
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
-        if capacity < 1:
-            raise ValueError("a ring holds at least one record")
-        self._capacity = capacity
-        self._records: list[F] = []
-        self._last = 0
+        """Raises ValueError for no capacity."""
+        self._records: Fair[F] = Fair(capacity)
         self._news = asyncio.Event()
 
     def __len__(self) -> int:
@@ -68,33 +67,32 @@ class FlowRing(Generic[F]):
     @property
     def last(self) -> int:
         """Sequence number of the newest record ever added; 0 when there was none."""
-        return self._last
+        return self._records.last
 
     @property
     def first(self) -> int:
         """Sequence number of the oldest record still held; `last + 1` when none is."""
-        return self._last - len(self._records) + 1
+        return self._records.first
+
+    def share_out(self, networks: Iterable[str]) -> None:
+        """From now on pods have their addresses in these networks."""
+        self._records.share_out(networks)
 
     def extend(self, flows: Iterable[F]) -> None:
-        """Add records, oldest first, forgetting the oldest of all when full; wakes waiting readers."""
-        before = self._last
+        """Add records, oldest first; wakes waiting readers."""
+        before = self.last
         for flow in flows:
-            if len(self._records) < self._capacity:
-                self._records.append(flow)
-            else:
-                self._records[self._last % self._capacity] = flow
-            self._last += 1
-        if self._last != before:
+            self._records.add(flow)
+        if self.last != before:
             self._news.set()
             self._news = asyncio.Event()
 
     def query(self, since: int = 0, wanted: FlowFilter = ALL, limit: int | None = None) -> list[Numbered[F]]:
         """Wanted records with a number above `since`, oldest first; with `limit`, the newest so many."""
         found: list[Numbered[F]] = []
-        for sequence in range(self._last, max(since, self.first - 1), -1):
-            if limit is not None and len(found) >= limit:
+        for sequence, flow in self._records.newest_first():
+            if sequence <= since or (limit is not None and len(found) >= limit):
                 break
-            flow = self._records[(sequence - 1) % self._capacity]
             if wanted.matches(flow):
                 found.append(Numbered(sequence, flow))
         found.reverse()
@@ -102,5 +100,5 @@ class FlowRing(Generic[F]):
 
     async def wait(self, since: int) -> None:
         """Return when there is a record with a number above `since`, wanted or not."""
-        while self._last <= since:
+        while self.last <= since:
             await self._news.wait()

@@ -4,6 +4,7 @@ The policy table accepts established connections before it asks any policy. So a
 the connections of the node's pods are asked about again, and the conntrack entry of each that
 would now be denied is taken away: its next packet finds no entry, and is not one that may open
 a connection. Entries of allowed connections, and of others than our pods, are not touched.
+Nobody is told by that: who is to hear of the end must be told before (`end_denied`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import ipaddress
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tsujiban.kernel.netlink import (
@@ -46,6 +47,8 @@ class Connection:
     destination_port: int = 0
     icmp_type: int | None = None
     icmp_code: int | None = None
+    # where its first packet was sent to, before translation: a service's address, say
+    asked: tuple[str, int] = field(default=("", 0), compare=False)
     handle: tuple[int, bytes] = field(default=(0, b""), repr=False, compare=False)
 
 
@@ -75,6 +78,7 @@ def parse(family: int, payload: bytes) -> Connection | None:
         destination_port=reply.source_port,
         icmp_type=original.icmp_type,
         icmp_code=original.icmp_code,
+        asked=(original.destination, original.destination_port),
         handle=(family, handle),
     )
 
@@ -168,13 +172,19 @@ class Conntrack:
         return True
 
     def end_denied(
-        self, addresses: Collection[str] | None, denied: Callable[[Connection], str | None]
+        self,
+        addresses: Collection[str] | None,
+        denied: Callable[[Connection], str | None],
+        before: Callable[[Sequence[Connection]], None] = lambda _: None,
     ) -> tuple[Ended, ...]:
-        """End the connections from or to `addresses` (None: all) for which `denied` names a rule."""
-        ended = []
+        """End the connections from or to `addresses` (None: all) for which `denied` names a rule. `before` is
+        given all of them, while what they send still passes. Raises OSError."""
+        found = []
         for connection in self.connections():
             if addresses is None or connection.source in addresses or connection.destination in addresses:
                 rule = denied(connection)
-                if rule is not None and self.end(connection):
-                    ended.append(Ended(connection, rule))
-        return tuple(ended)
+                if rule is not None:
+                    found.append(Ended(connection, rule))
+        if found:
+            before([one.connection for one in found])
+        return tuple(one for one in found if self.end(one.connection))

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import re
 
+LINK_PREFIX = "tsj"  # what the names of pods' links begin with, and of nothing else
 PREFIX_BYTES = 127  # NF_LOG_PREFIXLEN - 1
 COMMENT_BYTES = 120  # nft takes 128 and counts its own type and length bytes
 

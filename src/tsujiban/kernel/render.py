@@ -28,6 +28,7 @@ from tsujiban.kernel import names
 from tsujiban.kernel.elements import canonical
 from tsujiban.kernel.follow import Basis
 from tsujiban.kernel.hosts import HostChains, Placed, place
+from tsujiban.kernel.names import LINK_PREFIX
 from tsujiban.kernel.policies import PolicyChains, PolicyMemory, of_pod
 from tsujiban.kernel.sets import ADDRESS, SetMemory, TableSets
 from tsujiban.kernel.table import Chain, Hook, Set, Table
@@ -46,7 +47,6 @@ from tsujiban.policy.failsafes import Failsafes
 from tsujiban.policy.program import Direction, EndpointProgram, NodeState
 
 TABLE = "tsujiban"
-LINK_PREFIX = "tsj"
 
 # Rule ids of what no policy decides.
 SPOOFED = "_kernel/spoofed"
@@ -312,7 +312,14 @@ def _node(table: Table, verdicts: Verdicts, settings: Settings) -> None:
     table.add(Chain("to-node", to_node))
     table.add(Chain("to-pod", (JUDGED, _HOUSEKEEPING4, _HOUSEKEEPING6, "goto ingress")))
     unknown = verdicts.goto(Letter.DENY, Direction.INGRESS, UNKNOWN)
-    leaving = (f"{TEST_JUDGED} accept", *_neighbours("accept"), _HOUSEKEEPING4, _HOUSEKEEPING6, unknown)
+    leaving = (
+        f"{TEST_JUDGED} accept",
+        *_neighbours("accept"),
+        _HOUSEKEEPING4,
+        _HOUSEKEEPING6,
+        CLEAR,
+        unknown,
+    )
     table.add(Chain("leaving", leaving))
     _base(table, "input", "input", _FILTER, f'iifname "{LINK_PREFIX}*" goto to-node')
     _base(table, "postrouting", "postrouting", _FILTER, f'oifname "{LINK_PREFIX}*" goto leaving')

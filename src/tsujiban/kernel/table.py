@@ -50,7 +50,8 @@ class Set:
 
     Keys and data are in canonical form: addresses as `ipaddress` writes them, numbers in
     decimal, ranges `first-last`, concatenations joined by ` . `. An interval set's ranges
-    neither overlap nor touch.
+    neither overlap nor touch. A set with a `timeout` (seconds) is filled by rules, up to `size`
+    elements, each of which the kernel forgets when it has not been met for so long.
     """
 
     name: str
@@ -58,19 +59,23 @@ class Set:
     elements: Mapping[str, str] = field(default_factory=dict)
     data: str = ""
     interval: bool = False
+    size: int = 0
+    timeout: int = 0
 
     @property
     def kind(self) -> str:
         """What nft calls it."""
         return "map" if self.data else "set"
 
-    def shape(self) -> tuple[str, str, bool]:
+    def shape(self) -> tuple[str, str, bool, int, int]:
         """What cannot be changed without making it anew."""
-        return (self.type, self.data, self.interval)
+        return (self.type, self.data, self.interval, self.size, self.timeout)
 
     def declaration(self) -> str:
         """What stands between the braces of its `add` command."""
         flags = " flags interval;" if self.interval else ""
+        if self.timeout:
+            flags = f" size {self.size}; flags dynamic,timeout; timeout {self.timeout}s;"
         return f"type {self.type}{' : ' + self.data if self.data else ''};{flags}"
 
 

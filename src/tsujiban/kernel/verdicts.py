@@ -2,7 +2,8 @@
 
 Each (verdict, direction, rule id) has one chain, shared by all places where that rule stands, so
 that one rule of a user's has one counter and one log rate limit however many nftables rules it
-needs. The limit stands on the log alone: a verdict never depends on it.
+needs. What a rule logs no more its sender's own share may still let be logged (`share`). Limits
+stand on the log alone: a verdict never depends on them.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from tsujiban.kernel import share
 from tsujiban.kernel.names import COMMENT_BYTES, PREFIX_BYTES, name, written
 from tsujiban.kernel.table import Chain, Table
 from tsujiban.policy.program import Direction
 
 # Bits of the packet mark. The first is only ever set while a packet is in our chains, and cleared
-# on entry: a rule passed, so the tier is left. The others tell a later hook what an earlier one
+# on entry: a rule passed, so the tier is left; or, in a verdict's own chain, the log has had enough of
+# the sender. The others tell a later hook what an earlier one
 # has decided: that an early policy of a host endpoint lets the packet in, that a pod's ingress
 # program was asked.
 _PASS, _ADMITTED, _JUDGED = 1 << 30, 1 << 29, 1 << 28
 CLEAR = f"meta mark set meta mark & {0xFFFFFFFF ^ _PASS:#x}"
+_MARK = f"meta mark set meta mark | {_PASS:#x}"
+_AUDIBLE = f"meta mark & {_PASS:#x} == 0"
 TEST_PASS = f"meta mark & {_PASS:#x} == {_PASS:#x}"
 TEST_ADMITTED = f"meta mark & {_ADMITTED:#x} == {_ADMITTED:#x}"
 JUDGED = f"meta mark set meta mark | {_JUDGED:#x}"
@@ -64,7 +69,8 @@ class Letter(StrEnum):
 
 LOGGED = frozenset(Letter) - {Letter.NEXT, Letter.STAGED_NEXT}
 GOES_ON = (Letter.LOG, Letter.STAGED_LOG)
-_PASSED = f"meta mark set meta mark | {_PASS:#x} return"
+_DENIALS = (Letter.DENY, Letter.STAGED_DENY)
+_PASSED = f"{_MARK} return"
 _ADMIT = f"meta mark set meta mark | {_ADMITTED:#x} accept"
 _ACCEPT = {
     Ending.PLAIN: ("accept",),
@@ -99,6 +105,7 @@ class Verdicts:
         self._table = table
         self._logging = logging
         self.keys: dict[str, RuleKey] = {}  # by counter name
+        self._shares: dict[str, str] = {}  # chains by what they are a share of
         self.long_ids: dict[str, str] = {}  # rule ids by what stands for them in a prefix
 
     def goto(self, letter: Letter, direction: Where, rule: str, ending: Ending = Ending.PLAIN) -> str:
@@ -128,8 +135,13 @@ class Verdicts:
         shown = written(key.rule, PREFIX_BYTES - len(start))
         if shown != key.rule:
             self.long_ids[shown] = key.rule
-        rate = f"limit rate {self._logging.rate}/second burst {self._logging.burst} packets"
-        return (f'{rate} log prefix "{start}{shown}" group {self._logging.group} snaplen 128',)
+        kind = "denied" if key.letter in _DENIALS else "let-in"
+        own = self._shares.get(kind) or self._shares.setdefault(kind, share.add(self._table, kind, _MARK))
+        rate = f"{self._logging.rate}/second burst {self._logging.burst} packets"
+        return (
+            f"limit rate over {rate} jump {own}",
+            f'{_AUDIBLE} log prefix "{start}{shown}" group {self._logging.group} snaplen 128',
+        )
 
 
 def _final(letter: Letter, ending: Ending) -> tuple[str, ...]:
@@ -137,4 +149,4 @@ def _final(letter: Letter, ending: Ending) -> tuple[str, ...]:
         return _ACCEPT[ending]
     if letter is Letter.DENY:
         return _REFUSE if ending is Ending.REFUSED else ("drop",)
-    return (_PASSED,) if letter is Letter.NEXT else ("return",)
+    return (_PASSED,) if letter is Letter.NEXT else (f"{CLEAR} return",)

@@ -6,6 +6,7 @@ here is seen, and can be removed, everywhere.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -17,21 +18,24 @@ class NamespaceError(RuntimeError):
 
 
 def exists(name: str) -> bool:
-    """True when there is a network namespace of that name."""
-    return (NETNS_DIR / name).exists()
+    """True when there is a network namespace of that name, and not the file only that `ip` leaves when it is
+    killed before it has bound a namespace to it."""
+    return os.path.ismount(NETNS_DIR / name)
 
 
 def names(prefix: str) -> list[str]:
-    """Names of the namespaces that start with `prefix`, sorted."""
+    """Names of the namespaces that start with `prefix`, sorted; also of those that are half made."""
     if not NETNS_DIR.is_dir():
         return []
     return sorted(path.name for path in NETNS_DIR.iterdir() if path.name.startswith(prefix))
 
 
 def create(name: str) -> bool:
-    """Make a namespace; False when it was there already. Raises NamespaceError."""
+    """Make a namespace, also where one was left half made; False when it was there already. Raises
+    NamespaceError."""
     if exists(name):
         return False
+    delete(name)
     _ip("netns", "add", name)
     return True
 
@@ -41,7 +45,7 @@ def delete(name: str) -> None:
 
     Processes inside keep it alive without a name, so they must be gone before.
     """
-    if exists(name):
+    if (NETNS_DIR / name).exists():
         _ip("netns", "delete", name)
 
 

@@ -63,7 +63,7 @@ def passthrough(site: Site) -> Resource:
     return _original(names.PASSTHROUGH, **site.binds())
 
 
-# A pooled connection that the kernel has begun to drop says nothing: after a second without a byte it is
+# A pooled connection that is dropped without a reset says nothing: after a second without a byte it is
 # asked before it is used, and given up when it does not answer. With it go all tunnels on it, so a peer whose
 # machine stands still for some seconds must not lose it.
 _KEEPALIVE: Json = {"interval": "30s", "timeout": "5s", "connection_idle_interval": "1s"}

@@ -97,6 +97,25 @@ def destroy_from(namespace: str, addresses: Collection[str], port: int) -> list[
     return call_in(namespace, work)
 
 
+def destroy_open(namespace: str, wanted: Collection[tuple[End, End]]) -> int:
+    """Destroy the open TCP connections with these ends (the near one first), in the network namespace at
+    `namespace`; how many there were. IPv4 in sockets of IPv6 is IPv4. Raises OSError. Blocks."""
+
+    def work() -> int:
+        with _diag() as diag:
+            there = [one for family in (socket.AF_INET, socket.AF_INET6) for one in _dump(diag, family)]
+            found = [one for one in there if (_plain(one.near), _plain(one.far)) in wanted]
+            return sum(_destroy(diag, request(*one)) for one in found)
+
+    return call_in(namespace, work)
+
+
+def _plain(end: End) -> End:
+    address = ipaddress.ip_address(end[0])
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return end if mapped is None else (str(mapped), end[1])
+
+
 def _dump(diag: socket.socket, family: int) -> Iterator[Socket]:
     body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, _OPEN) + bytes(48)
     length = _HEADER.size + len(body)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 
 SPIFFE_SCHEME = "spiffe://"
+_LINK_PREFIX = "tsj"
 
 
 def _digest(text: str) -> str:
@@ -17,7 +18,7 @@ def _digest(text: str) -> str:
 
 def link_name(pod_uid: str) -> str:
     """Name of the host side of a pod's veth: 15 characters, the longest that Linux takes."""
-    return "tsj" + _digest(pod_uid)[:12]
+    return _LINK_PREFIX + _digest(pod_uid)[:12]
 
 
 def pod_mac(pod_uid: str) -> str:
@@ -39,6 +40,11 @@ def node_namespace(cluster: str, node: str) -> str:
 def pod_namespace(cluster: str, pod_uid: str) -> str:
     """Network namespace of a pod."""
     return f"{cluster_prefix(cluster)}p-{_digest(pod_uid)[:12]}"
+
+
+def link_namespace(cluster: str, link: str) -> str:
+    """Network namespace of the pod whose veth's host side has this name (`link_name`)."""
+    return f"{cluster_prefix(cluster)}p-{link.removeprefix(_LINK_PREFIX)}"
 
 
 def fabric_namespace(cluster: str) -> str:

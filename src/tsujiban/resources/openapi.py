@@ -2,8 +2,10 @@
 clients.
 
 Types, names and list rules come from the structs and `resources.schema`, descriptions from their
-docstrings: what a field means is said by the sentence that names it. Source: OpenAPI 2.0 and 3.0;
-Kubernetes' `x-kubernetes-…` extensions.
+docstrings: what a field means is said by the sentence that names it, and by what its struct is. A field says
+both, and the definition that it refers to says nothing: in a list of fields kubectl shows only their own
+words, and of one field its definition's after them. Source: OpenAPI 2.0 and 3.0; Kubernetes'
+`x-kubernetes-…` extensions.
 """
 
 from __future__ import annotations
@@ -98,6 +100,7 @@ class Schemas:
         if name not in self.definitions:
             self.definitions[name] = {}  # recursion ends here
             self.definitions[name] = self._struct(struct)
+            del self.definitions[name]["description"]
         return self._refer(name)
 
     def _refer(self, name: str) -> Json:
@@ -117,11 +120,9 @@ class Schemas:
 
     def _field(self, owner: type[msgspec.Struct], name: str, of: Schema) -> Json:
         value = self._value(of)
-        description = _said_of(owner, name)
-        if not description and of.struct is not None:
-            description = described(of.struct)
-        if not description and schema.is_list(of) and (inner := schema.item(of).struct) is not None:
-            description = described(inner)
+        inner = _behind(of)
+        said = _said_of(owner, name), described(inner) if inner is not None else ""
+        description = " ".join(dict.fromkeys(filter(None, said)))
         if "$ref" in value and self._v3:
             value = {"allOf": [value]}
         return {"description": description, **value} if description else value
@@ -143,6 +144,15 @@ class Schemas:
             return {**text, "x-kubernetes-int-or-string": True}
         scalar = _SCALARS.get(of.type)
         return dict(scalar) if scalar is not None else {"x-kubernetes-preserve-unknown-fields": True}
+
+
+def _behind(of: Schema) -> type[msgspec.Struct] | None:
+    """The struct that a field holds, itself or as items or values."""
+    if schema.is_list(of):
+        return _behind(schema.item(of))
+    if typing.get_origin(of.type) is dict:
+        return _behind(schema.field(of, ""))
+    return of.struct
 
 
 def kind_name(kind: Kind, api_version: str) -> str:

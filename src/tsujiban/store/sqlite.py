@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,11 +61,17 @@ class SqliteStore(SingleWrites):
         Raises:
             StoreUnavailable: in use by another process, not private, damaged, or of a newer version.
         """
-        lock = await asyncio.to_thread(schema.reserve, path)
+        opener = ThreadPoolExecutor(1, "store-opener")
+        opening = opener.submit(_reserve, path)
+        opener.shutdown(wait=False)
         try:
-            await asyncio.to_thread(schema.prepare, path)
+            lock = await asyncio.wrap_future(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_let_go)  # the thread goes on
+            raise
+        try:
             return cls(path, lock, kept_revisions)
-        except StoreUnavailable:
+        except BaseException:
             os.close(lock)
             raise
 
@@ -171,3 +177,20 @@ class SqliteStore(SingleWrites):
         if self._closed:
             raise StoreUnavailable("the store is closed")
         return self._writer
+
+
+def _reserve(path: Path) -> int:
+    """The lock of a store that can be used."""
+    lock = schema.reserve(path)
+    try:
+        schema.prepare(path)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _let_go(opening: Future[int]) -> None:
+    """Of a store that nobody waits for any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())

@@ -7,13 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.support.machine import unique_cluster
 from tests.support.wait import PATIENCE
 
 from tsujiban.local.demo import manifests
@@ -57,16 +57,21 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def shell() -> Iterator[Shell]:
-    found = Shell("t" + uuid.uuid4().hex[:8])
+def cluster() -> Iterator[str]:
+    """A name of its own. What has it is taken down when reports have been made, also of `shell`."""
+    name = unique_cluster()
+    yield name
+    down(name)
+
+
+@pytest.fixture(scope="module")
+def shell(cluster: str) -> Shell:
+    found = Shell(cluster)
     bank = manifests.folder()
-    try:
-        found("up")
-        found("apply", "-f", str(bank / "apps.yaml"), "-f", str(bank / "bank.yaml"), *WAIT)
-        found("apply", "-f", str(bank / "policy.yaml"), *WAIT)
-        yield found
-    finally:
-        down(found.cluster)
+    found("up")
+    found("apply", "-f", str(bank / "apps.yaml"), "-f", str(bank / "bank.yaml"), *WAIT)
+    found("apply", "-f", str(bank / "policy.yaml"), *WAIT)
+    return found
 
 
 def test_status_is_well_and_names_every_component(shell: Shell) -> None:

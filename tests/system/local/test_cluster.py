@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import calendar
+import json
 import os
 import signal
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -29,6 +29,7 @@ from tests.support.clusterapps import (
     SERVER,
     WEB,
     account,
+    answered,
     answers,
     ask_api,
     cluster_with,
@@ -69,6 +70,7 @@ from tsujiban.local.up import up
 from tsujiban.local.waiting import until
 from tsujiban.proxy.names import ALPN
 from tsujiban.resources.registry import resolve
+from tsujiban.supervise.supervisor import RECORD
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -99,7 +101,7 @@ def test_pods_are_spread_and_each_has_its_own_address(cluster: LocalCluster) -> 
 
 
 def test_a_service_is_reached_by_its_name_over_mutual_tls(cluster: LocalCluster) -> None:
-    assert get(cluster, "friend") == "200"
+    assert answered(cluster, "friend") == "200"
     address = pods(cluster, "friend")[0]["status"]["podIP"]
 
     def recorded() -> bool:
@@ -125,8 +127,8 @@ def test_policy_is_enforced_by_both_posts_once_it_says_so(cluster: LocalCluster)
         waited = wait_for(client, [POLICY], SECONDS)
     try:
         assert waited.where == "2/2 nodes"
-        assert get(cluster, "friend") == "200"
-        assert get(cluster, "friend", "-X", "POST") == "403"
+        assert answered(cluster, "friend") == "200"
+        assert answered(cluster, "friend", "-X", "POST") == "403"
         assert get(cluster, "stranger", *BRIEFLY).startswith("curl ")
         rule = "_tier/default/ingress/default"
         stranger, friend = (pods(cluster, app)[0]["status"]["podIP"] for app in ("stranger", "friend"))
@@ -186,8 +188,8 @@ def test_a_killed_sidecar_comes_back_and_nothing_passes_meanwhile(cluster: Local
     os.kill(before.pid, signal.SIGKILL)
     first = get(cluster, "friend")  # refused while it is away, answered if it is back already
     assert first.startswith("curl ") or first == "200"
+    assert until(lambda: cluster.process(name).pid not in (0, before.pid), SECONDS)
     assert until(lambda: get(cluster, "friend") == "200", SECONDS)
-    assert cluster.process(name).pid != before.pid
 
 
 def test_a_new_sidecar_takes_over_and_loses_nothing_and_the_old_one_obeys(cluster: LocalCluster) -> None:
@@ -260,7 +262,7 @@ def test_a_revoked_node_is_cut_off_and_joins_again_by_a_new_join_file(cluster: L
     said = revoke("node/node-2", "--reason", "a test")
     assert said.startswith("node/node-2 before=")
     assert until(lambda: answers(lambda: not agent()), SECONDS)
-    assert get(cluster, "friend") == "200"  # its pods go on
+    assert answered(cluster, "friend") == "200"  # its pods go on
     issued = calendar.timegm(time.strptime(said.split()[1], "before=%Y-%m-%dT%H:%M:%SZ"))
     assert until(lambda: time.time() > issued, SECONDS)  # a token of the same second is one of before
     ca = CertificateAuthority.load(layout.controller_state / "ca", "cluster.local")
@@ -460,7 +462,7 @@ def test_of_the_controller_pods_reach_the_api_alone(cluster: LocalCluster) -> No
 def test_up_refuses_a_name_that_is_taken_and_changes_nothing(cluster: LocalCluster) -> None:
     with pytest.raises(PreflightError, match="already up"):
         up(NAME, 2, lambda _: None)
-    assert get(cluster, "friend") == "200"
+    assert answered(cluster, "friend") == "200"
 
 
 def test_down_leaves_nothing() -> None:
@@ -483,15 +485,9 @@ def test_down_also_after_the_supervisor_was_killed() -> None:
     down(name)
     try:
         made = up(name, 1, lambda _: None)
-        pid = int(
-            subprocess.run(
-                ["pgrep", "-f", str(made.layout.supervisor_socket)],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout.split()[0]
-        )
-        os.kill(pid, signal.SIGKILL)
+        recorded = json.loads((made.layout.run / RECORD).read_text())
+        (supervisor,) = (one["pid"] for one in recorded if one["name"] == "supervisor")
+        os.kill(supervisor, signal.SIGKILL)
     finally:
         down(name)
     assert not leftovers.find(name)

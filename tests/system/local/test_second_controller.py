@@ -122,18 +122,24 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def cluster() -> Iterator[LocalCluster]:
+    """On its own, so that a pair that does not come up can still be asked why."""
     name = unique_cluster()
     with etcdbed.single() as etcd:
         try:
-            made = Pair(up(name, 1, lambda _: None, store=etcd.config), tmp_path_factory.mktemp("home"))
-            made.first("apply", "-f", str(MANIFESTS / "pods.yaml"))
-            asyncio.run(made.start())
-            assert until(lambda: made.role(made.second).startswith("stands by for"), PATIENCE)
-            made.second("wait", "--for=condition=Ready", "pod", "-l", "set=pods", WAIT)
-            yield made
+            yield up(name, 1, lambda _: None, store=etcd.config)
         finally:
             down(name)
+
+
+@pytest.fixture(scope="module")
+def pair(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    made = Pair(cluster, tmp_path_factory.mktemp("home"))
+    made.first("apply", "-f", str(MANIFESTS / "pods.yaml"))
+    asyncio.run(made.start())
+    assert until(lambda: made.role(made.second).startswith("stands by for"), PATIENCE)
+    made.second("wait", "--for=condition=Ready", "pod", "-l", "set=pods", WAIT)
+    return made
 
 
 @pytest.mark.parametrize("way", [{}, BARE_SPDY], ids=["websocket", "spdy"])

@@ -3,6 +3,7 @@ import socket
 
 import pytest
 from tests.support import machine
+from tests.support.wait import PATIENCE
 
 from tsujiban.local.fabric import Fabric
 from tsujiban.network import links, namespaces
@@ -34,10 +35,10 @@ def _global(addresses: list[dict[str, str]]) -> list[str]:
     return sorted(found["local"] for found in addresses if found["scope"] == "global")
 
 
-def _connect(link: links.PodLink, address: str, port: int, source: str = "") -> None:
+def _connect(link: links.PodLink, address: str, port: int, source: str = "", wait: float = PATIENCE) -> None:
     def go() -> None:
         bound = (source, 0) if source else None
-        socket.create_connection((address, port), 2, source_address=bound).close()
+        socket.create_connection((address, port), wait, source_address=bound).close()
 
     call_in(namespace_path(link.namespace), go)
 
@@ -99,7 +100,7 @@ def test_a_pod_cannot_send_from_anothers_address() -> None:
             port = listener.getsockname()[1]
             _connect(one, "10.244.0.2", port, "10.244.0.1")
             with pytest.raises(TimeoutError):
-                _connect(one, "10.244.0.2", port, "10.244.0.9")
+                _connect(one, "10.244.0.2", port, "10.244.0.9", wait=0.3)
 
 
 def test_the_name_is_as_long_as_linux_takes() -> None:

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 from tests.support import machine
@@ -19,6 +20,26 @@ def test_making_and_removing_may_be_repeated() -> None:
         namespaces.delete(name)
         namespaces.delete(name)
     assert not namespaces.exists(name)
+
+
+def test_what_was_left_half_made_is_made_anew() -> None:
+    """`ip` was killed, say with the agent that had called it, when it had made the file and no namespace."""
+    name = machine.unique_cluster()
+    namespaces.create(name)  # from now on there is a directory
+    try:
+        namespaces.delete(name)
+        left = Path(namespace_path(name))
+        left.touch(mode=0)
+        assert not namespaces.exists(name)
+        assert namespaces.names(name) == [name]
+        assert namespaces.create(name)
+        assert call_in(str(left), lambda: os.stat("/proc/thread-self/ns/net").st_ino) == left.stat().st_ino
+        namespaces.delete(name)
+        left.touch(mode=0)
+        namespaces.delete(name)
+        assert not left.exists()
+    finally:
+        namespaces.delete(name)
 
 
 def test_only_the_calling_thread_moves_and_sysctls_are_the_namespaces() -> None:

@@ -169,6 +169,9 @@ def nothing_forbidden_was_heard(place: Place) -> Iterator[None]:
     place.web.heads.clear()
     place.api.heads.clear()
     yield
+    # behind all that was sent, on the same tunnels: nothing of it is heard in a later test
+    for target in ("web", "api"):
+        assert status(place.raw(target, get())) == 200
     for head in (*place.web.heads, *place.api.heads):
         assert head.startswith((b"GET /v1 ", b"GET /v1/", b"GET /v1?", b"GET /v1;")), head
     for head in place.api.heads:

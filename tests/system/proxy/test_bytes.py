@@ -190,7 +190,7 @@ def test_what_was_said_before_an_end_arrives_however_slowly_it_is_read(bed: Bed)
         connection.sendall(b"that is all")
         connection.shutdown(socket.SHUT_WR)
         assert slowly(connection) == 30_000_000
-    assert patient.ended.is_set()
+    assert patient.ended.wait(PATIENCE)
 
 
 def slowly(connection: socket.socket) -> int:

@@ -160,7 +160,7 @@ def test_without_an_agent_whom_it_has_not_spoken_with_stays_closed(
     web.listen(80, echo_http)
     other.listen(80, served)
     bed.settle()
-    assert reads(customer, web.address, 80) == 200
+    until("it was told in time", lambda: reads(customer, web.address, 80) == 200)
     bed.kill_agent()
     assert reads(customer, web.address, 80) == 200  # what it holds goes on
     assert rest(customer.connect(other.address, 80)) == b""

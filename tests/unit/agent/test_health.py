@@ -45,6 +45,7 @@ class Scene:
             self.supervisor.processes[f"n1/{name}"] = process(f"n1/{name}")
         self.enforcer = SimpleNamespace(problems=(), enforced=7)
         self.kernel = SimpleNamespace(repairs=0)
+        self.flows = SimpleNamespace(dropped=0)
         self.sessions: list[ProtocolState] | None = [UP]
         self.served = True
         self.envoys: tuple[str, ...] = ()
@@ -58,7 +59,7 @@ class Scene:
             SimpleNamespace(name="n1/bird", sessions=self._sessions),
             SimpleNamespace(ready=lambda key: self.served),
             SimpleNamespace(ready=lambda key: self.served, pods={"default/a"}), svids, pods,
-            Post(self),
+            Post(self), self.flows,
         ]  # fmt: skip
         self.health = Health(config, *parts)
 
@@ -79,6 +80,12 @@ def test_all_is_well(tmp_path: Path) -> None:
     assert found["kernel"].detail == "enforces revision 7"
     assert found["bird"].detail == "1/1 BGP sessions up"
     assert found["sidecar default/a"].certificate_expires == 99.0
+
+
+def test_records_that_were_dropped_are_told(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.flows.dropped = 3
+    assert (scene.look()["agent"].healthy, scene.look()["agent"].detail) == (True, "3 flow records dropped")
 
 
 def test_what_is_not_enforced_is_told(tmp_path: Path) -> None:

@@ -62,11 +62,16 @@ class Tracker:
         self.asked: list[set[str] | None] = []
 
     def end_denied(
-        self, addresses: Collection[str] | None, denied: Callable[[Connection], str | None]
+        self,
+        addresses: Collection[str] | None,
+        denied: Callable[[Connection], str | None],
+        before: Callable[[Sequence[Connection]], None],
     ) -> tuple[Ended, ...]:
         self.asked.append(None if addresses is None else set(addresses))
         connection = Connection(6, THERE, HERE, 40000, 80)
         rule = denied(connection)
+        if rule:
+            before([connection])
         return (Ended(connection, rule),) if rule else ()
 
 
@@ -76,7 +81,11 @@ class Scene:
         monkeypatch.setattr(kernelside, "KernelPost", lambda settings: self.post)
         monkeypatch.setattr(kernelside, "Conntrack", lambda: self.tracker)
         self.ended: list[Ended] = []
-        self.side = KernelSide("10.96.0.10", self.ended.extend)
+        self.hung_up: list[tuple[int, int]] = []  # revision, how many
+        self.side = KernelSide("10.96.0.10", self.ended.extend, self._hang_up)
+
+    def _hang_up(self, state: NodeState, connections: Sequence[Connection]) -> None:
+        self.hung_up.append((state.revision, len(connections)))
 
     def enforce(self, state: NodeState, endpoints: set[str] | None) -> Sequence[str]:
         return asyncio.run(self.side.enforce(state, endpoints))
@@ -98,6 +107,7 @@ def test_connections_of_the_endpoints_concerned_are_asked_about_and_the_ended_ar
     scene = Scene(monkeypatch)
     assert scene.enforce(state(), {"default/a", "default/gone"}) == ("odd",)
     assert scene.tracker.asked == [{HERE}]
+    assert scene.hung_up == [(3, 1)]
     assert scene.ended[0] == LOST  # of an address that its pod has lost
     assert [ended.rule for ended in scene.ended[1:]] == [
         "_profile/none"

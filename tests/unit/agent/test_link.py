@@ -302,6 +302,7 @@ def test_statuses_coalesce_and_flows_are_dropped_while_away(pki: Pki) -> None:
             node.link.send(Enforced(revision=number, took_us=1))
         assert len(node.link._outbox) <= agent_link.FLOWS_LIMIT + 12
         assert node.link.dropped > 3000
+        assert not node.link.takes_flows()
 
     asyncio.run(main())
 

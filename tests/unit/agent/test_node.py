@@ -47,6 +47,9 @@ class Link:
     def send(self, message: ToController) -> None:
         self.said.append(message)
 
+    def takes_flows(self) -> bool:
+        return True
+
     renewal_error = ""
 
     async def token(self, *_asked: object) -> TokenIssued:

@@ -29,6 +29,7 @@ def test_the_destination_is_the_translated_one() -> None:
     reply = ends(2, "10.244.0.3", "10.244.0.2", tcp(8080, 40000))
     found = parse(socket.AF_INET, original + reply + attribute(12, b"\0\0\0\x09"))
     assert found == Connection(6, "10.244.0.2", "10.244.0.3", 40000, 8080)
+    assert found.asked == ("10.96.0.1", 80)
     assert found.handle == (socket.AF_INET, original + attribute(12, b"\0\0\0\x09"))
 
 

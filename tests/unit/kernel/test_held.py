@@ -63,7 +63,14 @@ def test_a_listing_is_read_into_canonical_form() -> None:
         "d": {"10.0.0.1": "10.0.0.2 . 80"},
     }
     assert held.sets["i"].shape() == Set("i", "ipv4_addr", interval=True).shape()
-    assert held.sets["d"].shape() == ("ipv4_addr", "ipv4_addr . inet_service", False)
+    assert held.sets["d"].shape() == ("ipv4_addr", "ipv4_addr . inet_service", False, 0, 0)
+
+
+def test_what_rules_put_into_a_set_is_not_read() -> None:
+    listed = item("set", name="s", type="ifname", flags=["timeout"], size=9, timeout=60, elem=["tsja"])
+    found = read([listed]).sets["s"]
+    assert found == Set("s", "ifname", size=9, timeout=60)
+    assert found.shape() != Set("s", "ifname").shape()
 
 
 def test_a_dormant_table_shows() -> None:

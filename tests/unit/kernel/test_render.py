@@ -52,7 +52,7 @@ def test_an_empty_state_still_drops_what_is_unknown() -> None:
     for direction in ("egress", "ingress"):
         last = chains[direction].rules[-1].removeprefix("goto ")
         assert chains[last].rules[-1] == "drop"
-        assert f"|{direction}|_kernel/unknown-interface" in chains[last].rules[1]
+        assert f"|{direction}|_kernel/unknown-interface" in chains[last].rules[2]
 
 
 def test_dns_is_all_that_a_pod_reaches_on_its_node() -> None:

@@ -12,6 +12,8 @@ def test_marks_follow_the_rules() -> None:
 def test_texts() -> None:
     assert Hook("filter", "input", -300).text() == "type filter hook input priority -300; policy accept;"
     assert Set("s", "ipv4_addr", interval=True).declaration() == "type ipv4_addr; flags interval;"
+    filled = Set("f", "ifname", size=4, timeout=9).declaration()
+    assert filled == "type ifname; size 4; flags dynamic,timeout; timeout 9s;"
     mapped = Set("m", "ifname", data="verdict")
     assert (mapped.kind, mapped.declaration()) == ("map", "type ifname : verdict;")
 

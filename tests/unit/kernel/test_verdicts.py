@@ -2,7 +2,7 @@ import pytest
 
 from tsujiban.kernel.names import digest, name
 from tsujiban.kernel.table import Table
-from tsujiban.kernel.verdicts import Ending, Letter, Logging, RuleKey, Station, Verdicts
+from tsujiban.kernel.verdicts import CLEAR, LOGGED, Ending, Letter, Logging, RuleKey, Station, Verdicts
 from tsujiban.policy.program import Direction
 
 
@@ -18,8 +18,8 @@ def test_a_deny_counts_logs_and_drops() -> None:
     assert statement.startswith("goto ")
     assert chain_of(table, statement) == (
         f'counter name "{counter}"',
-        "limit rate 10/second burst 20 packets "
-        'log prefix "D|ingress|default/p/ingress/0" group 9 snaplen 128',
+        "limit rate over 10/second burst 20 packets jump denied-share",
+        'meta mark & 0x40000000 == 0 log prefix "D|ingress|default/p/ingress/0" group 9 snaplen 128',
         "drop",
     )
     assert table.counters == {counter: "default/p/ingress/0"}
@@ -34,11 +34,11 @@ def test_each_verdict_ends_as_it_must() -> None:
         Letter.ALLOW: "accept",
         Letter.DENY: "drop",
         Letter.NEXT: "meta mark set meta mark | 0x40000000 return",
-        Letter.LOG: "return",
-        Letter.STAGED_ALLOW: "return",
-        Letter.STAGED_DENY: "return",
-        Letter.STAGED_NEXT: "return",
-        Letter.STAGED_LOG: "return",
+        Letter.LOG: f"{CLEAR} return",
+        Letter.STAGED_ALLOW: f"{CLEAR} return",
+        Letter.STAGED_DENY: f"{CLEAR} return",
+        Letter.STAGED_NEXT: f"{CLEAR} return",
+        Letter.STAGED_LOG: f"{CLEAR} return",
     }
 
 
@@ -60,7 +60,7 @@ def test_endings_differ_and_counters_do_not(ending: Ending, allowed: list[str], 
     verdicts = Verdicts(table, Logging())
     for letter, last in ((Letter.ALLOW, allowed), (Letter.DENY, denied)):
         rules = chain_of(table, verdicts.goto(letter, Station.HOST_INGRESS, "r", ending))
-        assert [*rules[2:]] == last
+        assert [*rules[3:]] == last
         verdicts.goto(letter, Station.HOST_INGRESS, "r")
     assert len(verdicts.keys) == 2
 
@@ -76,11 +76,22 @@ def test_one_rule_has_one_chain() -> None:
     )
 
 
+def test_what_is_denied_and_what_is_let_in_have_shares_of_their_own() -> None:
+    table = Table("t")
+    verdicts = Verdicts(table, Logging())
+    limits = {letter: chain_of(table, verdicts.goto(letter, Direction.EGRESS, "r"))[1] for letter in LOGGED}
+    shares = {letter: limit.rpartition(" ")[2] for letter, limit in limits.items()}
+    denials = {Letter.DENY, Letter.STAGED_DENY}
+    assert {letter for letter, share in shares.items() if share == "denied-share"} == denials
+    assert {share for letter, share in shares.items() if letter not in denials} == {"let-in-share"}
+    assert {"denied-share", "let-in-share"} <= table.chains.keys()
+
+
 def test_long_ids_are_mapped_back() -> None:
     table = Table("t")
     verdicts = Verdicts(table, Logging())
     long = "default/" + "x" * 120
-    log = chain_of(table, verdicts.goto(Letter.DENY, Direction.EGRESS, long))[1]
+    log = chain_of(table, verdicts.goto(Letter.DENY, Direction.EGRESS, long))[2]
     stand_in = "#" + digest(long)
     assert f'"D|egress|{stand_in}"' in log
     assert verdicts.long_ids == {stand_in: long}
@@ -93,4 +104,4 @@ def test_allowed_connections_need_not_be_logged() -> None:
     table = Table("t")
     verdicts = Verdicts(table, Logging(allowed=False))
     assert len(chain_of(table, verdicts.goto(Letter.ALLOW, Direction.EGRESS, "r"))) == 2
-    assert len(chain_of(table, verdicts.goto(Letter.DENY, Direction.EGRESS, "r"))) == 3
+    assert len(chain_of(table, verdicts.goto(Letter.DENY, Direction.EGRESS, "r"))) == 4

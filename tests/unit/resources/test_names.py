@@ -27,6 +27,10 @@ def test_namespaces_of_a_cluster_share_its_prefix() -> None:
         assert name.startswith(names.cluster_prefix("c"))
 
 
+def test_a_pods_namespace_is_known_by_its_link() -> None:
+    assert names.link_namespace("c", names.link_name("8d7c")) == names.pod_namespace("c", "8d7c")
+
+
 def test_identities() -> None:
     assert names.workload_identity("example.org", "bank", "web") == "spiffe://example.org/ns/bank/sa/web"
     assert names.node_identity("example.org", "node-1") == "spiffe://example.org/node/node-1"

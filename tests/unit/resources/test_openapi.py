@@ -39,6 +39,23 @@ def test_fields_are_described_by_the_sentences_that_name_them() -> None:
     assert found["protocol"]["description"] == "`protocol` defaults to TCP."
 
 
+def test_nothing_is_said_twice() -> None:
+    """kubectl shows a field's words, and then those of the definition that it refers to."""
+    found = openapi.gathered([(kind, kind.api_version) for kind in KINDS], "#/", v3=True)
+    for name, definition in found.items():
+        for field, value in definition.get("properties", {}).items():
+            behind = [part["$ref"] for part in value.get("allOf", ())]
+            behind += [
+                value[inner].get("$ref", "") for inner in ("items", "additionalProperties") if inner in value
+            ]
+            for reference in filter(None, behind):
+                if field != "items" or not name.endswith("List"):
+                    assert value["description"], f"{name}.{field}"
+                    assert "description" not in found[reference.removeprefix("#/")], f"{name}.{field}"
+    spec = found["io.k8s.api.core.v1.Pod"]["properties"]["spec"]
+    assert spec["description"] == "What is wanted. What a pod runs, where, and as whom."
+
+
 def test_names_do_not_collide_between_groups() -> None:
     names = [openapi.kind_name(kind, version) for kind in KINDS for version in kind.versions]
     assert len(names) == len(set(names))

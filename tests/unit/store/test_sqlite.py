@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from tests.support.storesuite import ObjectSuite, TransactionSuite, names, take
+from tests.support.wait import PATIENCE, until
 
+from tsujiban.store import schema
 from tsujiban.store.protocol import Compacted, Create, Key, Store, StoreUnavailable
 from tsujiban.store.sqlite import SqliteStore
 
@@ -123,3 +126,38 @@ async def test_a_full_disk_refuses_writes_and_loses_nothing(
     assert made.revision == kept.revision + 1
     assert (await store.health())[0].healthy
     await store.close()
+
+
+@pytest.mark.parametrize("step", ["reserve", "prepare"])
+async def test_who_gives_up_opening_it_does_not_keep_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    real = getattr(schema, step)
+
+    def held(at: Path) -> object:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return real(at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, step, held)
+        opening = asyncio.create_task(SqliteStore.open(path))
+        await until(begun.is_set)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        go_on.set()
+    await reopened(path)
+
+
+async def reopened(path: Path) -> None:
+    """Open and close it, when the thread that was given up has let go of it."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                store = await SqliteStore.open(path)
+            except StoreUnavailable:
+                await asyncio.sleep(0.01)
+            else:
+                return await store.close()

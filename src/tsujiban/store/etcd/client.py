@@ -22,6 +22,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from tsujiban.store.etcd import messages
 from tsujiban.store.protocol import InvalidTransaction, StoreUnavailable
+from tsujiban.waiting import apart
 
 CALL_SECONDS = 15.0  # how long to look for a member that answers
 ATTEMPT_SECONDS = 3.0  # how long to wait for one of them
@@ -137,8 +138,8 @@ class EtcdClient:
             metadata=_METADATA,
         )
         async with call as stream:
-            await stream.send_message(request)
-            while (response := await stream.recv_message()) is not None:
+            await apart(stream.send_message(request))
+            while (response := await apart(stream.recv_message())) is not None:
                 if response.compact_revision:
                     raise Gone
                 if response.canceled:
@@ -161,7 +162,7 @@ class EtcdClient:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await _connect(channel)
                 sent = True
-                return await self._once(channel, method, request, reply)
+                return await apart(self._once(channel, method, request, reply))
             except GRPCError as error:
                 why = error.message or error.status.name
                 _refuse(error, why)
@@ -193,9 +194,8 @@ class EtcdClient:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await _connect(channel)
-                return await self._once(
-                    channel, "Maintenance/Status", messages.StatusRequest(), messages.StatusResponse
-                )
+                request, reply = messages.StatusRequest(), messages.StatusResponse
+                return await apart(self._once(channel, "Maintenance/Status", request, reply))
         except GRPCError as error:
             return error.message or error.status.name
         except _LOST as error:

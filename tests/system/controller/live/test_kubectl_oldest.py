@@ -55,6 +55,7 @@ def test_it_applies_compares_explains_and_waits(old_kubectl: Kubectl) -> None:
     assert "applyOnForward" in old_kubectl(
         "explain", "globalnetworkpolicy.spec", "--api-version=projectcalico.org/v3"
     )
+    assert old_kubectl("explain", "pod.spec.containers.livenessProbe.httpGet").count("A GET request.") == 1
     old_kubectl("scale", "-n", "oldest", "deployment/web", "--replicas=0")
     assert "0 desired" in old_kubectl("describe", "-n", "oldest", "deployment/web")
     old_kubectl("delete", "namespace", "oldest", WAIT)

@@ -88,6 +88,7 @@ def test_explain(shop: Kubectl) -> None:
     assert "VERSION:    v1" in text
     assert "from\t<[]NetworkPolicyPeer>" in text
     assert "KIND:       Deployment" in shop("explain", "deploy", "--recursive")
+    assert shop("explain", "pod.spec.containers.livenessProbe.httpGet").count("A GET request.") == 1
 
 
 def test_apply_says_what_it_did_and_does_not_do_it_twice(shop: Kubectl) -> None:
