@@ -98,8 +98,8 @@ def _type(value: str | list[str]) -> str:
 def _set(item: dict[str, Any]) -> Set:
     interval = "interval" in _list(item.get("flags", ()))
     elements: dict[str, str] = {}
-    timeout = int(item.get("timeout", 0))
-    for element in () if timeout else item.get("elem", ()):  # those of a time are the kernel's own
+    size = int(item.get("size", 0))
+    for element in () if size else item.get("elem", ()):  # what rules fill is the kernel's own
         if "map" in item:
             elements[_key(element[0])] = _data(element[1])
         else:
@@ -110,8 +110,8 @@ def _set(item: dict[str, Any]) -> Set:
         elements=elements,
         data=_type(item.get("map", "")),
         interval=interval,
-        size=int(item.get("size", 0)),
-        timeout=timeout,
+        size=size,
+        timeout=int(item.get("timeout", 0)),
     )
 
 

@@ -21,7 +21,7 @@ connection here, able to begin anew from whichever end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from tsujiban.kernel import names
@@ -30,6 +30,7 @@ from tsujiban.kernel.follow import Basis
 from tsujiban.kernel.hosts import HostChains, Placed, place
 from tsujiban.kernel.names import LINK_PREFIX
 from tsujiban.kernel.policies import PolicyChains, PolicyMemory, of_pod
+from tsujiban.kernel.room import CROWDED
 from tsujiban.kernel.sets import ADDRESS, SetMemory, TableSets
 from tsujiban.kernel.table import Chain, Hook, Set, Table
 from tsujiban.kernel.verdicts import (
@@ -59,6 +60,7 @@ NOT_OPENED = "_kernel/not-opened"  # TCP in the middle of a connection that conn
 SOURCES = ("source4", "source-mac4", "source6", "source-mac6")
 
 _BEFORE_DEFRAGMENTATION, _FILTER = -450, 0
+_MOST_LINKS = 4096  # of a node
 
 # What kernels say on every link by themselves (multicast reports): of no use here, and not news.
 _HOUSEKEEPING4, _HOUSEKEEPING6 = "ip daddr 224.0.0.0/24 drop", "ip6 daddr ff02::/16 drop"
@@ -71,6 +73,7 @@ class Settings:
     dns_addresses: tuple[str, ...] = ()  # of the node: all that a pod may reach there, port 53
     # (address, port) of the cluster's API outside the pods' networks: pods go there under the node's address
     api_endpoints: tuple[tuple[str, int], ...] = ()
+    api_connections: int = 256  # that one pod may hold to these, which share the ports of the node's address
     logging: Logging = field(default_factory=Logging)
     failsafes: Failsafes = field(default_factory=Failsafes)  # of host endpoints
     reject: bool = False  # denied packets are answered (RST, ICMP), not just dropped
@@ -136,7 +139,7 @@ def render(
     placed = place((one for one in state.endpoints.values() if one.host), own or {})
     _sources(table, verdicts, endpoints)
     _related(table, verdicts, endpoints)
-    _programs(table, verdicts, chains, endpoints, settings.reject)
+    _programs(table, verdicts, chains, endpoints, settings)
     _node(table, verdicts, settings)
     HostChains(
         table,
@@ -256,18 +259,19 @@ def _programs(
     verdicts: Verdicts,
     chains: PolicyChains,
     endpoints: dict[str, EndpointProgram],
-    reject: bool,
+    settings: Settings,
 ) -> None:
     itself = {f"{interface} . {interface}": "" for interface in endpoints}
     table.add(Set("itself", "ifname . ifname", itself))
     for direction, side in ((Direction.EGRESS, "iifname"), (Direction.INGRESS, "oifname")):
         elements = {
-            interface: f"jump {chains.endpoint(endpoint, of_pod(endpoint, direction, reject))}"
+            interface: f"jump {chains.endpoint(endpoint, of_pod(endpoint, direction, settings.reject))}"
             for interface, endpoint in endpoints.items()
         }
         programs = table.add(Set(f"{direction}-programs", "ifname", elements, data="verdict"))
         rules = (
             *_opening(verdicts, direction),
+            *(_to_api(table, verdicts, settings) if direction is Direction.EGRESS else ()),
             "iifname . oifname @itself accept",  # a pod that a service address leads back to itself
             f"{side} vmap @{programs}",
             verdicts.goto(Letter.DENY, direction, UNKNOWN),
@@ -289,6 +293,19 @@ def _programs(
     table.add(Chain("node-to-pod", (JUDGED, *_errors(), *_opening(verdicts, Direction.INGRESS), *by_address)))
     to_pods = tuple(f"{ip} daddr @pods{version} goto node-to-pod" for version, ip in ((4, "ip"), (6, "ip6")))
     _base(table, "output", "output", _FILTER + 1, *to_pods)
+
+
+def _to_api(table: Table, verdicts: Verdicts, settings: Settings) -> Iterator[str]:
+    """A pod's share of the ports that the node's address has for connections to the API."""
+    for version, ip in ((4, "ip"), (6, "ip6")):
+        at = {f"{canonical(address)} . {port:d}": "" for address, port in settings.api_endpoints}
+        of_version = {one: "" for one in at if (":" in one) == (version == 6)}
+        if of_version:
+            api = table.add(Set(f"api{version}", f"{ADDRESS[version]} . inet_service", of_version))
+            held = table.add(Set(f"to-api{version}", "ifname", size=_MOST_LINKS))
+            count = f"add @{held} {{ iifname ct count over {settings.api_connections:d} }}"
+            refuse = verdicts.goto(Letter.DENY, Direction.EGRESS, CROWDED)
+            yield f"meta l4proto 6 {ip} daddr . th dport @{api} {count} {refuse}"
 
 
 def _errors() -> tuple[str, ...]:

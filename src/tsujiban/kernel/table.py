@@ -50,8 +50,8 @@ class Set:
 
     Keys and data are in canonical form: addresses as `ipaddress` writes them, numbers in
     decimal, ranges `first-last`, concatenations joined by ` . `. An interval set's ranges
-    neither overlap nor touch. A set with a `timeout` (seconds) is filled by rules, up to `size`
-    elements, each of which the kernel forgets when it has not been met for so long.
+    neither overlap nor touch. A set with a `size` is filled by rules, up to so many elements, each
+    of which the kernel forgets when it has not been met for `timeout` seconds, or counts nothing.
     """
 
     name: str
@@ -74,8 +74,9 @@ class Set:
     def declaration(self) -> str:
         """What stands between the braces of its `add` command."""
         flags = " flags interval;" if self.interval else ""
-        if self.timeout:
-            flags = f" size {self.size}; flags dynamic,timeout; timeout {self.timeout}s;"
+        if self.size:
+            times = f" flags dynamic,timeout; timeout {self.timeout}s;" if self.timeout else " flags dynamic;"
+            flags = f" size {self.size};{times}"
         return f"type {self.type}{' : ' + self.data if self.data else ''};{flags}"
 
 

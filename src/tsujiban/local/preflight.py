@@ -34,9 +34,12 @@ EXTRA_TOOLS = {"etcd": "etcd-server", "tcpdump": "tcpdump", "curl": "curl"}
 RULES = """
 table inet probe {
   set peers { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 } }
+  set senders { type ifname; size 9; flags dynamic,timeout; timeout 9s; }
+  set held { type ifname; size 9; flags dynamic; }
   map chains { type ifname : verdict; }
   chain decide { ct state established accept; meta mark set 1; log prefix "probe" group 7 counter drop; }
   chain forward { type filter hook forward priority 0; policy drop; ip saddr @peers iifname vmap @chains; }
+  chain share { update @senders { iifname limit rate 9/second } add @held { iifname ct count over 9 } drop; }
   chain out { type nat hook output priority -100; meta skuid 200000 return; tcp dport 80 redirect to :15001; }
   chain translate {
     type nat hook prerouting priority -100;
@@ -149,8 +152,8 @@ def _nft_problems(path: str) -> list[str]:
         return []
     first = (done.stderr.strip().splitlines() or ["no reason given"])[0]
     return [
-        f"nftables lacks something ({first}): the kernel needs nf_tables with conntrack, NAT, log; "
-        "modprobe nf_tables nft_ct nft_nat nft_log nft_redir nfnetlink_log"
+        f"nftables lacks something ({first}): the kernel needs nf_tables with conntrack, NAT, log, limit and "
+        "connlimit; modprobe nf_tables nft_ct nft_nat nft_log nft_redir nft_limit nft_connlimit nfnetlink_log"
     ]
 
 

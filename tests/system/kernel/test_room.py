@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import pytest
 from tests.support.kernelbed import Bed, echo
@@ -36,6 +37,33 @@ def room(bed: Bed, post: KernelPost) -> Iterator[Room]:
     made.close()
     with bed.in_node(Nft) as nft:
         nft.run(remove(TABLE))
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_pod_that_holds_many_connections_to_the_api_leaves_the_nodes_ports_to_others(
+    bed: Bed, post: KernelPost, room: Room, version: int
+) -> None:
+    """They all leave under the node's one address, which has some 64 000 ports for one server's."""
+    api = bed.address("outside", version)
+    port, most = 6443, 5
+    post.settings = replace(post.settings, api_endpoints=((api, port),), api_connections=most)
+    state = NodeState()
+    free = (Rule(id="free/0", action=Action.ALLOW),)
+    state.policies["free"] = PolicyProgram(id="free", ingress=free, egress=free)
+    for pod in bed.pods.values():
+        state.endpoints[f"default/{pod.name}"] = pod.program(profiles=("free",))
+    assert post.sync(state, 2).problems == ()
+    with bed.listen("outside", port), bed.listen("outside", 80), ExitStack() as stack:
+        held = [stack.enter_context(bed.make("a", version, socket.SOCK_STREAM)) for _ in range(most)]
+        for one in held:
+            one.connect((api, port))
+        event = asyncio.run(_denied(bed, post, api, port))
+        assert (event.verdict, event.packet.source) == (Action.DENY, bed.address("a", version))
+        assert bed.tcp("a", api, 80) == "open"
+        assert bed.tcp("b", api, port) == "open"
+        assert post.verify(thorough=True) == ()
+        _end(bed, bed.address("a", version))
+        assert bed.tcp("a", api, port) == "open"
 
 
 def _end(bed: Bed, source: str) -> None:
@@ -91,11 +119,11 @@ def test_a_pod_that_fills_the_table_of_connections_fills_its_own_part(
         assert bed.tcp("a", b, 80, wait=PATIENCE) == "open"
 
 
-async def _denied(bed: Bed, post: KernelPost, address: str) -> KernelEvent:
+async def _denied(bed: Bed, post: KernelPost, address: str, port: int = 80) -> KernelEvent:
     """What is logged of a connection of a's that gets no answer."""
     log = await asyncio.to_thread(lambda: bed.in_node(lambda: KernelLog(5, post.owners, post.long_ids)))
     try:
-        assert await asyncio.to_thread(bed.tcp, "a", address, 80, wait=0.3) == "silence"
+        assert await asyncio.to_thread(bed.tcp, "a", address, port, wait=0.3) == "silence"
         async with asyncio.timeout(PATIENCE):
             async for event in log.events():
                 if event.rule == CROWDED:  # others may be denied what their kernels say by themselves

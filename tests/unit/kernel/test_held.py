@@ -71,6 +71,8 @@ def test_what_rules_put_into_a_set_is_not_read() -> None:
     found = read([listed]).sets["s"]
     assert found == Set("s", "ifname", size=9, timeout=60)
     assert found.shape() != Set("s", "ifname").shape()
+    del listed["set"]["timeout"]
+    assert read([listed]).sets["s"] == Set("s", "ifname", size=9)
 
 
 def test_a_dormant_table_shows() -> None:

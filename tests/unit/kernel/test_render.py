@@ -68,6 +68,21 @@ def test_dns_is_all_that_a_pod_reaches_on_its_node() -> None:
     assert rules[-1].startswith("goto verdict-")
 
 
+def test_a_pod_has_a_share_of_the_ways_to_the_api() -> None:
+    settings = Settings(api_endpoints=(("172.31.255.1", 6443), ("fd31::1", 6443)), api_connections=7)
+    table = render(NodeState(), settings).table
+    shares = [rule for rule in table.chains["egress"].rules if "ct count" in rule]
+    assert [rule.partition(" goto ")[0] for rule in shares] == [
+        f"meta l4proto 6 {ip} daddr . th dport @api{version} "
+        f"add @to-api{version} {{ iifname ct count over 7 }}"
+        for version, ip in ((4, "ip"), (6, "ip6"))
+    ]
+    refused = table.chains[shares[0].rpartition(" ")[2]].rules
+    assert (refused[-1], "|egress|_kernel/connections" in refused[2]) == ("drop", True)
+    assert [*table.sets["api4"].elements] == ["172.31.255.1 . 6443"]
+    assert "ct count" not in "".join(render(NodeState(), Settings()).table.chains["egress"].rules)
+
+
 @pytest.mark.parametrize(
     ("broken", "problem"),
     [

@@ -14,6 +14,8 @@ def test_texts() -> None:
     assert Set("s", "ipv4_addr", interval=True).declaration() == "type ipv4_addr; flags interval;"
     filled = Set("f", "ifname", size=4, timeout=9).declaration()
     assert filled == "type ifname; size 4; flags dynamic,timeout; timeout 9s;"
+    counted = Set("c", "ifname", size=4).declaration()
+    assert counted == "type ifname; size 4; flags dynamic;"
     mapped = Set("m", "ifname", data="verdict")
     assert (mapped.kind, mapped.declaration()) == ("map", "type ifname : verdict;")
 
