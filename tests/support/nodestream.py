@@ -16,6 +16,7 @@ from tsujiban.controller.nodes import NodeServer
 from tsujiban.identity.tls import client_context
 from tsujiban.identity.verify import leaf_identity
 from tsujiban.policy.program import NodeDelta
+from tsujiban.wire.controllers import name_of
 from tsujiban.wire.messages import (
     PROTOCOL_VERSION,
     Flows,
@@ -154,10 +155,10 @@ async def refused(reason: str) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def controller(pki: Pki) -> AsyncIterator[Controller]:
-    """A controller that is stopped in the end."""
+async def controller(pki: Pki, identity: str = "") -> AsyncIterator[Controller]:
+    """A controller that is stopped in the end; with a name of its own if it has an `identity`."""
     running = Controller(pki)
-    await running.start()
+    await running.start(pki.server(name_of(identity)) if identity else None)
     try:
         yield running
     finally:

@@ -47,11 +47,11 @@ class Pki:
         return path
 
     def server(
-        self, *, name: str = "server.pem", dns: str = "localhost", address: str = "127.0.0.1"
+        self, *more: str, name: str = "server.pem", dns: str = "localhost", address: str = "127.0.0.1"
     ) -> ssl.SSLContext:
-        """TLS context of a control-plane server."""
+        """TLS context of a control-plane server, for `more` DNS names beside `dns`."""
         key = new_key()
-        chain_pem = self.ca.sign_server(create_csr(key, []), [dns], [address])
+        chain_pem = self.ca.sign_server(create_csr(key, []), [dns, *more], [address])
         return server_context(self.pem_file(name, key, chain_pem), self.ca.bundle_pem)
 
     def node(self, node: str, lifetime: float = 3600.0) -> NodeCredentials:

@@ -20,12 +20,12 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     join_file: str  # server, token, digest of the CA; removed once used
     controller_host: str
     controller_port: int
-    other_controllers: tuple[tuple[str, int], ...] = ()  # host and port of each other
+    other_controllers: tuple[tuple[str, int], ...] = ()  # host and port of others, beside those it is told of
     router_id: str = ""  # of BGP; the address when empty
 
     @property
     def controllers(self) -> tuple[tuple[str, int], ...]:
-        """Host and port of the node stream of each controller."""
+        """Host and port of the node stream of each controller that is configured."""
         return ((self.controller_host, self.controller_port), *self.other_controllers)
 
     @property

@@ -24,7 +24,6 @@ from tsujiban.policy.failsafes import Failsafe, Failsafes, is_open
 from tsujiban.policy.flow import Flow, Post
 from tsujiban.policy.program import Action, NodeState
 from tsujiban.policy.world import World
-from tsujiban.resources.protocols import TCP
 from tsujiban.wire.messages import NodeConfig
 
 log = structlog.get_logger(__name__)
@@ -64,8 +63,9 @@ class KernelSide:
         """Rule ids by their stand-in in log prefixes, as in force."""
         return self._post.long_ids()
 
-    def configure(self, network: NodeConfig, controller_ports: Sequence[int]) -> None:
-        """Take over what the controller says of enforcement. No way to a controller is closed."""
+    def configure(self, network: NodeConfig, lifelines: Sequence[Failsafe]) -> None:
+        """Take over what the controller says of enforcement. The `lifelines`, ways to controllers, are never
+        closed."""
         usual = Failsafes()
         inbound, outbound = (
             given if told is None else tuple(Failsafe(*port) for port in told)
@@ -74,7 +74,6 @@ class KernelSide:
                 (network.failsafe_outbound, usual.outbound),
             )
         )
-        lifelines = (Failsafe(TCP, port) for port in controller_ports)
         settings = Settings(
             dns_addresses=(network.dns_address,),
             api_endpoints=network.api_endpoints,

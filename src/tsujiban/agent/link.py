@@ -21,10 +21,13 @@ import structlog
 
 from tsujiban.agent.credentials import CredentialsError, NodeCredentials, load, save
 from tsujiban.agent.standby import StandbyLink
+from tsujiban.agent.ways import Way, Ways
 from tsujiban.identity.keys import create_csr, new_key
 from tsujiban.identity.rotation import SignFailed, next_renewal, retry_delay
 from tsujiban.identity.tls import TlsError, client_context
 from tsujiban.wire.messages import (
+    ControllerAddress,
+    Controllers,
     Enforced,
     Flows,
     Hello,
@@ -86,29 +89,32 @@ class ControllerLink:
         *,
         server_name: str = "",
         on_connected: Callable[[], None] = lambda: None,
+        on_learned: Callable[[], None] = lambda: None,
         on_session: OnSession = _no_sessions,
         rejoin: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
-        """`controllers` are host and port of each, tried in turn: one of them leads. `directory` holds the
-        node's credentials (`agent.credentials`); `hello` makes the first message of every stream;
-        `server_name` is what the controller's certificate must say when it is not its host; `on_connected`
-        is called after Hello was sent, so that the agent queues what the controller may have missed
-        (statuses of all pods), `rejoin` when the node's certificate is not taken: it may get another.
-        `on_session` serves a session that any of the controllers asks for; what it is given connects to that
-        one."""
+        """`controllers` are host and port of each that is configured, tried in turn with those that the node
+        is told of (`agent.ways`): one of them leads. `directory` holds the node's credentials
+        (`agent.credentials`); `hello` makes the first message of every stream; `server_name` is what the
+        controller's certificate must say when it is not its host; `on_connected` is called after Hello was
+        sent, so that the agent queues what the controller may have missed (statuses of all pods),
+        `on_learned` when `known` has changed, `rejoin` when the node's certificate is not taken: it may get
+        another. `on_session` serves a session that any of the controllers asks for; what it is given connects
+        to that one."""
         self._rejoin = rejoin
-        self._controllers = tuple(controllers)
-        self._turn = 0
-        self._server_name = server_name
+        self._ways = Ways(controllers, server_name)
         self._node = node
         self._directory = directory
         self._hello = hello
         self._on_connected = on_connected
+        self._on_learned = on_learned
         self._on_session = on_session
-        self._standby = [
-            StandbyLink(partial(self._dial_standby, place), hello, partial(self._asked, place))
-            for place in range(len(self._controllers) if len(self._controllers) > 1 else 0)
-        ]
+        self._standby: dict[Way, StandbyLink] = {}
+        self._standing: dict[Way, asyncio.Task[None]] = {}
+        self._refused = False  # by one of them: there may be others that lead
+        self._obeyed: tuple[Way | None, str] = None, ""  # the way to the controller, and its identity
+        self._status: NodeStatus | None = None
+        self._tasks: asyncio.TaskGroup | None = None  # while it runs
         self._outbox: Outbox[ToController] = Outbox(OUTBOX_LIMIT, _key, _newer)
         self._inbox: asyncio.Queue[ToNode] = asyncio.Queue(INBOX_LIMIT)
         self._requests = itertools.count(1)
@@ -123,6 +129,17 @@ class ControllerLink:
     def connected(self) -> bool:
         """Whether a stream is up now."""
         return self._connected.is_set()
+
+    @property
+    def known(self) -> tuple[ControllerAddress, ...]:
+        """The controllers that the node was told of."""
+        return self._ways.known
+
+    def learn(self, known: Sequence[ControllerAddress], *, whole: bool = False) -> None:
+        """Take controllers that the node was told of, now or in an earlier life; see `Ways.learn`."""
+        if self._ways.learn(known, whole=whole):
+            self._stand_by()
+            self._on_learned()
 
     @property
     def renewal_error(self) -> str:
@@ -140,8 +157,10 @@ class ControllerLink:
     def send(self, message: ToController) -> None:
         """Queue a message; never blocks. Of statuses the newest is kept; flow records are dropped
         (and counted in `dropped`) when many messages wait."""
+        if isinstance(message, NodeStatus):
+            self._status = message
         if isinstance(message, NodeStatus | Flows):
-            for standby in self._standby:
+            for standby in self._standby.values():
                 standby.tell(message)
         if isinstance(message, Flows) and not self.takes_flows():
             self.dropped += 1
@@ -193,37 +212,68 @@ class ControllerLink:
     async def run(self) -> None:
         """Connect, and connect again, until cancelled; renew the node's certificate meanwhile."""
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._stand_by()
             tasks.create_task(self._stay_connected())
             tasks.create_task(self._renew())
-            for standby in self._standby:
-                tasks.create_task(standby.run())
 
     # ------------------------------------------------------------ the connections
 
-    def _way(self, place: int) -> tuple[str, int, ssl.SSLContext, str]:
+    def _stand_by(self) -> None:
+        """Have a stream to each controller, when there are several and the node runs. The only one that is
+        known says of which others it knows on such a stream, when it does not lead."""
+        if self._tasks is None:
+            return
+        wanted = self._ways.all if len(self._ways.all) > 1 or self._refused else ()
+        for way in self._standby.keys() - set(wanted):
+            del self._standby[way]
+            self._standing.pop(way).cancel()
+        for way in wanted:
+            if way not in self._standby:
+                dial, asked = partial(self._dial_standby, way), partial(self._asked, way)
+                met = partial(self._met, way)
+                standby = StandbyLink(dial, self._hello, asked, self._told, met)
+                if self._status is not None:
+                    standby.tell(self._status)
+                self._standby[way] = standby
+                self._standing[way] = self._tasks.create_task(standby.run())
+        self._obey(*self._obeyed)
+
+    def _told(self, message: Controllers) -> None:
+        """One that stands by says which controllers there are: of use to who has no leader that would
+        know."""
+        if self._obeyed[0] is None:
+            self.learn(message.known)
+
+    def _met(self, way: Way, controller: str) -> bool:
+        """Whether there is a stream to a controller already, by another way than this."""
+        others = (standby.controller for other, standby in self._standby.items() if other != way)
+        return bool(controller) and controller in (self._obeyed[1], *others)
+
+    def _way(self, way: Way) -> tuple[str, int, ssl.SSLContext, str]:
         """To a controller. Raises CredentialsError, TlsError."""
         credentials = load(self._directory, self._node)
-        host, port = self._controllers[place]
         context = client_context(credentials.path, credentials.trust.bundle_pem)
-        return host, port, context, self._server_name or host
+        return way.host, way.port, context, way.name
 
     @asynccontextmanager
-    async def _dial_standby(self, place: int) -> AsyncIterator[ClientStandby]:
-        async with connect_standby(*self._way(place)) as stream:
+    async def _dial_standby(self, way: Way) -> AsyncIterator[ClientStandby]:
+        async with connect_standby(*self._way(way)) as stream:
             yield stream
 
     @asynccontextmanager
-    async def _dial_session(self, place: int) -> AsyncIterator[ClientSession]:
-        async with connect_session(*self._way(place)) as stream:
+    async def _dial_session(self, way: Way) -> AsyncIterator[ClientSession]:
+        async with connect_session(*self._way(way)) as stream:
             yield stream
 
-    def _asked(self, place: int, message: OpenSession) -> None:
-        self._on_session(message, partial(self._dial_session, place))
+    def _asked(self, way: Way, message: OpenSession) -> None:
+        self._on_session(message, partial(self._dial_session, way))
 
-    def _obey(self, place: int | None) -> None:
+    def _obey(self, way: Way | None, controller: str = "") -> None:
         """Which controller there is a node stream to: all the others stand by."""
-        for number, standby in enumerate(self._standby):
-            standby.want(number != place)
+        self._obeyed = way, controller
+        for other, standby in self._standby.items():
+            standby.want(other != way and not (controller and standby.controller == controller))
 
     async def _stay_connected(self) -> None:
         delay = FIRST_RETRY
@@ -232,22 +282,25 @@ class ControllerLink:
             try:
                 await self._session()
             except (StreamLost, StreamRefused, BadMessage, CredentialsError, TlsError) as error:
-                host, port = self._controllers[self._turn]
-                log.warning("no controller", host=host, port=port, reason=str(error))
+                way = self._ways.present
+                log.warning("no controller", host=way.host, port=way.port, reason=str(error))
                 if isinstance(error, StreamRefused | CredentialsError):
                     await self._rejoin()
-            self._turn = (self._turn + 1) % len(self._controllers)
+                if isinstance(error, StreamRefused) and not self._refused:
+                    self._refused = True
+                    self._stand_by()
+            self._ways.turn()
             delay = FIRST_RETRY if time.monotonic() - began > STABLE else min(delay * 2, LAST_RETRY)
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret
 
     async def _session(self) -> None:
-        way = self._way(self._turn)
+        way = self._ways.present
         try:
-            async with connect(*way) as stream:
+            async with connect(*self._way(way)) as stream:
                 await stream.send(self._hello())
                 self._connected.set()
                 self._on_connected()
-                await first_failure(self._read(stream), self._write(stream), stream.watch())
+                await first_failure(self._read(stream, way), self._write(stream), stream.watch())
         finally:
             self._connected.clear()
             self._obey(None)
@@ -256,15 +309,24 @@ class ControllerLink:
                 if not answer.done():
                     answer.set_exception(SignFailed("the connection to the controller was lost"))
 
-    async def _read(self, stream: ClientStream) -> None:
+    async def _read(self, stream: ClientStream, way: Way) -> None:
+        told: Controllers | None = None
+        leads = False
         while True:
             message = await stream.next()
-            if isinstance(message, Signed | TokenIssued):
+            if isinstance(message, Controllers):
+                told = message
+                self.learn(told.known, whole=leads)
+            elif isinstance(message, Signed | TokenIssued):
                 self._answer(message)
             elif isinstance(message, OpenSession):
-                self._asked(self._turn, message)
+                self._asked(way, message)
             else:
-                self._obey(self._turn)  # it leads: one that stands by refuses before it says anything
+                if not leads:  # one that stands by refuses before it says more
+                    leads = True
+                    self._obey(way, stream.controller)
+                    if told is not None:
+                        self.learn(told.known, whole=True)
                 await self._inbox.put(message)
 
     async def _write(self, stream: ClientStream) -> None:

@@ -16,7 +16,7 @@ import structlog
 
 from tsujiban.identity.files import PrivateFileError, read_private, write_private
 from tsujiban.policy.program import NodeDelta, NodeState, SetChange
-from tsujiban.wire.messages import PROTOCOL_VERSION, NodeConfig, PodsDelta
+from tsujiban.wire.messages import PROTOCOL_VERSION, ControllerAddress, NodeConfig, PodsDelta
 
 log = structlog.get_logger(__name__)
 
@@ -31,17 +31,26 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
     network: NodeConfig
     policy: NodeDelta  # full
     pods: PodsDelta  # full
+    controllers: tuple[ControllerAddress, ...] = ()
 
 
 class Memory:
-    """Keeps the file. `network` and `pods` are asked when it is written. Follows the enforcer as a post."""
+    """Keeps the file. `network`, `pods` and `controllers` are asked when it is written. Follows the enforcer
+    as a post."""
 
     name = "memory"
 
-    def __init__(self, path: Path, network: Callable[[], NodeConfig], pods: Callable[[], PodsDelta]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        network: Callable[[], NodeConfig],
+        pods: Callable[[], PodsDelta],
+        controllers: Callable[[], tuple[ControllerAddress, ...]] = tuple,
+    ) -> None:
         self._path = path
         self._network = network
         self._pods = pods
+        self._controllers = controllers
         self._state: NodeState | None = None
         self._dirty = asyncio.Event()
 
@@ -52,7 +61,7 @@ class Memory:
         return ()
 
     def touch(self) -> None:
-        """The pods or the networks have changed."""
+        """The pods, the networks or the controllers have changed."""
         self._dirty.set()
 
     async def run(self) -> None:
@@ -70,7 +79,11 @@ class Memory:
 
     def _snapshot(self, state: NodeState) -> Remembered:
         return Remembered(
-            protocol=PROTOCOL_VERSION, network=self._network(), policy=full_delta(state), pods=self._pods()
+            protocol=PROTOCOL_VERSION,
+            network=self._network(),
+            policy=full_delta(state),
+            pods=self._pods(),
+            controllers=self._controllers(),
         )
 
 

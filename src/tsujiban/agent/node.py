@@ -38,9 +38,12 @@ from tsujiban.kernel.conntrack import Ended
 from tsujiban.kernel.nflog import KernelLog
 from tsujiban.kernel.verdicts import Logging
 from tsujiban.network.bird import BirdError
+from tsujiban.policy.failsafes import Failsafe
 from tsujiban.policy.program import Mesh
 from tsujiban.proxy.owners import Owners
 from tsujiban.proxy.post import ProxyPost
+from tsujiban.resources import nets
+from tsujiban.resources.protocols import TCP
 from tsujiban.supervise.client import Refused, SupervisorClient, SupervisorGone
 from tsujiban.wire.messages import (
     CONTROLLER_NAME,
@@ -86,7 +89,9 @@ class Node:
         self.sidecars = Sidecars(config.node, config.run, self.post, self.svids, supervisor)
         ways: dict[Mesh, PodMesh] = {Mesh.SIDECAR: self.sidecars, Mesh.NODE: self.node_proxy}
         self.proxies = Proxies(self.post, ways, lambda: self.pods.look_again())
-        self.memory = Memory(config.state / MEMORY, lambda: self._network, lambda: self.pods.delta())
+        self.memory = Memory(
+            config.state / MEMORY, lambda: self._network, lambda: self.pods.delta(), lambda: link.known
+        )
         self.names = NamesSide(config, network)
         self._routes = asyncio.Event()
         posts: list[Post] = [self.kernel, self.proxies, self.names, self.memory, Reissue(self.svids)]
@@ -115,11 +120,22 @@ class Node:
         self.memory.touch()
         self.flows.share_out(network.pod_cidrs)
         self.pods.configure(network)
-        self.kernel.configure(network, [port for _, port in self._config.controllers])
+        self.kernel.configure(network, self._lifelines())
         self.post.set_pod_cidrs(network.pod_cidrs)
         self.svids.set_bundle(network.trust_bundle_pem)
         self.names.configure(network)
         self._routes.set()
+
+    def learned(self) -> None:
+        """The controllers that the node was told of have changed."""
+        self.memory.touch()
+        self.kernel.configure(self._network, self._lifelines())
+
+    def _lifelines(self) -> list[Failsafe]:
+        """The ways to controllers. What the node was told opens a port of that very address alone."""
+        configured = [Failsafe(TCP, port) for _, port in self._config.controllers]
+        told = [Failsafe(TCP, one.port, str(nets.network(one.address))) for one in self._link.known]
+        return configured + told
 
     async def _keep_routes(self) -> None:
         """Have BIRD take each new configuration; again, when it could not be given."""
@@ -258,6 +274,7 @@ class Agent:
             self._hello,
             server_name=CONTROLLER_NAME,
             on_connected=self._connected,
+            on_learned=self._learned,
             on_session=self._open_session,
             rejoin=Rejoining(Path(config.join_file), config.state, config.node),
         )
@@ -276,7 +293,12 @@ class Agent:
             addresses=(self._config.address,),
             version=__version__,
             system=machine.about(),
+            learns=True,
         )
+
+    def _learned(self) -> None:
+        if self._node is not None:
+            self._node.learned()
 
     def _connected(self) -> None:
         if self._node is not None:
@@ -299,6 +321,7 @@ class Agent:
     async def _obey(self, tasks: asyncio.TaskGroup) -> None:
         remembered = recall(self._config.state / MEMORY)
         if remembered is not None:
+            self._link.learn(remembered.controllers)
             node = self._begin(remembered.network, tasks)
             node.enforcer.take(remembered.policy)
             node.pods.take(remembered.pods)

@@ -32,6 +32,7 @@ from tsujiban.controller.nodes import NodeServer
 from tsujiban.controller.plane import Plane
 from tsujiban.controller.podtokens import PodTokens
 from tsujiban.controller.revocations import KIND, Revocations
+from tsujiban.controller.roster import Roster, addresses_of
 from tsujiban.controller.serviceclaims import ServiceClaims
 from tsujiban.controller.sessions import Sessions
 from tsujiban.controller.signers import Signers
@@ -44,7 +45,7 @@ from tsujiban.identity.signingkeys import SigningKeys
 from tsujiban.identity.tls import server_context as node_context
 from tsujiban.identity.tokens import FileTokenStore
 from tsujiban.store.config import open_store
-from tsujiban.store.protocol import StoreError
+from tsujiban.store.protocol import Store, StoreError
 
 FIRST_DESCRIPTOR = 3  # sd_listen_fds(3)
 
@@ -74,6 +75,15 @@ def _sockets(count: int) -> list[socket.socket]:
     return [socket.socket(fileno=FIRST_DESCRIPTOR + number) for number in range(count)]
 
 
+def _roster(
+    config: ControllerConfig, store: Store, identity: str, listener: socket.socket, nodes: NodeServer
+) -> Roster:
+    """Raises ValueError for `node_endpoints` that cannot be."""
+    own = addresses_of(identity, config.node_endpoints, listener)
+    elsewhere = (config.pod_cidr, config.service_cidr)
+    return Roster(store, identity, own, nodes.introduce, elsewhere=elsewhere)
+
+
 async def _first_read(copy: Mirror, revocations: Revocations) -> None:
     """What the store does not hold when it has been read once, is not there."""
     await copy.ready.wait()
@@ -83,7 +93,8 @@ async def _first_read(copy: Mirror, revocations: Revocations) -> None:
 async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
     make_private_directory(config.state)
     ca = CertificateAuthority.open(config.state / "ca", config.trust_domain)
-    certificate = serving.make_certificate(ca, config.state, serving.names(config))
+    identity = identity_in(config.state)
+    certificate = serving.make_certificate(ca, config.state, serving.names(config, identity))
     store = ServiceClaims(await open_store(config.store, config.state, config.cluster))
     lead = Lead(config, store)
     try:
@@ -93,7 +104,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
         plane = Plane(config, lead.store, ca.bundle_pem, ca.crl)
         sessions = Sessions(lambda node, message: nodes.ask(node, message))
         keys = SigningKeys(config.state / "token-keys")
-        shared = TokenKeys(store, keys, identity_in(config.state)) if lead.elects else None
+        shared = TokenKeys(store, keys, identity) if lead.elects else None
         if shared is not None:
             await shared.publish()
         issuer = f"https://kubernetes.default.svc.{config.cluster_domain}"
@@ -138,6 +149,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             tasks.create_task(lead.run(plane.run))
             if shared is not None:
                 tasks.create_task(shared.run())
+                tasks.create_task(_roster(config, store, identity, sockets[-1], nodes).run())
             if not lead.elects:
                 await plane.loop.synced.wait()
                 await revocations.read.wait()

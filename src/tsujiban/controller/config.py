@@ -25,6 +25,8 @@ class ControllerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     api_names: tuple[str, ...] = ("127.0.0.1", "localhost")  # in the API server's certificate
     # HOST:PORT of every controller's API as pods reach it (IPv4, one port); none: pods do not reach it
     api_endpoints: tuple[str, ...] = ()
+    # ADDRESS:PORT by which nodes reach this controller, if it is not where the socket that is passed listens
+    node_endpoints: tuple[str, ...] = ()
     api_sockets: int = 1  # how many of the passed sockets (LISTEN_FDS) are the API's; the last is the nodes'
     svid_lifetime: int = 3600  # seconds
     store: StoreConfig = SqliteConfig()

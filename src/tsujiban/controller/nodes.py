@@ -19,6 +19,8 @@ from cryptography import x509
 from tsujiban.controller.nodechecks import check, check_hello, identify
 from tsujiban.identity.certificates import validity_of
 from tsujiban.wire.messages import (
+    ControllerAddress,
+    Controllers,
     Flows,
     Hello,
     NodeStatus,
@@ -93,10 +95,12 @@ class _Session:
         stream: ServerStream | ServerStandby,
         outbox: Outbox[ToNode],
         certificate: x509.Certificate,
+        learns: bool,
     ) -> None:
         self.node = node
         self.among = among
         self.certificate = certificate
+        self.learns = learns  # takes `Controllers`
         self.stream = stream
         self.outbox = outbox
         self.expires = validity_of(certificate).not_after
@@ -108,8 +112,10 @@ class _Session:
         match self.stream, message:
             case ServerStream() as stream, _:
                 await stream.send(message)
-            case ServerStandby() as stream, OpenSession() as asked:  # all that `NodeServer.ask` queues there
-                await stream.send(asked)
+            case ServerStandby() as stream, (
+                OpenSession() | Controllers()
+            ) as said:  # all that is queued there
+                await stream.send(said)
 
     def end(self, reason: str) -> None:
         """Make the stream end, with a reason for the node."""
@@ -166,6 +172,7 @@ class NodeServer:
         self._calls: dict[asyncio.Future[str], x509.Certificate] = {}  # sessions, by what ends them
         self._opening: set[asyncio.Event] = set()  # streams that are no session yet, until they are over
         self._server = NodeStreamServer(self._obeyed, self._serve_session, self._told)
+        self._known: Controllers | None = None
 
     async def start(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         """Serve on a bound socket, which may have been opened in another network namespace."""
@@ -210,6 +217,16 @@ class NodeServer:
         """Queue a message; False when the node is not connected. Never waits for the node:
         one that is too slow is disconnected, and gets the full state when it comes back."""
         return self._queue(self._sessions.get(node), message)
+
+    def introduce(self, known: tuple[ControllerAddress, ...]) -> None:
+        """Tell nodes of these controllers, now and when they connect: those that say that they learn."""
+        self._known = Controllers(known=known)
+        for session in (*self._sessions.values(), *self._standby.values()):
+            self._introduce(session)
+
+    def _introduce(self, session: _Session) -> None:
+        if session.learns and self._known is not None:
+            self._queue(session, self._known)
 
     async def ask(self, node: str, message: OpenSession) -> bool:
         """`send`, over whichever stream there is: a session is asked for by any controller."""
@@ -279,7 +296,7 @@ class NodeServer:
         hello = check_hello(node, await self._first_message(stream))
         self._refuse_revoked(certificate)  # meanwhile, perhaps
         outbox: Outbox[ToNode] = Outbox(QUEUE_LIMIT, self._merge_key, self._merge)
-        return _Session(node, among, stream, outbox, certificate), hello
+        return _Session(node, among, stream, outbox, certificate, hello.learns), hello
 
     def _identify(self, der: bytes) -> tuple[str, x509.Certificate]:
         node, certificate = identify(der, self._trust_domain, self._clock())
@@ -320,6 +337,7 @@ class NodeServer:
             await older.over.wait()
         if session.ending.done():
             raise StreamRefused(session.ending.result())
+        self._introduce(session)
         log.info("node connected", node=session.node)
 
     async def _leave(self, session: _Session) -> None:

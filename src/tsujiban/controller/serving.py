@@ -13,13 +13,16 @@ from tsujiban.controller.reconcile import apiservice
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.identity.files import write_private
 from tsujiban.identity.keys import create_csr, key_to_pem, new_key
+from tsujiban.wire.controllers import name_of
 from tsujiban.wire.messages import CONTROLLER_NAME
 
 
-def names(config: ControllerConfig) -> tuple[str, ...]:
-    """DNS names and addresses by which clients, pods among them, reach the API."""
+def names(config: ControllerConfig, identity: str) -> tuple[str, ...]:
+    """DNS names and addresses by which clients, pods among them, reach the API, and the name by which nodes
+    know this controller from others."""
     api = config.api_address
-    return (*config.api_names, *(apiservice.names_of(api, config.cluster_domain) if api else ()))
+    reached = apiservice.names_of(api, config.cluster_domain) if api else ()
+    return (*config.api_names, *reached, name_of(identity))
 
 
 def make_certificate(ca: CertificateAuthority, directory: Path, names: Sequence[str]) -> Path:

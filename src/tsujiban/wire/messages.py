@@ -5,8 +5,8 @@ node says `Hello`, the controller answers with a full `NodeDelta` and a full `Po
 only differences. The node acknowledges a revision when it is enforced on both posts.
 
 To controllers that stand by, a node has a stream too (`ToStandby`, `FromStandby`): it tells them how it is
-and what flowed, and serves the sessions that they ask for. It obeys them in nothing else.
-"""
+and what flowed, serves the sessions that they ask for, and hears which controllers there are. It obeys them
+in nothing else."""
 
 from __future__ import annotations
 
@@ -68,6 +68,22 @@ class NodeConfig(Message, frozen=True):
     reject: bool = False  # answer what is denied
 
 
+class ControllerAddress(msgspec.Struct, frozen=True, array_like=True):
+    """Where a controller serves node streams. `controller` is its identity, of which there is a name in its
+    certificate (`wire.controllers`)."""
+
+    controller: str
+    address: str
+    port: int
+
+
+class Controllers(Message, frozen=True):
+    """All controllers that are known: told at first and when they change, also by those that stand by, to
+    nodes whose Hello says that they learn."""
+
+    known: tuple[ControllerAddress, ...]
+
+
 class Signed(Message, frozen=True):
     """Answer to a `Sign`: the chain, leaf first, in PEM; or why not."""
 
@@ -97,8 +113,8 @@ class OpenSession(Message, frozen=True):
     ask: Asks
 
 
-FromStandby = OpenSession
-ToNode = Policy | PodsDelta | NodeConfig | Signed | TokenIssued | OpenSession
+FromStandby = OpenSession | Controllers
+ToNode = Policy | PodsDelta | NodeConfig | Controllers | Signed | TokenIssued | OpenSession
 
 # ---------------------------------------------------------------- node to controller
 
@@ -111,6 +127,7 @@ class Hello(Message, frozen=True):
     addresses: tuple[str, ...]
     version: str
     system: dict[str, str] = {}  # fields of Kubernetes' NodeSystemInfo that `SYSTEM` names
+    learns: bool = False  # takes `Controllers`
 
 
 class Enforced(Message, frozen=True):

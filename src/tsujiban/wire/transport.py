@@ -26,7 +26,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.server import Server
 from h2.exceptions import H2Error
 
-from tsujiban.wire import sessions
+from tsujiban.wire import controllers, sessions
 from tsujiban.wire.messages import FromStandby, ToController, ToNode, ToStandby
 
 METHOD = "/tsujiban.node.v1.NodeStream/Connect"
@@ -169,6 +169,15 @@ class ServerSession(_ServerEnd[sessions.ToSession, sessions.FromSession]):
 
 class _ClientEnd(_Framed[_Send, _Receive]):
     """The node's end. Whatever ends the stream is raised as StreamRefused or StreamLost."""
+
+    @property
+    def controller(self) -> str:
+        """The identity that the controller's certificate, as TLS verified it, proves; "" for none."""
+        tls = _transport(self._stream).get_extra_info("ssl_object")
+        names = (tls.getpeercert() if tls is not None else None) or {}
+        return controllers.identity_among(
+            value for kind, value in names.get("subjectAltName", ()) if kind == "DNS"
+        )
 
     async def open(self) -> None:
         """Connect and begin the call."""

@@ -188,11 +188,12 @@ def test_configuration_is_taken_over_and_enforced_and_the_controller_stays_reach
         reject=True,
     )
     for _ in range(2):
-        scene.side.configure(network, [7443, 7444])
+        scene.side.configure(network, [Failsafe(6, 7443), Failsafe(6, 7444, "192.0.2.1/32")])
     settings = scene.post.settings
     assert (settings.reject, settings.dns_addresses) == (True, ("10.96.0.10",))
     assert settings.api_endpoints == (("172.31.255.1", 6443),)
-    assert settings.failsafes == Failsafes((), (Failsafe(17, 53), Failsafe(6, 7443), Failsafe(6, 7444)))
+    lifelines = Failsafe(6, 7443), Failsafe(6, 7444, "192.0.2.1/32")
+    assert settings.failsafes == Failsafes((), (Failsafe(17, 53), *lifelines))
     assert calls == [1]
 
 

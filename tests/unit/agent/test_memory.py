@@ -21,7 +21,7 @@ from tsujiban.policy.program import (
     ServiceProgram,
     SetChange,
 )
-from tsujiban.wire.messages import NodeConfig, PodsDelta
+from tsujiban.wire.messages import ControllerAddress, NodeConfig, PodsDelta
 
 NETWORK = NodeConfig(
     trust_domain="cluster.local",
@@ -32,6 +32,7 @@ NETWORK = NodeConfig(
     dns_address="10.96.0.10",
     cluster_domain="cluster.local",
 )
+CONTROLLERS = (ControllerAddress("1" * 32, "192.0.2.1", 7443),)
 PODS = PodsDelta(pods={"default/a": b"{}"}, full=True)
 
 
@@ -68,7 +69,7 @@ def test_remembers_over_its_own_death(tmp_path: Path) -> None:
     path = tmp_path / "memory"
 
     async def story() -> None:
-        kept = Memory(path, lambda: NETWORK, lambda: PODS)
+        kept = Memory(path, lambda: NETWORK, lambda: PODS, lambda: CONTROLLERS)
         task = asyncio.create_task(kept.run())
         assert await kept.enforce(state(), None) == ()
         await until(path.exists)
@@ -78,7 +79,7 @@ def test_remembers_over_its_own_death(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     found = recall(path)
     assert found is not None
-    assert (found.network, found.pods) == (NETWORK, PODS)
+    assert (found.network, found.pods, found.controllers) == (NETWORK, PODS, CONTROLLERS)
     again = NodeState()
     again.apply(found.policy)
     assert again == state()

@@ -16,9 +16,10 @@ from tsujiban.agent import kernelside, node
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.node import Node
 from tsujiban.identity.rotation import SignFailed
+from tsujiban.policy.failsafes import Failsafe
 from tsujiban.proxy import binary
 from tsujiban.supervise.client import ProcessEvent, SupervisorGone
-from tsujiban.wire.messages import NodeStatus, PodsDelta, ToController, TokenIssued
+from tsujiban.wire.messages import ControllerAddress, NodeStatus, PodsDelta, ToController, TokenIssued
 
 
 class Watched(Supervisor):
@@ -51,6 +52,7 @@ class Link:
         return True
 
     renewal_error = ""
+    known: tuple[ControllerAddress, ...] = ()
 
     async def token(self, *_asked: object) -> TokenIssued:
         raise SignFailed("not here")
@@ -138,6 +140,21 @@ def test_bird_and_dns_are_started_again_and_again_until_they_are(play: Play) -> 
         await until(lambda: scene.supervisor.processes.keys() >= {"n1/bird", "n1/dns"})
         await until(lambda: scene.node.health.routing_error == "")
         task.cancel()
+
+    play(story)
+
+
+def test_the_way_to_a_controller_that_was_told_is_open_and_no_other(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        scene.node.configure(NETWORK)
+        before = scene.node.kernel._post.settings.failsafes.outbound
+        scene.link.known = (ControllerAddress("1" * 32, "192.0.2.1", 443),)
+        scene.node.learned()
+        after = scene.node.kernel._post.settings.failsafes.outbound
+        assert set(after) - set(before) == {Failsafe(6, 443, "192.0.2.1/32")}
+        scene.link.known = ()
+        scene.node.learned()
+        assert scene.node.kernel._post.settings.failsafes.outbound == before
 
     play(story)
 

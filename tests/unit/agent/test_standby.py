@@ -127,7 +127,7 @@ def test_every_controller_is_told_how_the_node_is_and_what_flows(tmp_path: Path)
 def test_one_that_comes_back_is_told_the_newest_status_first(tmp_path: Path) -> None:
     async def play(made: Scene) -> None:
         await made.two.stop()
-        await until(lambda: made.link._standby[1]._outbox is None)
+        await until(lambda: list(made.link._standby.values())[1]._outbox is None)
         made.link.send(WELL)
         made.link.send(flows())  # nobody there takes it, and it is not kept
         made.link.send(ILL)
@@ -186,7 +186,7 @@ def test_a_node_of_one_controller_has_one_stream(tmp_path: Path) -> None:
             link = ControllerLink(where, NODE, pki.directory / NODE, lambda: hello(NODE))
             running = asyncio.create_task(link.run())
             await until(lambda: ("hello", NODE) in only.events)
-            assert (link._standby, only.server._standby) == ([], {})
+            assert (link._standby, only.server._standby) == ({}, {})
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 

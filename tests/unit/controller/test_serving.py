@@ -15,6 +15,8 @@ from tsujiban.controller.config import ControllerConfig
 from tsujiban.identity.ca import CertificateAuthority
 from tsujiban.wire.messages import CONTROLLER_NAME
 
+IDENTITY = "0123456789abcdef" * 2
+
 
 def test_names_key_and_end(tmp_path: Path) -> None:
     ca = CertificateAuthority.open(tmp_path / "ca", "cluster.local")
@@ -40,8 +42,8 @@ def test_each_start_makes_a_new_key(tmp_path: Path) -> None:
 
 def test_pods_names_of_the_api_are_in_it_when_pods_reach_it() -> None:
     alone = ControllerConfig(cluster="c", state_dir="/nowhere", api_names=("localhost",))
-    assert serving.names(alone) == ("localhost",)
+    assert serving.names(alone, IDENTITY) == ("localhost", f"{IDENTITY}.{CONTROLLER_NAME}")
     reached = ControllerConfig(
         cluster="c", state_dir="/nowhere", api_names=("localhost",), api_endpoints=("172.31.255.1:6443",)
     )
-    assert {"localhost", "kubernetes.default.svc", "10.96.0.1"} <= set(serving.names(reached))
+    assert {"localhost", "kubernetes.default.svc", "10.96.0.1"} <= set(serving.names(reached, IDENTITY))
