@@ -143,7 +143,14 @@ async def running(directory: Path) -> AsyncIterator[Bed]:
                 bed = Bed(client, store, pki, admin)
                 for name in NAMES:
                     await bed.start(name, etcd)
-                yield bed
+                try:
+                    yield bed
+                except BaseException as error:
+                    for name in NAMES:  # when the report is written, they are gone
+                        state = await client.status(name)
+                        error.add_note(f"{name}: {state.state}, {state.restarts} restarts")
+                        error.add_note(text_of(state.log)[-3000:])
+                    raise
                 for api in bed.api.values():
                     await api.aclose()
         finally:

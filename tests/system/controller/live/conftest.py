@@ -1,4 +1,7 @@
-"""One cluster of two nodes for all tests of this folder, and the programs that judge its API."""
+"""One cluster of two nodes for all tests of this folder, and the programs that judge its API.
+
+The folder is a package so that its cluster goes with its last test, and does nothing beside the others'.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.support import witness
 from tests.support.wait import PATIENCE
 
 from tsujiban.local.cluster import LocalCluster
-from tsujiban.local.down import down
-from tsujiban.local.up import up
 from tsujiban.local.waiting import until
 
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -51,10 +53,11 @@ class Kubectl:
             env={**self.environment, **(env or {})},
         )
 
-    def __call__(
-        self, *words: str, code: int = 0, stdin: str | None = None, env: Mapping[str, str] | None = None
-    ) -> str:
-        done = subprocess.run(
+    def run(
+        self, *words: str, stdin: str | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """However it ends."""
+        return subprocess.run(
             self.argv(*words),
             capture_output=True,
             text=True,
@@ -63,10 +66,36 @@ class Kubectl:
             check=False,
             input=stdin or "",
         )
+
+    def __call__(
+        self, *words: str, code: int = 0, stdin: str | None = None, env: Mapping[str, str] | None = None
+    ) -> str:
+        done = self.run(*words, stdin=stdin, env=env)
         assert done.returncode == code, (
             f"kubectl {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         )
         return str(done.stdout if code == 0 else done.stdout + done.stderr)
+
+
+def quiet(kubectl: Kubectl, *words: str, stdin: str | None = None) -> None:
+    """Wait until `kubectl diff` finds nothing: what the control plane writes of an object while it is looked
+    at is a difference, too."""
+    said: list[str] = []
+
+    def silent() -> bool:
+        done = kubectl.run("diff", *words, stdin=stdin)
+        said[:] = [f"{done.returncode}\n{done.stdout}{done.stderr}"]
+        return done.returncode == 0 and done.stdout == ""
+
+    assert until(silent, PATIENCE), said[0]
+
+
+def content(path: Path) -> bytes:
+    """Of a file; nothing, when it was replaced or removed since it was listed, or is none."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except FileNotFoundError:
+        return b""
 
 
 def read_line(process: subprocess.Popen[str]) -> str:
@@ -85,28 +114,25 @@ def read_line(process: subprocess.Popen[str]) -> str:
     return line.decode()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live() -> Iterator[LocalCluster]:
-    name = "t" + uuid.uuid4().hex[:8]
-    try:
-        yield up(name, 2, lambda _: None)
-    finally:
-        down(name)
+    with witness.cluster("t" + uuid.uuid4().hex[:8]) as made:
+        yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubectl(live: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     assert NEW.exists(), f"{NEW} is missing: run .ci/setup"
     return Kubectl(NEW, live.layout.kubeconfig, tmp_path_factory.mktemp("home"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def old_kubectl(live: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     assert OLD.exists(), f"{OLD} is missing: run .ci/setup"
     return Kubectl(OLD, live.layout.kubeconfig, tmp_path_factory.mktemp("old-home"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pods(kubectl: Kubectl) -> Kubectl:
     """With the pods of manifests/pods.yaml running, and a talker that has said something."""
     kubectl("apply", "-f", str(MANIFESTS / "pods.yaml"))

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import WAIT, Kubectl
+from tests.system.controller.live.conftest import WAIT, Kubectl, quiet
+
+from tsujiban.local.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -99,14 +101,17 @@ def settled(kubectl: Kubectl) -> None:
 
 def test_diff_is_silent_after_apply_and_shows_a_change(applied: Kubectl) -> None:
     settled(applied)
-    assert applied("diff", "-f", "-", stdin=SET) == ""
+    quiet(applied, "-f", "-", stdin=SET)
     assert "unchanged" in applied("apply", "-f", "-", stdin=SET)
-    changed = applied("diff", "-f", "-", stdin=SET.replace("targetPort: 8080", "targetPort: 8081"), code=1)
-    lines = [line for line in changed.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
-    assert [line for line in lines if "generation:" not in line] == [
-        "-    targetPort: 8080",
-        "+    targetPort: 8081",
-    ]
+    changed = SET.replace("targetPort: 8080", "targetPort: 8081")
+
+    def shown() -> list[str]:
+        said = applied("diff", "-f", "-", stdin=changed, code=1).splitlines()
+        lines = [line for line in said if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+        return [line for line in lines if "generation:" not in line]
+
+    # what the control plane writes of an object meanwhile is shown, too
+    assert until(lambda: shown() == ["-    targetPort: 8080", "+    targetPort: 8081"], PATIENCE), shown()
 
 
 def test_apply_changes_policies_of_every_dialect_and_only_the_server_warns(
@@ -152,7 +157,7 @@ def test_server_side_diff_as_argo_does_it(applied: Kubectl) -> None:
     live = documents(applied("get", "-f", "-", "-o", "json", stdin=SET))
     predicted = documents(applied("apply", *ARGO, "--dry-run=server", "-f", "-", "-o", "json", stdin=SET))
     assert predicted == live
-    assert applied("diff", *ARGO, "-f", "-", stdin=SET) == ""
+    quiet(applied, *ARGO, "-f", "-", stdin=SET)
 
 
 def test_a_field_of_another_manager_is_a_conflict(applied: Kubectl) -> None:

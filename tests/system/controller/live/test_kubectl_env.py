@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import WAIT, Kubectl
+from tests.system.controller.live.conftest import WAIT, Kubectl, content
 
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.waiting import until
@@ -112,7 +112,7 @@ def test_an_environment_from_beginning_to_end(
     kept = [path for path in Path(live.layout.state).rglob("*") if "controller" not in str(path)]
     logs = Path(live.layout.run).rglob("*.log")
     for path in (*kept, *logs):
-        assert not path.is_file() or b"second-word" not in path.read_bytes(), path
+        assert b"second-word" not in content(path), path
     # beside the main container runs what hears of its end, and ends after it
     assert run("exec", "given", "--", "cat", "/share/copied") == "blue\n"
     assert until(lambda: waiting().split()[1:3] == ["2/2", "Running"], PATIENCE)

@@ -49,6 +49,8 @@ def test_what_runs_in_a_container_has_its_rights_and_no_more(pods: Kubectl) -> N
 def test_a_terminal_is_one_of_the_containers_own_and_has_the_windows_size(
     pods: Kubectl, way: dict[str, str]
 ) -> None:
+    # that of the test before is let go of a moment after its command has ended
+    assert until(lambda: pods("exec", "talker", "--", "ls", "/dev/pts") == "ptmx\n", PATIENCE)
     child, terminal = pty.fork()
     if child == 0:
         os.execve(  # noqa: S606 - the child half of a fork

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import WAIT, Kubectl
+from tests.system.controller.live.conftest import WAIT, Kubectl, content
 
 from tsujiban.agent.node import MEMORY
 from tsujiban.local.cluster import LocalCluster
@@ -93,16 +93,12 @@ def test_files_follow_what_they_come_from(kubectl: Kubectl, live: LocalCluster) 
     assert until(lambda: "password" not in shown(), PATIENCE)
 
     node = kubectl("get", "pod", "files", "-o", "jsonpath={.spec.nodeName}")
-    kept = [
-        path
-        for path in Path(live.layout.state).rglob("*")
-        if path.is_file() and "controller" not in str(path)
-    ]
+    kept = [path for path in Path(live.layout.state).rglob("*") if "controller" not in str(path)]
     assert any(path.name == MEMORY for path in kept)
     logs = list(Path(live.layout.run, node).rglob("*.log"))
     for path in (*kept, *logs):  # neither on the node's disk nor in a log
-        assert b"second-word" not in path.read_bytes(), path
-        assert token.encode() not in path.read_bytes(), path
+        assert b"second-word" not in content(path), path
+        assert token.encode() not in content(path), path
     kubectl("delete", "pod", "files", "--wait=false")
 
 
