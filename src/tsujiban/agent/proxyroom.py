@@ -20,6 +20,7 @@ from pathlib import Path
 from tsujiban.agent import proxy_init, sandbox_init, seccomp
 from tsujiban.agent.sandbox import HIDDEN, PATH, Mount
 from tsujiban.proxy.bootstrap import argv
+from tsujiban.proxy.standin import HANDOVER
 from tsujiban.supervise.netns import NETNS_DIR
 from tsujiban.supervise.spec import ProcessSpec, Restart
 
@@ -31,7 +32,6 @@ OWNERS = "owners"  # who owns which address, in the node's directory
 OWNERS_INSIDE = "/run/tsujiban-owners"  # and where an Envoy sees it
 BINARY = "/run/tsujiban-envoy"  # and itself, wherever on the machine it is installed
 CONFIG = "bootstrap.json"
-_HANDOVER = Path("/tmp/hot-restart")  # noqa: S108 - the room's own
 _UNSHARE = (
     *("unshare", "--mount", "--net", "--uts", "--ipc", "--pid"),
     *("--fork", "--kill-child", "--propagation=slave", "--"),
@@ -41,7 +41,7 @@ _UNSHARE = (
 def command(binary: Path, workers: int = 1) -> tuple[str, ...]:
     """The command line of the Envoy that is `binary` outside; `workers` threads carry connections."""
     inside, config = Path(BINARY, *binary.parts[-3:]), Path(INSIDE, CONFIG)
-    return tuple(argv(inside, config, concurrency=workers, handover=_HANDOVER))
+    return tuple(argv(inside, config, concurrency=workers, handover=HANDOVER))
 
 
 def mounts(directory: Path, owners: Path, binary: Path) -> tuple[Mount, ...]:

@@ -26,6 +26,7 @@ from tsujiban.proxy.ondemand import Known, OnDemand
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.resource import Kind, Resource, Resources
 from tsujiban.proxy.session import Session
+from tsujiban.proxy.standin import StandIns
 
 _REMEMBERED = 256  # pods that have left: the last records of their connections come after them
 
@@ -50,6 +51,7 @@ class Channel:
         self.path = path
         self.pods: dict[str, ServedPod] = {}  # by prefix: "" in a sidecar
         self._generations = Generations()
+        self._standins = StandIns(uid)
         self._unfelt = False  # an old one has not felt a change, and must end
         self._entrances: dict[str, str] = {}  # versions of the listeners that let others in
         self._left: OrderedDict[str, ServedPod] = OrderedDict()
@@ -87,6 +89,7 @@ class Channel:
     async def close(self, *, unlink: bool = False) -> None:
         """Stop serving. Envoy goes on with what it holds."""
         self._server.close()
+        self._standins.close()
         try:
             await self._server.wait_closed()
         finally:
@@ -249,6 +252,7 @@ class Channel:
         welcome = uid == self._uid and (self._authorize is None or self._authorize(pid, uid))
         if welcome:
             self._generations.add(pid)
+            self._standins.look(pid)
         return welcome
 
     def _sink(self, log: str) -> Sink:

@@ -266,6 +266,7 @@ def test_a_running_pod_moves_into_the_mesh_and_out_and_is_not_restarted(cluster:
     pod = pods(cluster, "wanderer")[0]
     main = cluster.process(cluster.process_name("default", "wanderer")).pid
     own = f"{pod['spec']['nodeName']}/pods/{pod['metadata']['uid']}/sidecar"
+    keeper = cluster.process(f"{pod['spec']['nodeName']}/proxy")
     assert get(cluster, "wanderer").startswith("curl ")
     for mesh, answer, sidecar in (
         ("node", "200", False),
@@ -279,6 +280,8 @@ def test_a_running_pod_moves_into_the_mesh_and_out_and_is_not_restarted(cluster:
         assert until(lambda wanted=sidecar: (own in envoys(cluster)) is wanted, SECONDS), mesh  # type: ignore[misc]
         assert cluster.process(cluster.process_name("default", "wanderer")).pid == main
     assert until(lambda: answers(healthy(cluster)), SECONDS)
+    # its Envoy has just taken over from one that was ended for the sake of these moves
+    assert cluster.process(keeper.name).pid == keeper.pid
     with cluster.client() as client:
         client.delete(resolve("pods"), "default", "wanderer")
 
