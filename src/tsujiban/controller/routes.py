@@ -36,6 +36,7 @@ from tsujiban.controller.world import (
     controller_of,
     is_finished,
     is_terminating,
+    node_of,
     selects,
 )
 from tsujiban.policy.autohosts import SUFFIX as AUTO
@@ -148,6 +149,8 @@ def _pod(world: World, change: Change) -> Iterator[Work]:
         yield "terminated", change.ref
     if change.old is not None and (change.new is None or is_finished(change.new)):
         yield from _unplaced(world)  # its address is free now
+    elif _where(change.old) != _where(change.new):
+        yield from (("schedule", ref) for ref, _ in world.choosy())
     yield from _controller(change, _MAKERS)
     if change.new is not None and controller_of(change.new) is None:
         yield from _takers(world, change.ref, change.new)
@@ -183,6 +186,11 @@ def _controller(change: Change, kinds: Mapping[str, tuple[ResourceId, str]]) -> 
     if owner and owner.get("kind") in kinds:
         kind, planner = kinds[owner["kind"]]
         yield planner, Ref(*kind, change.ref.namespace, owner["name"])
+
+
+def _where(pod: Json | None) -> object:
+    """What of a pod matters to those who want to be near it, or far from it."""
+    return pod and (node_of(pod), pod["metadata"].get("labels"), is_terminating(pod))
 
 
 def _asked_of(node: Json | None) -> object:

@@ -121,6 +121,10 @@ class World:
         else:
             yield from self._spaces.get((kind, namespace), {}).items()
 
+    def count(self, kind: ResourceId) -> int:
+        """How many objects of a kind there are."""
+        return len(self._objects[kind])
+
     def pods_on(self, node: str) -> list[tuple[Ref, Json]]:
         """Pods that are bound to a node, also those that have finished."""
         return list(self._pods.on.get(node, {}).items())
@@ -136,6 +140,14 @@ class World:
     def unplaced(self) -> list[tuple[Ref, Json]]:
         """Pods that wait for a node or an address."""
         return list(self._pods.waiting.items())
+
+    def choosy(self) -> list[tuple[Ref, Json]]:
+        """Those of them to which it matters where other pods are."""
+        return list(self._pods.choosy.items())
+
+    def shy(self) -> list[tuple[Ref, Json]]:
+        """Pods that have a node, have not finished, and must not have some others near them."""
+        return list(self._pods.shy.items())
 
     def loose_pods(self, namespace: str) -> list[tuple[Ref, Json]]:
         """Pods of a namespace that nobody controls."""
@@ -159,6 +171,8 @@ class Placed:
         self.on: dict[str, dict[Ref, Json]] = {}
         self.load: Counter[str] = Counter()  # pods of a node that have not finished
         self.waiting: dict[Ref, Json] = {}  # for a node or an address
+        self.choosy: dict[Ref, Json] = {}  # those of them to which it matters where others are
+        self.shy: dict[Ref, Json] = {}  # those on a node that must not have some others near them
         self.loose: dict[str, dict[Ref, Json]] = {}  # by namespace: those without a controller
 
     def add(self, ref: Ref, pod: Json) -> None:
@@ -167,14 +181,19 @@ class Placed:
         if node:
             self.on.setdefault(node, {})[ref] = pod
             self.load[node] += not is_finished(pod)
+            if is_shy(pod) and not is_finished(pod):
+                self.shy[ref] = pod
         if not (pod.get("status") or {}).get("podIP") and not is_finished(pod):
             self.waiting[ref] = pod
+            if is_choosy(pod):
+                self.choosy[ref] = pod
         if controller_of(pod) is None:
             self.loose.setdefault(ref.namespace, {})[ref] = pod
 
     def remove(self, ref: Ref, pod: Json) -> None:
         """A pod as it was added."""
-        self.waiting.pop(ref, None)
+        for table in (self.waiting, self.choosy, self.shy):
+            table.pop(ref, None)
         if controller_of(pod) is None:
             del self.loose[ref.namespace][ref]
             if not self.loose[ref.namespace]:
@@ -207,6 +226,23 @@ def mapping(found: Any) -> Json:
 def mappings(found: Any) -> list[Json]:
     """The objects of a list, likewise."""
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def is_choosy(pod: Json) -> bool:
+    """Whether it matters to the pod where others are."""
+    spec = mapping(pod.get("spec"))
+    affinity = mapping(spec.get("affinity"))
+    wishes = (
+        affinity.get("podAffinity"),
+        affinity.get("podAntiAffinity"),
+        spec.get("topologySpreadConstraints"),
+    )
+    return any(wishes)
+
+
+def is_shy(pod: Json) -> bool:
+    """Whether the pod must not have some others near it."""
+    return bool(mapping(mapping(pod.get("spec")).get("affinity")).get("podAntiAffinity"))
 
 
 def labels_of(obj: Json) -> dict[str, str]:

@@ -262,3 +262,19 @@ def test_a_pod_with_readiness_gates_is_looked_at_whoever_writes_its_conditions()
     gated = obj("web", spec={"readinessGates": [{"conditionType": "example.com/open"}]})
     assert ("readiness", "web") in work(world(), ref, obj("web", spec={}), gated)
     assert ("readiness", "web") not in work(world(), ref, gated, obj("web", spec={}))
+
+
+def test_who_waits_for_a_place_near_others_is_looked_at_when_one_of_them_has_come_or_changed() -> None:
+    ref, waiting = Ref(*PODS, "default", "db"), Ref(*PODS, "default", "near")
+    near = obj("near", spec={"affinity": {"podAffinity": {"x": []}}})
+    view = world((waiting, near), (Ref(*PODS, "default", "any"), obj("any", spec={})))
+    unplaced, placed = obj("db", spec={}), obj("db", spec={"nodeName": "n1"}, status={"podIP": "10.0.0.1"})
+    ready = {**placed, "status": {**placed["status"], "phase": "Running"}}
+    relabelled = {**placed, "metadata": {**placed["metadata"], "labels": {"a": "b"}}}
+
+    def looked_at(old: Json, new: Json) -> set[str]:
+        return {name for planner, name in work(view, ref, old, new) if planner == "schedule"}
+
+    assert looked_at(unplaced, placed) == {"db", "near"}
+    assert looked_at(placed, relabelled) == {"db", "near"}
+    assert looked_at(placed, ready) == {"db"}

@@ -121,3 +121,22 @@ def test_a_slice_with_odd_labels_is_of_no_service(labels: object) -> None:
     view.put(ref, {"metadata": {"name": "a", "labels": labels}})
     assert view.slices_of(world.Ref(*world.SERVICES, "n", "x")) == []
     assert view.drop(ref) is not None
+
+
+def test_pods_to_which_others_matter_are_known_while_they_do() -> None:
+    view, ref = world.World(), world.Ref(*world.PODS, "default", "web")
+    pod: world.Json = {
+        "metadata": {"name": "web"},
+        "spec": {"affinity": {"podAntiAffinity": {"x": []}}},
+    }
+    view.put(ref, pod)
+    assert (view.choosy(), view.shy()) == ([(ref, pod)], [])
+    placed = {**pod, "spec": {**pod["spec"], "nodeName": "n1"}, "status": {"podIP": "10.0.0.1"}}
+    view.put(ref, placed)
+    assert (view.choosy(), view.shy()) == ([], [(ref, placed)])
+    view.put(ref, {**placed, "status": {"phase": "Succeeded"}})
+    assert (view.choosy(), view.shy(), view.count(world.PODS)) == ([], [], 1)
+    view.put(ref, {**pod, "spec": {"topologySpreadConstraints": [{}]}})
+    assert [len(found) for found in (view.choosy(), view.shy())] == [1, 0]
+    view.drop(ref)
+    assert (view.choosy(), view.count(world.PODS)) == ([], 0)

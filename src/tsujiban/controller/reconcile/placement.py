@@ -20,20 +20,20 @@ def wants(node: Json, spec: Json) -> bool:
     """Whether a pod of this spec may be on the node, as far as its own wishes go."""
     if not spec.get("nodeSelector") and not spec.get("affinity"):
         return True  # as most
-    labels = _labels(node)
-    if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
+    found = labels(node)
+    if any(found.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
         return False
     terms = _required(spec)
-    return terms is None or any(_matches(term, node["metadata"]["name"], labels) for term in terms)
+    return terms is None or any(_matches(term, node["metadata"]["name"], found) for term in terms)
 
 
 def preference(node: Json, spec: Json) -> int:
     """How much a pod would like to be there: the weights of the preferences that the node fulfils."""
-    labels = _labels(node)
+    found = labels(node)
     return sum(
         int(entry.get("weight") or 0)
         for entry in mappings(_node_affinity(spec).get(_PREFERRED))
-        if _matches(mapping(entry.get("preference")), node["metadata"]["name"], labels)
+        if _matches(mapping(entry.get("preference")), node["metadata"]["name"], found)
     )
 
 
@@ -56,7 +56,8 @@ def pin(spec: Json, node: str) -> Json:
     return {**mapping(spec.get("affinity")), "nodeAffinity": affinity}
 
 
-def _labels(node: Json) -> dict[str, str]:
+def labels(node: Json) -> dict[str, str]:
+    """A node's labels, and the one of its name that every node has."""
     return {
         "kubernetes.io/hostname": node["metadata"]["name"],
         **(node["metadata"].get("labels") or {}),

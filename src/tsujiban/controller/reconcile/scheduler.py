@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from tsujiban.controller.reconcile import placement, taints
 from tsujiban.controller.reconcile.actions import Action, Update
+from tsujiban.controller.reconcile.nearness import Wishes
 from tsujiban.controller.world import (
     NODES,
     PODS,
@@ -37,41 +38,59 @@ def plan(world: World, ref: Ref, allocate: Allocate) -> list[Action]:
     status = pod.get("status", {})
     if pod["spec"].get("nodeName") and status.get("podIP"):
         return []
-    candidates = _candidates(world, pod)
+    candidates, reasons = _candidates(world, ref, pod)
     for node in candidates:
         addresses = allocate(node, ref)
         if addresses:
             return [Update(ref, _bound(_with_automount(world, ref, pod), node, addresses))]
-    return _unschedulable(pod, ref, candidates)
+    if candidates:
+        reasons.append(f"no free address on {', '.join(candidates)}")
+    return _unschedulable(pod, ref, f"0/{world.count(NODES)} nodes are available: {', '.join(reasons)}.")
 
 
-def _candidates(world: World, pod: Json) -> list[str]:
-    """Nodes to try, in order. The one that a user names is taken whatever its state, if there is one."""
+def _candidates(world: World, ref: Ref, pod: Json) -> tuple[list[str], list[str]]:
+    """Nodes to try, in order, and why not the others, as kube-scheduler says it. The one that a user names is
+    taken whatever its state, if there is one."""
     named = pod["spec"].get("nodeName")
-    if named:
-        return [named] if world.find(NODES, "", named) else []
-    return _rank(world, pod)
+    if not named:
+        return _rank(world, ref, pod)
+    return ([named], []) if world.find(NODES, "", named) is not None else ([], [f"there is no {named}"])
 
 
-def _rank(world: World, pod: Json) -> list[str]:
+def _rank(world: World, ref: Ref, pod: Json) -> tuple[list[str], list[str]]:
     """Nodes that may take the pod, best first: fewest PreferNoSchedule taints that it does not bear, most of
-    what it would like, fewest pods of the same owner, then fewest pods."""
+    what it would like, fewest of its kind where it would be spread, fewest pods of the same owner, then
+    fewest pods."""
+    wishes = Wishes(world, ref, pod)
     if pinned := placement.pinned(pod["spec"]):  # to look at all nodes for each daemon would be a square
         node = world.find(NODES, "", pinned)
-        return [pinned] if node is not None and _fits(node, pod) else []
+        refusal = f"there is no {pinned}" if node is None else _refusal(node, pod, wishes)
+        return ([], [refusal]) if refusal else ([pinned], [])
     owner = controller_of(pod)
     kin = world.owned_by(owner["uid"], PODS) if owner else ()
     same = Counter(node_of(other) for _, other in kin if not is_finished(other))
-    liking = {
-        ref.name: (taints.unwelcome(node, pod), -placement.preference(node, pod["spec"]))
-        for ref, node in world.all(NODES)
-        if _fits(node, pod)
-    }
-    return sorted(liking, key=lambda name: (liking[name], same[name], world.load(name), name))
+    liking = {}
+    refusals: Counter[str] = Counter()
+    for other, node in world.all(NODES):
+        if refusal := _refusal(node, pod, wishes):
+            refusals[refusal] += 1
+            continue
+        near, spread = wishes.preference(node)
+        liked = placement.preference(node, pod["spec"]) + near
+        liking[other.name] = (taints.unwelcome(node, pod), -liked, -spread)
+    order = sorted(liking, key=lambda name: (liking[name], same[name], world.load(name), name))
+    return order, sorted(f"{number} node(s) {reason}" for reason, number in refusals.items())
 
 
-def _fits(node: Json, pod: Json) -> bool:
-    return is_ready(node) and taints.admits(node, pod) and placement.wants(node, pod["spec"])
+def _refusal(node: Json, pod: Json, wishes: Wishes) -> str:
+    """Why a node cannot take a pod; "" when it can."""
+    if not is_ready(node):
+        return "were not ready"
+    if not taints.admits(node, pod):
+        return "had untolerated taints"
+    if not placement.wants(node, pod["spec"]):
+        return "didn't match Pod's node affinity/selector"
+    return wishes.refusal(node)
 
 
 def _with_automount(world: World, ref: Ref, pod: Json) -> Json:
@@ -94,8 +113,7 @@ def _bound(pod: Json, node: str, addresses: tuple[str, ...]) -> Json:
     return {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": status}
 
 
-def _unschedulable(pod: Json, ref: Ref, candidates: list[str]) -> list[Action]:
-    reason = f"no free address on {', '.join(candidates)}" if candidates else "no ready node fits"
+def _unschedulable(pod: Json, ref: Ref, reason: str) -> list[Action]:
     status = {
         "phase": "Pending",
         "conditions": [

@@ -41,7 +41,6 @@ _POD_SPECS: dict[ResourceId, tuple[str, ...]] = {
 # of a pod and of a container, with what a field may say that is so here anyway
 _POD_FIELDS: dict[str, tuple[Any, ...]] = {
     "activeDeadlineSeconds": (),
-    "affinity": (),
     "dnsConfig": (),
     "dnsPolicy": ("ClusterFirst", "ClusterFirstWithHostNet"),
     "hostAliases": (),
@@ -55,7 +54,6 @@ _POD_FIELDS: dict[str, tuple[Any, ...]] = {
     "schedulingGates": (),
     "setHostnameAsFQDN": (),
     "shareProcessNamespace": (),
-    "topologySpreadConstraints": (),
 }
 _CONTAINER_FIELDS: dict[str, tuple[Any, ...]] = {
     "restartPolicyRules": (),

@@ -190,3 +190,28 @@ def test_a_pod_is_ready_when_its_gates_are_open_too(works: Kubectl) -> None:
     there(works, "patch", "pod/gated", "--subresource=status", "-p", json.dumps(condition))
     there(works, "wait", "--for=condition=Ready", "pod/gated", WAIT)
     there(works, "delete", "pod", "gated", "--wait=false")
+
+
+def test_pods_that_must_be_apart_are_and_one_too_many_says_why_it_waits(works: Kubectl) -> None:
+    term = {"labelSelector": {"matchLabels": {"app": "apart"}}, "topologyKey": "kubernetes.io/hostname"}
+    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    container = {"name": "main", "image": "host", "command": ["sleep", "1000"]}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "apart"},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": {"app": "apart"}},
+            "template": {
+                "metadata": {"labels": {"app": "apart"}},
+                "spec": {"containers": [container], "affinity": affinity},
+            },
+        },
+    }
+    works("-n", "works", "apply", "-f", "-", stdin=json.dumps(deployment))
+    why = "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."
+    assert until(lambda: why in there(works, "describe", "pods", "-l", "app=apart"), PATIENCE)
+    nodes = [pod["spec"].get("nodeName", "") for pod in found(works, "pods", "-l", "app=apart")]
+    assert sorted(nodes) == ["", "node-1", "node-2"]
+    there(works, "delete", "deployment", "apart", "--wait=false")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tsujiban.controller.reconcile import scheduler
+from tsujiban.controller.reconcile import placement, scheduler
 from tsujiban.controller.reconcile.actions import Update
 from tsujiban.controller.world import NODES, PODS, Ref
 
@@ -76,6 +76,48 @@ def test_says_why_a_pod_waits_and_says_it_once(kit: Any) -> None:
     assert "no free address on n1" in first[0].obj["status"]["conditions"][0]["message"]  # type: ignore[union-attr]
     kit.carry_out(first)
     assert scheduler.plan(kit.world, ref, allocator()) == []
+
+
+def test_says_which_nodes_cannot_take_a_pod_for_which_reason(kit: Any) -> None:
+    kit.node("n1", zone="a")
+    kit.put(Ref(*NODES, "", "n2"), {"metadata": {"name": "n2"}})
+    tainted = kit.node("n3")
+    taint = {"key": "a", "effect": "NoSchedule"}
+    kit.put(tainted, {**kit.world.get(tainted), "spec": {"taints": [taint]}})
+    kit.node("n4")
+    kit.pod("db", node="n4", ip="10.0.0.9", app="db")
+    ref = kit.pod("p")
+    term = {"labelSelector": {"matchLabels": {"app": "db"}}, "topologyKey": "kubernetes.io/hostname"}
+    apart = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    kit.world.get(ref)["spec"]["affinity"] = {"podAntiAffinity": apart}
+    kit.world.get(ref)["spec"]["nodeSelector"] = {"zone": "b"}
+
+    def why() -> str:
+        (action,) = scheduler.plan(kit.world, ref, allocator(n1=1, n4=1))
+        assert isinstance(action, Update)
+        return str(action.obj["status"]["conditions"][0]["message"])
+
+    assert why() == (
+        "0/4 nodes are available: 1 node(s) had untolerated taints, 1 node(s) were not ready,"
+        " 2 node(s) didn't match Pod's node affinity/selector."
+    )
+    kit.world.get(kit.node("n4", zone="b"))
+    assert "1 node(s) didn't match pod anti-affinity rules" in why()
+    kit.world.get(ref)["spec"]["nodeName"] = "nowhere"
+    assert why() == "0/4 nodes are available: there is no nowhere."
+
+
+def test_a_daemons_pod_too_keeps_away_from_whom_it_must(kit: Any) -> None:
+    kit.node("n1")
+    kit.pod("db", node="n1", ip="10.0.0.9", app="db")
+    ref = kit.pod("p")
+    term = {"labelSelector": {"matchLabels": {"app": "db"}}, "topologyKey": "kubernetes.io/hostname"}
+    apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    pinned = placement.pin({"affinity": apart}, "n1")
+    kit.world.get(ref)["spec"]["affinity"] = pinned
+    assert bound(kit, ref, allocator(n1=5)) == (None, None)
+    kit.world.drop(Ref(*PODS, "default", "db"))
+    assert bound(kit, ref, allocator(n1=5))[0] == "n1"
 
 
 def test_a_bound_pod_is_left_alone(kit: Any) -> None:

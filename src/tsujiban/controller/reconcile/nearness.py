@@ -1,0 +1,260 @@
+"""Where a pod may be as far as other pods go: affinity, anti-affinity, and how evenly pods are spread. Pure.
+
+Near is what has the same value of a label of nodes (`topologyKey`). Anti-affinity binds both: who must not be
+near others, and those who come after. Nobody has checked the form of any of it: what is none selects no pod.
+Source: Kubernetes documentation, "Assigning Pods to Nodes" and "Pod Topology Spread Constraints".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from tsujiban.controller.reconcile import placement, taints
+from tsujiban.controller.world import (
+    NAMESPACES,
+    NODES,
+    PODS,
+    Json,
+    Ref,
+    World,
+    is_finished,
+    is_terminating,
+    labels_of,
+    mapping,
+    mappings,
+    node_of,
+    selects,
+)
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+
+
+class Wishes:
+    """What one pod asks for, looked up in the world once for all nodes."""
+
+    def __init__(self, world: World, ref: Ref, pod: Json) -> None:
+        self._world = world
+        self._pod = pod
+        spec = pod["spec"]
+        self._near = _Affinity([_Term.of(one, ref, pod) for one in _terms(spec, "podAffinity")], world)
+        self._apart = {
+            place
+            for one in _terms(spec, "podAntiAffinity")
+            for place in _Term.of(one, ref, pod).places(world)
+        }
+        self._apart |= _barred(world, ref, pod)
+        constraints = [
+            _Spread(world, ref, pod, one) for one in mappings(spec.get("topologySpreadConstraints"))
+        ]
+        self._even = [one for one in constraints if one.required]
+        self._evenly = [one for one in constraints if not one.required]
+        self._liked: Counter[_Place] = Counter()
+        for kind, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
+            for entry in mappings(mapping(mapping(spec.get("affinity")).get(kind)).get(_PREFERRED)):
+                term = _Term.of(mapping(entry.get("podAffinityTerm")), ref, pod)
+                for place in term.found(world):
+                    self._liked[place] += sign * int(entry.get("weight") or 0)
+        self._self = self._near.all_select(ref, pod)
+
+    def refusal(self, node: Json) -> str:
+        """Why the pod may not be there, as kube-scheduler says it; "" when it may."""
+        places = _places(node)
+        if not self._near.holds(places, self._self):
+            return "didn't match pod affinity rules"
+        if not self._apart.isdisjoint(places):
+            return "didn't match pod anti-affinity rules"
+        if not all(one.holds(node) for one in self._even):
+            return "didn't match pod topology spread constraints"
+        return ""
+
+    def preference(self, node: Json) -> tuple[int, int]:
+        """How much it would like to be there: the weights of those near it, then how few of its kind are."""
+        liked = sum(self._liked[place] for place in _places(node)) if self._liked else 0
+        return liked, -sum(one.crowd(node) for one in self._evenly)
+
+
+class _Place(NamedTuple):
+    """All nodes with a label."""
+
+    key: str
+    value: str
+
+
+class _Term(NamedTuple):
+    """Pods of some namespaces (None: of all), and what is near them."""
+
+    selector: Json | None
+    namespaces: frozenset[str] | None
+    chooser: Json | None  # a selector of further namespaces
+    key: str
+
+    @classmethod
+    def of(cls, term: Json, ref: Ref, pod: Json) -> _Term:
+        """As a pod says it."""
+        named = frozenset(str(one) for one in term.get("namespaces") or ())
+        chooser = _selector(term.get("namespaceSelector"))
+        if chooser is None and not named:
+            named = frozenset({ref.namespace})
+        selector = _keyed(_selector(term.get("labelSelector")), term, pod)
+        everywhere = chooser is not None and not any(chooser.values())
+        return cls(selector, None if everywhere else named, chooser, str(term.get("topologyKey") or ""))
+
+    def selects(self, world: World, ref: Ref, pod: Json) -> bool:
+        """Whether it is about that pod."""
+        if not selects(self.selector, labels_of(pod)):
+            return False
+        if self.namespaces is None or ref.namespace in self.namespaces:
+            return True
+        space = world.find(NAMESPACES, "", ref.namespace)
+        return space is not None and selects(self.chooser, labels_of(space))
+
+    def found(self, world: World) -> Iterator[_Place]:
+        """Where each pod is that it is about."""
+        for _, pod in self.pods(world):
+            place = _place_of(world, pod, self.key)
+            if place is not None:
+                yield place
+
+    def places(self, world: World) -> set[_Place]:
+        """Where there are some."""
+        return set(self.found(world))
+
+    def pods(self, world: World) -> Iterator[tuple[Ref, Json]]:
+        """The pods it is about that have a node."""
+        if self.selector is None:
+            return
+        one = next(iter(self.namespaces)) if self.namespaces and len(self.namespaces) == 1 else None
+        within = one if self.chooser is None else None
+        for ref, pod in world.all(PODS, within):
+            if node_of(pod) and not is_finished(pod) and self.selects(world, ref, pod):
+                yield ref, pod
+
+
+class _Affinity:
+    """All terms that must hold; only a pod that all are about counts for any."""
+
+    def __init__(self, terms: list[_Term], world: World) -> None:
+        self._terms = terms
+        self._world = world
+        self._places: set[_Place] = set()
+        for ref, pod in terms[0].pods(world) if terms else ():
+            if self.all_select(ref, pod):
+                found = (_place_of(world, pod, term.key) for term in terms)
+                self._places.update(place for place in found if place is not None)
+
+    def all_select(self, ref: Ref, pod: Json) -> bool:
+        """Whether all terms are about that pod: the first of its kind may be anywhere."""
+        return all(term.selects(self._world, ref, pod) for term in self._terms)
+
+    def holds(self, places: set[_Place], own: bool) -> bool:
+        """Whether all hold where these labels are; `own`: they are about the pod itself."""
+        keys = {place.key: place for place in places}
+        if any(term.key not in keys for term in self._terms):
+            return False
+        if all(keys[term.key] in self._places for term in self._terms):
+            return True
+        return own and not self._places
+
+
+class _Spread:
+    """One constraint: how many pods of its kind there are in each domain."""
+
+    def __init__(self, world: World, ref: Ref, pod: Json, constraint: Json) -> None:
+        spec = pod["spec"]
+        self.required = constraint.get("whenUnsatisfiable") != "ScheduleAnyway"
+        self._key = str(constraint.get("topologyKey") or "")
+        self._skew = max(1, int(constraint.get("maxSkew") or 1))
+        selector = _keyed(_selector(constraint.get("labelSelector")), constraint, pod)
+        affine = constraint.get("nodeAffinityPolicy") != "Ignore"
+        tainted = constraint.get("nodeTaintsPolicy") == "Honor"
+        self._own = selects(selector, labels_of(pod))
+        self._count: Counter[str] = Counter()
+        domains: dict[str, str] = {}
+        for node_ref, node in world.all(NODES):
+            value = _label(node, self._key)
+            if (
+                value is not None
+                and (not affine or placement.wants(node, spec))
+                and (not tainted or taints.admits(node, pod))
+            ):
+                domains[node_ref.name] = value
+        for _, other in world.all(PODS, ref.namespace):
+            domain = domains.get(node_of(other))
+            counts = domain is not None and not is_finished(other) and not is_terminating(other)
+            if domain is not None and counts and selects(selector, labels_of(other)):
+                self._count[domain] += 1
+        known = set(domains.values())
+        few = len(known) < int(constraint.get("minDomains") or 1)
+        self._least = 0 if few else min((self._count[domain] for domain in known), default=0)
+
+    def holds(self, node: Json) -> bool:
+        """Whether one more there leaves it even enough."""
+        value = _label(node, self._key)
+        return value is not None and self._count[value] + self._own - self._least <= self._skew
+
+    def crowd(self, node: Json) -> int:
+        """How many there are already; where no domain is, more than anywhere."""
+        value = _label(node, self._key)
+        return max(self._count.values(), default=0) + 1 if value is None else self._count[value]
+
+
+def _barred(world: World, ref: Ref, pod: Json) -> set[_Place]:
+    """Where those are who must not be near this pod."""
+    found: set[_Place] = set()
+    for other_ref, other in world.shy():
+        for one in _terms(other["spec"], "podAntiAffinity"):
+            term = _Term.of(one, other_ref, other)
+            place = _place_of(world, other, term.key)
+            if place is not None and term.selects(world, ref, pod):
+                found.add(place)
+    return found
+
+
+def _terms(spec: Json, kind: str) -> list[Json]:
+    return mappings(mapping(mapping(spec.get("affinity")).get(kind)).get(_REQUIRED))
+
+
+def _places(node: Json) -> set[_Place]:
+    return {_Place(key, value) for key, value in placement.labels(node).items()}
+
+
+def _place_of(world: World, pod: Json, key: str) -> _Place | None:
+    node = world.find(NODES, "", node_of(pod))
+    value = None if node is None else _label(node, key)
+    return None if value is None else _Place(key, value)
+
+
+def _label(node: Json, key: str) -> str | None:
+    return placement.labels(node).get(key)
+
+
+def _keyed(selector: Json | None, term: Json, pod: Json) -> Json | None:
+    """A selector, and that the pods have the same (another) value of some labels as this one."""
+    if selector is None:
+        return None
+    own = labels_of(pod)
+    more = [
+        {"key": key, "operator": operator, "values": [own[key]]}
+        for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn"))
+        for key in _texts(term.get(field))
+        if key in own
+    ]
+    return {**selector, "matchExpressions": [*selector.get("matchExpressions", ()), *more]}
+
+
+def _selector(found: Any) -> Json | None:
+    """A label selector, if that is what is there."""
+    if not isinstance(found, dict):
+        return None
+    expressions = mappings(found.get("matchExpressions"))
+    if any("key" not in one or one.get("operator") not in _OPERATORS for one in expressions):
+        return None
+    return {"matchLabels": mapping(found.get("matchLabels")), "matchExpressions": expressions}
+
+
+def _texts(found: Any) -> Iterable[str]:
+    return (one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
