@@ -12,10 +12,20 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from tsujiban.agent import envfiles, hooks, podenv, podservices, podtokens, probes, volumes
+from tsujiban.agent import (
+    envfiles,
+    hooks,
+    podenv,
+    podservices,
+    podtokens,
+    probes,
+    terminationmessage,
+    volumes,
+)
 from tsujiban.agent.hooks import Hooks
 from tsujiban.agent.objects import ConfigError, Objects
-from tsujiban.agent.sandbox import Console, Sandbox
+from tsujiban.agent.sandbox import MESSAGES, Console, Mount, Sandbox
+from tsujiban.agent.terminationmessage import LastWords
 from tsujiban.policy.program import ServiceProgram
 from tsujiban.resources.kinds.core import Container, Pod
 from tsujiban.supervise.spec import ProcessSpec, Restart
@@ -90,6 +100,7 @@ class ContainerPlan:
     readiness: probes.Probe | None = None
     liveness: probes.Probe | None = None
     startup: probes.Probe | None = None
+    last_words: LastWords | None = None
     reason: str = ""  # Kubernetes' reason: ErrImagePull, CreateContainerConfigError
     message: str = ""
 
@@ -198,19 +209,22 @@ def _plan(pod: Pod, container: Container, stage: Stage, place: Place, sandbox: S
         raise ConfigError('command: it or args is required, for the image "host" has none of its own')
     grace = pod.spec.termination_grace_period_seconds
     lifecycle = hooks.parse(container)
+    count = len(pod.spec.containers) + len(pod.spec.init_containers)
+    last_words = terminationmessage.parse(container, sandbox.directory / MESSAGES / container.name, count)
+    mounts = volumes.mounts(pod, container, volumes_of(pod, place))
+    message = Mount(str(last_words.path), last_words.target, writable=True)
     process = sandbox.process(
         process_name(place.node, pod.metadata.uid, container.name),
         uid=place.container_uid,
         gid=place.container_uid,
         given=str(envfiles.path_of(sandbox.directory, container.name)),
         cwd=container.working_dir or "/",
-        mounts=podtokens.with_token(
-            pod, sandbox.directory, volumes.mounts(pod, container, volumes_of(pod, place))
-        ),
+        mounts=(*podtokens.with_token(pod, sandbox.directory, mounts), message),
         restart=_restart(pod, stage),
         stop_signal=lifecycle.stop_signal,
         grace=DEFAULT_GRACE if grace is None else grace,
         console=_console(container, sandbox),
+        message=str(last_words.path),
     )
     process.check()
     return ContainerPlan(
@@ -222,6 +236,7 @@ def _plan(pod: Pod, container: Container, stage: Stage, place: Place, sandbox: S
         readiness=probes.parse(container, container.readiness_probe),
         liveness=probes.parse(container, container.liveness_probe),
         startup=probes.parse(container, container.startup_probe),
+        last_words=last_words,
     )
 
 

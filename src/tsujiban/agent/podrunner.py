@@ -84,6 +84,7 @@ class PodRunner:
         )  # the objects of its volumes and variables, as (plural, namespace/name)
         self._initialized = not any(plan.stage is not Stage.MAIN for plan in self._plans)
         self._hooks = PodHooks(key, supervisor, self._ask)
+        self._ends: dict[str, tuple[tuple[float, bool], str]] = {}  # which was read, and the words
         self._waiting: dict[str, ConfigError] = {}  # containers that cannot be made now, and why
         self._described = self.pod  # with the labels and annotations that it has now
         self._probes: dict[str, ContainerProbes] = {}
@@ -432,12 +433,31 @@ class PodRunner:
             restarts=process.restarts,
             started_at=process.started_at,
             ended_at=process.exited_at,
+            last_started_at=process.last_started_at,
+            last_words=self._last_words(plan, process),
             exit_code=process.last_exit,
             reason=reason,
             message=message,
             stage=plan.stage,
             started=probing is not None and probing.started,
         )
+
+    def _last_words(self, plan: ContainerPlan, process: ProcessStatus) -> str:
+        """Of the incarnation that has ended last; read once, for it is asked at every look."""
+        if plan.last_words is None or process.last_exit is None:
+            return ""
+        running = process.state == "running"
+        end = process.exited_at, running
+        known = self._ends.get(plan.name)
+        if known is None or known[0] != end:
+            said = plan.last_words.of(
+                ended_at=process.exited_at,
+                exit_code=process.last_exit,
+                running=running,
+                log=Path(process.log),
+            )
+            self._ends[plan.name] = known = end, said
+        return known[1]
 
     def _probe(self, plan: ContainerPlan, process: ProcessStatus) -> ContainerProbes:
         incarnation = f"{plan.name} {process.pid} {process.start_ticks}"

@@ -33,6 +33,8 @@ class ContainerView:
     restarts: int = 0
     started_at: float = 0.0
     ended_at: float = 0.0
+    last_started_at: float = 0.0  # of the incarnation that has ended last
+    last_words: str = ""  # likewise
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
@@ -142,7 +144,7 @@ def _container(view: ContainerView, before: str) -> Json:
         "state": state,
     }
     if view.restarts and view.exit_code is not None:
-        result["lastState"] = {"terminated": {"exitCode": _exit_code(view.exit_code)}}
+        result["lastState"] = {"terminated": _terminated(view)}
     return result
 
 
@@ -153,9 +155,10 @@ def _exit_code(code: int | None) -> int:
 
 def _terminated(view: ContainerView) -> Json:
     code = _exit_code(view.exit_code)
-    times = {"startedAt": view.started_at, "finishedAt": view.ended_at}
+    times = {"startedAt": view.last_started_at, "finishedAt": view.ended_at}
     said = {name: _time(at) for name, at in times.items() if at}
-    return {"exitCode": code, "reason": "Error" if code else "Completed", **said}
+    message = {"message": view.last_words} if view.last_words else {}
+    return {"exitCode": code, "reason": "Error" if code else "Completed", **said, **message}
 
 
 def _truth(value: bool) -> str:

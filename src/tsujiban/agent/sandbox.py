@@ -31,6 +31,7 @@ PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 INIT = (sys.executable, "-IS", str(Path(sandbox_init.__file__)))
 SHIM = (sys.executable, "-IS", str(Path(shim.__file__)))
 SHIMS = "attach"  # directory of the shims' sockets
+MESSAGES = "messages"  # and of the files in which containers leave their last words
 TERMINAL = "xterm"  # what a terminal's programs are told it is
 _UNSHARE = (
     "unshare",
@@ -130,10 +131,11 @@ class Sandbox:
         init: tuple[str, ...] = INIT,
         given: str = "",
         console: Console | None = None,
+        message: str = "",
     ) -> ProcessSpec:
         """The specification of a process in this sandbox; `name` is the supervisor's, `init` what builds
         the sandbox and executes `argv`. With `given` the command and more variables come from that file, at
-        each start."""
+        each start. `message` is the file of its last words, which is begun anew at each start."""
         terminal = console is not None and console.terminal
         etc = tuple(Mount(str(self.directory / "etc" / entry), f"/etc/{entry}") for entry in self.etc_files())
         config = {
@@ -157,6 +159,7 @@ class Sandbox:
             },
             **({"given": given} if given else {"argv": list(argv)}),
             **({"terminal": True} if terminal else {}),
+            **({"message": message} if message else {}),
         }
         variables = {sandbox_init.VARIABLE: json.dumps(config, sort_keys=True)}
         if console is not None:
@@ -181,7 +184,7 @@ class Sandbox:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("etc", "root", "volumes"):
             (self.directory / name).mkdir(mode=0o755, exist_ok=True)
-        for name in (envfiles.DIRECTORY, SHIMS):
+        for name in (envfiles.DIRECTORY, SHIMS, MESSAGES):
             (self.directory / name).mkdir(mode=0o700, exist_ok=True)
         for name, content in self.etc_files().items():
             write_file(self.directory / "etc" / name, content.encode(), 0o644)

@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 
 VARIABLE = "TSUJIBAN_SANDBOX"
 TAKEN = ".taken"  # ends the name of what the incarnation that runs was given
+BEFORE = ".before"  # ends the name of what the incarnation before has left as its last words
 HOST = "/.host"  # the machine's root, while the view is being built
 MAX_PROCESSES = 4096  # and threads, of all containers of a pod
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -105,7 +106,12 @@ class View:
         mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         os.mkdir("/sys")
         mount("sysfs", "/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        for entry in sorted(config["mounts"], key=lambda item: str(item["target"]).count("/")):
+        mounts = sorted(config["mounts"], key=lambda item: str(item["target"]).count("/"))
+        for (
+            entry
+        ) in mounts:  # all before the first is mounted, for what is put over a directory would hide it
+            self._place(HOST + entry["source"], entry["target"])
+        for entry in mounts:
             self._bind(HOST + entry["source"], entry["target"], bool(entry["writable"]))
         for path in config["hide"]:
             if os.path.isdir(path):
@@ -152,13 +158,18 @@ class View:
                 self._bind(entry.path, target, writable=False)
 
     def _bind(self, source: str, target: str, writable: bool) -> None:
-        target = os.path.realpath(target)
-        self._make_place(target, stat.S_ISDIR(os.stat(source).st_mode))
+        target = self._place(source, target)
         mount(source, target, "", MS_BIND | MS_REC)
         if writable:
             set_attributes(target, ATTR_NOSUID, ATTR_RDONLY)
         else:
             set_attributes(target, ATTR_NOSUID | ATTR_RDONLY)
+
+    def _place(self, source: str, target: str) -> str:
+        """Have something to mount `source` on; where that is."""
+        target = os.path.realpath(target)
+        self._make_place(target, stat.S_ISDIR(os.stat(source).st_mode))
+        return target
 
     def _make_place(self, path: str, directory: bool) -> None:
         if os.path.exists(path):
@@ -336,9 +347,25 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     return {"argv": given["argv"], **config, "env": {**config["env"], **given["env"]}}
 
 
+def begin_message(path: str, uid: int, gid: int) -> None:
+    """An empty file for the container's last words; those of the incarnation before it are kept beside it.
+    Ends the process with 126 when there can be none."""
+    try:
+        if os.path.lexists(path):
+            os.replace(path, path + BEFORE)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.fchown(descriptor, uid, gid)
+        os.close(descriptor)
+    except OSError as error:
+        print(f"tsujiban sandbox: {error}", file=sys.stderr, flush=True)
+        os._exit(126)
+
+
 def main() -> NoReturn:
     """Do what the environment variable says."""
     config = complete(json.loads(os.environ.pop(VARIABLE)))
+    if config.get("message"):
+        begin_message(config["message"], config["uid"], config["gid"])
     settle(config)
     become(config["argv"], config["env"])
 

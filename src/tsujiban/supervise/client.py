@@ -38,6 +38,7 @@ class ProcessStatus:
     restarts: int
     started_at: float
     exited_at: float
+    last_started_at: float = 0.0  # of the incarnation that has ended last
     last_exit: int | None  # exit status, negative for a signal
     error: str
     rss_bytes: int

@@ -48,6 +48,7 @@ class Process:
         self.restarts = 0
         self.started_at = 0.0  # UNIX seconds
         self.exited_at = 0.0
+        self.last_started_at = 0.0  # when the incarnation that has ended last had begun
         self.last_exit: int | None = None  # exit status; negative for a signal
         self.error = ""  # why it could not be started
         self._seen: int | None = None  # bytes of the log, when last looked at
@@ -128,6 +129,7 @@ class Process:
         self.kill_group()
         self.last_exit = code
         self.exited_at = time.time()
+        self.last_started_at = self.started_at
         return self.rest(self.exited_at - self.started_at, code)
 
     def rest(self, uptime: float, code: int) -> float | None:
@@ -175,6 +177,7 @@ class Process:
             "restarts": self.restarts,
             "started_at": self.started_at,
             "exited_at": self.exited_at,
+            "last_started_at": self.last_started_at,
             "last_exit": self.last_exit,
             "error": self.error,
             "rss_bytes": used.rss,

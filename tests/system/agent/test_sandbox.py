@@ -323,7 +323,7 @@ def test_a_link_in_a_volume_cannot_make_root_change_the_machine() -> None:
 
 def test_killing_it_kills_all_of_it() -> None:
     async def body(running: Running) -> None:
-        await until(lambda: len(procfs.members(running.state.pid)) == 4)
+        await until(lambda: len(procfs.members(running.state.pid)) == 5)
         session = procfs.members(running.state.pid)
         os.kill(running.state.pid, 9)
         for member in session:

@@ -54,7 +54,7 @@ def test_a_crash_loop_says_so() -> None:
     found = status(ContainerView("main", "host", "backoff", restarts=3, exit_code=1))
     assert found["phase"] == "Running"
     assert found["containerStatuses"][0]["state"] == {"waiting": {"reason": "CrashLoopBackOff"}}
-    assert found["containerStatuses"][0]["lastState"] == {"terminated": {"exitCode": 1}}
+    assert found["containerStatuses"][0]["lastState"] == {"terminated": {"exitCode": 1, "reason": "Error"}}
 
 
 @pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (3, "Failed")])
@@ -69,7 +69,7 @@ def test_a_first_failure_that_is_tried_again_is_not_the_end() -> None:
 
 
 def test_an_end_says_when_and_how() -> None:
-    view = ContainerView("main", "host", "exited", started_at=1000.5, ended_at=2000.5, exit_code=-9)
+    view = ContainerView("main", "host", "exited", last_started_at=1000.5, ended_at=2000.5, exit_code=-9)
     (container,) = status(view, policy="Never")["containerStatuses"]
     assert container["state"]["terminated"] == {
         "exitCode": 137,
@@ -77,3 +77,19 @@ def test_an_end_says_when_and_how() -> None:
         "startedAt": "1970-01-01T00:16:40Z",
         "finishedAt": "1970-01-01T00:33:20Z",
     }
+
+
+def test_last_words_are_told_of_the_incarnation_that_has_ended() -> None:
+    view = ContainerView(
+        "main", "host", "running", restarts=1, started_at=3000.0, last_started_at=1000.5, ended_at=2000.5,
+        exit_code=1, last_words="no disk",
+    )  # fmt: skip
+    (container,) = status(view)["containerStatuses"]
+    assert container["lastState"]["terminated"] == {
+        "exitCode": 1,
+        "reason": "Error",
+        "startedAt": "1970-01-01T00:16:40Z",
+        "finishedAt": "1970-01-01T00:33:20Z",
+        "message": "no disk",
+    }
+    assert container["state"] == {"running": {"startedAt": "1970-01-01T00:50:00Z"}}

@@ -57,8 +57,6 @@ _POD_FIELDS: dict[str, tuple[Any, ...]] = {
 }
 _CONTAINER_FIELDS: dict[str, tuple[Any, ...]] = {
     "restartPolicyRules": (),
-    "terminationMessagePath": ("/dev/termination-log",),
-    "terminationMessagePolicy": ("File",),
     "volumeDevices": (),
 }
 # what a security context may ask for that every container has

@@ -20,6 +20,7 @@ _ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
 LARGEST = 2**31 - 1
 """Of numbers that Kubernetes keeps in 32 bits, and of seconds: more is none that could be waited for."""
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 
 
 def _pod(pod: core.Pod, raw: Mapping[str, Any], report: Report) -> None:
@@ -77,6 +78,8 @@ def _container(container: core.Container, path: Path, report: Report) -> None:
     if report.required((*path, "name"), container.name) and not names.is_label(container.name):
         report.error((*path, "name"), "bad-name", f"{container.name[:64]!r} is not a DNS label")
     report.one_of((*path, "imagePullPolicy"), container.image_pull_policy, _PULL_POLICIES, empty=True)
+    policy = container.termination_message_policy
+    report.one_of((*path, "terminationMessagePolicy"), policy, _MESSAGE_POLICIES, empty=True)
     port_names: set[str] = set()
     for index, port in enumerate(container.ports):
         here = (*path, "ports", index)

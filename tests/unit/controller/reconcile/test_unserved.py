@@ -21,7 +21,7 @@ def test_fields_of_pods_that_do_nothing_are_said_where_they_stand() -> None:
         "stdinOnce": True,
         "tty": True,
         "terminationMessagePath": "/var/x",
-        "terminationMessagePolicy": "File",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"limits": {"cpu": 1}, "requests": {"cpu": 1}},
         "ports": [{"containerPort": 80, "hostPort": 80}],
         "livenessProbe": {"terminationGracePeriodSeconds": 3},
@@ -37,7 +37,7 @@ def test_fields_of_pods_that_do_nothing_are_said_where_they_stand() -> None:
     }
     fields = [
         "dnsPolicy", "imagePullSecrets", "securityContext.fsGroup", "initContainers[0].restartPolicy",
-        "containers[0].terminationMessagePath", "containers[0].securityContext.runAsUser",
+        "containers[0].securityContext.runAsUser",
         "containers[0].securityContext.privileged", "containers[0].securityContext.capabilities",
         "containers[0].restartPolicy", "containers[0].resources.limits", "containers[0].ports[0].hostPort",
     ]  # fmt: skip

@@ -21,6 +21,7 @@ def ending(seconds: int) -> dict[str, Any]:
         ({"name": ""}, ".name", "missing-field"),
         ({"name": "A"}, ".name", "bad-name"),
         ({"imagePullPolicy": "always"}, ".imagePullPolicy", "bad-value"),
+        ({"terminationMessagePolicy": "Log"}, ".terminationMessagePolicy", "bad-value"),
         ({"ports": [{"name": "http"}]}, ".ports[0].containerPort", "bad-port"),
         ({"ports": [{"containerPort": 1, "protocol": "tcp"}]}, ".ports[0].protocol", "bad-value"),
         ({"ports": [{"containerPort": 1, "hostPort": 65536}]}, ".ports[0].hostPort", "bad-port"),
