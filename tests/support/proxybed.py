@@ -8,6 +8,7 @@ catches them by namespace and user, as it would catch any process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import itertools
 import json
@@ -507,6 +508,9 @@ class Bed:
         for pod in self.pods.values():
             pod.stop_envoy()
         for one in self.sockets:
+            # who waits there would wait on, and may take what comes to the next owner of the number
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
             one.close()
         if self.post is not None:
             self.kill_agent()

@@ -139,6 +139,7 @@ class Bed:
             process.kill()
             process.wait()
         for one in self.sockets:
+            one.shutdown(socket.SHUT_RDWR)  # who waits there would wait on
             one.close()
 
 
