@@ -25,6 +25,7 @@ from tsujiban.agent.ways import Way, Ways
 from tsujiban.identity.keys import create_csr, new_key
 from tsujiban.identity.rotation import SignFailed, next_renewal, retry_delay
 from tsujiban.identity.tls import TlsError, client_context
+from tsujiban.waiting import apart
 from tsujiban.wire.messages import (
     ControllerAddress,
     Controllers,
@@ -280,7 +281,7 @@ class ControllerLink:
         while True:
             began = time.monotonic()
             try:
-                await self._session()
+                await apart(self._session())  # in which grpclib may swallow a cancellation
             except (StreamLost, StreamRefused, BadMessage, CredentialsError, TlsError) as error:
                 way = self._ways.present
                 log.warning("no controller", host=way.host, port=way.port, reason=str(error))

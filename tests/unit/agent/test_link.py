@@ -33,6 +33,7 @@ from tsujiban.wire.messages import (
     Signed,
     ToNode,
 )
+from tsujiban.wire.transport import StreamLost
 
 NODE = "node-1"
 
@@ -460,3 +461,34 @@ def test_tokens_are_asked_for_on_the_stream(pki: Pki) -> None:
             await node.link.token("ns/p", "refused", 600, "")
 
     run(pki, scenario)
+
+
+def test_it_ends_also_when_the_connection_is_lost_in_the_same_moment(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which grpclib tells in the place of the cancellation."""
+    connecting = asyncio.Event()
+
+    @asynccontextmanager
+    async def lost(*_: object, **__: object) -> AsyncIterator[None]:
+        first = not connecting.is_set()
+        connecting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if first:
+                raise StreamLost("lost")
+        yield
+
+    async def main() -> None:
+        pki.node(NODE)
+        monkeypatch.setattr(agent_link, "connect", lost)
+        link = ControllerLink([("127.0.0.1", 1)], NODE, pki.directory / NODE, lambda: hello(NODE))
+        task = asyncio.create_task(link.run())
+        await asyncio.wait_for(connecting.wait(), PATIENCE)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=PATIENCE)
+        assert done
+        assert task.cancelled()
+
+    asyncio.run(main())
