@@ -106,7 +106,14 @@ def test_a_connection_that_is_lost_stays_lost() -> None:
 
 def test_tls_to_nobody_ends_at_the_connection() -> None:
     port = int(nobody().rsplit(":", 1)[1].rstrip("/"))
-    given = {"address": "127.0.0.1", "port": port, "seconds": 2, "alpn": ["x"], "send": ""}
+    given = {
+        "address": "127.0.0.1",
+        "port": port,
+        "seconds": PATIENCE,
+        "silence": 0,
+        "alpn": ["x"],
+        "send": "",
+    }
     found = json.loads(run("tls", stdin=json.dumps({**given, "certificate": "", "key": ""})))
     assert found["stage"] == "connect"
     assert "ConnectionRefusedError" in found["error"]
@@ -114,6 +121,6 @@ def test_tls_to_nobody_ends_at_the_connection() -> None:
 
 def test_tls_to_a_server_that_does_not_speak_it(url: str) -> None:
     port = int(url.rsplit(":", 1)[1].rstrip("/"))
-    given = {"address": "127.0.0.1", "port": port, "seconds": 2, "alpn": [], "send": ""}
+    given = {"address": "127.0.0.1", "port": port, "seconds": PATIENCE, "silence": 0, "alpn": [], "send": ""}
     found = json.loads(run("tls", stdin=json.dumps({**given, "certificate": "", "key": ""})))
     assert found["stage"] == "handshake"

@@ -7,7 +7,7 @@ import re
 
 from tsujiban.local.demo import manifests
 from tsujiban.local.demo.forgery import self_signed
-from tsujiban.local.demo.hands import NAMESPACE, SOON_SECONDS, Json, address
+from tsujiban.local.demo.hands import NAMESPACE, PATIENCE, SOON_SECONDS, Json, address
 from tsujiban.local.demo.loot import Loot
 from tsujiban.local.demo.stage import Stage
 from tsujiban.local.demo.steal import steal
@@ -16,7 +16,7 @@ from tsujiban.proxy.names import ALPN
 from tsujiban.proxy.site import PROXY_MARK
 from tsujiban.wire.sessions import SIDECAR
 
-TLS_PATIENCE = 2.0
+SILENCE = 2.0  # seconds after which no word is one: the kernel's no, or that a server waits for us to speak
 ALERT = re.compile(r"\[SSL: \w*?ALERT_(\w+)\]")  # as Python's ssl names an alert that it received
 
 
@@ -33,7 +33,7 @@ async def stolen_keys(world: World, stage: Stage) -> None:
     loot = await steal(world.cluster, summary, world.mesh)
     stage.same("whose certificate was stolen", world.identity("summary"), loot.owner)
 
-    own = await speak(world, summary, database, loot, as_proxy=True)
+    own = await speak(world, summary, database, loot, silence=SILENCE, as_proxy=True)
     stage.check(
         "the key, from summary's own address",
         expected="good: the handshake is accepted",
@@ -43,7 +43,7 @@ async def stolen_keys(world: World, stage: Stage) -> None:
     said = await world.explain(f"{OUTSIDE}/thief", "default/database", port=2379)
     rule = str(said["decided_by"][0])
     since = await world.mark()
-    result = await speak(world, thief, database, loot)
+    result = await speak(world, thief, database, loot, seconds=SILENCE)
     stage.check(
         "the same key, from the thief's address",
         expected="no connection at all",
@@ -96,14 +96,22 @@ async def _forged_label(world: World, stage: Stage, database: Json, ends: Json) 
 
 
 async def speak(
-    world: World, pod: Json, database: Json, loot: Loot | None, *, as_proxy: bool = False
+    world: World,
+    pod: Json,
+    database: Json,
+    loot: Loot | None,
+    *,
+    seconds: float = PATIENCE,
+    silence: float = PATIENCE,
+    as_proxy: bool = False,
 ) -> Json:
     """Speak TLS to the database from inside a pod, if asked for as its Envoy does, whom no redirect leads
-    back to itself; how far it got."""
+    back to itself; how far it got. It waits `seconds` for a connection, and `silence` for the first word."""
     given = {
         "address": address(database),
         "port": 2379,
-        "seconds": TLS_PATIENCE,
+        "seconds": seconds,
+        "silence": silence,
         "alpn": [ALPN],
         "send": "",
         "certificate": loot.chain if loot else "",

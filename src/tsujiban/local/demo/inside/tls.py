@@ -1,8 +1,8 @@
 """A TLS client as a thief writes one. Prints how far it got as one line of JSON.
 
-Reads JSON from standard input: address, port, seconds, alpn (list), send (text), certificate and key in PEM
-(both "" for none), and the mark of its packets (0 for none; who sets one needs the right to). The key is
-never written to a disk: it lives in a memory file.
+Reads JSON from standard input: address, port, seconds (to connect, and to shake hands), silence (seconds to
+listen), alpn (list), send (text), certificate and key in PEM (both "" for none), and the mark of its packets
+(0 for none; who sets one needs the right to). The key is never written to a disk: it lives in a memory file.
 """
 
 import json
@@ -41,6 +41,7 @@ def main() -> None:
             with context.wrap_socket(plain) as secure:
                 result["version"] = secure.version() or ""
                 result["stage"] = "answer"
+                secure.settimeout(given["silence"])
                 secure.sendall(bytes.fromhex(given["send"]))
                 # in TLS 1.3 a server refuses a client's certificate after the client believes all is well
                 result["answer"] = secure.recv(65536).hex()
