@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tsujiban.agent import (
+    cgroups,
     envfiles,
     hooks,
     podenv,
@@ -22,6 +23,7 @@ from tsujiban.agent import (
     terminationmessage,
     volumes,
 )
+from tsujiban.agent.cgroups import Group, Groups
 from tsujiban.agent.hooks import Hooks
 from tsujiban.agent.objects import ConfigError, Objects
 from tsujiban.agent.sandbox import MESSAGES, Console, Mount, Sandbox
@@ -66,6 +68,7 @@ class Place:
     cluster_domain: str = "cluster.local"
     objects: Objects = field(default_factory=Objects)  # of the pod's namespace
     trust_bundle_pem: str = ""  # what a pod verifies the API by
+    groups: Groups = field(default_factory=Groups)  # what the machine can limit
     api_address: str = ""  # service address of the API; "": pods do not reach it
 
     @property
@@ -101,6 +104,7 @@ class ContainerPlan:
     liveness: probes.Probe | None = None
     startup: probes.Probe | None = None
     last_words: LastWords | None = None
+    group: Group | None = None
     reason: str = ""  # Kubernetes' reason: ErrImagePull, CreateContainerConfigError
     message: str = ""
 
@@ -185,6 +189,9 @@ def prepare(pod: Pod, place: Place, tokens: Mapping[tuple[str, str], bytes]) -> 
     volume and path. Raises ConfigError, OSError, NamespaceError."""
     sandbox = sandbox_of(pod, place)
     sandbox.prepare()
+    for planned in plan(pod, place):
+        if planned.group is not None:
+            place.groups.make(planned.group)
     objects = replace(place.objects, tokens=tokens)
     volumes.materialise(pod, volumes_of(pod, place), place.container_uid, objects)
 
@@ -209,6 +216,7 @@ def _plan(pod: Pod, container: Container, stage: Stage, place: Place, sandbox: S
         raise ConfigError('command: it or args is required, for the image "host" has none of its own')
     grace = pod.spec.termination_grace_period_seconds
     lifecycle = hooks.parse(container)
+    group = _group(pod, container, place)
     count = len(pod.spec.containers) + len(pod.spec.init_containers)
     last_words = terminationmessage.parse(container, sandbox.directory / MESSAGES / container.name, count)
     mounts = volumes.mounts(pod, container, volumes_of(pod, place))
@@ -225,6 +233,7 @@ def _plan(pod: Pod, container: Container, stage: Stage, place: Place, sandbox: S
         grace=DEFAULT_GRACE if grace is None else grace,
         console=_console(container, sandbox),
         message=str(last_words.path),
+        group=group,
     )
     process.check()
     return ContainerPlan(
@@ -237,7 +246,13 @@ def _plan(pod: Pod, container: Container, stage: Stage, place: Place, sandbox: S
         liveness=probes.parse(container, container.liveness_probe),
         startup=probes.parse(container, container.startup_probe),
         last_words=last_words,
+        group=group,
     )
+
+
+def _group(pod: Pod, container: Container, place: Place) -> Group | None:
+    limits = cgroups.limits_of(container)
+    return place.groups.group(place.cluster, pod.metadata.uid, container.name, limits)
 
 
 def _console(container: Container, sandbox: Sandbox) -> Console | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from tsujiban import __version__
-from tsujiban.agent import credentials, hangups, machine, names, records, room
+from tsujiban.agent import cgroups, credentials, hangups, machine, names, records, room
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.enforcer import Enforcer, Post
 from tsujiban.agent.flowlog import FlowLog
@@ -98,7 +98,9 @@ class Node:
         self.enforcer = Enforcer(posts, self._acknowledge)
         self.kernel.refresh = self.enforcer.refresh
         self.routing = Routing(config, supervisor)
-        self.pods = Pods(config, self.enforcer, self.proxies, supervisor, link.send, link.token)
+        self.pods = Pods(
+            config, self.enforcer, self.proxies, supervisor, link.send, link.token, cgroups.find()
+        )
         self.sessions = Sessions(config.node, self.pods.running, supervisor)
         self.health = Health(
             config,

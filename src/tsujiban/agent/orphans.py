@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from tsujiban.agent.cgroups import Groups
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.containers import pod_prefix
 from tsujiban.agent.sandbox import Sandbox
@@ -23,7 +24,7 @@ from tsujiban.wire.together import all_ended
 log = structlog.get_logger(__name__)
 
 
-async def remove(config: AgentConfig, supervisor: SupervisorClient, keep: Set[str]) -> None:
+async def remove(config: AgentConfig, supervisor: SupervisorClient, groups: Groups, keep: Set[str]) -> None:
     """Stop and remove everything of pods whose uid is not in `keep`. May be repeated.
 
     Raises OSError, NamespaceError, Refused; what was not removed is found the next time."""
@@ -35,7 +36,7 @@ async def remove(config: AgentConfig, supervisor: SupervisorClient, keep: Set[st
         log.warning("what is left of a pod is removed", uid=uid)
         mine = [name for name in names if name.startswith(pod_prefix(config.node, uid))]
         await all_ended(*(supervisor.stop(name, forget_log=True) for name in mine))
-        await asyncio.to_thread(_remove, config, uid)
+        await asyncio.to_thread(_remove, config, groups, uid)
 
 
 def _directories(run: Path) -> set[str]:
@@ -44,8 +45,9 @@ def _directories(run: Path) -> set[str]:
     return {entry.name for parent in parents if parent.exists() for entry in parent.iterdir()}
 
 
-def _remove(config: AgentConfig, uid: str) -> None:
+def _remove(config: AgentConfig, groups: Groups, uid: str) -> None:
     links.delete(uid)
     remove_directory(config.run / "pods" / uid)
     directory = config.run / "sandboxes" / uid
     Sandbox(cluster=config.cluster, uid=uid, directory=directory, hostname="").remove()
+    groups.remove(config.cluster, uid)

@@ -1,7 +1,8 @@
 """What a container is told of its requests and limits (`resourceFieldRef`). Pure but for the machine's size.
 
-They are told as they are written; nothing here makes a container keep to them. Where no limit is written it
-is what the machine has, as in Kubernetes. Source: Kubernetes API reference, "ResourceFieldSelector".
+They are told as they are written; `agent.cgroups` makes a container keep to its limits. Where no limit is
+written it is what the machine has, as in Kubernetes. Source: Kubernetes API reference,
+"ResourceFieldSelector".
 """
 
 from __future__ import annotations

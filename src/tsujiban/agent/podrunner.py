@@ -370,6 +370,7 @@ class PodRunner:
     def _remove(self) -> None:
         links.delete(self.uid)
         containers.sandbox_of(self.pod, self._place).remove()
+        self._place.groups.remove(self._place.cluster, self.uid)
 
     # ------------------------------------------------------------ what is said of it
 
@@ -390,6 +391,7 @@ class PodRunner:
             started_at=self._started_at,
             sidecar=sidecar,
             initialized=self._initialized,
+            unlimited=sorted({name for plan in self._plans if plan.group for name in plan.group.lacking}),
         )
         if self._trouble:
             status["message"] = self._trouble
@@ -435,6 +437,7 @@ class PodRunner:
             ended_at=process.exited_at,
             last_started_at=process.last_started_at,
             last_words=self._last_words(plan, process),
+            last_oom=process.last_oom,
             exit_code=process.last_exit,
             reason=reason,
             message=message,

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from tsujiban.agent import containers, nodeproxy, orphans
+from tsujiban.agent.cgroups import Groups
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.containers import Place
 from tsujiban.agent.enforcer import Enforcer
@@ -48,8 +49,10 @@ class Pods:
         supervisor: SupervisorClient,
         report: Report,
         ask_token: AskToken | None = None,
+        groups: Groups | None = None,
     ) -> None:
-        """`ask_token` gets tokens for pods (`agent.podtokens`); None: pods get none."""
+        """`ask_token` gets tokens for pods (`agent.podtokens`); None: pods get none. `groups` is what the
+        machine can limit; None: nothing."""
         self._ask_token = ask_token
         self._config = config
         self._enforcer = enforcer
@@ -57,6 +60,7 @@ class Pods:
         self._supervisor = supervisor
         self._report = report
         self._network: NodeConfig | None = None
+        self._groups = groups or Groups()
         self._config_maps: dict[str, ConfigMap] = {}
         self._raw_config_maps: dict[str, bytes | None] = {}
         self._secrets: dict[str, Values | None] = {}
@@ -214,7 +218,7 @@ class Pods:
         for delay in _delays():
             keep = {runner.uid for runner in self._runners.values()} | self._ending.keys()
             try:
-                await orphans.remove(self._config, self._supervisor, keep)
+                await orphans.remove(self._config, self._supervisor, self._groups, keep)
                 break
             except (OSError, NamespaceError, Refused) as error:
                 log.warning("leftovers cannot be removed", reason=str(error))
@@ -259,6 +263,7 @@ class Pods:
                 secrets=OfNamespace(self._secrets, namespace),
             ),
             trust_bundle_pem=self._network.trust_bundle_pem,
+            groups=self._groups,
             api_address=self._network.api_address,
         )
 

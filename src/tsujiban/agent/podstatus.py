@@ -5,6 +5,7 @@ Source: Kubernetes "Pod Lifecycle" (phases, conditions, container states).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,8 @@ from tsujiban.agent.containers import Stage
 
 Json = dict[str, Any]
 
+LIMITS_ENFORCED = "tsujiban.io/LimitsEnforced"  # a condition, told when it is False
+KILLED = 137  # exit code of what SIGKILL has ended
 
 # of a pod that was deleted, when nothing of it is left on its node
 ENDED: Json = {
@@ -35,6 +38,7 @@ class ContainerView:
     ended_at: float = 0.0
     last_started_at: float = 0.0  # of the incarnation that has ended last
     last_words: str = ""  # likewise
+    last_oom: bool = False  # likewise: the kernel had killed in it for want of memory
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
@@ -57,9 +61,11 @@ def pod_status(
     started_at: float,
     sidecar: bool | None,
     initialized: bool = True,
+    unlimited: Sequence[str] = (),
 ) -> Json:
     """The status of a running pod. `sidecar` is None when the pod has no proxy, else whether it is ready;
-    `initialized` says whether the main containers have had their turn."""
+    `initialized` says whether the main containers have had their turn; `unlimited` are limits that the
+    machine cannot make them keep to."""
     first = [view for view in views if view.stage is not Stage.MAIN]
     containers = [view for view in views if view.stage is Stage.MAIN]
     all_ready = bool(containers) and all(view.ready for view in views) and sidecar is not False
@@ -80,6 +86,11 @@ def pod_status(
     }
     if first:
         status["initContainerStatuses"] = [_container(view, before) for view in first]
+    if unlimited:
+        message = f"nothing makes its containers keep to their limits: the node has no {unlimited[0]}"
+        message = " or ".join([message, *unlimited[1:]]) + " control group that can be used"
+        unlimited_condition = {"type": LIMITS_ENFORCED, "status": "False", "reason": "NoControlGroup"}
+        status["conditions"].append({**unlimited_condition, "message": message})
     if sidecar is not None:
         status["conditions"].append({"type": "tsujiban.io/ProxyReady", "status": _truth(sidecar)})
     return status
@@ -158,7 +169,8 @@ def _terminated(view: ContainerView) -> Json:
     times = {"startedAt": view.last_started_at, "finishedAt": view.ended_at}
     said = {name: _time(at) for name, at in times.items() if at}
     message = {"message": view.last_words} if view.last_words else {}
-    return {"exitCode": code, "reason": "Error" if code else "Completed", **said, **message}
+    reason = "OOMKilled" if view.last_oom and code == KILLED else "Error" if code else "Completed"
+    return {"exitCode": code, "reason": reason, **said, **message}
 
 
 def _truth(value: bool) -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tsujiban.agent import envfiles, sandbox_init, seccomp, shim
+from tsujiban.agent.cgroups import Group
 from tsujiban.network import namespaces
 from tsujiban.resources import names
 from tsujiban.supervise import procfs
@@ -132,10 +133,12 @@ class Sandbox:
         given: str = "",
         console: Console | None = None,
         message: str = "",
+        group: Group | None = None,
     ) -> ProcessSpec:
         """The specification of a process in this sandbox; `name` is the supervisor's, `init` what builds
         the sandbox and executes `argv`. With `given` the command and more variables come from that file, at
-        each start. `message` is the file of its last words, which is begun anew at each start."""
+        each start. `message` is the file of its last words, which is begun anew at each start.
+        `group` is what it joins, which must be there."""
         terminal = console is not None and console.terminal
         etc = tuple(Mount(str(self.directory / "etc" / entry), f"/etc/{entry}") for entry in self.etc_files())
         config = {
@@ -160,6 +163,7 @@ class Sandbox:
             **({"given": given} if given else {"argv": list(argv)}),
             **({"terminal": True} if terminal else {}),
             **({"message": message} if message else {}),
+            **({"cgroups": [str(one) for one in group.directories]} if group and group.directories else {}),
         }
         variables = {sandbox_init.VARIABLE: json.dumps(config, sort_keys=True)}
         if console is not None:
@@ -170,6 +174,7 @@ class Sandbox:
             env=variables,
             netns=self.netns_path,
             needs=given,
+            oom=str(group.oom) if group is not None and group.oom is not None else "",
             log=log,
             restart=restart,
             grace=grace,
@@ -216,7 +221,7 @@ def exec_command(
     """
     config = json.loads(process.env[sandbox_init.VARIABLE])
     inner = sandbox_pid(pid, config["uid"])
-    kept = ("uid", "gid", "forbidden", "cwd", "env", "given")
+    kept = ("uid", "gid", "forbidden", "cwd", "env", "given", "cgroups")
     entering = {key: config[key] for key in kept if key in config}
     entering |= {"enter": inner, "argv": list(argv), "terminal": terminal, "attended": attended}
     if terminal:

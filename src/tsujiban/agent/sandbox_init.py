@@ -289,9 +289,13 @@ def settle(config: dict[str, Any]) -> None:
     try:
         if config.get("attended"):
             check(_libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "set the parent-death signal")
+        groups = [os.open(path + "/cgroup.procs", os.O_WRONLY) for path in config.get("cgroups", ())]
         if config.get("enter"):
             enter(int(config["enter"]))
-        else:
+        for group in groups:  # only now: of a command in a running sandbox its outer half stays outside
+            os.write(group, b"0")
+            os.close(group)
+        if not config.get("enter"):
             View().build(config)
             socket.sethostname(config["hostname"])
         if config.get("terminal"):

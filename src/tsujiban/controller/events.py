@@ -126,6 +126,9 @@ def _of_pod(world: World, ref: Ref, old: Json | None, new: Json | None) -> Itera
     why = _condition(new, "PodScheduled")
     if why.get("status") == "False" and why != _condition(before, "PodScheduled"):
         yield _about(new, "v1", "Pod", _WARNING, "FailedScheduling", str(why.get("message", "")))
+    unlimited = _condition(new, "tsujiban.io/LimitsEnforced")
+    if unlimited and not _condition(before, "tsujiban.io/LimitsEnforced"):
+        yield _about(new, "v1", "Pod", _WARNING, "LimitsNotEnforced", str(unlimited.get("message", "")))
     known = {c.get("name"): c for c in _containers(before)}
     for container in _containers(new):
         yield from _of_container(new, known.get(container.get("name")) or {}, container)

@@ -19,7 +19,10 @@ GATES_CLOSED = "ReadinessGatesNotReady"  # kubelet's reason
 
 _ADDRESSES = ("podIP", "podIPs")
 # what a node says, or has said when it says it no more; every other type is somebody else's
-_OF_NODES = frozenset({"PodScheduled", "Initialized", "ContainersReady", "Ready", "tsujiban.io/ProxyReady"})
+_OF_NODES = frozenset(
+    {"PodScheduled", "Initialized", "ContainersReady", "Ready"}
+    | {"tsujiban.io/ProxyReady", "tsujiban.io/LimitsEnforced"}
+)
 
 
 class _ReportedStatus(core.PodStatus, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 
+from tsujiban.agent import cgroups
 from tsujiban.local import leftovers
 from tsujiban.local.layout import Layout
 from tsujiban.supervise.client import Refused, SupervisorClient, SupervisorGone
@@ -20,6 +21,7 @@ def down(name: str, *, keep_state: bool = False) -> bool:
     existed = layout.run.exists() or layout.state.exists()
     asyncio.run(_shut_down(layout))
     existed = leftovers.remove(name) or existed
+    cgroups.find().remove(name)
     shutil.rmtree(layout.run, ignore_errors=True)
     if not keep_state:
         shutil.rmtree(layout.state, ignore_errors=True)

@@ -40,6 +40,7 @@ class ProcessStatus:
     exited_at: float
     last_started_at: float = 0.0  # of the incarnation that has ended last
     last_exit: int | None  # exit status, negative for a signal
+    last_oom: bool = False  # the kernel had killed in it for want of memory
     error: str
     rss_bytes: int
     private_bytes: int

@@ -50,6 +50,8 @@ class Process:
         self.exited_at = 0.0
         self.last_started_at = 0.0  # when the incarnation that has ended last had begun
         self.last_exit: int | None = None  # exit status; negative for a signal
+        self.last_oom = False  # whether the kernel had killed in it for want of memory
+        self._ooms = 0
         self.error = ""  # why it could not be started
         self._seen: int | None = None  # bytes of the log, when last looked at
         self._backoff = Backoff(spec)
@@ -85,6 +87,7 @@ class Process:
         if spec.listen:
             env["LISTEN_FDS"] = str(len(spec.listen))
             env["LISTEN_FDNAMES"] = ":".join(entry.name for entry in spec.listen)
+        self._ooms = self._count_ooms()
         log = logs.open_log(self.log, spec.uid, spec.gid)
         try:
             self._seen = logs.look(self.log, self._seen, start=True)
@@ -130,7 +133,16 @@ class Process:
         self.last_exit = code
         self.exited_at = time.time()
         self.last_started_at = self.started_at
+        self.last_oom = self._count_ooms() > self._ooms
         return self.rest(self.exited_at - self.started_at, code)
+
+    def _count_ooms(self) -> int:
+        try:
+            text = Path(self.spec.oom).read_text() if self.spec.oom else ""
+        except OSError:  # its group is not there (any more)
+            return 0
+        found = [line.split()[1] for line in text.splitlines() if line.startswith("oom_kill ")]
+        return int(found[0]) if found else 0
 
     def rest(self, uptime: float, code: int) -> float | None:
         """Decide what follows an end (or a start that failed)."""
@@ -179,6 +191,7 @@ class Process:
             "exited_at": self.exited_at,
             "last_started_at": self.last_started_at,
             "last_exit": self.last_exit,
+            "last_oom": self.last_oom,
             "error": self.error,
             "rss_bytes": used.rss,
             "private_bytes": used.private,

@@ -59,6 +59,7 @@ class ProcessSpec:
     ambient: tuple[str, ...] = ()  # must be in `bounding`, when that is given
     cwd: str = "/"
     needs: str = ""  # path of a file without which it is not started again: it waits for that
+    oom: str = ""  # path of a file with a line `oom_kill N`, which grows when the kernel kills for memory
     log: str = ""  # absolute path; "" is <run dir>/logs/<name>.log
     restart: Restart = Restart.ALWAYS
     backoff_initial: float = 0.2
@@ -112,7 +113,7 @@ class ProcessSpec:
         for key in self.env:
             if not isinstance(key, str) or not key or "=" in key or "\0" in key:
                 raise SpecError(f"env: {key!r} is not a variable's name")
-        for key in ("netns", "cwd", "needs", "log"):
+        for key in ("netns", "cwd", "needs", "oom", "log"):
             path = getattr(self, key)
             _check_texts(key, (path,))
             if path and not path.startswith("/"):

@@ -215,7 +215,7 @@ def test_leftovers_go_before_a_pod_begins_and_what_is_wanted_or_ending_stays(
 ) -> None:
     async def story(bed: PodBed) -> None:
         removed: list[str] = []
-        monkeypatch.setattr(orphans, "_remove", lambda config, uid: removed.append(uid))
+        monkeypatch.setattr(orphans, "_remove", lambda config, groups, uid: removed.append(uid))
         bed.supervisor.processes["n1/pods/old/m"] = process("n1/pods/old/m")
         bed.supervisor.processes["n1/agent"] = process("n1/agent")
         bed.supervisor.gate.clear()

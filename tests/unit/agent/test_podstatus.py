@@ -93,3 +93,25 @@ def test_last_words_are_told_of_the_incarnation_that_has_ended() -> None:
         "message": "no disk",
     }
     assert container["state"] == {"running": {"startedAt": "1970-01-01T00:50:00Z"}}
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(137, "OOMKilled"), (-9, "OOMKilled"), (1, "Error"), (0, "Completed")]
+)
+def test_killed_for_memory(code: int, reason: str) -> None:
+    view = ContainerView("main", "host", "exited", exit_code=code, last_oom=True)
+    (container,) = status(view, policy="Never")["containerStatuses"]
+    assert container["state"]["terminated"]["reason"] == reason
+
+
+def test_limits_that_the_machine_cannot_set_are_told() -> None:
+    found = pod_status(
+        POD, [RUNNING], host_ip="1.1.1.1", started_at=0.0, sidecar=None, unlimited=["cpu", "memory"]
+    )
+    assert found["conditions"][-1] == {
+        "type": "tsujiban.io/LimitsEnforced",
+        "status": "False",
+        "reason": "NoControlGroup",
+        "message": "nothing makes its containers keep to their limits: the node has no cpu or memory control"
+        " group that can be used",
+    }

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tsujiban.agent import sandbox_init, shim
+from tsujiban.agent.cgroups import Group
 from tsujiban.agent.sandbox import SHIM, Console, Mount, Sandbox, exec_command, write_file
 from tsujiban.supervise.spec import ProcessSpec
 
@@ -110,3 +111,15 @@ def test_what_can_be_attached_to_has_a_shim_of_which_the_sandbox_knows_nothing()
     environment = terminal["env"]
     assert isinstance(environment, dict)
     assert environment["TERM"] == "xterm"
+
+
+def test_a_container_joins_its_control_groups_and_so_does_what_is_run_in_it() -> None:
+    place = Path("/sys/fs/cgroup/memory/tsujiban/c/u-1/c")
+    spec = SANDBOX.process(
+        "p", ("app",), uid=7, gid=7, group=Group({place: {}}, place / "memory.oom_control")
+    )
+    assert _config(spec)["cgroups"] == [str(place)]
+    assert spec.oom == f"{place}/memory.oom_control"
+    lacking = SANDBOX.process("p", ("app",), uid=7, gid=7, group=Group({}, None, ("cpu",)))
+    assert "cgroups" not in _config(lacking)
+    assert lacking.oom == ""

@@ -83,6 +83,10 @@ def test_what_goes_wrong_says_why() -> None:
     assert told(POD, pod(), pod(status={"conditions": [why]})) == [
         ("Pod", "FailedScheduling", "no ready node fits")
     ]
+    limits = {"type": "tsujiban.io/LimitsEnforced", "status": "False", "message": "no cpu control group"}
+    free = pod(status={"conditions": [limits]})
+    assert told(POD, pod(), free) == [("Pod", "LimitsNotEnforced", "no cpu control group")]
+    assert told(POD, free, free) == []
     image = {"waiting": {"reason": "ErrImagePull", "message": "image 'x': only \"host\" can be run"}}
     assert told(POD, pod(), pod(status=container(image))) == [
         ("Pod", "Failed", "container main: image 'x': only \"host\" can be run")

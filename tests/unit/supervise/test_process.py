@@ -82,3 +82,16 @@ def test_never_again(tmp_path: Path) -> None:
     assert process.exited(_wait(process)) is None
     status = process.status([])
     assert (status["state"], status["last_exit"], status["rss_bytes"]) == ("exited", 1, 0)
+
+
+def test_what_the_kernel_kills_for_memory_is_known_of_each_incarnation(tmp_path: Path) -> None:
+    events = tmp_path / "memory.events"
+    process = _process(tmp_path, "true", oom=str(events))
+    for before, after, killed in ((None, None, False), (3, 3, False), (3, 4, True), (4, 4, False)):
+        if before is not None:
+            events.write_text(f"oom 9\noom_kill {before}\n")
+        process.start()
+        if after is not None:
+            events.write_text(f"oom 9\noom_kill {after}\n")
+        process.exited(_wait(process))
+        assert process.status([])["last_oom"] is killed

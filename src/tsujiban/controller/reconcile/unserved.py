@@ -88,7 +88,11 @@ def _of_container(container: Json, field: str) -> Iterator[str]:
         yield "restartPolicy"
     resources = container.get("resources")
     if isinstance(resources, dict):
-        yield from (f"resources.{bound}" for bound in ("limits", "claims") if resources.get(bound))
+        if resources.get("claims"):
+            yield "resources.claims"
+        limits = resources.get("limits")
+        if isinstance(limits, dict):
+            yield from (f"resources.limits.{name}" for name in limits if name not in ("cpu", "memory"))
     for index, port in enumerate(container.get("ports") or ()):
         if isinstance(port, dict) and port.get("hostPort"):
             yield f"ports[{index}].hostPort"

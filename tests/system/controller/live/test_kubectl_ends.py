@@ -1,4 +1,4 @@
-"""How containers end, as kubectl tells it: last words."""
+"""How containers end, as kubectl tells it: last words, and limits that they keep to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from tests.support.wait import PATIENCE
-from tests.system.controller.live.conftest import Kubectl
+from tests.system.controller.live.conftest import WAIT, Kubectl
 
+from tsujiban.agent import cgroups
+from tsujiban.agent.cgroups import Groups
 from tsujiban.local.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -57,3 +59,51 @@ def test_last_words(kubectl: Kubectl) -> None:
         assert kubectl("logs", "ended") == "ended\n"
     finally:
         kubectl("delete", "pod", "wordy", "ended", "--now", "--ignore-not-found")
+
+
+@pytest.fixture
+def groups() -> Groups:
+    found = cgroups.find()
+    if found.memory is None or found.cpu is None:
+        pytest.skip("this machine has no control groups that can be used")
+    return found
+
+
+HOG = "x = [bytearray(1 << 20) for _ in range(300)]; print('too much')"
+
+
+def test_a_container_that_takes_more_memory_than_its_limit_is_killed(
+    kubectl: Kubectl, groups: Groups
+) -> None:
+    limits = {"limits": {"memory": "64Mi"}}
+    free = container("free", f'python3 -c "{HOG}"')
+    create(kubectl, "hog", "Never", container("bound", f'python3 -c "{HOG}"', resources=limits), free)
+    try:
+        assert until(lambda: len(states(kubectl, "hog", "state")) == 2, PATIENCE)
+        found = states(kubectl, "hog", "state")
+        assert (found["bound"]["reason"], found["bound"]["exitCode"]) == ("OOMKilled", 137)
+        assert (found["free"]["reason"], kubectl("logs", "hog", "-c", "free")) == ("Completed", "too much\n")
+        assert re.search(r"Reason:\s+OOMKilled\n\s+Exit Code:\s+137\n", kubectl("describe", "pod", "hog"))
+    finally:
+        kubectl("delete", "pod", "hog", "--now")
+
+
+def test_commands_are_in_the_container_group_and_none_leaves_it(kubectl: Kubectl, groups: Groups) -> None:
+    limits = {"limits": {"memory": "64Mi", "cpu": "250m"}}
+    create(kubectl, "bound", "Always", container("c", "exec sleep 1000", resources=limits))
+    try:
+        kubectl("wait", "--for=condition=Ready", "pod/bound", WAIT)
+        uid = kubectl("get", "pod", "bound", "-o", "jsonpath={.metadata.uid}")
+        assert "/tsujiban/" in kubectl("exec", "bound", "--", "cat", "/proc/1/cgroup")
+        assert kubectl("exec", "bound", "--", "cat", "/proc/self/cgroup") == kubectl(
+            "exec", "bound", "--", "cat", "/proc/1/cgroup"
+        )
+        assert "Killed" in kubectl("exec", "bound", "--", "sh", "-c", f'python3 -c "{HOG}"', code=137)
+        assert "No such file" in kubectl("exec", "bound", "--", "ls", "/sys/fs/cgroup/memory", code=2)
+        assert groups.cpu is not None
+        (place,) = groups.cpu.top.glob(f"tsujiban/*/{uid}/c")
+        quota = (place / ("cpu.max" if groups.cpu.unified else "cpu.cfs_quota_us")).read_text()
+        assert quota.split()[0] == "25000"
+    finally:
+        kubectl("delete", "pod", "bound", "--now")
+    assert until(lambda: not place.parent.exists(), PATIENCE)

@@ -22,7 +22,7 @@ def test_fields_of_pods_that_do_nothing_are_said_where_they_stand() -> None:
         "tty": True,
         "terminationMessagePath": "/var/x",
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "resources": {"limits": {"cpu": 1}, "requests": {"cpu": 1}},
+        "resources": {"limits": {"cpu": 1, "ephemeral-storage": 1}, "requests": {"cpu": 1}, "claims": [{}]},
         "ports": [{"containerPort": 80, "hostPort": 80}],
         "livenessProbe": {"terminationGracePeriodSeconds": 3},
         "securityContext": {"runAsUser": 0, "privileged": True, "capabilities": {"add": ["NET_ADMIN"]}},
@@ -39,7 +39,8 @@ def test_fields_of_pods_that_do_nothing_are_said_where_they_stand() -> None:
         "dnsPolicy", "imagePullSecrets", "securityContext.fsGroup", "initContainers[0].restartPolicy",
         "containers[0].securityContext.runAsUser",
         "containers[0].securityContext.privileged", "containers[0].securityContext.capabilities",
-        "containers[0].restartPolicy", "containers[0].resources.limits", "containers[0].ports[0].hostPort",
+        "containers[0].restartPolicy", "containers[0].resources.claims",
+        "containers[0].resources.limits.ephemeral-storage", "containers[0].ports[0].hostPort",
     ]  # fmt: skip
     said = [f"spec.{field} is stored, and has no effect here" for field in fields]
     assert without_effect(PODS, {"spec": pod}) == said
