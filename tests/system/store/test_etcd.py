@@ -17,7 +17,7 @@ from tests.support.wait import PATIENCE, until
 
 from tsujiban.controller.serviceclaims import GROUP, RESOURCE, ServiceClaims, Taken, repair
 from tsujiban.store.config import connect
-from tsujiban.store.etcd import client
+from tsujiban.store.etcd import client, engine, fence
 from tsujiban.store.etcd.engine import EtcdStore
 from tsujiban.store.protocol import Compacted, Create, InvalidTransaction, Key, Store
 
@@ -32,9 +32,15 @@ def bed() -> Iterator[EtcdBed]:
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A member that stands still for seconds, as on a busy machine, is not given up: an update that others
-    have overtaken meanwhile would not be known to have failed."""
-    monkeypatch.setattr(client, "ATTEMPT_SECONDS", PATIENCE)
+    """A member that stands still for seconds, as on a busy machine, is waited for. An update that others have
+    overtaken meanwhile would not be known to have failed, and what is not there in time is given up."""
+    for module, limits in (
+        (client, ("ATTEMPT_SECONDS", "CALL_SECONDS")),
+        (engine, ("CALL_SECONDS", "WRITE_SECONDS")),
+        (fence, ("WRITE_SECONDS",)),
+    ):
+        for name in limits:
+            monkeypatch.setattr(module, name, PATIENCE)
 
 
 @pytest.fixture
