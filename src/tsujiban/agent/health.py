@@ -117,6 +117,12 @@ class Health:
         waiting = [key for key in pods if not self._node_proxy.ready(key)]
         errors = [f"{key}: {expiry[key].error}" for key in pods if key in expiry and expiry[key].error]
         said = [f"not served yet: {', '.join(waiting)}"] if waiting else []
+        crowded = sorted(self._node_proxy.descriptors.crowded)
+        said += (
+            [f"more than half full, and so closed to new connections of {', '.join(crowded)}"]
+            if crowded
+            else []
+        )
         there = self._post.shared_versions
         return _component(
             "proxy",

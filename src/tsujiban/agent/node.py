@@ -185,6 +185,7 @@ class Node:
             tasks.create_task(self.enforcer.run())
             tasks.create_task(self.kernel.watch())
             tasks.create_task(room.keep(self.kernel.owners))
+            tasks.create_task(self.node_proxy.descriptors.keep())
             tasks.create_task(self.flows.run())
             tasks.create_task(self.memory.run())
             tasks.create_task(self._read_kernel_log())

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from tsujiban.agent.containers import Place, sandbox_of
+from tsujiban.agent.descriptors import Descriptors
 from tsujiban.agent.proxy_init import RENEW
 from tsujiban.agent.proxyroom import INSIDE, OWNERS, command, mounts, proxy_room
 from tsujiban.agent.sidecars import READY_SECONDS, SOCKET, make_directory
@@ -75,6 +76,8 @@ class NodeProxy:
         self._open = False
         self._resumed = asyncio.Event()
         self._unneeded = False  # known not to run: no pod has asked for it
+        self._namespaces: dict[str, str] = {}  # of the pods that are led to it, by endpoint id
+        self.descriptors = Descriptors(self._uid, lambda: post.shared_pid, lambda: dict(self._namespaces))
         self._serving: dict[str, int] = {}  # pid of the Envoy that has been seen to serve an endpoint
 
     @property
@@ -106,7 +109,10 @@ class NodeProxy:
         if not await self._listens(sandbox.netns_path):
             await self._serve_again(key, sandbox.netns_path)
         mine = redirect.Redirect(proxy_mark=PROXY_MARK)
-        await asyncio.to_thread(redirect.apply, sandbox.netns_path, mine)
+        async with self.descriptors.lock:
+            await asyncio.to_thread(redirect.apply, sandbox.netns_path, mine)
+            self._namespaces[key] = sandbox.netns_path
+            self.descriptors.crowded -= {key}
 
     async def _serve(self, key: str, netns_path: str) -> None:
         await self._post.remove(key)
@@ -139,6 +145,8 @@ class NodeProxy:
         if self._served.get(key) == pod.metadata.uid:
             del self._served[key]
             self._serving.pop(key, None)
+            async with self.descriptors.lock:
+                self._namespaces.pop(key, None)
             await self._post.remove(key)
             self._svids.remove(key)
 

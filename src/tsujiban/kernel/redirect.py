@@ -9,6 +9,7 @@ node's policy table.
     guards      the proxy's ports cannot be addressed: not from outside, and not by the
                 application, only by being redirected there; and nobody else answers there, should
                 the application have bound one while the proxy was being started again
+    input       when the proxy is to get no new connection, it is refused
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Redirect:
     excluded_outbound_ports: tuple[int, ...] = ()
     excluded_inbound_ports: tuple[int, ...] = ()
     excluded_addresses: tuple[str, ...] = ()  # destinations
+    full: bool = False  # the proxy is to get no new connection: it is refused
 
 
 def render(redirect: Redirect) -> Table:
@@ -81,6 +83,9 @@ def render(redirect: Redirect) -> Table:
         "meta l4proto 6 ip6 daddr @excluded6 return",
         f"meta l4proto 6 counter redirect to :{redirect.outbound_port:d}",
     )
+    if redirect.full:
+        refuse = "meta l4proto 6 th dport @proxy-ports ct state new counter reject with tcp reset"
+        _base(table, Hook("filter", "input", _FILTER), refuse)
     _base(
         table,
         Hook("filter", "output", _FILTER),

@@ -26,6 +26,7 @@ _REQUEST_AND_DUMP = 0x1 | 0x300
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _OPEN = 1 << 1 | 1 << 8  # states: established, and those that the other end has closed
 _SOCKET = struct.Struct("=BBBB")  # of inet_diag_msg: what comes before the ends
+_USER, _USER_AT = struct.Struct("=I"), 64  # of inet_diag_msg: behind the ends, a timer and two queues
 _ANY_STATE = 0xFFFFFFFF
 _NO_COOKIE = b"\xff" * 8
 _HEADER = struct.Struct("=IHHII")
@@ -110,6 +111,21 @@ def destroy_open(namespace: str, wanted: Collection[tuple[End, End]]) -> int:
     return call_in(namespace, work)
 
 
+def count_of(namespace: str, uid: int) -> int:
+    """How many open TCP connections in the network namespace at `namespace` are a user's. Raises OSError.
+    Blocks."""
+
+    def work() -> int:
+        with _diag() as diag:
+            return sum(
+                uid == _USER.unpack_from(message, _USER_AT)[0]
+                for family in (socket.AF_INET, socket.AF_INET6)
+                for message in _dumped(diag, family)
+            )
+
+    return call_in(namespace, work)
+
+
 def _plain(end: End) -> End:
     address = ipaddress.ip_address(end[0])
     mapped = address.ipv4_mapped if address.version == 6 else None
@@ -117,6 +133,10 @@ def _plain(end: End) -> End:
 
 
 def _dump(diag: socket.socket, family: int) -> Iterator[Socket]:
+    return map(parse_socket, _dumped(diag, family))
+
+
+def _dumped(diag: socket.socket, family: int) -> Iterator[bytes]:
     body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, _OPEN) + bytes(48)
     length = _HEADER.size + len(body)
     diag.send(_HEADER.pack(length, _SOCK_DIAG_BY_FAMILY, _REQUEST_AND_DUMP, 1, 0) + body)
@@ -129,7 +149,7 @@ def _dump(diag: socket.socket, family: int) -> Iterator[Socket]:
             if kind == _NLMSG_ERROR:
                 code = -struct.unpack_from("=i", data, _HEADER.size)[0]
                 raise OSError(code, f"cannot list connections: {os.strerror(code)}")
-            yield parse_socket(data[_HEADER.size : length])
+            yield data[_HEADER.size : length]
             data = data[(length + 3) & ~3 :]
 
 

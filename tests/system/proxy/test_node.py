@@ -18,6 +18,7 @@ from tests.support.proxybed import Bed, run, tier, until
 from tsujiban.policy.program import EndpointProgram, Http, Mesh
 from tsujiban.proxy import filters
 from tsujiban.proxy.site import PROXY_MARK, NodeSite
+from tsujiban.proxy.sockdiag import count_of
 from tsujiban.supervise.netns import listens_on
 
 pytestmark = pytest.mark.system
@@ -65,6 +66,23 @@ def test_the_test_above_would_notice(node_bed: Bed, monkeypatch: pytest.MonkeyPa
     node_bed.settle()
     assert reads(customer, web.address, 80) == 200
     assert reads(thief, web.address, 80) == 200
+
+
+def test_what_the_envoy_holds_for_a_pod_is_told_by_its_user(node_bed: Bed) -> None:
+    """Both ends of what it passes on; not the application's own sockets."""
+    web, customer = node_bed.pod("web"), node_bed.pod("customer")
+    web.listen(9000, Greeter())
+    node_bed.settle()
+    assert node_bed.node_envoy is not None
+    uid = node_bed.node_envoy.uid
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            one = stack.enter_context(customer.connect(web.address, 9000))
+            assert one.recv(100) == b"220 welcome\r\n"
+        # five with the application, and a tunnel (one for each worker at most)
+        assert 5 < count_of(customer.path, uid) <= 10
+        assert 5 < count_of(web.path, uid) <= 10
+    until("they have ended", lambda: count_of(web.path, uid) <= 5)
 
 
 def test_pods_come_and_go_beside_a_connection(node_bed: Bed) -> None:

@@ -46,6 +46,7 @@ class Scene:
         self.enforcer = SimpleNamespace(problems=(), enforced=7)
         self.kernel = SimpleNamespace(repairs=0)
         self.flows = SimpleNamespace(dropped=0)
+        self.descriptors = SimpleNamespace(crowded=frozenset())
         self.sessions: list[ProtocolState] | None = [UP]
         self.served = True
         self.envoys: tuple[str, ...] = ()
@@ -58,7 +59,10 @@ class Scene:
             self.supervisor, self.enforcer, self.kernel,
             SimpleNamespace(name="n1/bird", sessions=self._sessions),
             SimpleNamespace(ready=lambda key: self.served),
-            SimpleNamespace(ready=lambda key: self.served, pods={"default/a"}), svids, pods,
+            SimpleNamespace(
+                ready=lambda key: self.served, pods={"default/a"}, descriptors=self.descriptors
+            ),
+            svids, pods,
             Post(self), self.flows,
         ]  # fmt: skip
         self.health = Health(config, *parts)
@@ -153,6 +157,10 @@ def test_the_nodes_proxy_is_healthy_when_it_serves_all_its_pods(tmp_path: Path) 
     scene.supervisor.processes["n1/proxy"] = process("n1/proxy")
     proxy = scene.look()["proxy"]
     assert (proxy.healthy, proxy.detail, proxy.certificate_expires) == (True, "serves 1 pods", 99.0)
+    scene.descriptors.crowded = frozenset({"default/a"})
+    said = "more than half full, and so closed to new connections of default/a"
+    assert scene.look()["proxy"].detail == said
+    scene.descriptors.crowded = frozenset()
     scene.served, scene.error = False, "refused"
     proxy = scene.look()["proxy"]
     assert (proxy.healthy, proxy.detail) == (False, "not served yet: default/a; default/a: refused")

@@ -45,6 +45,13 @@ def test_a_proxy_from_outside_the_namespace_is_known_by_its_mark() -> None:
     assert all(foreign in rule for rule in table.chains["output-filter"].rules)
 
 
+def test_a_proxy_that_is_full_gets_no_new_connection() -> None:
+    assert "input-filter" not in render(Redirect(proxy_mark=1)).chains
+    assert render(Redirect(proxy_mark=1, full=True)).chains["input-filter"].rules == (
+        "meta l4proto 6 th dport @proxy-ports ct state new counter reject with tcp reset",
+    )
+
+
 @pytest.mark.parametrize("known", [{}, {"proxy_uid": 1, "proxy_mark": 1}])
 def test_a_proxy_is_known_by_exactly_one_thing(known: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="user or its mark"):
