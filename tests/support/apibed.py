@@ -24,6 +24,9 @@ from tsujiban.controller.api.mirror import Mirror
 from tsujiban.controller.api.server import serve, server_context
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.api.users import User
+from tsujiban.controller.config import ControllerConfig
+from tsujiban.controller.enroller import Enroller, StoredTokens
+from tsujiban.controller.enrolment import shared
 from tsujiban.controller.join import JoinService
 from tsujiban.controller.loop import Change, Loop, Planner, Work
 from tsujiban.controller.reconcile import aggregation
@@ -38,6 +41,7 @@ from tsujiban.identity.files import make_private_directory
 from tsujiban.identity.keys import create_csr, create_spiffe_csr, key_to_pem, new_key
 from tsujiban.identity.signingkeys import SigningKeys
 from tsujiban.identity.tokens import FileTokenStore
+from tsujiban.store.config import EtcdConfig
 from tsujiban.store.protocol import Key, Store
 from tsujiban.store.sqlite import SqliteStore
 from tsujiban.wire.messages import OpenSession
@@ -46,6 +50,12 @@ from tsujiban.wire.sessions import Exit
 TRUST_DOMAIN = "cluster.local"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 RBAC = "rbac.authorization.k8s.io"
+CONFIG = ControllerConfig(
+    cluster="bed",
+    state_dir="/nowhere",
+    trust_domain=TRUST_DOMAIN,
+    store=EtcdConfig(endpoints=("https://etcd:2379",)),
+)
 TOKEN = "an-administrators-token"  # noqa: S105 - only this test server knows it
 
 
@@ -195,8 +205,8 @@ def _reconciler(store: Store, ca: CertificateAuthority) -> Loop:
 
 
 @asynccontextmanager
-async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
-    """A server that is ready, and gone afterwards."""
+async def api_bed(directory: Path, *, several: bool = True) -> AsyncIterator[ApiBed]:
+    """A server that is ready, and gone afterwards; of a cluster that may have `several` controllers."""
     make_private_directory(directory)
     ca = CertificateAuthority.create(directory / "ca", TRUST_DOMAIN)
     store = ServiceClaims(await SqliteStore.open(directory / "state" / "store.db"))
@@ -228,6 +238,7 @@ async def api_bed(directory: Path) -> AsyncIterator[ApiBed]:
         paths=tokenapi.paths(bed.service),
         audit_sink=bed.audit.append,
         revocations=bed.revocations,
+        enroller=Enroller(ca, StoredTokens(store), shared(CONFIG)) if several else None,
     )
     context = server_context(str(server.certificate), str(server.key), ca.bundle_pem)
     serving = asyncio.create_task(serve(app, context, [listener], bed.revocations))

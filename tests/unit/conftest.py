@@ -14,7 +14,6 @@ from tests.support.wait import PATIENCE
 BOUNDS = {
     "tsujiban.agent.execution": ("TERMINAL_SECONDS",),
     "tsujiban.agent.forwarding": ("CONNECT_SECONDS",),
-    "tsujiban.agent.join": ("TIMEOUT",),
     "tsujiban.agent.link": ("SIGN_TIMEOUT",),
     "tsujiban.agent.nodeproxy": ("READY_SECONDS", "RESUME_SECONDS"),
     "tsujiban.agent.podhooks": ("UP_SECONDS",),
@@ -39,6 +38,7 @@ BOUNDS = {
     "tsujiban.network.birdc": ("TIMEOUT",),
     "tsujiban.network.dnsserver": ("TCP_IDLE",),
     "tsujiban.wire.transport": ("CONNECT_TIMEOUT", "PING_INTERVAL"),  # who is not pinged need not answer
+    "tsujiban.wire.pinned": ("TIMEOUT",),
 }
 LONG = 10 * PATIENCE
 

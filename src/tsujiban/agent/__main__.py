@@ -10,8 +10,8 @@ import msgspec
 
 from tsujiban import daemon
 from tsujiban.agent.config import load
-from tsujiban.agent.join import JoinError
 from tsujiban.agent.node import Agent
+from tsujiban.wire.pinned import JoinError
 
 
 def main() -> int:

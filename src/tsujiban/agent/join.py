@@ -8,32 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from pathlib import Path
 
-import httpx
 import msgspec
 import structlog
 
 from tsujiban.agent.credentials import CREDENTIALS_FILE, CredentialsError, NodeCredentials, Trust, load, save
 from tsujiban.identity.files import PrivateFileError, read_private
 from tsujiban.identity.keys import create_csr, new_key
-from tsujiban.wire.join import BUNDLE_PATH, JOIN_PATH, JoinFile, JoinRequest, JoinResponse, bundle_digest
+from tsujiban.wire.join import JOIN_PATH, JoinFile, JoinRequest, JoinResponse
+from tsujiban.wire.pinned import ControllerUnreachable, JoinError, pinned_bundle, post
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT = 10.0  # seconds, per request
-MAX_ANSWER = 256 * 1024  # bytes
 FIRST_RETRY = 0.1  # seconds
 LAST_RETRY = 2.0
-
-
-class JoinError(Exception):
-    """This machine cannot join; trying again with the same join file is of no use."""
-
-
-class ControllerUnreachable(Exception):
-    """The controller cannot be reached now."""
 
 
 async def ensure_joined(join_file: Path, directory: Path, node: str) -> NodeCredentials:
@@ -114,69 +103,13 @@ def _use_up(join_file: Path) -> None:
 
 async def join(ticket: JoinFile, directory: Path) -> NodeCredentials:
     """Join once and store the credentials in `directory`. Raises JoinError, ControllerUnreachable."""
-    if not ticket.server.startswith("https://"):
-        raise JoinError(f"{ticket.server!r} is not an https URL")
-    bundle_pem = await _pinned_bundle(ticket)
+    bundle_pem = await pinned_bundle(ticket.server, ticket.ca_sha256)
     key = new_key()
     request = JoinRequest(token=ticket.token, csr_pem=create_csr(key, []), node=ticket.node)
-    context = _context()
-    context.load_verify_locations(cadata=bundle_pem)
-    status, body = await _exchange(ticket.server, context, "POST", JOIN_PATH, msgspec.json.encode(request))
-    if status >= 500:
-        raise ControllerUnreachable(f"{JOIN_PATH} answered {status}")
-    if status != 200:
-        raise JoinError(f"{ticket.server} refused: {status} {body[:500].decode(errors='replace')}")
+    body = await post(ticket.server, bundle_pem, JOIN_PATH, msgspec.json.encode(request))
     try:
         answer = msgspec.json.decode(body, type=JoinResponse)
         trust = Trust(trust_domain=answer.trust_domain, bundle_pem=bundle_pem)
         return save(directory, ticket.node, key, answer.chain_pem, trust)
     except (msgspec.MsgspecError, RecursionError, CredentialsError) as error:
         raise JoinError(f"{ticket.server} answered with an unusable certificate: {error}") from error
-
-
-async def _pinned_bundle(ticket: JoinFile) -> str:
-    """The trust bundle, from anyone, believed only by its digest."""
-    context = _context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # the digest verifies; nothing secret is sent on this connection
-    status, body = await _exchange(ticket.server, context, "GET", BUNDLE_PATH, b"")
-    if status != 200:
-        raise ControllerUnreachable(f"{BUNDLE_PATH} answered {status}")
-    try:
-        bundle_pem = body.decode("ascii")
-        digest = bundle_digest(bundle_pem)
-    except ValueError as error:
-        raise JoinError(f"{ticket.server} sent no trust bundle") from error
-    if digest != ticket.ca_sha256:
-        raise JoinError(
-            f"{ticket.server} is not the cluster of the join file: its trust bundle has SHA-256 {digest}, "
-            f"expected {ticket.ca_sha256}; the token was not sent"
-        )
-    return bundle_pem
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    return context
-
-
-async def _exchange(
-    server: str, context: ssl.SSLContext, method: str, path: str, body: bytes
-) -> tuple[int, bytes]:
-    """One request; status and body. Environment proxies are not used, redirects not followed."""
-    answer = bytearray()
-    try:
-        async with (
-            httpx.AsyncClient(base_url=server, verify=context, trust_env=False, timeout=TIMEOUT) as client,
-            client.stream(method, path, content=body) as response,
-        ):
-            async for chunk in response.aiter_bytes():
-                answer += chunk
-                if len(answer) > MAX_ANSWER:
-                    raise JoinError(f"{server}{path} answered with more than {MAX_ANSWER} bytes")
-    except httpx.InvalidURL as error:
-        raise JoinError(f"{server!r} is not a URL: {error}") from error
-    except httpx.HTTPError as error:
-        raise ControllerUnreachable(str(error) or type(error).__name__) from error
-    return response.status_code, bytes(answer)

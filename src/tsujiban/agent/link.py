@@ -112,7 +112,7 @@ class ControllerLink:
         self._on_session = on_session
         self._standby: dict[Way, StandbyLink] = {}
         self._standing: dict[Way, asyncio.Task[None]] = {}
-        self._refused = False  # by one of them: there may be others that lead
+        self._refused = False  # by one of them that did not lead
         self._obeyed: tuple[Way | None, str] = None, ""  # the way to the controller, and its identity
         self._status: NodeStatus | None = None
         self._tasks: asyncio.TaskGroup | None = None  # while it runs
@@ -287,9 +287,7 @@ class ControllerLink:
                 log.warning("no controller", host=way.host, port=way.port, reason=str(error))
                 if isinstance(error, StreamRefused | CredentialsError):
                     await self._rejoin()
-                if isinstance(error, StreamRefused) and not self._refused:
-                    self._refused = True
-                    self._stand_by()
+                self._stand_by()
             self._ways.turn()
             delay = FIRST_RETRY if time.monotonic() - began > STABLE else min(delay * 2, LAST_RETRY)
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret
@@ -302,6 +300,9 @@ class ControllerLink:
                 self._connected.set()
                 self._on_connected()
                 await first_failure(self._read(stream, way), self._write(stream), stream.watch())
+        except StreamRefused:
+            self._refused = self._refused or self._obeyed[0] is None  # it did not lead: there may be others
+            raise
         finally:
             self._connected.clear()
             self._obey(None)

@@ -28,6 +28,18 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("tsujiban connectivity -f manifests", "every allowed connection"),
         ("tsujiban connectivity -f manifests --focus default/web -o svg", "a picture of one workload's"),
     ),
+    "controller token": (
+        (
+            "tsujiban controller token -o token.json --server https://10.0.0.1:6443",
+            "for one machine, within 15 minutes",
+        ),
+    ),
+    "controller join": (
+        (
+            "tsujiban controller join --token-file token.json --state-dir /var/lib/tsujiban-controller",
+            "this machine is a controller, too",
+        ),
+    ),
     "create token": (
         ("tsujiban create token robot", "good for an hour"),
         ("tsujiban create token robot --duration 8h --audience vault", "for somebody else than the API"),

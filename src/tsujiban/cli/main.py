@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tsujiban.cli.connectivity:connectivity",
         "Say which connections manifests allow, exactly.",
     ),
+    "controller": ("tsujiban.cli.controller:controller", "Have another machine be a controller, too."),
     "create": ("tsujiban.cli.create:create", "Create a service account's token; the rest is kubectl's."),
     "delete": ("tsujiban.cli.delete:delete", "Delete objects."),
     "demo": ("tsujiban.cli.demo:demo", "Run the bank and attack it."),

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from tsujiban import daemon
-from tsujiban.controller import serving
+from tsujiban.controller import enrolment, serving
 from tsujiban.controller.api import csrs, reviews, streams, tokenapi
 from tsujiban.controller.api.access import Access
 from tsujiban.controller.api.app import create_app
@@ -26,6 +26,7 @@ from tsujiban.controller.api.mirror import Mirror
 from tsujiban.controller.api.server import serve, server_context
 from tsujiban.controller.api.tokens import TokenService
 from tsujiban.controller.config import ControllerConfig, load
+from tsujiban.controller.enroller import Enroller, StoredTokens
 from tsujiban.controller.join import JoinService
 from tsujiban.controller.lead import Lead, end_of_lead
 from tsujiban.controller.nodes import NodeServer
@@ -141,6 +142,7 @@ async def _run(config: ControllerConfig, sockets: list[socket.socket]) -> None:
             paths=tokenapi.paths(tokens),
             audit_sink=AuditFile(config.state / "audit"),
             revocations=revocations,
+            enroller=Enroller(ca, StoredTokens(store), enrolment.shared(config)) if lead.elects else None,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(access.run())

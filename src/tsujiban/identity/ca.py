@@ -133,6 +133,11 @@ class CertificateAuthority:
         """The roots of the trust domain, PEM: what peers verify with."""
         return _pem(self._root.certificate)
 
+    def with_keys(self) -> tuple[str, str]:
+        """Root and intermediate, PEM, each with its key: whoever has them is this authority."""
+        root, intermediate = map(castore.issuer_to_pem, (self._root, self._intermediate))
+        return root.decode(), intermediate.decode()
+
     def crl(self, serials: Iterable[int]) -> str:
         """The lists of revoked certificates, PEM: the root's, which is empty, and the intermediate's.
 

@@ -61,8 +61,9 @@ def load(directory: Path, trust_domain: str, now: float) -> tuple[Issuer, Issuer
     """Read and check root and intermediate. Raises CaStoreError."""
     try:
         check_private_directory(directory)
-        root = _parse(directory / ROOT_FILE, read_private(directory / ROOT_FILE))
-        intermediate = _parse(directory / INTERMEDIATE_FILE, read_private(directory / INTERMEDIATE_FILE))
+        root = issuer_from_pem(directory / ROOT_FILE, read_private(directory / ROOT_FILE))
+        path = directory / INTERMEDIATE_FILE
+        intermediate = issuer_from_pem(path, read_private(path))
     except PrivateFileError as error:
         raise CaStoreError(f"certificate authority: {error}") from error
     _check_issued(directory / ROOT_FILE, root, root, trust_domain)
@@ -77,7 +78,8 @@ def issuer_to_pem(issuer: Issuer) -> bytes:
     return key_to_pem(issuer.key).encode() + issuer.certificate.public_bytes(Encoding.PEM)
 
 
-def _parse(path: Path, data: bytes) -> Issuer:
+def issuer_from_pem(path: Path, data: bytes) -> Issuer:
+    """Key and certificate, in either order; `path` is for the message. Raises CaStoreError."""
     try:
         key = load_pem_private_key(data, password=None)
         certificate = x509.load_pem_x509_certificate(data)

@@ -1,8 +1,8 @@
-"""One-time tokens with which a machine becomes a node.
+"""One-time tokens with which a machine becomes a node, or another controller.
 
 A token is `<id>.<secret>`: the id finds the record, the secret (256 random bits) proves it. Only
 the secret's SHA-256 is stored; a plain hash is enough for a random secret of that length. A token
-is bound to one node name, expires, and is consumed by whoever removes its record first.
+is bound to one purpose and one node name, expires, and is consumed by whoever removes its record first.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import msgspec
 from tsujiban.identity.files import PrivateFileError, make_private_directory, read_private, write_private
 
 DEFAULT_LIFETIME = 3600.0  # seconds
+FOR_NODE, FOR_CONTROLLER = "node", "controller"
 _TOKEN = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{64})\Z", re.ASCII)
 
 
@@ -31,9 +32,11 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     secret_sha256: str  # hexadecimal
-    node: str
+    node: str  # "" when it is for no node
     expires: float  # UNIX seconds
     made: float = 0.0
+    purpose: str = FOR_NODE
+    by: str = ""  # the user who had it made, when it was one
 
 
 class TokenStore(Protocol):
@@ -49,16 +52,26 @@ class TokenStore(Protocol):
         """Remove the record; True for the one caller who removed it."""
 
 
-def new_token(node: str, now: float, lifetime: float = DEFAULT_LIFETIME) -> tuple[str, TokenRecord]:
+def new_token(
+    node: str, now: float, lifetime: float = DEFAULT_LIFETIME, *, purpose: str = FOR_NODE, by: str = ""
+) -> tuple[str, TokenRecord]:
     """A token for `node` and the record to keep of it. The token itself is shown once."""
     token_id, secret = secrets.token_hex(8), secrets.token_hex(32)
     record = TokenRecord(
-        id=token_id, secret_sha256=_digest(secret), node=node, expires=now + lifetime, made=now
+        id=token_id,
+        secret_sha256=_digest(secret),
+        node=node,
+        expires=now + lifetime,
+        made=now,
+        purpose=purpose,
+        by=by,
     )
     return f"{token_id}.{secret}", record
 
 
-async def check_token(store: TokenStore, token: str, node: str, now: float) -> TokenRecord:
+async def check_token(
+    store: TokenStore, token: str, node: str, now: float, *, purpose: str = FOR_NODE
+) -> TokenRecord:
     """The record of a token that is good for `node` at `now`; does not consume it. Raises TokenRefused."""
     match = _TOKEN.match(token)
     if match is None:
@@ -69,6 +82,8 @@ async def check_token(store: TokenStore, token: str, node: str, now: float) -> T
         raise TokenRefused(f"token {token_id} does not exist, or was used already")
     if not hmac.compare_digest(record.secret_sha256, _digest(secret)):
         raise TokenRefused(f"token {token_id} came with a wrong secret")
+    if record.purpose != purpose:
+        raise TokenRefused(f"token {token_id} is for a {record.purpose}, not for a {purpose}")
     if record.node != node:
         raise TokenRefused(f"token {token_id} is for node {record.node!r}, not {node!r}")
     if now >= record.expires:

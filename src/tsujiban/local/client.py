@@ -155,6 +155,10 @@ class Client:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         return str(self._json("POST", path, json=body)["status"]["token"])
 
+    def controller_token(self, seconds: int) -> Json:
+        """A one-time token that makes a machine a controller (`controller.enrolment.TokenMade`)."""
+        return self._json("POST", "/tsujiban/v1/controllers/tokens", json={"seconds": seconds})
+
     # ------------------------------------------------------------------ the rest
 
     def version(self) -> str:

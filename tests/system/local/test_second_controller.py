@@ -6,8 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -24,9 +22,9 @@ from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import MANIFESTS, NEW, WAIT, Kubectl, read_line
 from tests.system.controller.live.test_kubectl_streams import BARE_SPDY
 
-from tsujiban.agent.config import AgentConfig
 from tsujiban.controller.config import ControllerConfig
-from tsujiban.identity.files import make_private_directory, write_private
+from tsujiban.controller.enrol import enrol
+from tsujiban.controller.enrolment import Ticket, TokenMade
 from tsujiban.local import specs
 from tsujiban.local.cluster import LocalCluster
 from tsujiban.local.down import down
@@ -37,6 +35,7 @@ from tsujiban.resources.names import fabric_namespace
 from tsujiban.supervise.client import SupervisorClient
 from tsujiban.supervise.netns import namespace_path
 from tsujiban.supervise.spec import Listener, ProcessSpec
+from tsujiban.wire.pinned import ControllerUnreachable, JoinError
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -52,6 +51,7 @@ class Pair:
         self.layout = cluster.layout
         self.state = self.layout.state / SECOND
         self.port = _free_port()
+        self.home = home
         self.first = Kubectl(NEW, self.layout.kubeconfig, home)
         text = self.layout.kubeconfig.read_text()
         other = home / "second.yaml"
@@ -59,16 +59,11 @@ class Pair:
         self.second = Kubectl(NEW, other, home)
 
     async def start(self) -> None:
-        """As docs/store.md says: the same cluster and store, a state directory with a copy of the CA."""
-        make_private_directory(self.state)
-        shutil.copytree(self.layout.controller_state / "ca", self.state / "ca")
-        own = msgspec.json.decode(self.layout.controller_config.read_bytes(), type=ControllerConfig)
-        config = msgspec.structs.replace(own, state_dir=str(self.state), api_sockets=1, api_endpoints=())
-        write_private(self.state / "config.json", msgspec.json.encode(config))
-        node = self.cluster.record.nodes[0]
-        agent = msgspec.json.decode(self.layout.agent_config(node).read_bytes(), type=AgentConfig)
-        agent = msgspec.structs.replace(agent, other_controllers=((CONTROLLER_ADDRESS, PORT),))
-        write_private(self.layout.agent_config(node), msgspec.json.encode(agent))
+        """As docs/store.md says: a token, and what it buys. The node finds the new controller by itself."""
+        token = self.home / "token.json"
+        _tsujiban("token", "-o", str(token), "--cluster", self.layout.cluster)
+        _tsujiban("join", "--token-file", str(token), "--state-dir", str(self.state))
+        assert not token.exists()
         fabric = namespace_path(fabric_namespace(self.layout.cluster))
         process = ProcessSpec(
             name=SECOND,
@@ -81,7 +76,6 @@ class Pair:
         )
         async with SupervisorClient(self.layout.supervisor_socket) as supervisor:
             await supervisor.start(process)
-            await supervisor.kill(specs.agent_name(node), signal.SIGTERM)  # it reads its configuration again
 
     def stop_first(self) -> ProcessSpec:
         async def stop() -> ProcessSpec:
@@ -113,6 +107,12 @@ class Pair:
         lines = (self.state / "audit" / "audit.log").read_text().splitlines()
         refs = [(line, line.get("objectRef", {})) for line in map(json.loads, lines)]
         return [line for line, ref in refs if all(ref.get(key) == value for key, value in wanted.items())]
+
+
+def _tsujiban(*words: str) -> None:
+    argv = [sys.executable, "-m", "tsujiban", "controller", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def _free_port() -> int:
@@ -184,6 +184,38 @@ def test_a_token_that_one_has_signed_is_good_at_the_other(pair: Pair) -> None:
     found = json.loads(pair.first("get", "--raw", "/openid/v1/jwks"))["keys"]
     assert len({key["kid"] for key in found}) == 2
     assert "NotFound" in pair.first("get", "--raw", "/apis/internal.tsujiban.io/v1/tokenkeys", code=1)
+
+
+def test_of_machines_that_bring_one_token_to_two_controllers_one_gets_it(pair: Pair, tmp_path: Path) -> None:
+    ports = (pair.cluster.record.api_port, pair.port) * 2
+
+    async def all_join(ticket: Ticket, below: Path) -> list[ControllerConfig | BaseException]:
+        joins = (
+            enrol(
+                msgspec.structs.replace(ticket, server=f"https://127.0.0.1:{port}"),
+                below / str(number) / "state",
+                {},
+                {},
+            )
+            for number, port in enumerate(ports)
+        )
+        return await asyncio.gather(*joins, return_exceptions=True)
+
+    def joined() -> bool:
+        """Whether one has got it; none has when etcd, or a controller, did not answer in time."""
+        with pair.cluster.client() as client:
+            made = msgspec.convert(client.controller_token(600), TokenMade)
+        ticket = Ticket(
+            server="", controller_token=made.token, ca_sha256=made.ca_sha256, expires=made.expires
+        )
+        below = tmp_path / made.token.partition(".")[0]
+        found = asyncio.run(all_join(ticket, below))
+        won = [one for one in found if isinstance(one, ControllerConfig)]
+        assert len(won) == len(list(below.glob("*/state"))) <= 1
+        assert all(isinstance(one, ControllerConfig | JoinError | ControllerUnreachable) for one in found)
+        return len(won) == 1
+
+    assert until(joined, PATIENCE)
 
 
 def test_who_may_not_is_refused_there_and_both_are_audited_there(pair: Pair) -> None:

@@ -20,8 +20,6 @@ from tests.support.wait import PATIENCE, until
 from tsujiban.agent import join as agent_join
 from tsujiban.agent.credentials import load
 from tsujiban.agent.join import (
-    ControllerUnreachable,
-    JoinError,
     Rejoining,
     ensure_joined,
     join,
@@ -32,6 +30,7 @@ from tsujiban.identity.files import write_private
 from tsujiban.identity.keys import create_csr, new_key
 from tsujiban.identity.tokens import FileTokenStore, new_token
 from tsujiban.wire.join import BUNDLE_PATH, JOIN_PATH, JoinFile, JoinRequest, bundle_digest
+from tsujiban.wire.pinned import ControllerUnreachable, JoinError
 
 
 class Api:

@@ -187,6 +187,10 @@ def test_a_node_of_one_controller_has_one_stream(tmp_path: Path) -> None:
             running = asyncio.create_task(link.run())
             await until(lambda: ("hello", NODE) in only.events)
             assert (link._standby, only.server._standby) == ({}, {})
+            await until(lambda: link._obeyed[0] is not None)  # one that never led would be asked for others
+            only.server.disconnect(NODE, "it is stopping")
+            await until(lambda: only.events.count(("hello", NODE)) == 2)
+            assert (link._standby, only.server._standby) == ({}, {})
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 

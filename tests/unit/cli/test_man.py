@@ -17,7 +17,8 @@ def test_every_command_has_a_page_with_its_options(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["man", "-d", str(tmp_path)])
     assert result.exit_code == 0, result.output
     names = {path.name for path in (tmp_path / "man1").iterdir()}
-    below = {"tsujiban-create-token.1", "tsujiban-demo-bank.1"}
+    inner = ("controller-join", "controller-token", "create-token", "demo-bank")
+    below = {f"tsujiban-{name}.1" for name in inner}
     assert names == {"tsujiban.1", *(f"tsujiban-{name}.1" for name in COMMANDS), *below}
     text = (tmp_path / "man1" / "tsujiban-exec.1").read_text()
     assert ".SH NAME\ntsujiban\\-exec \\- Run a command inside a pod\n" in text

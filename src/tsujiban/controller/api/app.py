@@ -23,6 +23,7 @@ from tsujiban.controller.api import (
     collection,
     deletion,
     discovery,
+    enrolling,
     eviction,
     extras,
     health,
@@ -52,6 +53,7 @@ from tsujiban.controller.api.query import flag
 from tsujiban.controller.api.responses import json_response, refusal
 from tsujiban.controller.api.target import Target
 from tsujiban.controller.api.users import Authenticator, TokenReview, User, no_tokens
+from tsujiban.controller.enroller import Enroller
 from tsujiban.controller.revocations import Revocations
 from tsujiban.flows.ring import FlowRing
 from tsujiban.store.protocol import Store, StoreError
@@ -76,10 +78,12 @@ def create_app(
     table: Table | None = None,
     paths: Mapping[str, Handler] | None = None,
     revocations: Revocations | None = None,
+    enroller: Enroller | None = None,
 ) -> Starlette:
     """The application. `trust_domain` is that of node certificates; `tokens` knows bearer tokens; without
     `access` only administrators may do anything; `table` holds the subresources and virtual kinds that are
-    served, `paths` more plain paths to read, `revocations` whose certificates are not taken."""
+    served, `paths` more plain paths to read, `revocations` whose certificates are not taken, `enroller` makes
+    other machines controllers, where there can be several."""
     gate = Gate(Authenticator(trust_domain, tokens, revocations), access or OnlyMasters(), audit_sink)
     places = Places()
     table = table or Table()
@@ -115,6 +119,7 @@ def create_app(
         *_health(api, health.checks(store, lambda: access is None or access.mirror.ready.is_set())),
         Route(JOIN_PATH, joining, methods=["POST"]),
         Route(BUNDLE_PATH, bundle, methods=["GET"]),
+        *enrolling.routes(gate, enroller),
         *(Route(path, api.guarded(_version), methods=["GET"]) for path in ("/version", "/version/")),
         *(Route(path, api.guarded(handler), methods=["GET"]) for path, handler in _openapi(table).items()),
         Route("/metrics", api.guarded(show_metrics), methods=["GET"]),

@@ -45,7 +45,7 @@ class Joins(Protocol):
 
 async def join(service: Joins, request: Request) -> Response:
     """POST: a token buys a node certificate. The only write that needs no client certificate."""
-    wanted = _typed(parse_json(await read_body(request, JOIN_BYTES)), JoinRequest)
+    wanted = typed(parse_json(await read_body(request, JOIN_BYTES)), JoinRequest)
     try:
         return json_response(await service.join(wanted))
     except JoinRefused as error:
@@ -60,7 +60,7 @@ def bundle(service: Joins) -> Response:
 async def apply_set(store: Store, request: Request, user: User) -> Response:
     """POST: all of a set of objects, or none; a line in the audit log for each that was written."""
     body = parse_json(await read_body(request, APPLY_BYTES))
-    applied = await apply(store, _typed(body, ApplyRequest))
+    applied = await apply(store, typed(body, ApplyRequest))
     for result in applied.results:
         if result.action != "unchanged" and not applied.dry_run:
             kind = kind_for(result.api_version, result.kind)
@@ -106,7 +106,8 @@ def _flow_line(sequence: int, flow: FlowRecord) -> bytes:
     return msgspec.json.encode({"sequence": sequence, **msgspec.to_builtins(flow)}) + b"\n"
 
 
-def _typed(body: Any, to: type[T]) -> T:
+def typed(body: Any, to: type[T]) -> T:
+    """What a body says. Raises ApiError (400) for what it should not."""
     try:
         return msgspec.convert(body, to)
     except msgspec.ValidationError as error:

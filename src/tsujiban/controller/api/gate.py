@@ -66,20 +66,30 @@ class Gate:
                     ended()
                     raise
         except (ApiError, StoreError) as error:
-            told = from_store(error) if isinstance(error, StoreError) else error
-            trail.created = trail.created or created(request)
-            trail.told(audit.RESPONSE_COMPLETE, told.code, told.reason, told.message)
-            response = refusal(told)
-            response.headers[audit.ID_HEADER] = trail.id
-            if isinstance(told, TooManyConnections):
-                response.headers["connection"] = "close"
-            return response
+            return _refused(request, trail, error)
         except Exception:  # the application's handler answers and logs it
             trail.told(audit.RESPONSE_COMPLETE, 500, "InternalError")
             raise
         trail.created = created(request)
         response.headers[audit.ID_HEADER] = trail.id
         return _ToldTwice(response, trail, ended) if trail.wanted.long_running else _Told(response, trail)
+
+    async def unproven(
+        self, request: Request, wanted: Attributes, act: Callable[[Trail], Awaitable[Response]]
+    ) -> Response:
+        """Answer a request that proves itself by what it brings, and not by who sends it: no user, no rights,
+        and told to the audit log as every other."""
+        trail = Trail(request, self._sink)
+        trail.wanted = wanted
+        try:
+            response = await act(trail)
+        except (ApiError, StoreError) as error:
+            return _refused(request, trail, error)
+        except Exception:  # the application's handler answers and logs it
+            trail.told(audit.RESPONSE_COMPLETE, 500, "InternalError")
+            raise
+        response.headers[audit.ID_HEADER] = trail.id
+        return _Told(response, trail)
 
     async def who(self, request: HTTPConnection, trail: Trail) -> User:
         """The user, or the one impersonated.
@@ -124,6 +134,18 @@ class Gate:
         if self._told <= _TOLD_PER_MINUTE:
             peer = request.client.host if request.client else ""
             log.warning("not authenticated", peer=peer, reason=error.why)
+
+
+def _refused(request: HTTPConnection, trail: Trail, error: ApiError | StoreError) -> Response:
+    """The answer, told to the audit log."""
+    told = from_store(error) if isinstance(error, StoreError) else error
+    trail.created = trail.created or created(request)
+    trail.told(audit.RESPONSE_COMPLETE, told.code, told.reason, told.message)
+    response = refusal(told)
+    response.headers[audit.ID_HEADER] = trail.id
+    if isinstance(told, TooManyConnections):
+        response.headers["connection"] = "close"
+    return response
 
 
 def created(request: HTTPConnection) -> str:
