@@ -179,7 +179,7 @@ def test_a_killed_sidecar_passes_nothing_until_it_is_back(bed: Bed) -> None:
 def test_a_sidecar_whose_port_was_taken_listens_once_it_is_free(
     bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", "5s")  # who has taken the port answers nobody
+    monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", "1s")  # who has taken the port answers nobody
     web = bed.pod("web", ingress=(tier("default/web"),))
     customer = bed.pod("customer")
     web.listen(80, echo_http)
