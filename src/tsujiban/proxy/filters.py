@@ -36,6 +36,11 @@ _UNTIL_ANSWERED: Json = {
 }
 
 
+# How often Envoy tells again of what is open: of connections, so that a restarted agent learns of them, and
+# of requests, most of which it tells of only so while they last.
+CONNECTIONS_REPEATED, REQUESTS_REPEATED = "10s", "5s"
+
+
 def access_log(
     site: Site,
     log: str,

@@ -203,7 +203,7 @@ def inner_listener(site: Site, endpoint: EndpointProgram) -> Resource:
         access_log=filters.access_log(site, "tcp"),
         access_log_options={
             "flush_access_log_on_connected": True,
-            "access_log_flush_interval": "10s",  # a restarted agent learns what is open
+            "access_log_flush_interval": filters.CONNECTIONS_REPEATED,
         },
     )
     body: Json = {
@@ -282,7 +282,7 @@ def _http_filter(site: Site) -> Json:
         ],
         access_log_options={
             "flush_log_on_tunnel_successfully_established": True,  # of an upgrade
-            "access_log_flush_interval": "5s",
+            "access_log_flush_interval": filters.REQUESTS_REPEATED,
         },
     )
     return {"name": "http", "typed_config": config}

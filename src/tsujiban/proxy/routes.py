@@ -118,7 +118,7 @@ def _tunnel(site: Site) -> Json:
         access_log_options={
             "flush_access_log_on_start": True,  # of Envoy 1.38, not of the stubs
             "flush_access_log_on_connected": True,
-            "access_log_flush_interval": "10s",  # a restarted agent learns what is open
+            "access_log_flush_interval": filters.CONNECTIONS_REPEATED,
         },
     )
     return {"name": "tcp", "typed_config": config}

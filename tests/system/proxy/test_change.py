@@ -21,7 +21,7 @@ from tests.support.meshapps import (
 from tests.support.proxybed import Bed, Pod, tier, until
 
 from tsujiban.policy.program import Backend, Http, Peer, ServicePort, ServiceProgram
-from tsujiban.proxy import clusters, names
+from tsujiban.proxy import clusters, filters, names
 from tsujiban.proxy.post import ProxyPost
 
 pytestmark = pytest.mark.system
@@ -103,6 +103,7 @@ def test_an_agent_that_has_no_keys_yet_lets_connections_be_and_enforces_what_is_
     bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its controller, who signs, may be away for long; Envoy has the keys that the agent before it had."""
+    monkeypatch.setattr(filters, "CONNECTIONS_REPEATED", "1s")
     web, customer = bed.pod("web", ingress=(tier("default/web"),)), bed.pod("customer")
     web.listen(9000, Greeter())
     bed.update(**allow(customer, ports=(9000,)))
@@ -227,7 +228,10 @@ def test_a_change_ends_the_uninspected_connections_that_it_denies_and_no_other(b
     until("bytes are ended where HTTP is asked for", lambda: staying.broken)
 
 
-def test_an_agent_ends_what_was_denied_while_there_was_none(bed: Bed) -> None:
+def test_an_agent_ends_what_was_denied_while_there_was_none(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filters, "CONNECTIONS_REPEATED", "1s")
     web = bed.pod("web", ingress=(tier("default/web"),))
     customer = bed.pod("customer")
     web.listen(9000, Greeter())

@@ -27,6 +27,7 @@ from tsujiban.policy.program import (
     StringMatch,
 )
 from tsujiban.policy.revocation import RULE
+from tsujiban.proxy import filters
 from tsujiban.proxy.requests import TOKEN_GRACE_SECONDS
 
 pytestmark = pytest.mark.system
@@ -95,7 +96,8 @@ def stream(pod: Pod, address: str) -> socket.socket:
 
 
 @pytest.fixture
-def web(bed: Bed) -> Pod:
+def web(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Pod:
+    monkeypatch.setattr(filters, "REQUESTS_REPEATED", "1s")
     made = bed.pod("web", ingress=(tier("default/web"),), authorization=(RULE,))
     made.listen(80, _application)
     clients = [bed.pod(name, authorization=(RULE,)) for name in ("customer", "friend")]
