@@ -278,12 +278,14 @@ class Session:
         return any(name not in held for name in self._services.get(owner, set()) - refused)
 
     def _staying(self, changed: Iterable[Resource]) -> Iterator[Resource]:
-        """Of endpoints that change: those without the ones that the listeners do not know yet."""
+        """Of endpoints that change: those without the ones that the listeners do not know yet. What was asked
+        for again is told again, the same or not: a listener may wait for it."""
         for one in changed:
-            old = self._types[Kind.ENDPOINT].sent.get(one.name)
+            subscription = self._types[Kind.ENDPOINT]
+            old = subscription.sent.get(one.name)
             if old is None:
                 yield one
-            elif (common := staying(old, one)).version != old.version:
+            elif (common := staying(old, one)).version != subscription.held.get(one.name):
                 yield common
 
     def _changed(self, kind: Kind) -> list[Resource]:

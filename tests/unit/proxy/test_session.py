@@ -320,6 +320,18 @@ def test_a_new_service_has_its_endpoints_before_a_listener_leads_to_it() -> None
     assert names(answered(session, second)) == ["outbound"]
 
 
+def test_endpoints_that_are_asked_for_again_while_a_listener_waits_are_told_again() -> None:
+    """Nothing of them has changed: what was sent on this stream is what there is to send."""
+    session = subscribed()
+    both = endpoints("10.0.0.1", "10.0.0.2")
+    more = cluster("more")
+    first = list(session.push(desired(SERVICE, both, more, listener("2")), 2))
+    assert names(first) == ["more"]
+    again = list(session.request(ask(Kind.ENDPOINT, SERVICE.name)))
+    assert names(again) == [SERVICE.name]
+    assert names(answered(session, [*first, *again])) == ["outbound"]
+
+
 def test_a_refused_listener_is_not_offered_again_before_the_next_push() -> None:
     session = subscribed()
     wanted = desired(SERVICE, endpoints("10.0.0.1", "10.0.0.2"), cluster("old"), listener("bad"))
