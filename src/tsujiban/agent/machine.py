@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 
 MOST = 200  # characters of one value
@@ -20,6 +21,12 @@ def about() -> dict[str, str]:
         "osImage": system,
     }
     return {field: value[:MOST] for field, value in found.items() if value}
+
+
+def capacity() -> dict[str, str]:
+    """What there is of it, as Kubernetes' quantities."""
+    kibibytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024
+    return {"cpu": str(os.cpu_count() or 1), "memory": f"{kibibytes}Ki"}
 
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Go calls them

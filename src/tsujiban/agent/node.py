@@ -296,6 +296,7 @@ class Agent:
             addresses=(self._config.address,),
             version=__version__,
             system=machine.about(),
+            capacity=machine.capacity(),
             learns=True,
         )
 

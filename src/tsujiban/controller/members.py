@@ -17,10 +17,12 @@ def registered(
     version: str,
     now: float,
     system: Mapping[str, str] | None = None,
+    capacity: Mapping[str, str] | None = None,
 ) -> Json:
     """The Node object of a node that has just connected, at `now`.
 
-    `old` is what was stored of it, `system` what it says of its machine."""
+    `old` is what was stored of it, `system` and `capacity` what it says of its machine: all of
+    it is for pods."""
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
     base: Json = old or {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {}}
     metadata = {**base["metadata"], "labels": {**labels, **base["metadata"].get("labels", {})}}
@@ -36,6 +38,7 @@ def registered(
             {"type": "Hostname", "address": name},
         ],
         "nodeInfo": _node_info(version, system or {}),
+        **({"capacity": dict(capacity), "allocatable": dict(capacity)} if capacity else {}),
     }
     node = {**base, "metadata": metadata, "spec": spec, "status": status}
     return ready(node, now)

@@ -5,6 +5,7 @@ says ends the stream. Pure.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -13,13 +14,23 @@ from cryptography import x509
 from tsujiban.identity.certificates import validity_of
 from tsujiban.identity.verify import VerificationError, leaf_identity
 from tsujiban.resources.names import node_identity
-from tsujiban.wire.messages import PROTOCOL_VERSION, SYSTEM, Flow, Flows, Hello, PodStatus, ToController
+from tsujiban.wire.messages import (
+    CAPACITY,
+    PROTOCOL_VERSION,
+    SYSTEM,
+    Flow,
+    Flows,
+    Hello,
+    PodStatus,
+    ToController,
+)
 from tsujiban.wire.transport import StreamRefused
 
 MAX_ADDRESSES = 16
 MAX_POD_STATUS = 256 * 1024  # bytes of what a node says of one pod, which is stored
 MAX_PROBLEMS = 16  # of those that a node tells of, that are remembered
 MAX_PROBLEM = 256  # characters of one: they are in the status of every policy
+CAPACITY_FORM = re.compile(r"[1-9][0-9]{0,14}(Ki)?", re.ASCII)
 MAX_SYSTEM_TEXT = 200  # characters of one thing that a node says of its machine
 MAX_FLOW_TEXT = 16 * 1024  # characters of one flow record; many are kept
 
@@ -53,7 +64,14 @@ def check_hello(node: str, hello: ToController | None) -> Hello:
         raise StreamRefused(f"protocol {hello.protocol} is not {PROTOCOL_VERSION}; upgrade the older side")
     _check_addresses(hello.addresses)
     _check_system(hello.system, hello.version)
+    _check_capacity(hello.capacity)
     return hello
+
+
+def _check_capacity(capacity: dict[str, str]) -> None:
+    for name, amount in capacity.items():
+        if name not in CAPACITY or not CAPACITY_FORM.fullmatch(amount):
+            raise StreamRefused(f"Hello says that the machine has {amount[:40]!r} of {name[:40]!r}")
 
 
 def _check_system(system: dict[str, str], version: str) -> None:

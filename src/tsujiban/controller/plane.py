@@ -344,7 +344,7 @@ class Plane:
 
         def registered(old: Json | None) -> Json:
             return members.registered(
-                old, node, hello.addresses, blocks, hello.version, time.time(), hello.system
+                old, node, hello.addresses, blocks, hello.version, time.time(), hello.system, hello.capacity
             )
 
         if self.loop.world.get(ref) is None:

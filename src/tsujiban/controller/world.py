@@ -9,8 +9,11 @@ from __future__ import annotations
 import calendar
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import Any, NamedTuple
+
+from tsujiban.controller import requests
 
 Json = dict[str, Any]
 
@@ -133,6 +136,10 @@ class World:
         """How many pods of a node have not finished."""
         return self._pods.load[node]
 
+    def asked_of(self, node: str) -> Mapping[str, Fraction]:
+        """What those of its pods that have not finished ask of a node: cores, bytes."""
+        return self._pods.asked.get(node, {})
+
     def slices_of(self, service: Ref) -> list[tuple[Ref, Json]]:
         """EndpointSlices that name a service, whoever wrote them; sorted by reference."""
         return sorted(self._slices.get((service.namespace, service.name), {}).items())
@@ -170,6 +177,7 @@ class Placed:
     def __init__(self) -> None:
         self.on: dict[str, dict[Ref, Json]] = {}
         self.load: Counter[str] = Counter()  # pods of a node that have not finished
+        self.asked: dict[str, dict[str, Fraction]] = {}  # of a node, by these pods: cores, bytes
         self.waiting: dict[Ref, Json] = {}  # for a node or an address
         self.choosy: dict[Ref, Json] = {}  # those of them to which it matters where others are
         self.shy: dict[Ref, Json] = {}  # those on a node that must not have some others near them
@@ -181,6 +189,7 @@ class Placed:
         if node:
             self.on.setdefault(node, {})[ref] = pod
             self.load[node] += not is_finished(pod)
+            self._ask(node, pod, 1)
             if is_shy(pod) and not is_finished(pod):
                 self.shy[ref] = pod
         if not (pod.get("status") or {}).get("podIP") and not is_finished(pod):
@@ -201,9 +210,17 @@ class Placed:
         node = node_of(pod)
         if node:
             self.load[node] -= not is_finished(pod)
+            self._ask(node, pod, -1)
             del self.on[node][ref]
             if not self.on[node]:
                 del self.on[node], self.load[node]
+                self.asked.pop(node, None)
+
+    def _ask(self, node: str, pod: Json, sign: int) -> None:
+        if not is_finished(pod):
+            taken = self.asked.setdefault(node, {})
+            for name, amount in requests.of(pod).items():
+                taken[name] = taken.get(name, Fraction(0)) + sign * amount
 
 
 def virtual_addresses(service: Json) -> list[str]:

@@ -16,6 +16,7 @@ from tsujiban.policy.program import NodeDelta
 from tsujiban.wire.sessions import Asks
 
 PROTOCOL_VERSION = 1
+CAPACITY = ("cpu", "memory")  # what a node says it has
 SYSTEM = ("architecture", "kernelVersion", "operatingSystem", "osImage")  # what a node says of its machine
 CONTROLLER_NAME = "controller.tsujiban.internal"  # in the certificate of every controller
 
@@ -128,6 +129,7 @@ class Hello(Message, frozen=True):
     version: str
     system: dict[str, str] = {}  # fields of Kubernetes' NodeSystemInfo that `SYSTEM` names
     learns: bool = False  # takes `Controllers`
+    capacity: dict[str, str] = {}  # of `CAPACITY`, as Kubernetes' quantities
 
 
 class Enforced(Message, frozen=True):

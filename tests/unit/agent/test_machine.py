@@ -8,7 +8,8 @@ import platform
 import pytest
 
 from tsujiban.agent import machine
-from tsujiban.wire.messages import SYSTEM
+from tsujiban.controller.nodechecks import CAPACITY_FORM
+from tsujiban.wire.messages import CAPACITY, SYSTEM
 
 
 def test_it_is_told_in_kubernetes_words() -> None:
@@ -29,3 +30,9 @@ def test_what_is_not_known_is_left_out_and_nothing_is_long(monkeypatch: pytest.M
     assert "osImage" not in told
     assert len(told["kernelVersion"]) == machine.MOST
     assert told["architecture"] == "amd64"
+
+
+def test_what_it_says_it_has_is_taken_by_a_controller() -> None:
+    found = machine.capacity()
+    assert set(found) == set(CAPACITY)
+    assert all(CAPACITY_FORM.fullmatch(amount) for amount in found.values())

@@ -62,3 +62,9 @@ def test_a_node_tells_of_its_machine_and_not_which_version_it_is() -> None:
         "osImage": "Debian",
         "systemUUID": "",
     }
+
+
+def test_all_that_a_machine_has_is_for_pods() -> None:
+    node = members.registered(None, "n", (), (), "1", 0.0, {}, {"cpu": "2", "memory": "8Ki"})
+    assert node["status"]["capacity"] == node["status"]["allocatable"] == {"cpu": "2", "memory": "8Ki"}
+    assert "capacity" not in members.registered(None, "n", (), (), "1", 0.0)["status"]

@@ -48,6 +48,9 @@ def test_hello_says_the_certificates_name() -> None:
         hello("node-2"),
         msgspec.structs.replace(good, addresses=("127.0.0.1",)),
         msgspec.structs.replace(good, system={"name": "x"}),
+        msgspec.structs.replace(good, capacity={"pods": "1"}),
+        msgspec.structs.replace(good, capacity={"cpu": "-1"}),
+        msgspec.structs.replace(good, capacity={"memory": "1\n"}),
         msgspec.structs.replace(good, version="1\x1b[2J"),  # it is shown to people, as VERSION of the node
         msgspec.structs.replace(good, version="1" * 201),
     ]

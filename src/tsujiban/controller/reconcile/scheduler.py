@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from tsujiban.controller import requests
 from tsujiban.controller.reconcile import placement, taints
 from tsujiban.controller.reconcile.actions import Action, Update
 from tsujiban.controller.reconcile.nearness import Wishes
+from tsujiban.controller.requests import Amounts
 from tsujiban.controller.world import (
     NODES,
     PODS,
@@ -27,6 +29,7 @@ from tsujiban.controller.world import (
 )
 
 # (node, pod reference) -> addresses from the node's blocks; () when they are exhausted
+INSUFFICIENT = "Insufficient"  # begins what kube-scheduler says of it, without "node(s)"
 Allocate = Callable[[str, Ref], tuple[str, ...]]
 
 
@@ -61,10 +64,10 @@ def _rank(world: World, ref: Ref, pod: Json) -> tuple[list[str], list[str]]:
     """Nodes that may take the pod, best first: fewest PreferNoSchedule taints that it does not bear, most of
     what it would like, fewest of its kind where it would be spread, fewest pods of the same owner, then
     fewest pods."""
-    wishes = Wishes(world, ref, pod)
+    wishes, asked = Wishes(world, ref, pod), requests.of(pod)
     if pinned := placement.pinned(pod["spec"]):  # to look at all nodes for each daemon would be a square
         node = world.find(NODES, "", pinned)
-        refusal = f"there is no {pinned}" if node is None else _refusal(node, pod, wishes)
+        refusal = f"there is no {pinned}" if node is None else _refusal(world, node, pod, asked, wishes)
         return ([], [refusal]) if refusal else ([pinned], [])
     owner = controller_of(pod)
     kin = world.owned_by(owner["uid"], PODS) if owner else ()
@@ -72,17 +75,21 @@ def _rank(world: World, ref: Ref, pod: Json) -> tuple[list[str], list[str]]:
     liking = {}
     refusals: Counter[str] = Counter()
     for other, node in world.all(NODES):
-        if refusal := _refusal(node, pod, wishes):
+        if refusal := _refusal(world, node, pod, asked, wishes):
             refusals[refusal] += 1
             continue
         near, spread = wishes.preference(node)
         liked = placement.preference(node, pod["spec"]) + near
         liking[other.name] = (taints.unwelcome(node, pod), -liked, -spread)
     order = sorted(liking, key=lambda name: (liking[name], same[name], world.load(name), name))
-    return order, sorted(f"{number} node(s) {reason}" for reason, number in refusals.items())
+    return order, sorted(_counted(number, reason) for reason, number in refusals.items())
 
 
-def _refusal(node: Json, pod: Json, wishes: Wishes) -> str:
+def _counted(number: int, reason: str) -> str:
+    return f"{number} {reason}" if reason.startswith(INSUFFICIENT) else f"{number} node(s) {reason}"
+
+
+def _refusal(world: World, node: Json, pod: Json, asked: Amounts, wishes: Wishes) -> str:
     """Why a node cannot take a pod; "" when it can."""
     if not is_ready(node):
         return "were not ready"
@@ -90,6 +97,8 @@ def _refusal(node: Json, pod: Json, wishes: Wishes) -> str:
         return "had untolerated taints"
     if not placement.wants(node, pod["spec"]):
         return "didn't match Pod's node affinity/selector"
+    if short := requests.lacking(node, world.asked_of(node["metadata"]["name"]), asked):
+        return f"{INSUFFICIENT} {short}"
     return wishes.refusal(node)
 
 

@@ -107,3 +107,13 @@ def test_commands_are_in_the_container_group_and_none_leaves_it(kubectl: Kubectl
     finally:
         kubectl("delete", "pod", "bound", "--now")
     assert until(lambda: not place.parent.exists(), PATIENCE)
+
+
+def test_a_pod_that_asks_for_more_than_any_node_has_waits_and_says_why(kubectl: Kubectl) -> None:
+    create(kubectl, "greedy", "Always", container("c", "true", resources={"requests": {"memory": "1Pi"}}))
+    try:
+        kubectl("wait", "--for=condition=PodScheduled=false", "pod/greedy", WAIT)
+        assert "0/2 nodes are available: 2 Insufficient memory." in kubectl("describe", "pod", "greedy")
+        assert re.search(r"Allocatable:\n\s+cpu:\s+\d+\n\s+memory:\s+\d+Ki\n", kubectl("describe", "nodes"))
+    finally:
+        kubectl("delete", "pod", "greedy", "--now")

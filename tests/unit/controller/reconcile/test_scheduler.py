@@ -149,3 +149,29 @@ def test_a_pod_takes_its_accounts_word_about_tokens(kit: Any) -> None:
             kit.world.get(ref)["spec"]["automountServiceAccountToken"] = own
         bound(kit, ref, allocator(n1=9))
         assert kit.world.get(ref)["spec"]["automountServiceAccountToken"] is expected
+
+
+def test_requests_are_counted_against_what_a_node_has_and_freed_with_their_pods(kit: Any) -> None:
+    for name, cpu in (("n1", "1"), ("n2", "2")):
+        node = kit.node(name)
+        known = kit.world.get(node)
+        kit.put(node, {**known, "status": {**known.get("status", {}), "allocatable": {"cpu": cpu}}})
+    allocate = allocator(n1=1, n2=2)
+
+    def asking(name: str, cpu: str) -> Ref:
+        ref: Ref = kit.pod(name)
+        pod = kit.world.get(ref)
+        container = {"name": "c", "resources": {"requests": {"cpu": cpu}}}
+        kit.put(ref, {**pod, "spec": {**pod["spec"], "containers": [container]}})
+        return ref
+
+    first = asking("big", "1500m")
+    assert bound(kit, first, allocate)[0] == "n2"
+    assert bound(kit, asking("one", "1"), allocate)[0] == "n1"
+    (action,) = scheduler.plan(kit.world, waiting := asking("late", "600m"), allocate)
+    assert isinstance(action, Update)
+    assert action.obj["status"]["conditions"][0]["message"] == "0/2 nodes are available: 2 Insufficient cpu."
+    assert bound(kit, asking("small", "500m"), allocate)[0] == "n2"
+    done = kit.world.get(first)
+    kit.put(first, {**done, "status": {**done["status"], "phase": "Succeeded"}})
+    assert bound(kit, waiting, allocate)[0] == "n2"
