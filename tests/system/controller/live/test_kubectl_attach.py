@@ -1,4 +1,4 @@
-"""A container's own input and terminal: `run -i`, `run -it`, `attach -i`, with three kinds of clients."""
+"""A container's own input and terminal: `run -i`, `run -it`, `attach -i`, with two kubectls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 from tests.support.wait import PATIENCE
 from tests.system.controller.live.conftest import ENDS, WAIT, Kubectl, read_line
 from tests.system.controller.live.test_kubectl_streams import (
-    BARE_SPDY,
     exit_code,
     set_size,
     typed,
@@ -31,7 +30,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ECHO = "while read line; do echo got $line; done; echo END; exec sleep 1000"
 
 
-def run(client: Kubectl, name: str, *script: str, stdin: str, env: dict[str, str]) -> tuple[int, str]:
+def run(client: Kubectl, name: str, *script: str, stdin: str) -> tuple[int, str]:
     argv = client.argv("run", name, "-i", "--rm", "--quiet", "--restart=Never", "--image=host", "--", *script)
     done = subprocess.run(
         argv,
@@ -41,12 +40,12 @@ def run(client: Kubectl, name: str, *script: str, stdin: str, env: dict[str, str
         text=True,
         timeout=ENDS,
         check=False,
-        env={**client.environment, **env},
+        env=client.environment,
     )
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("which", ["websocket", "spdy", "old"])
+@pytest.mark.parametrize("which", ["new", "old"])  # WebSocket and SPDY
 def test_run_gives_a_pod_its_input_to_the_end_and_has_its_status(
     kubectl: Kubectl, old_kubectl: Kubectl, which: str
 ) -> None:
@@ -57,7 +56,6 @@ def test_run_gives_a_pod_its_input_to_the_end_and_has_its_status(
         f"adder-{which}",
         *("sh", "-c", "awk '{s += $1} END {print NR, s}'; exit 3"),
         stdin=many,
-        env=BARE_SPDY if which == "spdy" else {},
     )
     assert "30000 449985000" in said
     assert code == 3, said
@@ -160,6 +158,19 @@ def kill_agent(live: LocalCluster, node: str) -> None:
 
 def test_a_container_without_input_says_so(pods: Kubectl) -> None:
     assert "made without `stdin: true`" in pods("attach", "-i", "talker", code=1)
+
+
+def test_debug_makes_a_copy_and_no_ephemeral_container(pods: Kubectl) -> None:
+    assert "ephemeral containers are disabled" in pods(
+        "debug", "talker", "--image=host", "--", "true", code=1
+    )
+    more = ("--copy-to=copied", "--image=host", "--container=debugger", "--", "sleep", "1000")
+    pods("debug", "talker", *more)
+    try:
+        pods("wait", "--for=condition=Ready", "pod/copied", WAIT)
+        assert "talker" not in pods("exec", "copied", "-c", "debugger", "--", "hostname")
+    finally:
+        pods("delete", "pod", "copied", "--now")
 
 
 @pytest.mark.parametrize("which", ["new", "old"])
