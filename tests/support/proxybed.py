@@ -370,10 +370,10 @@ class Bed:
 
     # ------------------------------------------------------------ pods
 
-    def pod(self, name: str, *, mesh: Mesh | None = None, **program: Any) -> Pod:
-        """A pod, its place in the state, and its proxy, listening."""
-        self._index += 1
-        index = self._index
+    def pod(self, name: str, *, mesh: Mesh | None = None, at: str = "", **program: Any) -> Pod:
+        """A pod, its place in the state, and its proxy, listening; `at` the address of one that has gone."""
+        self._index += not at
+        index = int(at.rpartition(".")[2]) if at else self._index
         mesh = self.mesh if mesh is None else mesh
         pod = Pod(self, name, f"10.244.0.{index}", mesh, _user(index))
         self._netns(pod.namespace)
@@ -453,6 +453,7 @@ class Bed:
             await self.post.remove(pod.id)
 
         self.agent(remove())
+        run("ip", "-n", pod.namespace, "link", "del", "eth0")  # whatever socket keeps the namespace
         run("ip", "netns", "del", pod.namespace)
         self._namespaces.remove(pod.namespace)
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from tests.support.meshapps import Greeter, echo_http, first, rest, tls_socket, tunnel_status
+from tests.support.meshapps import (
+    READS,
+    Greeter,
+    allow,
+    echo_http,
+    first,
+    reads,
+    rest,
+    tls_socket,
+    tunnel_status,
+)
 from tests.support.proxybed import Bed, Pod, tier
 
 from tsujiban.policy.program import Action, AddressSet, Member, Mesh, Peer, PolicyProgram, Rule, Side
@@ -96,3 +106,23 @@ def test_what_is_open_ends_when_its_address_has_another_owner(bed: Bed) -> None:
             while secure.recv(4096):
                 pass
     assert (opened(bed, bare, "before", web), opened(bed, bare, "after", web)) == (403, 200)
+
+
+def test_a_pod_at_the_address_of_one_that_has_just_ended_has_none_of_its_rights(bed: Bed) -> None:
+    """Within the second, with a tunnel and a connection of the one before still there: before the server's
+    proxy has heard of it, and when it has."""
+    web, before = bed.pod("web", ingress=(tier("default/web"),)), bed.pod("before")
+    web.listen(80, echo_http)
+    bed.update(**allow(before, http=READS))
+    bed.settle()
+    assert reads(before, web.address, 80) == 200
+    with before.connect(web.address, 80):
+        bed.drop("before")
+        after = bed.pod("after", at=before.address)
+        assert after.address == before.address
+        bed.settle()
+        assert reads(after, web.address, 80) == 0
+        bed.seen(log="tunnel", verdict="deny", peer=after.identity, source=after.address)
+        assert bed.update() == ()  # of who is there; the policy still names the one before
+        assert reads(after, web.address, 80) == 0
+    assert not [event for event in bed.events if event.peer == after.identity and event.verdict == "allow"]
