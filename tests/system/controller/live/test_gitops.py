@@ -43,7 +43,7 @@ spec:
           command: [sleep, infinity]
           ports: [{containerPort: 8080}]
           readinessProbe: {httpGet: {port: 8080}}
-          resources: {limits: {memory: 64Mi}}
+          resources: {limits: {memory: 64Mi, ephemeral-storage: 1Gi}}
           securityContext: {capabilities: {drop: [ALL]}}
           volumeMounts: [{name: settings, mountPath: /etc/settings}]
       volumes: [{name: settings, configMap: {name: settings, optional: true}}]
@@ -125,7 +125,8 @@ def test_apply_changes_policies_of_every_dialect_and_only_the_server_warns(
     assert "authorizationpolicy.security.istio.io/web configured" in said
     assert "deployment.apps/web configured" in said
     warned = [line.partition(": ")[2] for line in said.splitlines() if line.lower().startswith("warning")]
-    assert warned == ["spec.template.spec.containers[0].resources.limits is stored, and has no effect here"]
+    limit = "spec.template.spec.containers[0].resources.limits.ephemeral-storage"
+    assert warned == [f"{limit} is stored, and has no effect here"]
     applied("apply", "-f", "-", stdin=SET)
 
 
