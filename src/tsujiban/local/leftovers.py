@@ -23,7 +23,7 @@ from tsujiban.supervise import procfs
 from tsujiban.supervise.netns import namespace_path
 from tsujiban.supervise.supervisor import LOCK, RECORD
 
-DEADLINE = 10.0  # seconds for killed processes to be gone
+DEADLINE = 60.0  # seconds for killed processes to be gone: only a machine that stands still takes so long
 
 
 class LeftoverError(RuntimeError):

@@ -68,8 +68,7 @@ class Supervisor:
         With another specification: an error, or with `replace` the old one is stopped first.
         Raises SupervisorError.
         """
-        if self._shutting_down:
-            raise SupervisorError("the supervisor is shutting down")
+        self._refuse_late()
         known = self._processes.get(spec.name)
         if known is not None and known.spec == spec and known.state is not State.STOPPING:
             return self.status(spec.name)
@@ -77,6 +76,7 @@ class Supervisor:
             if not replace and known.state is not State.STOPPING:
                 raise SupervisorError(f"{spec.name} runs with another specification: stop it, or replace it")
             await self.stop(spec.name)
+            self._refuse_late()  # its turn to be stopped may have been meanwhile
             if spec.name in self._processes:  # another client was faster
                 raise SupervisorError(f"{spec.name} was started by somebody else at the same time")
         process = Process(spec, self._log_path(spec))
@@ -87,6 +87,10 @@ class Supervisor:
         self._processes[spec.name] = process
         self._launch(process)
         return self.status(spec.name)
+
+    def _refuse_late(self) -> None:
+        if self._shutting_down:
+            raise SupervisorError("the supervisor is shutting down")
 
     async def stop(self, name: str, forget_log: bool = False) -> None:
         """Stop a process and forget it: stop signal, `grace`, SIGKILL; a no-op for an unknown name.

@@ -101,6 +101,19 @@ def test_stop_kills_the_stubborn_and_what_it_started(tmp_path: Path) -> None:
     _run(tmp_path, body)
 
 
+def test_what_is_being_replaced_when_the_shutdown_begins_is_not_started(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        await supervisor.start(_spec("a", "sleep", "1000"))
+        replacing = asyncio.create_task(supervisor.start(_spec("a", "sleep", "2000"), replace=True))
+        await asyncio.sleep(0)  # it has told the old one to end
+        await supervisor.shutdown()
+        with pytest.raises(SupervisorError, match="shutting down"):
+            await replacing
+        assert supervisor.list() == []
+
+    _run(tmp_path, body)
+
+
 def test_shutdown_goes_by_order_and_refuses_new_ones(tmp_path: Path) -> None:
     async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
         for name, order in (("controller", 0), ("agent", 10), ("bird", 3)):
