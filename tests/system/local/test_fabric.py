@@ -2,8 +2,10 @@ import socket
 
 import pytest
 from tests.support import machine
+from tests.support.wait import PATIENCE
 
 from tsujiban.local.fabric import Fabric
+from tsujiban.local.waiting import until
 from tsujiban.network import namespaces
 from tsujiban.resources.names import cluster_prefix
 from tsujiban.supervise.netns import call_in, namespace_path, open_listener
@@ -12,7 +14,7 @@ pytestmark = pytest.mark.system
 
 
 def _connect(namespace: str, address: str, port: int) -> None:
-    call_in(namespace_path(namespace), lambda: socket.create_connection((address, port), 5).close())
+    call_in(namespace_path(namespace), lambda: socket.create_connection((address, port), PATIENCE).close())
 
 
 def test_nodes_reach_each_other_and_the_controller() -> None:
@@ -41,10 +43,14 @@ def test_making_it_twice_changes_nothing() -> None:
 def test_a_cut_node_loses_its_carrier() -> None:
     with machine.fabric(1) as fabric:
         node = fabric.node("node-1", 1)
+
+        def lost() -> bool:  # the kernel tells of it when it comes to that
+            return "NO-CARRIER" in machine.ip(node.namespace, "link", "show", "eth0")
+
         fabric.cut(1)
-        assert "NO-CARRIER" in machine.ip(node.namespace, "link", "show", "eth0")
+        assert until(lost, PATIENCE)
         fabric.cut(1, up=True)
-        assert "NO-CARRIER" not in machine.ip(node.namespace, "link", "show", "eth0")
+        assert until(lambda: not lost(), PATIENCE)
 
 
 def test_nothing_is_left_and_neighbours_are_untouched() -> None:
