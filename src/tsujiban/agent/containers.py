@@ -15,6 +15,7 @@ from pathlib import Path
 from tsujiban.agent import (
     cgroups,
     envfiles,
+    etcfiles,
     hooks,
     podenv,
     podservices,
@@ -125,12 +126,15 @@ def sandbox_of(pod: Pod, place: Place) -> Sandbox:
         cluster=place.cluster,
         uid=pod.metadata.uid,
         directory=place.node_run / "sandboxes" / pod.metadata.uid,
-        hostname=(pod.spec.hostname or pod.metadata.name)[:63].rstrip("-."),
-        addresses=place.addresses,
-        dns_address=place.dns_address,
-        namespace=pod.metadata.namespace or "default",
-        cluster_domain=place.cluster_domain,
-        subdomain=pod.spec.subdomain,
+        names=etcfiles.Names(
+            hostname=(pod.spec.hostname or pod.metadata.name)[:63].rstrip("-."),
+            subdomain=pod.spec.subdomain,
+            namespace=pod.metadata.namespace or "default",
+            cluster_domain=place.cluster_domain,
+            dns_address=place.dns_address,
+            addresses=place.addresses,
+            **etcfiles.asked(pod.spec),
+        ),
     )
 
 

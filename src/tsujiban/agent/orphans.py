@@ -15,6 +15,7 @@ import structlog
 from tsujiban.agent.cgroups import Groups
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.containers import pod_prefix
+from tsujiban.agent.etcfiles import Names
 from tsujiban.agent.sandbox import Sandbox
 from tsujiban.agent.sidecars import remove_directory
 from tsujiban.network import links
@@ -49,5 +50,5 @@ def _remove(config: AgentConfig, groups: Groups, uid: str) -> None:
     links.delete(uid)
     remove_directory(config.run / "pods" / uid)
     directory = config.run / "sandboxes" / uid
-    Sandbox(cluster=config.cluster, uid=uid, directory=directory, hostname="").remove()
+    Sandbox(cluster=config.cluster, uid=uid, directory=directory, names=Names(hostname="")).remove()
     groups.remove(config.cluster, uid)

@@ -10,7 +10,6 @@ holds a sandbox but its processes, so nothing of it is left when they end.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tsujiban.agent import envfiles, sandbox_init, seccomp, shim
+from tsujiban.agent import envfiles, etcfiles, sandbox_init, seccomp, shim
 from tsujiban.agent.cgroups import Group
 from tsujiban.network import namespaces
 from tsujiban.resources import names
@@ -78,12 +77,7 @@ class Sandbox:
     cluster: str
     uid: str  # of the pod
     directory: Path  # <node run dir>/sandboxes/<pod uid>, root only
-    hostname: str
-    addresses: tuple[str, ...] = ()
-    dns_address: str = ""
-    namespace: str = "default"  # Kubernetes namespace
-    cluster_domain: str = "cluster.local"
-    subdomain: str = ""
+    names: etcfiles.Names
     hidden: tuple[str, ...] = field(default=HIDDEN)
 
     @property
@@ -102,17 +96,7 @@ class Sandbox:
 
     def etc_files(self) -> dict[str, str]:
         """Contents of the files in /etc that are the pod's own."""
-        domain = f"svc.{self.cluster_domain}"
-        resolv = f"search {self.namespace}.{domain} {domain} {self.cluster_domain}\n"
-        if self.dns_address:
-            resolv += f"nameserver {self.dns_address}\n"
-        resolv += "options ndots:5\n"
-        full = f"{self.hostname}.{self.subdomain}.{self.namespace}.{domain}\t" if self.subdomain else ""
-        hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-        hosts += "".join(
-            f"{ipaddress.ip_address(entry)}\t{full}{self.hostname}\n" for entry in self.addresses
-        )
-        return {"resolv.conf": resolv, "hosts": hosts, "hostname": self.hostname + "\n"}
+        return etcfiles.files(self.names)
 
     def process(
         self,
@@ -143,7 +127,7 @@ class Sandbox:
         etc = tuple(Mount(str(self.directory / "etc" / entry), f"/etc/{entry}") for entry in self.etc_files())
         config = {
             "stage": str(self.directory / "root"),
-            "hostname": self.hostname,
+            "hostname": self.names.hostname,
             "hide": list(self.hidden),
             "mounts": [
                 {"source": entry.source, "target": entry.target, "writable": entry.writable}
@@ -155,7 +139,7 @@ class Sandbox:
             "cwd": cwd,
             "env": {
                 "PATH": PATH,
-                "HOSTNAME": self.hostname,
+                "HOSTNAME": self.names.hostname,
                 "HOME": "/tmp",  # noqa: S108
                 **({"TERM": TERMINAL} if terminal else {}),
                 **(env or {}),

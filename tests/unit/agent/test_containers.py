@@ -125,4 +125,4 @@ def test_a_long_pod_name_is_still_a_hostname() -> None:
     pod = msgspec.structs.replace(
         pod, metadata=msgspec.structs.replace(pod.metadata, name="a" * 62 + "-." + "b" * 100)
     )
-    assert containers.sandbox_of(pod, PLACE).hostname == "a" * 62
+    assert containers.sandbox_of(pod, PLACE).names.hostname == "a" * 62

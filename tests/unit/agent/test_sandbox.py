@@ -5,6 +5,7 @@ import pytest
 
 from tsujiban.agent import sandbox_init, shim
 from tsujiban.agent.cgroups import Group
+from tsujiban.agent.etcfiles import Names
 from tsujiban.agent.sandbox import SHIM, Console, Mount, Sandbox, exec_command, write_file
 from tsujiban.supervise.spec import ProcessSpec
 
@@ -12,10 +13,7 @@ SANDBOX = Sandbox(
     cluster="c",
     uid="u-1",
     directory=Path("/run/tsujiban/c/node-1/sandboxes/u-1"),
-    hostname="web-1",
-    addresses=("10.244.0.5", "fd00::5"),
-    dns_address="10.96.0.10",
-    namespace="shop",
+    names=Names(hostname="web-1"),
 )
 
 
@@ -23,18 +21,6 @@ def _config(spec: ProcessSpec) -> dict[str, object]:
     config = json.loads(spec.env[sandbox_init.VARIABLE])
     assert isinstance(config, dict)
     return config
-
-
-def test_names_resolve_in_the_pods_namespace_first() -> None:
-    assert SANDBOX.etc_files()["resolv.conf"] == (
-        "search shop.svc.cluster.local svc.cluster.local cluster.local\n"
-        "nameserver 10.96.0.10\noptions ndots:5\n"
-    )
-
-
-def test_the_pod_knows_its_own_name() -> None:
-    hosts = SANDBOX.etc_files()["hosts"].splitlines()
-    assert hosts[-2:] == ["10.244.0.5\tweb-1", "fd00::5\tweb-1"]
 
 
 def test_the_users_environment_is_in_no_argument_and_not_in_force() -> None:

@@ -41,9 +41,7 @@ _POD_SPECS: dict[ResourceId, tuple[str, ...]] = {
 # of a pod and of a container, with what a field may say that is so here anyway
 _POD_FIELDS: dict[str, tuple[Any, ...]] = {
     "activeDeadlineSeconds": (),
-    "dnsConfig": (),
-    "dnsPolicy": ("ClusterFirst", "ClusterFirstWithHostNet"),
-    "hostAliases": (),
+    "dnsPolicy": ("ClusterFirst", "ClusterFirstWithHostNet", "None"),
     "imagePullSecrets": (),
     "overhead": (),
     "priorityClassName": (),

@@ -249,6 +249,13 @@ class HostAlias(Shape, frozen=True):
     hostnames: tuple[str, ...] = ()
 
 
+class PodNames(Shape, frozen=True):
+    """What of a pod's specification is about names."""
+
+    dns_config: PodDNSConfig = PodDNSConfig()
+    host_aliases: tuple[HostAlias, ...] = ()
+
+
 class LocalObjectReference(Shape, frozen=True):
     """An object of the same namespace."""
 

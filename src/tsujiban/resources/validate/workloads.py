@@ -9,7 +9,7 @@ from tsujiban.resources import protocols
 from tsujiban.resources.kinds import apps, core
 from tsujiban.resources.kinds.meta import LabelSelector
 from tsujiban.resources.positions import Path
-from tsujiban.resources.validate import configs, data, env, lifecycle, names, volumes
+from tsujiban.resources.validate import configs, data, env, lifecycle, names, poddns, volumes
 from tsujiban.resources.validate.kubernetes import check_port_name
 from tsujiban.resources.validate.report import Report
 
@@ -69,6 +69,7 @@ def check_pod_spec(
             report.error((*path, field), "bad-name", f"{name[:64]!r} is not a DNS label")
     report.one_of((*path, "restartPolicy"), spec.restart_policy, restarts, empty=True)
     names.check_labels(spec.node_selector, (*path, "nodeSelector"), report)
+    poddns.check(spec, path, report)
     grace = spec.termination_grace_period_seconds
     if grace is not None:
         report.between((*path, "terminationGracePeriodSeconds"), grace, 0, LARGEST)

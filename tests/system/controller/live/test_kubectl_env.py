@@ -19,6 +19,8 @@ apiVersion: v1
 kind: Pod
 metadata: {name: given, labels: {tier: one}}
 spec:
+  hostAliases: [{ip: 192.0.2.7, hostnames: [alias.example]}]
+  dnsConfig: {options: [{name: ndots, value: "2"}]}
   volumes:
   - {name: share, emptyDir: {}}
   initContainers:
@@ -85,6 +87,11 @@ def test_an_environment_from_beginning_to_end(
     assert {name: found.get(name) for name in SHOWN} == SHOWN
     assert found["URL"] == f"blue://{found['KUBERNETES_SERVICE_HOST']}/$(TIER)"
     assert run("exec", "given", "--", "sh", "-c", "cat ~/word") == "first-word\n"
+    assert run("exec", "given", "--", "getent", "hosts", "alias.example").split() == [
+        "192.0.2.7",
+        "alias.example",
+    ]
+    assert "options ndots:2" in run("exec", "given", "--", "cat", "/etc/resolv.conf")
     shown = run("describe", "pod", "given")
     assert "<set to the key 'word' in secret 'keys'>" in shown
     assert "settings  ConfigMap with prefix 'S_'  Optional: false" in shown

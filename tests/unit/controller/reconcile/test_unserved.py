@@ -30,7 +30,7 @@ def test_fields_of_pods_that_do_nothing_are_said_where_they_stand() -> None:
     }
     pod = {
         "imagePullSecrets": [{"name": "x"}],
-        "dnsPolicy": "None",
+        "dnsPolicy": "Default",
         "containers": [container],
         "initContainers": [{"name": "i", "restartPolicy": "OnFailure"}],
         "securityContext": {"fsGroup": 1},
