@@ -1,4 +1,4 @@
-"""Each sender's own share of the log, for what a rule logs no more because of others.
+"""Each sender's own share of the log of denials, for what a rule logs no more because of others.
 
 A rule stands for many endpoints (a tier's default, a policy of a hundred pods), and its limit is one: whoever
 is denied most would have all of it, and others' denials would be in no record. So what is over the limit is
@@ -33,17 +33,17 @@ _MOST_LINKS, _MOST_ADDRESSES = 4096, 4096
 _FORGOTTEN_SECONDS = 10  # longer than an empty share takes to be full again
 
 
-def add(table: Table, kind: str, quiet: str) -> str:
-    """The chain that does `quiet` to a packet whose sender has used up its share of records of this kind."""
-    links = table.add(Set(f"{kind}-links", "ifname", size=_MOST_LINKS, timeout=_FORGOTTEN_SECONDS))
+def add(table: Table, quiet: str) -> str:
+    """The chain that does `quiet` to a packet whose sender has used up its share."""
+    links = table.add(Set("denied-links", "ifname", size=_MOST_LINKS, timeout=_FORGOTTEN_SECONDS))
     rules = [
         f'iifname "{LINK_PREFIX}*" update @{links} {{ iifname {OWN.text()} }} return',
         f'iifname "{LINK_PREFIX}*" {quiet} return',
     ]
     for version, ip in ((4, "ip"), (6, "ip6")):
         addresses = table.add(
-            Set(f"{kind}-{ip}", f"ipv{version}_addr", size=_MOST_ADDRESSES, timeout=_FORGOTTEN_SECONDS)
+            Set(f"denied-{ip}", f"ipv{version}_addr", size=_MOST_ADDRESSES, timeout=_FORGOTTEN_SECONDS)
         )
         own = f"update @{addresses} {{ {ip} saddr {OWN.text()} }}"
         rules.append(f"{own} {STRANGERS.text()} return")
-    return table.add(Chain(f"{kind}-share", (*rules, quiet)))
+    return table.add(Chain("denied-share", (*rules, quiet)))

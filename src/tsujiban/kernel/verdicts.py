@@ -2,7 +2,7 @@
 
 Each (verdict, direction, rule id) has one chain, shared by all places where that rule stands, so
 that one rule of a user's has one counter and one log rate limit however many nftables rules it
-needs. What a rule logs no more its sender's own share may still let be logged (`share`). Limits
+needs. What a rule denies and logs no more its sender's own share may still let be logged (`share`). Limits
 stand on the log alone: a verdict never depends on them.
 """
 
@@ -105,7 +105,7 @@ class Verdicts:
         self._table = table
         self._logging = logging
         self.keys: dict[str, RuleKey] = {}  # by counter name
-        self._shares: dict[str, str] = {}  # chains by what they are a share of
+        self._share = ""  # the chain that asks for what a sender is denied
         self.long_ids: dict[str, str] = {}  # rule ids by what stands for them in a prefix
 
     def goto(self, letter: Letter, direction: Where, rule: str, ending: Ending = Ending.PLAIN) -> str:
@@ -135,13 +135,12 @@ class Verdicts:
         shown = written(key.rule, PREFIX_BYTES - len(start))
         if shown != key.rule:
             self.long_ids[shown] = key.rule
-        kind = "denied" if key.letter in _DENIALS else "let-in"
-        own = self._shares.get(kind) or self._shares.setdefault(kind, share.add(self._table, kind, _MARK))
         rate = f"{self._logging.rate}/second burst {self._logging.burst} packets"
-        return (
-            f"limit rate over {rate} jump {own}",
-            f'{_AUDIBLE} log prefix "{start}{shown}" group {self._logging.group} snaplen 128',
-        )
+        log = f'log prefix "{start}{shown}" group {self._logging.group} snaplen 128'
+        if key.letter not in _DENIALS:
+            return (f"limit rate {rate} {log}",)
+        self._share = self._share or share.add(self._table, _MARK)
+        return f"limit rate over {rate} jump {self._share}", f"{_AUDIBLE} {log}"
 
 
 def _final(letter: Letter, ending: Ending) -> tuple[str, ...]:

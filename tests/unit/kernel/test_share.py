@@ -4,7 +4,7 @@ from tsujiban.kernel.table import Table
 
 def test_pods_are_known_by_their_links_and_others_by_address() -> None:
     table = Table("t")
-    assert share.add(table, "denied", "drop") == "denied-share"
+    assert share.add(table, "drop") == "denied-share"
     assert table.chains["denied-share"].rules == (
         'iifname "tsj*" update @denied-links { iifname limit rate 20/second burst 100 packets } return',
         'iifname "tsj*" drop return',
@@ -20,4 +20,4 @@ def test_pods_are_known_by_their_links_and_others_by_address() -> None:
         "denied-ip6": "ipv6_addr",
     }
     assert all(made.size and made.timeout for made in table.sets.values())
-    assert share.add(table, "denied", "drop") == "denied-share"
+    assert share.add(table, "drop") == "denied-share"
