@@ -29,6 +29,7 @@ VARIABLE = "TSUJIBAN_SHIM"
 MAX_CLIENTS = 16
 MAX_INPUT = 32 * 1024  # bytes in one message
 CHUNK = 32 * 1024
+LAST_CHUNKS = 64  # of a terminal whose container has ended: its neighbour may have been handed it, and go on
 # a client's messages, by their first byte: bytes; that no more come; the window's size (rows, columns)
 INPUT, END, SIZE = b"i", b"e", b"s"
 DIMENSIONS = struct.Struct("HH")
@@ -106,8 +107,9 @@ class Shim:
         _, status = os.waitpid(self._child, 0)
         if self._terminal and self._input >= 0:
             os.close(self._slave)
-            while self._copy():
-                pass
+            for _ in range(LAST_CHUNKS):
+                if not self._copy():
+                    break
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else 128 - code
 
@@ -146,14 +148,13 @@ class Shim:
         """The container's first process sends the master of a terminal of its own."""
         space = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_CREDENTIALS.size)
         _, ancillary, _, _ = asker.recvmsg(64, space, socket.MSG_CMSG_CLOEXEC)
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                self._input = struct.unpack("i", data[:4])[0]
-            elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                self._first = os.pidfd_open(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
+        told = {kind: data for level, kind, data in ancillary if level == socket.SOL_SOCKET}
         asker.close()
         self._asker = None
-        if self._input >= 0:
+        if {socket.SCM_RIGHTS, socket.SCM_CREDENTIALS} <= told.keys():  # else it has ended before that
+            self._input = struct.unpack("i", told[socket.SCM_RIGHTS][:4])[0]
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                self._first = os.pidfd_open(_CREDENTIALS.unpack(told[socket.SCM_CREDENTIALS])[0])
             os.set_blocking(self._input, False)
             self._slave = fcntl.ioctl(self._input, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
             self._resize()

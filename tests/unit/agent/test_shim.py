@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.wait import PATIENCE
@@ -28,14 +29,20 @@ TERMINAL = (
 class Shimmed:
     """A command with a shim. Its directory's name is longer than a socket's address may be."""
 
-    def __init__(self, directory: Path, *argv: str, **config: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *argv: str,
+        opening: tuple[str, ...] = (sys.executable, "-c", TERMINAL),
+        **config: bool,
+    ) -> None:
         self.place = directory / ("x" * 120)
         self.place.mkdir()
         self.path = self.place / "c"
         words = {"terminal": False, "stdin": True, "once": False, **config}
         told = {"socket": str(self.path), "uid": os.getuid(), "gid": os.getgid(), **words}
         if words["terminal"]:
-            argv = (sys.executable, "-c", TERMINAL, *argv)
+            argv = (*opening, *argv)
         self.log = directory / "log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -60,14 +67,20 @@ class Shimmed:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         client.settimeout(PATIENCE)
         self.clients.append(client)
+        assert until(lambda: self._connected(client), PATIENCE)
+        assert client.recv(16) == greeting
+        return client
+
+    def _connected(self, client: socket.socket) -> bool:
         before = Path.cwd()
         os.chdir(self.place)
         try:
             client.connect("c")
+        except ConnectionRefusedError:  # it is there, and does not listen yet
+            return False
         finally:
             os.chdir(before)
-        assert client.recv(16) == greeting
-        return client
+        return True
 
     def ends(self) -> int:
         return self.process.wait(PATIENCE)
@@ -88,7 +101,7 @@ def made(tmp_path: Path) -> Iterator[list[Shimmed]]:
         one.close()
 
 
-def start(made: list[Shimmed], tmp_path: Path, script: str, **config: bool) -> Shimmed:
+def start(made: list[Shimmed], tmp_path: Path, script: str, **config: Any) -> Shimmed:
     made.append(Shimmed(tmp_path, "sh", "-c", script, **config))
     return made[-1]
 
@@ -238,3 +251,11 @@ def test_without_a_place_for_its_socket_it_does_not_begin(tmp_path: Path) -> Non
     done = subprocess.run([*SHIM, "true"], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 126
     assert "tsujiban shim" in done.stderr
+
+
+def test_a_container_that_ends_before_it_has_a_terminal_ends_as_it_does(
+    made: list[Shimmed], tmp_path: Path
+) -> None:
+    made.append(Shimmed(tmp_path, "sh", "-c", "echo no sandbox >&2; exit 126", opening=(), terminal=True))
+    assert made[-1].ends() == 126
+    assert made[-1].said == "no sandbox\n"
