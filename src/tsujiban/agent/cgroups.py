@@ -172,8 +172,8 @@ def _usable(top: Path, unified: bool) -> bool:
         if unified:
             (top / "cgroup.subtree_control").write_text(_offered(top))
             _delegate(top / TOP)
-        else:
-            (top / TOP).mkdir(exist_ok=True)
+        elif not os.access(top, os.W_OK):
+            raise PermissionError("it may only be read")
     except OSError as error:
         log.warning("control groups cannot be used", top=str(top), reason=str(error))
         return False

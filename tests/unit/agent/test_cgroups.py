@@ -28,6 +28,7 @@ def test_version_1(tmp_path: Path) -> None:
     cpu.mkdir()
     groups = find(mounts(tmp_path, f"{memory} cgroup rw,memory", f"{cpu} cgroup rw,cpuacct,cpu"))
     assert groups == Groups(Controller(memory), Controller(cpu))
+    assert not list(memory.iterdir())  # looking changes nothing
     group = groups.group("c", "u", "web", BOTH)
     assert group is not None
     place = Path("tsujiban/c/u/web")
