@@ -26,7 +26,7 @@ from tsujiban.proxy.ondemand import Known, OnDemand
 from tsujiban.proxy.pod import ServedPod
 from tsujiban.proxy.resource import Kind, Resource, Resources
 from tsujiban.proxy.session import Session
-from tsujiban.proxy.standin import StandIns
+from tsujiban.proxy.standin import StandIns, of_user
 
 _REMEMBERED = 256  # pods that have left: the last records of their connections come after them
 
@@ -76,6 +76,7 @@ class Channel:
 
     async def open(self) -> None:
         """Serve. Raises OSError when the socket cannot be made."""
+        running = await asyncio.to_thread(of_user, self._uid)
         await unlink_stale(str(self.path))
         listener = bind_private(str(self.path), self._uid)
         try:
@@ -85,6 +86,8 @@ class Channel:
             listener.close()
             self.path.unlink(missing_ok=True)
             raise
+        for pid in running:
+            self._standins.look(pid)
 
     async def close(self, *, unlink: bool = False) -> None:
         """Stop serving. Envoy goes on with what it holds."""

@@ -8,7 +8,8 @@ of all its pods. And it waits without end for an answer that was on its way. So 
 
 Here the agent is: it takes the old one's socket, says to each question that it was not understood, whereupon
 the new one binds its sockets by itself, and listens until it is told to end. An agent that is away for less
-than 10 s is not missed.
+than 10 s is not missed. One that was killed with a question before it has left an Envoy that does nothing
+else any more, connecting to the next agent included: so that one looks for it, and says the same unasked.
 
 The room's directory belongs to root, but what is in it is the proxy's: nothing there is followed, and nothing
 is believed but the number of the epoch. Source: Envoy's source/server/hot_restart.proto,
@@ -50,6 +51,18 @@ def epoch(pid: int) -> int:
         return max(0, int(words[words.index(_EPOCH) + 1]))
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def of_user(uid: int) -> list[int]:
+    """The Envoys of a proxy's user, which nobody else is, that have taken over from others. Blocks."""
+    if uid == os.geteuid():
+        return []
+    found = []
+    for one in procfs.processes():
+        with contextlib.suppress(OSError):  # it has ended
+            if os.stat(f"/proc/{one.pid}").st_uid == uid and epoch(one.pid):
+                found.append(one.pid)
+    return found
 
 
 def kind(datagram: bytes) -> int:

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +115,30 @@ async def test_who_has_taken_over_listens_anew_and_hands_over_though_the_one_bef
     assert new.poll() is None
     assert says(first) == "newest"
     await standing_in
+
+
+async def test_who_waits_for_an_answer_that_will_not_come_goes_on(envoys: Envoys) -> None:
+    """As when the agent that stands in is killed with a question before it."""
+    first, second = free_ports(2)
+    old = envoys.start("old", first)
+    await until(lambda: says(first) == "old")
+    new = envoys.start("new", first)
+    await until(lambda: says(first) == "new")
+    old.kill()
+    await asyncio.to_thread(old.wait, PATIENCE)
+    room = standin.Room(new.pid)
+    with closing(room), closing(room.take(f"{standin.HANDOVER.name}_parent_0", os.getuid())) as killed:
+        envoys.listen("new", first, second)
+        await until(lambda: asked(killed))
+    standing_in = asyncio.create_task(StandIn(new.pid, os.getuid()).run())
+    await until(lambda: says(second) == "new")
+    new.kill()
+    new.wait()
+    standing_in.cancel()
+
+
+def asked(listening: socket.socket) -> bool:
+    try:
+        return bool(listening.recv(4096))
+    except BlockingIOError:
+        return False

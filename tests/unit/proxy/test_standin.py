@@ -15,7 +15,7 @@ import pytest
 from tests.support.wait import PATIENCE, until
 
 from tsujiban.proxy import standin
-from tsujiban.proxy.standin import ANSWER, StandIn, StandIns, epoch, kind
+from tsujiban.proxy.standin import ANSWER, StandIn, StandIns, epoch, kind, of_user
 
 pytestmark = pytest.mark.anyio
 
@@ -119,6 +119,15 @@ async def test_a_first_one_needs_nobody(names: tuple[Path, Path]) -> None:
     await StandIn(os.getpid(), os.getuid()).run()
     standins.close()
     assert not names[0].exists()
+
+
+def test_those_that_have_taken_over_are_found_by_their_user(
+    envoy: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert of_user(os.getuid()) == []  # an agent's own user is no proxy's
+    monkeypatch.setattr(os, "geteuid", lambda: -1)
+    assert envoy.pid in of_user(os.getuid())
+    assert os.getpid() not in of_user(os.getuid())
 
 
 def test_what_is_read_of_an_envoy(envoy: subprocess.Popen[bytes]) -> None:
