@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import signal
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -71,8 +71,13 @@ class ProcessSpec:
     order: int = 0  # at shutdown the highest order is stopped first, equal ones together
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types; the inverse of `from_json`."""
-        return asdict(self)
+        """Plain JSON types; the inverse of `from_json`. What is as usual is left out: a supervisor that has
+        run since an older version then refuses only what it cannot do."""
+        usual = {
+            entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory()
+            for entry in fields(self)
+        }
+        return {key: value for key, value in asdict(self).items() if value != usual[key]}
 
     @classmethod
     def from_json(cls, data: Any) -> ProcessSpec:

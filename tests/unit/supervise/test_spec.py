@@ -22,6 +22,12 @@ def test_survives_json() -> None:
     assert ProcessSpec.from_json(json.loads(json.dumps(FULL.to_json()))) == FULL
 
 
+def test_what_is_as_usual_is_not_said_so_that_an_older_supervisor_understands() -> None:
+    spec = ProcessSpec(name="p", argv=("app",), needs="/run/x")
+    assert spec.to_json() == {"name": "p", "argv": ("app",), "needs": "/run/x"}
+    assert ProcessSpec.from_json(spec.to_json()) == spec
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
