@@ -454,6 +454,8 @@ class Bed:
 
         self.agent(remove())
         run("ip", "-n", pod.namespace, "link", "del", "eth0")  # whatever socket keeps the namespace
+        if pod.mesh is Mesh.SIDECAR:
+            pod.stop_envoy()  # not before: who is connected is not to hear of its end
         run("ip", "netns", "del", pod.namespace)
         self._namespaces.remove(pod.namespace)
 
