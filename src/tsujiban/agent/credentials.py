@@ -16,6 +16,7 @@ from tsujiban.identity.files import PrivateFileError, make_private_directory, re
 from tsujiban.identity.keys import key_to_pem
 from tsujiban.identity.verify import VerificationError, verify_chain
 from tsujiban.resources.names import node_identity
+from tsujiban.wire.join import canonical
 
 CREDENTIALS_FILE = "node.pem"
 TRUST_FILE = "trust.json"
@@ -62,7 +63,9 @@ def load(directory: Path, node: str) -> NodeCredentials:
     try:
         text = read_private(path).decode()
         trust = msgspec.json.decode(read_private(directory / TRUST_FILE), type=Trust)
-    except (PrivateFileError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+        # of a bundle that an older version has kept as it came, too, only what its digest was of
+        trust = msgspec.structs.replace(trust, bundle_pem=canonical(trust.bundle_pem))
+    except (PrivateFileError, ValueError, msgspec.MsgspecError) as error:
         raise CredentialsError(f"no usable node certificate: {error}") from error
     chain_pem = text[text.find(_CHAIN_MARK) :]
     not_before, not_after = _verify(node, None, chain_pem, trust)

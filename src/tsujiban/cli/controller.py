@@ -27,25 +27,32 @@ def controller() -> None:
     "-o",
     "--output",
     "file",
-    required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write the token, readable by you only.",
 )
+@click.option("--withdraw-all", is_flag=True, help="Make no token, but all that wait worthless.")
 @click.option(
     "--expires", type=Duration(), default="15m", show_default=True, help="When it ends; 24h at most."
 )
 @click.option("--server", metavar="URL", help="The API as the new machine reaches it: as you do, by default.")
 @cluster_option
-def token(file: Path, expires: float, server: str | None, cluster: str) -> None:
+def token(file: Path | None, withdraw_all: bool, expires: float, server: str | None, cluster: str) -> None:
     """Make a token with which one machine becomes a controller, once.
 
     Whoever has the file can be the authority of the cluster: bring it to the new machine over a safe way.
+    With --withdraw-all no token that was made before is good any more.
     """
     import msgspec
 
     from tsujiban.controller.enrolment import Ticket
     from tsujiban.identity.files import write_private
 
+    if withdraw_all == (file is not None):
+        raise Failure("give --output FILE, or --withdraw-all", code=Exit.USAGE)
+    if file is None:
+        with connect(cluster) as client:
+            click.echo(f"{client.withdraw_controller_tokens()} tokens withdrawn")
+        return
     if server is not None and not server.startswith("https://"):
         raise Failure(f"{server!r} is not an https URL", code=Exit.USAGE)
     with connect(cluster) as client:
@@ -116,12 +123,17 @@ def join(
     import msgspec
 
     from tsujiban.controller.enrol import CONFIG, enrol, read_ticket
+    from tsujiban.controller.roster import named
     from tsujiban.wire.pinned import ControllerUnreachable, JoinError
 
     files = {"ca_file": etcd_cafile, "cert_file": etcd_certfile, "key_file": etcd_keyfile}
     etcd: dict[str, Any] = {name: str(path.absolute()) for name, path in files.items() if path is not None}
     if etcd_servers:
         etcd["endpoints"] = [part.strip() for part in etcd_servers.split(",")]
+    try:
+        named("0" * 32, endpoints)  # before the token is used; whose they are is not known yet
+    except ValueError as error:
+        raise Failure(str(error), code=Exit.USAGE) from error
     own: dict[str, Any] = {"node_endpoints": list(endpoints)}
     if names:
         own["api_names"] = list(names)
@@ -135,6 +147,9 @@ def join(
     except ControllerUnreachable as error:
         hint = "Nothing was changed on this machine. If the token is refused next time, make a new one."
         raise Failure(f"{ticket.server}: {error}", hint=hint, code=Exit.UNREACHABLE) from error
-    file.unlink(missing_ok=True)
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        click.echo(f"{file} is of no more use, and cannot be deleted: {error.strerror}", err=True)
     click.echo(f"this machine is a controller of cluster {config.cluster}; what it needs is in {state}")
     click.echo(f"start it: python -m tsujiban.controller --config {state.absolute() / CONFIG}")

@@ -113,17 +113,22 @@ def _staging(state: Path) -> Iterator[Path]:
     if state.is_symlink() or (state.exists() and (not state.is_dir() or any(state.iterdir()))):
         raise JoinError(f"{state} is not empty: a controller that is there already joins nothing")
     state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(state.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    staging = state.with_name(f".{state.name}.joining")
+    make_private_directory(staging)
+    # the directory itself is the lock, for nobody else may open it
+    lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise JoinError(f"somebody else is joining below {state.parent}") from error
-        staging = state.with_name(f".{state.name}.joining")
-        if staging.is_dir() and not staging.is_symlink():
-            shutil.rmtree(staging)
-        staging.mkdir(mode=0o700)
-        make_private_directory(staging)  # whoever made it
+            raise JoinError(f"somebody else is making {state} now") from error
+        if not os.path.samestat(os.fstat(lock), os.stat(staging)):
+            raise JoinError(f"somebody else has just made {state}")
+        for left in staging.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
         try:
             yield staging
         finally:

@@ -26,7 +26,6 @@ from tsujiban.identity.tokens import (
     FOR_CONTROLLER,
     TokenRecord,
     TokenRefused,
-    TokenStore,
     check_token,
     new_token,
 )
@@ -80,6 +79,11 @@ class StoredTokens:
         except NotFound:
             return None
 
+    async def withdraw(self) -> int:
+        """Remove all; how many there were."""
+        there = [item.key.name for item in (await self._store.list(GROUP, TOKENS)).items]
+        return sum([await self.consume(name) for name in there])
+
     async def consume(self, token_id: str) -> bool:
         """Remove it; the store lets one caller succeed."""
         try:
@@ -95,7 +99,7 @@ class Enroller:
     def __init__(
         self,
         ca: CertificateAuthority,
-        tokens: TokenStore,
+        tokens: StoredTokens,
         settings: Mapping[str, Any],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -118,6 +122,12 @@ class Enroller:
         log.info("token for a controller made", token=record.id, by=by, expires=record.expires)
         return TokenMade(token=token, ca_sha256=self._ca_sha256, expires=record.expires)
 
+    async def withdraw(self, by: str) -> int:
+        """Make all tokens that wait worthless, as the user `by` asks; how many. Raises StoreError."""
+        number = await self._tokens.withdraw()
+        log.info("tokens for controllers withdrawn", number=number, by=by)
+        return number
+
     async def enrol(self, request: EnrolRequest) -> tuple[Sealed, TokenRecord]:
         """The authority, sealed for who asks, and the token that it took. Raises EnrolRefused, StoreError.
 
@@ -134,12 +144,10 @@ class Enroller:
             sealed = seal(msgspec.json.encode(authority), request.receiver, request.token, bound)
             if not await self._tokens.consume(record.id):
                 raise TokenRefused(f"token {record.id} was used a moment ago")
-        except TokenRefused as error:
-            log.warning("controller refused", reason=str(error))
+        except TokenRefused as error:  # told by the audit log, which strangers cannot flood
             reason = "the token is not valid for a controller; ask for a new one"
             raise EnrolRefused(reason, token_id) from error
         except SealError as error:
-            log.warning("controller refused", reason=str(error))
             raise EnrolRefused(str(error), token_id) from error
         log.info("controller enrolled", token=record.id, invited_by=record.by)
         return sealed, record

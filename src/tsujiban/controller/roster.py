@@ -176,11 +176,7 @@ def addresses_of(
     """Where nodes reach this controller: as `configured` (HOST:PORT), else where it listens, if that says
     anything. Raises ValueError for what is configured and cannot be."""
     if configured:
-        found = tuple(ControllerAddress(identity, *_split(text)) for text in configured)
-        for text, one in zip(configured, found, strict=True):
-            if wrong := problem(one):
-                raise ValueError(f"node_endpoints: {text!r}: {wrong}")
-        return found
+        return named(identity, configured)
     address, port = listener.getsockname()[:2]
     found = usable([ControllerAddress(identity, address, port)])
     if not found:
@@ -188,6 +184,15 @@ def addresses_of(
             "nodes are not told of this controller: name its address in node_endpoints",
             listens=f"{address}:{port}",
         )
+    return found
+
+
+def named(identity: str, configured: Sequence[str]) -> tuple[ControllerAddress, ...]:
+    """What is written as HOST:PORT. Raises ValueError for what cannot be."""
+    found = tuple(ControllerAddress(identity, *_split(text)) for text in configured)
+    for text, one in zip(configured, found, strict=True):
+        if wrong := problem(one):
+            raise ValueError(f"node_endpoints: {text!r}: {wrong}")
     return found
 
 

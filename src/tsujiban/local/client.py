@@ -159,6 +159,10 @@ class Client:
         """A one-time token that makes a machine a controller (`controller.enrolment.TokenMade`)."""
         return self._json("POST", "/tsujiban/v1/controllers/tokens", json={"seconds": seconds})
 
+    def withdraw_controller_tokens(self) -> int:
+        """Make all of them that wait worthless; how many."""
+        return int(self._json("DELETE", "/tsujiban/v1/controllers/tokens")["withdrawn"])
+
     # ------------------------------------------------------------------ the rest
 
     def version(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import ssl
 
 import msgspec
 
@@ -51,7 +52,19 @@ class JoinResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 def bundle_digest(bundle_pem: str) -> str:
     """SHA-256, hexadecimal, of the certificates of a bundle (DER, in order). Raises ValueError."""
+    return hashlib.sha256(b"".join(_certificates(bundle_pem))).hexdigest()
+
+
+def canonical(bundle_pem: str) -> str:
+    """The certificates that `bundle_digest` is about, written anew. Raises ValueError.
+
+    OpenSSL finds certificates in a text that are not among those, under other headings (RFC 7468, section
+    5.2, knows some): of a text whose digest is right, nothing else may be used."""
+    return "".join(map(ssl.DER_cert_to_PEM_cert, _certificates(bundle_pem)))
+
+
+def _certificates(bundle_pem: str) -> list[bytes]:
     blocks = _CERTIFICATE.findall(bundle_pem)
     if not blocks:
         raise ValueError("bundle holds no certificate")
-    return hashlib.sha256(b"".join(base64.b64decode(block) for block in blocks)).hexdigest()
+    return [base64.b64decode("".join(block.split()), validate=True) for block in blocks]

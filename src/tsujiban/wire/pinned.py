@@ -9,7 +9,7 @@ import ssl
 
 import httpx
 
-from tsujiban.wire.join import BUNDLE_PATH, bundle_digest
+from tsujiban.wire.join import BUNDLE_PATH, bundle_digest, canonical
 
 TIMEOUT = 10.0  # seconds, per request
 MAX_ANSWER = 256 * 1024  # bytes
@@ -24,8 +24,8 @@ class ControllerUnreachable(Exception):
 
 
 async def pinned_bundle(server: str, ca_sha256: str) -> str:
-    """The trust bundle of `server`, an https URL, believed only by its digest. Raises JoinError,
-    ControllerUnreachable."""
+    """The trust bundle of `server`, an https URL, believed only by its digest, and no more of it than that is
+    of. Raises JoinError, ControllerUnreachable."""
     if not server.startswith("https://"):
         raise JoinError(f"{server!r} is not an https URL")
     context = _context()
@@ -35,7 +35,7 @@ async def pinned_bundle(server: str, ca_sha256: str) -> str:
     if status != 200:
         raise ControllerUnreachable(f"{BUNDLE_PATH} answered {status}")
     try:
-        bundle_pem = body.decode("ascii")
+        bundle_pem = canonical(body.decode("ascii"))
         digest = bundle_digest(bundle_pem)
     except ValueError as error:
         raise JoinError(f"{server} sent no trust bundle") from error
@@ -74,9 +74,9 @@ async def _exchange(
     try:
         async with (
             httpx.AsyncClient(base_url=server, verify=context, trust_env=False, timeout=TIMEOUT) as client,
-            client.stream(method, path, content=body) as response,
+            client.stream(method, path, content=body, headers={"accept-encoding": "identity"}) as response,
         ):
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():  # what unpacks to more than was sent is no answer
                 answer += chunk
                 if len(answer) > MAX_ANSWER:
                     raise JoinError(f"{server}{path} answered with more than {MAX_ANSWER} bytes")

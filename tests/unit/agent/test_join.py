@@ -199,6 +199,24 @@ def test_bundle_with_a_root_added_gets_no_token(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_root_that_is_added_where_the_digest_does_not_look_gets_no_token(tmp_path: Path) -> None:
+    """OpenSSL reads certificates under more headings; the server's own is of the root that was added."""
+
+    async def scenario(api: Api) -> None:
+        (tmp_path / "evil").mkdir()
+        evil = Pki(tmp_path / "evil")
+        added = evil.ca.bundle_pem.replace("CERTIFICATE", "X509 CERTIFICATE")
+        api.answers[BUNDLE_PATH] = (200, (api.service.bundle_pem + added).encode())
+        own, api.pki = api.pki, evil
+        context, api.pki = api.context(), own
+        async with api.serving(context):
+            with pytest.raises(ControllerUnreachable, match="certificate verify failed"):
+                await join(await api.ticket(), tmp_path / "node")
+        assert not api.tokens_seen
+
+    run(tmp_path, scenario)
+
+
 def test_redirect_is_not_followed(tmp_path: Path) -> None:
     async def scenario(api: Api) -> None:
         api.answers[BUNDLE_PATH] = (302, b"")

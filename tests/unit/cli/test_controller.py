@@ -43,6 +43,12 @@ def test_a_token_is_written_for_its_owner_alone(serve: Callable[..., Any], tmp_p
     assert msgspec.json.decode(path.read_bytes(), type=Ticket).server == "https://127.0.0.1:1"
 
 
+def test_tokens_are_withdrawn_or_made_and_not_both(serve: Callable[..., Any], tmp_path: Path) -> None:
+    serve("controller", {("DELETE", TOKENS_PATH): {"withdrawn": 3}})
+    assert run("token", "--withdraw-all") == (0, "3 tokens withdrawn\n")
+    assert run("token")[0] == run("token", "--withdraw-all", "-o", str(tmp_path / "x"))[0] == Exit.USAGE
+
+
 def test_what_the_server_refuses_is_told(serve: Callable[..., Any], tmp_path: Path) -> None:
     refusal = httpx.Response(403, json={"message": 'User "eve" cannot enrol'})
     serve("controller", {("POST", TOKENS_PATH): refusal})
@@ -85,6 +91,14 @@ def test_a_machine_joins_as_it_is_told_and_the_file_is_spent(
         {"cert_file": str(token_file), "endpoints": ["https://a:2379", "https://b:2379"]},
     ]
     assert not token_file.exists()
+
+
+def test_an_address_for_nodes_that_is_none_costs_no_token(token_file: Path, tmp_path: Path) -> None:
+    words = ("join", "--token-file", str(token_file), "--state-dir", str(tmp_path / "s"), "--node-endpoint")
+    for text in ("10.0.0.2", "localhost:7443", "127.0.0.1:7443"):
+        code, output = run(*words, text)
+        assert (code, text in output) == (Exit.USAGE, True)
+    assert token_file.exists()
 
 
 @pytest.mark.parametrize(

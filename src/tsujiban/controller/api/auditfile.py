@@ -1,8 +1,8 @@
 """Where audit events go: a private file of JSON lines that is rotated before it grows large.
 
 A disk that refuses stops no request (its user could not repair it): the loss is told in the
-controller's log, once a minute, with the number of lost events. So are floods of failed
-authentications: an attacker without a credential must not push older events out of the files.
+controller's log, once a minute, with the number of lost events. So are floods of what nobody was
+refused: an attacker without a credential must not push older events out of the files.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 FILE = "audit.log"
 MAX_BYTES = 64 * 1024 * 1024
 KEPT = 5  # older files: audit.log.1 is the newest of them
-REFUSED_PER_MINUTE = 60  # events with code 401 that are written
-_UNAUTHORIZED = 401
+REFUSED_PER_MINUTE = 60  # events of refused requests without a user that are written
+_FIRST_REFUSAL = 400
 
 
 class AuditFile:
@@ -44,14 +44,14 @@ class AuditFile:
         self._kept = kept
         self._clock = clock
         self._minute = -1
-        self._refused = 0  # events of this minute with code 401
+        self._refused = 0  # such events of this minute
         self._lost = 0
         self._descriptor, self._size = self._open()
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Append one event."""
         self._tick()
-        if event["responseStatus"]["code"] == _UNAUTHORIZED:
+        if event["responseStatus"]["code"] >= _FIRST_REFUSAL and not event["user"]:
             self._refused += 1
             if self._refused > REFUSED_PER_MINUTE:
                 return
@@ -78,7 +78,9 @@ class AuditFile:
             return
         if self._refused > REFUSED_PER_MINUTE:
             unwritten = self._refused - REFUSED_PER_MINUTE
-            log.warning("failed authentications were not written to the audit log", number=unwritten)
+            log.warning(
+                "refusals of requests without a user were not written to the audit log", number=unwritten
+            )
         if self._lost:
             log.error("audit events were lost", file=str(self._path), number=self._lost)
         self._minute, self._refused, self._lost = minute, 0, 0

@@ -14,7 +14,7 @@ from tsujiban.identity.files import PrivateFileError
 
 
 def event(code: int = 200, **more: Any) -> dict[str, Any]:
-    return {"responseStatus": {"code": code}, **more}
+    return {"user": {}, "responseStatus": {"code": code}, **more}
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -58,8 +58,23 @@ def test_guessers_do_not_push_out_what_happened(tmp_path: Path) -> None:
     codes = [line["responseStatus"]["code"] for line in lines(tmp_path / "audit" / FILE)]
     assert codes == [401] * REFUSED_PER_MINUTE + [200, 401]
     assert [(line["event"], line["number"]) for line in logs] == [
-        ("failed authentications were not written to the audit log", 40)
+        ("refusals of requests without a user were not written to the audit log", 40)
     ]
+
+
+def test_who_is_known_is_written_down_however_often_refused(tmp_path: Path) -> None:
+    found = AuditFile(tmp_path / "audit", clock=lambda: 0.0)
+    for _ in range(REFUSED_PER_MINUTE + 5):
+        found({**event(403), "user": {"username": "eve"}})
+        found(event(409))
+        found(event(200))
+    found.close()
+    codes = [line["responseStatus"]["code"] for line in lines(tmp_path / "audit" / FILE)]
+    assert {code: codes.count(code) for code in (403, 409, 200)} == {
+        403: REFUSED_PER_MINUTE + 5,
+        409: REFUSED_PER_MINUTE,
+        200: REFUSED_PER_MINUTE + 5,
+    }
 
 
 def test_a_full_disk_is_told_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

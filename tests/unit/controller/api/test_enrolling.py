@@ -12,9 +12,11 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from structlog.testing import capture_logs
-from tests.support.apibed import TRUST_DOMAIN, ApiBed, api_bed
+from tests.support.apibed import TOKEN, TRUST_DOMAIN, ApiBed, api_bed
 
 from tsujiban.controller import enrol as module
+from tsujiban.controller.api import enrolling
+from tsujiban.controller.api.users import MASTERS
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.enrol import CONFIG, enrol, read_ticket
 from tsujiban.controller.enrolment import ENROL_PATH, TOKENS_PATH, Ticket, TokenMade
@@ -108,6 +110,44 @@ async def test_a_node_a_workload_and_nobody_make_no_token(bed: ApiBed) -> None:
         async with bed.client(who) as client:
             assert (await client.post(TOKENS_PATH, json={})).status_code == code
             assert (await client.get(TOKENS_PATH)).status_code in (401, 403, 404)
+
+
+async def test_rights_alone_make_no_token(bed: ApiBed) -> None:
+    """An administrator's bearer token may be a pod's; in another's name anybody's rights can be used."""
+    async with bed.client(None, authorization=f"Bearer {TOKEN}") as client:
+        assert (await client.get("/api/v1/namespaces")).status_code == 200
+        for method in ("POST", "DELETE"):
+            answer = await client.request(method, TOKENS_PATH, json={})
+            assert (answer.status_code, "client certificate" in answer.text) == (403, True)
+    async with bed.client(
+        bed.user(), **{"impersonate-user": "admin", "impersonate-group": MASTERS}
+    ) as client:
+        assert (await client.post(TOKENS_PATH, json={})).status_code == 403
+
+
+async def test_tokens_that_wait_can_be_withdrawn(bed: ApiBed, admin: httpx.AsyncClient) -> None:
+    tokens = [(await made(admin)).token for _ in range(2)]
+    (first, second) = [event["annotations"]["tsujiban.io/token"] for event in audited(bed, "token")]
+    assert [token.partition(".")[0] for token in tokens] == [first, second]
+    async with bed.client(bed.user("eve", "people")) as client:
+        assert (await client.delete(TOKENS_PATH)).status_code == 403
+    assert (await admin.delete(TOKENS_PATH)).json() == {"withdrawn": 2}
+    async with bed.client() as machine:
+        for token in tokens:
+            assert (await machine.post(ENROL_PATH, json=asking(token))).status_code == 403
+    assert (await admin.delete(TOKENS_PATH)).json() == {"withdrawn": 0}
+
+
+async def test_strangers_are_heard_a_few_at_a_time(
+    bed: ApiBed, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = (await made(admin)).token
+    monkeypatch.setattr(enrolling, "MOST_AT_ONCE", 0)
+    async with bed.client() as machine:
+        assert (await machine.post(ENROL_PATH, json=asking(token))).status_code == 429
+        monkeypatch.setattr(enrolling, "MOST_AT_ONCE", 1)
+        assert (await machine.post(ENROL_PATH, json=asking("a.b"))).status_code == 403
+        assert (await machine.post(ENROL_PATH, json=asking(token))).status_code == 200
 
 
 async def test_who_has_an_identity_of_the_cluster_enrols_nothing(
@@ -258,7 +298,8 @@ async def test_an_attempt_that_was_killed_leaves_nothing_that_counts(
 ) -> None:
     state = tmp_path / "state"
     left = tmp_path / ".state.joining"
-    (left / "ca").mkdir(parents=True)
+    left.mkdir(mode=0o700)
+    (left / "ca").mkdir()
     (left / "ca" / "root.pem").write_text("half")
     await enrol(await ticket(bed, admin), state, {}, {})
     assert not left.exists()
