@@ -1,5 +1,9 @@
 """The control loop: keeps the world current, asks the planners, carries out what they say.
 
+A planner, or a call, that meets what nobody thought of is told in the log and passed over: one object must
+not end the control of all others, and would end it again at every start. What the store says, and a lead
+that is lost, end the loop.
+
 One task, one event at a time: a plan always sees what the last plan wrote, because every write
 goes into the world at once and its echo from the watch is recognised by its revision. A write
 that loses a race needs no retry here: the winner's event brings the object back into the queue. Where the
@@ -38,6 +42,9 @@ log = structlog.get_logger(__name__)
 
 
 MODIFY_ATTEMPTS = 10
+DEFECTS = (  # what Python raises for data of a form that was not expected
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, msgspec.MsgspecError,
+)  # fmt: skip
 TURN = 2000  # writes, after which others are heard: what one user asks for may be endless
 
 
@@ -148,7 +155,7 @@ class Loop:
             busy = self._queue or self._unseen
             item = await self._next(pump) if not busy or not self._inbox.empty() else ()
             if callable(item):
-                await item()
+                await self._called(item)
             else:
                 for event in item:
                     if event.stored.revision > self._listed:
@@ -200,7 +207,10 @@ class Loop:
             self.world.put(ref, new)
         change = Change(ref, old, new, revision)
         self._unseen.append(change)
-        self._queue.update(dict.fromkeys(self._route(self.world, change)))
+        try:
+            self._queue.update(dict.fromkeys(self._route(self.world, change)))
+        except DEFECTS:
+            log.exception("nobody looks at a change: it cannot be told who would", object=str(Key(*ref)))
 
     def _forget(self, revision: int) -> None:
         """Forget deleted objects of which no event can come any more: all up to `revision` have come."""
@@ -218,12 +228,27 @@ class Loop:
                 await self._observe(self.world, changes)
             queue, self._queue = self._queue, {}
             for planner, ref in queue:
-                actions = self._planners[planner](self.world, ref)
+                actions = self._planned(planner, ref)
                 # together: one durable commit serves them all
                 settled = await asyncio.gather(*(self._carry_out(action) for action in actions))
                 most -= len(actions)
                 if not all(settled):
                     self.enqueue(planner, ref)
+
+    def _planned(self, planner: str, ref: Ref) -> list[Action]:
+        try:
+            return self._planners[planner](self.world, ref)
+        except DEFECTS:
+            log.exception(
+                "an object is left as it is: its planner failed", planner=planner, object=str(Key(*ref))
+            )
+            return []
+
+    async def _called(self, call: Call) -> None:
+        try:
+            await call()
+        except DEFECTS:
+            log.exception("something that was to be done in the loop is left undone")
 
     async def _carry_out(self, action: Action) -> bool:
         """Whether that is all there is to do."""

@@ -28,7 +28,7 @@ from tsujiban.controller.addresses import Addresses
 from tsujiban.controller.alarms import Alarms
 from tsujiban.controller.config import ControllerConfig
 from tsujiban.controller.distribution import Distributor, SignList, no_list
-from tsujiban.controller.loop import Call, Change, Loop, Planner, Work
+from tsujiban.controller.loop import DEFECTS, Call, Change, Loop, Planner, Work
 from tsujiban.controller.pace import Pace
 from tsujiban.controller.reconcile import (
     accounts,
@@ -243,6 +243,12 @@ class Plane:
             except StreamRefused as refusal:
                 if not done.done():  # it is when the stream has ended meanwhile
                     done.set_exception(refusal)
+            except DEFECTS:
+                if not done.done():
+                    done.set_exception(
+                        StreamRefused("the controller failed over this node: its log says how")
+                    )
+                raise
             else:
                 if not done.done():
                     done.set_result(None)

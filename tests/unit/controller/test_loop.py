@@ -41,7 +41,9 @@ def obj(name: str, **fields: object) -> Json:
 
 
 def route(world: World, change: Change) -> list[Work]:
-    """A copy is made of every thing."""
+    """A copy is made of every thing; of an odd one it cannot be told."""
+    if change.ref.name == "odd":
+        raise TypeError("of an odd thing")
     return [("copy", change.ref._replace(resource="secrets"))]
 
 
@@ -200,6 +202,37 @@ def test_calls_run_in_the_loops_own_task(tmp_path: Path) -> None:
             await scene.loop.submit(call)
             await done.wait()
             await scene.until(lambda w: (w.get(copy("made")) or {}).get("spec") == 7)
+
+    run(story)
+
+
+def test_what_nobody_thought_of_is_told_and_holds_up_nobody_else(tmp_path: Path) -> None:
+    """Neither a planner that meets it, nor a call, nor who says what a change is about; also at the start."""
+
+    async def story() -> None:
+        with capture_logs() as logs:
+            async with stage(
+                tmp_path, [(thing("bad"), obj("bad")), (thing("good"), obj("good", spec=1))]
+            ) as scene:
+                await scene.until(lambda w: (w.get(copy("good")) or {}).get("spec") == 1)
+
+                async def call() -> None:
+                    raise AttributeError("of an object that is none")
+
+                await scene.loop.submit(call)
+                await scene.write(thing("odd"), obj("odd"))
+                await scene.write(thing("later"), obj("later", spec=2))
+                await scene.until(lambda w: (w.get(copy("later")) or {}).get("spec") == 2)
+                assert scene.loop.world.get(copy("bad")) is None
+        told = [
+            (line["event"].partition(":")[0], line.get("object", ""))
+            for line in logs
+            if line["log_level"] == "error"
+        ]
+        assert ("an object is left as it is", str(Key(*copy("bad")))) in told
+        assert ("something that was to be done in the loop is left undone", "") in told
+        assert ("nobody looks at a change", str(Key(*thing("odd")))) in told
+        assert all("exc_info" in line for line in logs if line["log_level"] == "error")
 
     run(story)
 
