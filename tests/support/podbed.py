@@ -18,7 +18,7 @@ from tsujiban.agent.pods import Pods
 from tsujiban.network import links
 from tsujiban.policy.program import EndpointProgram, Mesh, NodeDelta, NodeState
 from tsujiban.resources.kinds.core import Pod
-from tsujiban.supervise.client import ProcessStatus, SupervisorGone
+from tsujiban.supervise.client import ProcessStatus, Refused, SupervisorGone
 from tsujiban.supervise.spec import ProcessSpec
 from tsujiban.wire.messages import Enforced, NodeConfig, PodsDelta, PodStatus
 
@@ -52,13 +52,20 @@ class Supervisor:
         self.gone = False
         self.killed: Callable[[str], object] = lambda _name: None
         self.signals: list[int] = []
+        self.differs = False  # whether what is there is of another specification than what is asked for
+        self.older = False  # whether it does not know `later`
 
     def _check(self) -> None:
         if self.gone:
             raise SupervisorGone("no supervisor answers")
 
-    async def start(self, spec: ProcessSpec, *, replace: bool = False) -> ProcessStatus:
+    async def start(self, spec: ProcessSpec, *, replace: bool = False, later: bool = False) -> ProcessStatus:
         self._check()
+        if self.differs and spec.name in self.processes:
+            if replace:
+                await self.stop(spec.name)
+            elif self.older or not later:
+                raise Refused("it runs with another specification")
         if spec.name not in self.processes:
             self.journal.append(f"start {spec.name}")
             self.processes[spec.name] = process(spec.name)

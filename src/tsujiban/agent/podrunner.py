@@ -309,12 +309,24 @@ class PodRunner:
             process = plan.process
             started = None
             if process is not None and await self._give(plan.name, Path(process.needs)):
-                started = await self._supervisor.start(process, replace=True)
+                started = await self._ensure(process)
             if self._initialized or plan.stage is Stage.MAIN:
                 continue
             if started is None or not self._view(plan, {started.name: started}).passed:
                 return  # the others wait for it
         self._initialized = True
+
+    async def _ensure(self, process: ProcessSpec) -> ProcessStatus:
+        """Start a container, once. A pod's containers never change: if another version of the agent would
+        start one differently, what runs goes on, what is over stays over, and the next start is the new way.
+        """
+        try:
+            return await self._supervisor.start(process, later=True)
+        except Refused:  # by a supervisor that has run since before there was `later`
+            for one in await self._supervisor.list(process.name):
+                if one.name == process.name:
+                    return one
+            raise
 
     async def _give(self, container: str, where: Path) -> bool:
         """Write what a container finds when it starts; whether it may start. Raises OSError."""

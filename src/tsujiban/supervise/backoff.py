@@ -17,6 +17,10 @@ class Backoff:
         self._spec = spec
         self._delay = 0.0
 
+    def follow(self, spec: ProcessSpec) -> None:
+        """Go by another specification from now on."""
+        self._spec = spec
+
     def after_exit(self, uptime: float, code: int) -> float | None:
         """Seconds until the next start, or None when the process is not started again.
 

@@ -99,9 +99,12 @@ class SupervisorClient:
             await asyncio.gather(self._reader_task, return_exceptions=True)
             self._reader_task = None
 
-    async def start(self, spec: ProcessSpec, *, replace: bool = False) -> ProcessStatus:
-        """Start; a no-op when it is there with this specification. Raises Refused, SupervisorGone."""
-        return _status(await self._ask("start", spec=spec.to_json(), replace=replace))
+    async def start(self, spec: ProcessSpec, *, replace: bool = False, later: bool = False) -> ProcessStatus:
+        """Start; a no-op when it is there with this specification. Of one that is there with another,
+        `replace` stops that first, and `later` leaves it alone up to its next start.
+
+        Raises Refused, SupervisorGone."""
+        return _status(await self._ask("start", spec=spec.to_json(), replace=replace, later=later))
 
     async def stop(self, name: str, *, forget_log: bool = False) -> None:
         """Stop and forget; returns when the process and its group are gone. Unknown names are fine.

@@ -40,7 +40,8 @@ class Process:
     """A specification and its current incarnation."""
 
     def __init__(self, spec: ProcessSpec, log: Path) -> None:
-        self.spec = spec
+        self.spec = spec  # of the current incarnation, or of the last one
+        self._next: ProcessSpec | None = None  # of the next one, when that differs
         self.log = log
         self.state = State.BACKOFF
         self.pid = 0
@@ -56,6 +57,18 @@ class Process:
         self._seen: int | None = None  # bytes of the log, when last looked at
         self._backoff = Backoff(spec)
         self._listeners: list[socket.socket] = []
+
+    @property
+    def wanted(self) -> ProcessSpec:
+        """What the next incarnation is started by."""
+        return self._next or self.spec
+
+    def follow(self, spec: ProcessSpec) -> None:
+        """Take another specification at the next start. Raises ValueError when it cannot be had that late."""
+        for key in ("listen", "log"):
+            if getattr(spec, key) != getattr(self.spec, key):
+                raise ValueError(f"{key}: cannot change without a stop")
+        self._next = None if spec == self.spec else spec
 
     def open_listeners(self) -> None:
         """Open the listening sockets; they stay open over restarts. Raises OSError."""
@@ -77,11 +90,14 @@ class Process:
 
     def lacks(self) -> bool:
         """Whether the file that it needs is not there."""
-        return bool(self.spec.needs) and not os.path.exists(self.spec.needs)
+        needs = self.wanted.needs
+        return bool(needs) and not os.path.exists(needs)
 
     def start(self) -> None:
         """Start a new incarnation. Raises OSError when the operating system refuses."""
-        spec = self.spec
+        spec = self.spec = self.wanted
+        self._next = None
+        self._backoff.follow(spec)
         argv = command_line(spec)
         env = {"PATH": PATH, **spec.env}
         if spec.listen:

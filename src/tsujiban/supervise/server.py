@@ -120,7 +120,9 @@ class _Connection:
         operation = message.get("op")
         if operation == "start":
             return await supervisor.start(
-                ProcessSpec.from_json(message.get("spec")), replace=message.get("replace") is True
+                ProcessSpec.from_json(message.get("spec")),
+                replace=message.get("replace") is True,
+                later=message.get("later") is True,
             )
         if operation == "stop":
             return await supervisor.stop(_text(message, "name"), forget_log=message.get("forget_log") is True)

@@ -62,16 +62,20 @@ class Supervisor:
 
     # ------------------------------------------------------------ requests
 
-    async def start(self, spec: ProcessSpec, replace: bool = False) -> Event:
+    async def start(self, spec: ProcessSpec, replace: bool = False, later: bool = False) -> Event:
         """Start a process; a no-op when it is there with the same specification.
 
-        With another specification: an error, or with `replace` the old one is stopped first.
-        Raises SupervisorError.
+        With another specification: an error, or with `replace` the old one is stopped first. With `later`
+        what is there stays as it is, also when it has ended for good, and only its next start, if there is
+        one, is by the new specification. Raises SupervisorError.
         """
         self._refuse_late()
         known = self._processes.get(spec.name)
-        if known is not None and known.spec == spec and known.state is not State.STOPPING:
-            return self.status(spec.name)
+        if known is not None and known.state is not State.STOPPING:
+            if later:
+                self._follow(known, spec)
+            if known.wanted == spec:
+                return self.status(spec.name)
         if known is not None:
             if not replace and known.state is not State.STOPPING:
                 raise SupervisorError(f"{spec.name} runs with another specification: stop it, or replace it")
@@ -87,6 +91,13 @@ class Supervisor:
         self._processes[spec.name] = process
         self._launch(process)
         return self.status(spec.name)
+
+    @staticmethod
+    def _follow(process: Process, spec: ProcessSpec) -> None:
+        try:
+            process.follow(spec)
+        except ValueError as error:
+            raise SupervisorError(f"{spec.name}: {error}") from None
 
     def _refuse_late(self) -> None:
         if self._shutting_down:

@@ -324,6 +324,30 @@ def test_an_agent_that_starts_again_begins_no_init_container_anew(play: Play) ->
     play(story)
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_an_agent_of_another_version_stops_nothing_and_runs_nothing_twice(play: Play, older: bool) -> None:
+    """It would start each container in another way than the supervisor has them."""
+    spec: dict[str, Any] = {
+        "initContainers": [_named("one")],
+        "containers": [_named("m"), _named("job"), _named("new")],
+        "restartPolicy": "Never",
+    }
+
+    async def story(bed: PodBed) -> None:
+        bed.supervisor.differs, bed.supervisor.older = True, older
+        bed.supervisor.processes[MAIN] = process(MAIN)
+        job = "n1/pods/u1/job"
+        bed.supervisor.processes[job] = process(job, "exited", pid=0, last_exit=0)
+        bed.want("u1", "10.244.0.1", **spec)
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        states = [next(iter(one["state"])) for one in bed.status("u1")["containerStatuses"]]
+        assert states == ["running", "terminated", "running"]
+        assert _begun(bed) == ["new"]
+        assert not any(line.startswith("stop ") for line in bed.journal)
+
+    play(story)
+
+
 def test_what_runs_beside_ends_when_the_others_have_and_last_when_the_pod_goes(play: Play) -> None:
     beside = [_named("log", restartPolicy="Always"), _named("proxy", restartPolicy="Always")]
 

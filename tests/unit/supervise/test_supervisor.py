@@ -59,6 +59,57 @@ def test_start_is_idempotent_by_name_and_specification(tmp_path: Path) -> None:
     _run(tmp_path, body)
 
 
+def test_what_is_to_be_otherwise_later_goes_on_and_is_so_at_its_next_start(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        first = await supervisor.start(_spec("a", "sleep", "1000", backoff_initial=0.01))
+        other = _spec("a", "sh", "-c", "exit 7", backoff_initial=0.01, restart=Restart.NEVER)
+        assert await supervisor.start(other, later=True) == supervisor.status("a")
+        assert (await supervisor.start(other))["pid"] == first["pid"]
+        assert supervisor.specification("a")["argv"] == ("sleep", "1000")
+        supervisor.kill("a", signal.SIGKILL)
+        assert [(await _next(events, "exited"))["last_exit"] for _ in range(2)] == [-9, 7]
+        assert supervisor.specification("a") == other.to_json()
+        assert (supervisor.status("a")["state"], supervisor.status("a")["restarts"]) == ("exited", 1)
+
+    _run(tmp_path, body)
+
+
+def test_what_was_to_be_otherwise_later_can_stay_as_it_is(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        spec = _spec("a", "sleep", "1000", backoff_initial=0.01)
+        await supervisor.start(spec)
+        await supervisor.start(_spec("a", "false"), later=True)
+        await supervisor.start(spec, later=True)
+        supervisor.kill("a", signal.SIGKILL)
+        await _next(events, "exited")
+        await _next(events, "started")
+        assert supervisor.specification("a") == spec.to_json()
+
+    _run(tmp_path, body)
+
+
+def test_what_is_over_is_not_run_again_by_another_specification(tmp_path: Path) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        mark = tmp_path / "again"
+        await supervisor.start(_spec("job", "true", restart=Restart.NEVER))
+        await _next(events, "exited")
+        other = _spec("job", "touch", str(mark), restart=Restart.ALWAYS)
+        assert (await supervisor.start(other, later=True))["state"] == "exited"
+        assert (_drain(events), mark.exists()) == ([], False)
+
+    _run(tmp_path, body)
+
+
+@pytest.mark.parametrize("changed", [{"log": "/no/such/log"}, {"listen": [{"address": "127.0.0.1:9"}]}])
+def test_what_needs_a_stop_is_refused_later(tmp_path: Path, changed: dict[str, Any]) -> None:
+    async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
+        await supervisor.start(_spec("a", "sleep", "1000"))
+        with pytest.raises(SupervisorError, match=r"a: (log|listen): cannot change without a stop"):
+            await supervisor.start(_spec("a", "sleep", "1000", **changed), later=True)
+
+    _run(tmp_path, body)
+
+
 def test_killed_processes_come_back_with_back_off(tmp_path: Path) -> None:
     async def body(supervisor: Supervisor, events: asyncio.Queue[Event]) -> None:
         first = await supervisor.start(_spec("a", "sleep", "1000", backoff_initial=0.01))
