@@ -12,17 +12,17 @@ from typing import Any
 
 import msgspec
 
-from tsujiban.controller.world import Json, stamp
+from tsujiban.controller.world import Json, mappings, stamp, texts
 from tsujiban.resources.kinds import core
 
 GATES_CLOSED = "ReadinessGatesNotReady"  # kubelet's reason
 
 _ADDRESSES = ("podIP", "podIPs")
-# what a node says, or has said when it says it no more; every other type is somebody else's
-_OF_NODES = frozenset(
+OF_NODES = frozenset(
     {"PodScheduled", "Initialized", "ContainersReady", "Ready"}
     | {"tsujiban.io/ProxyReady", "tsujiban.io/LimitsEnforced"}
 )
+"""Conditions that a node says, or has said when it says them no more; every other type is somebody else's."""
 
 
 class _ReportedStatus(core.PodStatus, frozen=True, kw_only=True):
@@ -45,12 +45,17 @@ def read(status: bytes) -> Json | None:
 def merged(said: Json, pod: Json, now: float) -> Json:
     """The status of `pod` when its node has said `said`, at `now` (UNIX seconds)."""
     before = pod.get("status") or {}
-    told = [one for one in said.get("conditions", ()) if one["type"] in _OF_NODES]
-    others = [one for one in before.get("conditions", ()) if one["type"] not in _OF_NODES]
+    told = [one for one in said.get("conditions", ()) if one["type"] in OF_NODES]
+    others = of_others(before)
     conditions = [_dated(one, before, now) for one in _gated(told, told + others, pod)]
     addresses = {key: before[key] for key in _ADDRESSES if key in before}
     kept = {key: value for key, value in said.items() if key not in _ADDRESSES}
     return {**kept, "conditions": conditions + others, **addresses}
+
+
+def of_others(status: Json) -> list[Json]:
+    """The conditions of a pod's status that are not its node's to say."""
+    return [one for one in mappings(status.get("conditions")) if one.get("type") not in OF_NODES]
 
 
 def regated(pod: Json, now: float) -> Json | None:
@@ -89,7 +94,7 @@ def _gated(conditions: list[Json], among: list[Json], pod: Json) -> list[Json]:
 
 def _closed(pod: Json, said: dict[str, Any]) -> list[str]:
     """Which of a pod's gates are closed, in kubelet's words."""
-    gates = [gate.get("conditionType", "") for gate in pod["spec"].get("readinessGates") or ()]
+    gates = texts([gate.get("conditionType") for gate in mappings(pod["spec"].get("readinessGates"))])
     return [
         f'the status of pod readiness gate "{gate}" is not "True", but {said[gate]}'
         if gate in said

@@ -37,7 +37,9 @@ def of(pod: Json) -> Amounts:
 
 def lacking(node: Json, taken: Mapping[str, Fraction], asked: Amounts) -> str:
     """The first thing of which a node, where so much is taken, has not enough; "" when it has."""
-    has = (node.get("status") or {}).get("allocatable") or {}
+    status = node.get("status") or {}
+    said = status.get("allocatable")
+    has = said if isinstance(said, dict) else {}
     for name, amount in asked.items():
         if name in has and taken.get(name, Fraction(0)) + amount > _amount(has[name]):
             return name

@@ -245,6 +245,16 @@ def mappings(found: Any) -> list[Json]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
+def texts(found: Any) -> list[str]:
+    """The strings of a list, likewise."""
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
+def whole_or(found: Any, otherwise: int) -> int:
+    """The integer that is there, likewise; `otherwise` when it is none."""
+    return found if isinstance(found, int) and not isinstance(found, bool) else otherwise
+
+
 def is_choosy(pod: Json) -> bool:
     """Whether it matters to the pod where others are."""
     spec = mapping(pod.get("spec"))

@@ -1,14 +1,15 @@
 """Where a pod may be as far as other pods go: affinity, anti-affinity, and how evenly pods are spread. Pure.
 
 Near is what has the same value of a label of nodes (`topologyKey`). Anti-affinity binds both: who must not be
-near others, and those who come after. Nobody has checked the form of any of it: what is none selects no pod.
+near others, and those who come after. What was stored before the form of it was checked may have any: what is
+none selects no pod.
 Source: Kubernetes documentation, "Assigning Pods to Nodes" and "Pod Topology Spread Constraints".
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tsujiban.controller.reconcile import placement, taints
@@ -26,6 +27,8 @@ from tsujiban.controller.world import (
     mappings,
     node_of,
     selects,
+    texts,
+    whole_or,
 )
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -57,7 +60,7 @@ class Wishes:
             for entry in mappings(mapping(mapping(spec.get("affinity")).get(kind)).get(_PREFERRED)):
                 term = _Term.of(mapping(entry.get("podAffinityTerm")), ref, pod)
                 for place in term.found(world):
-                    self._liked[place] += sign * int(entry.get("weight") or 0)
+                    self._liked[place] += sign * whole_or(entry.get("weight"), 0)
         self._self = self._near.all_select(ref, pod)
 
     def refusal(self, node: Json) -> str:
@@ -95,8 +98,10 @@ class _Term(NamedTuple):
     @classmethod
     def of(cls, term: Json, ref: Ref, pod: Json) -> _Term:
         """As a pod says it."""
-        named = frozenset(str(one) for one in term.get("namespaces") or ())
-        chooser = _selector(term.get("namespaceSelector"))
+        said, chosen = term.get("namespaces") or [], term.get("namespaceSelector")
+        named, chooser = frozenset(texts(said)), _selector(chosen)
+        if not _are_texts(said) or (chooser is None and chosen is not None):
+            return cls(None, frozenset(), None, "")
         if chooser is None and not named:
             named = frozenset({ref.namespace})
         selector = _keyed(_selector(term.get("labelSelector")), term, pod)
@@ -167,7 +172,7 @@ class _Spread:
         spec = pod["spec"]
         self.required = constraint.get("whenUnsatisfiable") != "ScheduleAnyway"
         self._key = str(constraint.get("topologyKey") or "")
-        self._skew = max(1, int(constraint.get("maxSkew") or 1))
+        self._skew = max(1, whole_or(constraint.get("maxSkew"), 1))
         selector = _keyed(_selector(constraint.get("labelSelector")), constraint, pod)
         affine = constraint.get("nodeAffinityPolicy") != "Ignore"
         tainted = constraint.get("nodeTaintsPolicy") == "Honor"
@@ -188,7 +193,7 @@ class _Spread:
             if domain is not None and counts and selects(selector, labels_of(other)):
                 self._count[domain] += 1
         known = set(domains.values())
-        few = len(known) < int(constraint.get("minDomains") or 1)
+        few = len(known) < whole_or(constraint.get("minDomains"), 1)
         self._least = 0 if few else min((self._count[domain] for domain in known), default=0)
 
     def holds(self, node: Json) -> bool:
@@ -240,7 +245,7 @@ def _keyed(selector: Json | None, term: Json, pod: Json) -> Json | None:
     more = [
         {"key": key, "operator": operator, "values": [own[key]]}
         for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn"))
-        for key in _texts(term.get(field))
+        for key in texts(term.get(field))
         if key in own
     ]
     return {**selector, "matchExpressions": [*selector.get("matchExpressions", ()), *more]}
@@ -250,11 +255,18 @@ def _selector(found: Any) -> Json | None:
     """A label selector, if that is what is there."""
     if not isinstance(found, dict):
         return None
-    expressions = mappings(found.get("matchExpressions"))
-    if any("key" not in one or one.get("operator") not in _OPERATORS for one in expressions):
+    labels, said = found.get("matchLabels") or {}, found.get("matchExpressions") or []
+    expressions = mappings(said)
+    if labels != mapping(labels) or said != expressions or not all(map(_is_expression, expressions)):
         return None
-    return {"matchLabels": mapping(found.get("matchLabels")), "matchExpressions": expressions}
+    read = [{**one, "values": one.get("values") or []} for one in expressions]
+    return {"matchLabels": labels, "matchExpressions": read}
 
 
-def _texts(found: Any) -> Iterable[str]:
-    return (one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+def _is_expression(found: Json) -> bool:
+    key, operator = found.get("key"), found.get("operator")
+    return isinstance(key, str) and operator in _OPERATORS and _are_texts(found.get("values") or [])
+
+
+def _are_texts(found: Any) -> bool:
+    return bool(found == texts(found))

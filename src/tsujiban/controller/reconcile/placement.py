@@ -1,6 +1,7 @@
 """Which nodes a pod asks for: `nodeSelector` and node affinity. Taints are `taints`' part. Pure.
 
-Nobody has checked the form of an affinity: what is none asks for a node that there is not.
+What was stored before the form of an affinity was checked may have any: what is none asks for a node that
+there is not.
 Source: Kubernetes documentation, "Assigning Pods to Nodes".
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tsujiban.controller.world import Json, mapping, mappings
+from tsujiban.controller.world import Json, mapping, mappings, texts, whole_or
 
 _NAME = "metadata.name"  # the one field that `matchFields` knows
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -31,7 +32,7 @@ def preference(node: Json, spec: Json) -> int:
     """How much a pod would like to be there: the weights of the preferences that the node fulfils."""
     found = labels(node)
     return sum(
-        int(entry.get("weight") or 0)
+        whole_or(entry.get("weight"), 0)
         for entry in mappings(_node_affinity(spec).get(_PREFERRED))
         if _matches(mapping(entry.get("preference")), node["metadata"]["name"], found)
     )
@@ -44,8 +45,8 @@ def pinned(spec: Json) -> str:
         return ""
     fields = list(mappings(terms[0].get("matchFields")))
     if len(fields) == 1 and fields[0].get("key") == _NAME and fields[0].get("operator") == "In":
-        values = list(fields[0].get("values") or ())
-        return str(values[0]) if len(values) == 1 else ""
+        values = texts(fields[0].get("values"))
+        return values[0] if len(values) == 1 else ""
     return ""
 
 
@@ -84,7 +85,7 @@ def _matches(term: Json, name: str, labels: Mapping[str, str]) -> bool:
 
 def _holds(requirement: Json, labels: Mapping[str, str]) -> bool:
     operator, found = requirement.get("operator"), labels.get(str(requirement.get("key")))
-    values = requirement.get("values") or ()
+    values = texts(requirement.get("values"))
     if operator == "In":
         return found is not None and found in values
     if operator == "NotIn":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from tsujiban.controller import requests
+from tsujiban.controller import podstatus, requests
 from tsujiban.controller.reconcile import placement, taints
 from tsujiban.controller.reconcile.actions import Action, Update
 from tsujiban.controller.reconcile.nearness import Wishes
@@ -25,10 +25,13 @@ from tsujiban.controller.world import (
     is_finished,
     is_ready,
     is_terminating,
+    mapping,
+    mappings,
     node_of,
 )
 
 # (node, pod reference) -> addresses from the node's blocks; () when they are exhausted
+_SCHEDULED = "PodScheduled"
 INSUFFICIENT = "Insufficient"  # begins what kube-scheduler says of it, without "node(s)"
 Allocate = Callable[[str, Ref], tuple[str, ...]]
 
@@ -38,8 +41,7 @@ def plan(world: World, ref: Ref, allocate: Allocate) -> list[Action]:
     pod = world.get(ref)
     if pod is None or is_finished(pod) or is_terminating(pod):
         return []
-    status = pod.get("status", {})
-    if pod["spec"].get("nodeName") and status.get("podIP"):
+    if pod["spec"].get("nodeName") and _status(pod).get("podIP"):
         return []
     candidates, reasons = _candidates(world, ref, pod)
     for node in candidates:
@@ -117,16 +119,22 @@ def _bound(pod: Json, node: str, addresses: tuple[str, ...]) -> Json:
         "phase": "Pending",
         "podIP": addresses[0],
         "podIPs": [{"ip": address} for address in addresses],
-        "conditions": [{"type": "PodScheduled", "status": "True"}],
+        "conditions": [{"type": _SCHEDULED, "status": "True"}, *podstatus.of_others(_status(pod))],
     }
     return {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": status}
 
 
 def _unschedulable(pod: Json, ref: Ref, reason: str) -> list[Action]:
-    status = {
-        "phase": "Pending",
-        "conditions": [
-            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": reason}
-        ],
-    }
-    return [] if pod.get("status") == status else [Update(ref, {**pod, "status": status})]
+    """Say so; what others have written beside it is not compared, lest two write by turns for ever."""
+    before = _status(pod)
+    told = {"type": _SCHEDULED, "status": "False", "reason": "Unschedulable", "message": reason}
+    known = (one for one in mappings(before.get("conditions")) if one.get("type") == _SCHEDULED)
+    same = any(told.items() <= one.items() for one in known)
+    if same and before.get("phase") == "Pending" and not before.get("podIP"):
+        return []
+    status = {"phase": "Pending", "conditions": [told, *podstatus.of_others(before)]}
+    return [Update(ref, {**pod, "status": status})]
+
+
+def _status(pod: Json) -> Json:
+    return mapping(pod.get("status"))

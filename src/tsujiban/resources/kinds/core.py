@@ -42,10 +42,11 @@ class Condition(Status, frozen=True):
 
 
 class NodeStatus(Status, frozen=True):
-    """What policy reads of it: the addresses."""
+    """What is read of it: the addresses, the conditions, and what there is for pods to use."""
 
     addresses: tuple[NodeAddress, ...] = ()
     conditions: tuple[Condition, ...] | None = None
+    allocatable: dict[str, Any] | None = None
 
 
 class NodeSpec(Shape, frozen=True):

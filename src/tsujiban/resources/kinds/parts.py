@@ -268,6 +268,14 @@ class ReadinessGate(Shape, frozen=True):
     condition_type: str = ""
 
 
+class PodPlaces(Shape, frozen=True):
+    """What of a pod's specification says where it may run, and when it is ready."""
+
+    affinity: Affinity = Affinity()
+    topology_spread_constraints: tuple[TopologySpreadConstraint, ...] = ()
+    readiness_gates: tuple[ReadinessGate, ...] = ()
+
+
 class SchedulingGate(Shape, frozen=True):
     """While there is one, the pod is not scheduled."""
 

@@ -9,7 +9,7 @@ from tsujiban.resources import protocols
 from tsujiban.resources.kinds import apps, core
 from tsujiban.resources.kinds.meta import LabelSelector
 from tsujiban.resources.positions import Path
-from tsujiban.resources.validate import configs, data, env, lifecycle, names, poddns, volumes
+from tsujiban.resources.validate import configs, data, env, lifecycle, names, poddns, podplaces, volumes
 from tsujiban.resources.validate.kubernetes import check_port_name
 from tsujiban.resources.validate.report import Report
 
@@ -70,6 +70,7 @@ def check_pod_spec(
     report.one_of((*path, "restartPolicy"), spec.restart_policy, restarts, empty=True)
     names.check_labels(spec.node_selector, (*path, "nodeSelector"), report)
     poddns.check(spec, path, report)
+    podplaces.check(spec, path, report)
     grace = spec.termination_grace_period_seconds
     if grace is not None:
         report.between((*path, "terminationGracePeriodSeconds"), grace, 0, LARGEST)

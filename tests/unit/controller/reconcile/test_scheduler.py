@@ -175,3 +175,29 @@ def test_requests_are_counted_against_what_a_node_has_and_freed_with_their_pods(
     done = kit.world.get(first)
     kit.put(first, {**done, "status": {**done["status"], "phase": "Succeeded"}})
     assert bound(kit, waiting, allocate)[0] == "n2"
+
+
+def test_what_others_say_of_a_waiting_pod_stays_and_is_no_reason_to_write(kit: Any) -> None:
+    kit.node("n1")
+    ref = kit.pod("p")
+    theirs = {"type": "example.com/Quota", "status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    pod = kit.world.get(ref)
+    kit.put(ref, {**pod, "status": {**pod["status"], "conditions": [theirs, *pod["status"]["conditions"]]}})
+    kit.carry_out(scheduler.plan(kit.world, ref, allocator()))
+    said = kit.world.get(ref)["status"]
+    assert [one["type"] for one in said["conditions"]] == ["PodScheduled", "example.com/Quota"]
+    dated = [theirs, {**said["conditions"][0], "lastTransitionTime": "2026-01-01T00:00:00Z"}]
+    kit.put(ref, {**kit.world.get(ref), "status": {**said, "conditions": dated, "message": "theirs"}})
+    assert scheduler.plan(kit.world, ref, allocator()) == []
+    assert bound(kit, ref, allocator(n1=1)) == ("n1", "10.0.0.1")
+    assert kit.world.get(ref)["status"]["conditions"] == [{"type": "PodScheduled", "status": "True"}, theirs]
+
+
+def test_an_address_that_a_waiting_pod_has_from_somebody_else_is_taken_away(kit: Any) -> None:
+    kit.node("n1")
+    ref = kit.pod("p")
+    kit.carry_out(scheduler.plan(kit.world, ref, allocator()))
+    pod = kit.world.get(ref)
+    kit.put(ref, {**pod, "status": {**pod["status"], "podIP": "10.9.9.9"}})
+    kit.carry_out(scheduler.plan(kit.world, ref, allocator()))
+    assert "podIP" not in kit.world.get(ref)["status"]
