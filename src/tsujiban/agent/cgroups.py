@@ -26,6 +26,7 @@ MOUNTS = Path("/proc/self/mounts")
 TOP = "tsujiban"
 PERIOD = 100_000  # microseconds
 SHORTEST_QUOTA = 1_000  # microseconds, of the kernel's own
+LARGEST_QUOTA = (1 << 44) - 1  # microseconds, likewise
 LARGEST = (1 << 63) - 1
 
 
@@ -70,18 +71,19 @@ class Groups:
         """Of a container of a pod; None when it has no limits. Pure."""
         settings: dict[Path, dict[str, str]] = {}
         oom, lacking = None, []
+        name = f"c-{container}"  # which is none of the files that the kernel has there, as `tasks` is
         if limits.memory is not None:
             if self.memory is None:
                 lacking.append("memory")
             else:
-                place = self.memory.top / TOP / cluster / uid / container
+                place = self.memory.top / TOP / cluster / uid / name
                 settings[place] = _memory(limits.memory, self.memory.unified)
                 oom = place / ("memory.events" if self.memory.unified else "memory.oom_control")
         if limits.cpu is not None:
             if self.cpu is None:
                 lacking.append("cpu")
             else:
-                place = self.cpu.top / TOP / cluster / uid / container
+                place = self.cpu.top / TOP / cluster / uid / name
                 settings.setdefault(place, {}).update(_cpu(limits.cpu, self.cpu.unified))
         return Group(settings, oom, tuple(lacking)) if settings or lacking else None
 
@@ -161,7 +163,7 @@ def _memory(limit: int, unified: bool) -> dict[str, str]:
 
 
 def _cpu(limit: Fraction, unified: bool) -> dict[str, str]:
-    quota = min(max(int(limit * PERIOD), SHORTEST_QUOTA), LARGEST // 1000)
+    quota = min(max(int(limit * PERIOD), SHORTEST_QUOTA), LARGEST_QUOTA)
     if unified:
         return {"cpu.max": f"{quota} {PERIOD}"}
     return {"cpu.cfs_period_us": str(PERIOD), "cpu.cfs_quota_us": str(quota)}

@@ -87,10 +87,13 @@ class Descriptors:
         if open_ <= most // 2:
             return frozenset()
         share = most // 2 // max(len(pods), 1)
-        return frozenset(key for key, path in pods.items() if self._held(path) > share)
+        return frozenset(key for key, path in pods.items() if self._exceeds(key, path, share))
 
-    def _held(self, path: str) -> int:
+    def _exceeds(self, key: str, path: str, share: int) -> bool:
         try:
-            return count_of(path, self._uid)
+            return count_of(path, self._uid) > share
         except FileNotFoundError:  # the pod has just ended
-            return 0
+            return False
+        except OSError as error:
+            log.error("what a pod has of the node's Envoy cannot be told", pod=key, reason=str(error))
+            return key in self.crowded  # as before; others are looked after

@@ -67,8 +67,10 @@ class Shim:
         self._takes = bool(config["stdin"])  # whether there is an input for who attaches
         self._listener = listen(config["socket"])
         self._clients: list[socket.socket] = []
+        self._left: set[socket.socket] = set()  # those of them who have gone, and what they sent is not taken
         self._input = -1  # where input goes: a pipe, or the terminal's master once it is there
         self._pending = b""  # input that the container has not taken yet
+        self._over = False  # whether no input comes after that
         self._slave = -1  # held, or the master would be hung up whenever the container closes all of its own
         self._size: tuple[int, int] | None = None
         self._first: int | None = None  # pidfd of the container's process 1, of one with a terminal
@@ -93,15 +95,17 @@ class Shim:
             ready = self._wait()
             if self._asker is not None and self._asker.fileno() in ready:
                 self._take_terminal(self._asker)
-            if self._listener.fileno() in ready:
-                self._accept()
             if self._input in ready and self._pending:
                 self._give()
             if self._terminal and self._input in ready:
                 self._copy()
             for client in self._clients[:]:
-                if client.fileno() in ready and not self._pending:
+                if client.fileno() in ready and self._listening:
                     self._hear(client)
+                elif ready.get(client.fileno(), 0) & select.POLLHUP:
+                    self._part(client)
+            if self._listener.fileno() in ready:  # after those who leave, who make room
+                self._accept()
             if self._ended in ready:
                 break
         _, status = os.waitpid(self._child, 0)
@@ -115,7 +119,13 @@ class Shim:
 
     # ------------------------------------------------------------ what is waited for
 
-    def _wait(self) -> set[int]:
+    @property
+    def _listening(self) -> bool:
+        """Whether what clients say can be heard now."""
+        return not self._pending and (self._asker is None or not self._takes)
+
+    def _wait(self) -> dict[int, int]:
+        """What has happened, by descriptor."""
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
         poll.register(self._ended, select.POLLIN)
@@ -125,10 +135,12 @@ class Shim:
         wanted |= select.POLLOUT if self._pending else 0
         if self._input >= 0 and wanted:
             poll.register(self._input, wanted)
-        if not self._pending and (self._asker is None or not self._takes):
-            for client in self._clients:
+        for client in self._clients:
+            if self._listening:
                 poll.register(client, select.POLLIN)
-        return {descriptor for descriptor, _ in poll.poll()}
+            elif client not in self._left:
+                poll.register(client, 0)  # that it has gone is told nevertheless
+        return dict(poll.poll())
 
     def _catch_signals(self) -> None:
         """What the supervisor sends to the group is for the container. Its process 1 is in the group, unless
@@ -213,15 +225,38 @@ class Shim:
                 self._give()
         elif kind == END:
             if self._once:
-                self._close()
+                self._over = True
+                self._give()
         elif kind == SIZE and len(data) == DIMENSIONS.size:
             self._size = DIMENSIONS.unpack(data)
             self._resize()
         else:
-            self._clients.remove(client)
-            client.close()
+            self._drop(client)
+
+    def _part(self, client: socket.socket) -> None:
+        """It has gone, while nothing is taken: what it has typed before that waits, and so does its place."""
+        while client in self._clients:
+            try:
+                kind = client.recv(1, socket.MSG_PEEK)
+            except OSError:
+                kind = b""
+            if kind == INPUT:
+                self._left.add(client)
+                return
+            self._hear(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        self._clients.remove(client)
+        self._left.discard(client)
+        client.close()
 
     def _give(self) -> None:
+        if self._pending:
+            self._write()
+        if self._over and not self._pending:
+            self._close()
+
+    def _write(self) -> None:
         try:
             self._pending = self._pending[os.write(self._input, self._pending) :]
         except BlockingIOError:

@@ -31,7 +31,7 @@ def test_version_1(tmp_path: Path) -> None:
     assert not list(memory.iterdir())  # looking changes nothing
     group = groups.group("c", "u", "web", BOTH)
     assert group is not None
-    place = Path("tsujiban/c/u/web")
+    place = Path("tsujiban/c/u/c-web")
     assert group.directories == (memory / place, cpu / place)
     assert (group.oom, group.lacking) == (memory / place / "memory.oom_control", ())
     groups.make(group)
@@ -56,7 +56,7 @@ def test_version_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     groups = find(mounts(tmp_path, f"{tmp_path} cgroup2 rw"))
     assert groups == Groups(Controller(tmp_path, True), Controller(tmp_path, True))
     group = groups.group("c", "u", "web", BOTH)
-    place = tmp_path / "tsujiban" / "c" / "u" / "web"
+    place = tmp_path / "tsujiban" / "c" / "u" / "c-web"
     limits = {"memory.max": "67108864", "memory.swap.max": "0", "cpu.max": "25000 100000"}
     assert group == Group({place: limits}, place / "memory.events")
     groups.make(group)
@@ -100,6 +100,28 @@ def test_limits_as_they_are_written(resources: Any, limits: Limits) -> None:
 def test_limits_that_are_none(limits: Any) -> None:
     with pytest.raises(ConfigError, match="limits"):
         limits_of(Container(name="c", resources={"limits": limits}))
+
+
+def test_a_container_may_have_the_name_of_a_file_of_the_kernels(tmp_path: Path) -> None:
+    groups = Groups(memory=Controller(tmp_path))
+    pod = tmp_path / "tsujiban" / "c" / "u"
+    pod.mkdir(parents=True)
+    (pod / "tasks").touch()  # as in each directory of version 1
+    group = groups.group("c", "u", "tasks", BOTH)
+    assert group is not None
+    groups.make(group)
+    assert [path.is_dir() for path in group.directories] == [True]
+
+
+def test_much_is_what_the_kernel_takes_at_most(tmp_path: Path) -> None:
+    for unified, name, value in (
+        (False, "cpu.cfs_quota_us", "17592186044415"),
+        (True, "cpu.max", "17592186044415 100000"),
+    ):
+        groups = Groups(cpu=Controller(tmp_path, unified))
+        group = groups.group("c", "u", "web", Limits(cpu=Fraction(175_921_861)))
+        assert group is not None
+        assert group.settings[group.directories[0]][name] == value
 
 
 def test_little_is_what_the_kernel_takes_at_least(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class Scene:
         self.applied: list[tuple[str, bool]] = []
         self.refused = 0  # transactions that nftables will refuse
         self.looks = 0
+        self.failing: OSError | None = None  # why nothing can be told
         self.shared = Descriptors(400_001, lambda: self.pid, lambda: self.pods)
         monkeypatch.setattr(descriptors, "LOOK_SECONDS", 0.0)
         monkeypatch.setattr(descriptors, "used", self._used)
@@ -34,6 +35,8 @@ class Scene:
     def _used(self, pid: int) -> tuple[int, int]:
         assert pid == 7
         self.looks += 1
+        if self.failing is not None:
+            raise self.failing
         return self.open, 100
 
     def _count(self, path: str, uid: int) -> int:
@@ -107,14 +110,28 @@ def test_a_pod_that_has_ended_holds_nothing_and_is_not_touched(scene: Scene) -> 
 
 def test_what_fails_is_told_and_tried_again(scene: Scene) -> None:
     scene.refused = 1
-    scene.held["/b"] = OSError("no netlink")
 
     async def story() -> None:
+        scene.failing = OSError("no such process")
         await scene.looked()
         assert scene.applied == []
-        scene.held["/b"] = 0
+        scene.failing = None
         await until(lambda: scene.shared.crowded == {"default/a"})
 
     told = scene.play(story)
-    assert {"no netlink", "busy"} <= {one for one in told if isinstance(one, str)}
+    assert {"no such process", "busy"} <= {one for one in told if isinstance(one, str)}
     assert scene.applied == [("/a", True)]
+
+
+def test_one_of_which_nothing_can_be_told_stays_as_it_is_and_keeps_others_from_nothing(scene: Scene) -> None:
+    async def story() -> None:
+        await until(lambda: scene.shared.crowded == {"default/a"})
+        scene.held["/a"] = OSError("no netlink")
+        scene.held["/b"] = 60
+        await until(lambda: scene.shared.crowded == {"default/a", "default/b"})
+        await scene.looked()
+        scene.held["/a"], scene.held["/b"] = 1, OSError("no netlink")
+        await until(lambda: scene.shared.crowded == {"default/b"})
+
+    assert "no netlink" in scene.play(story)
+    assert scene.applied == [("/a", True), ("/b", True), ("/a", False)]

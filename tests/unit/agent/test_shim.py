@@ -165,6 +165,48 @@ def test_what_is_not_read_is_not_taken_and_not_lost(made: list[Shimmed], tmp_pat
     assert len(others) == 15
 
 
+def stuck(made: list[Shimmed], tmp_path: Path, once: bool = False) -> tuple[Shimmed, Path]:
+    """A container that reads nothing until a file is there, and has been typed more than it has room for."""
+    go = tmp_path / "go"
+    one = start(made, tmp_path, f"while [ ! -e {go} ]; do sleep 0.05; done; cat", once=once)
+    client = one.attach()
+    client.settimeout(0.5)
+    with suppress(TimeoutError):
+        while True:
+            client.send(shim.INPUT + bytes(shim.MAX_INPUT))
+    return one, go
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_who_leaves_makes_room_also_while_nothing_is_read(
+    made: list[Shimmed], tmp_path: Path, once: bool
+) -> None:
+    one, go = stuck(made, tmp_path, once)
+    for _ in range(2):
+        others = [one.attach() for _ in range(shim.MAX_CLIENTS - 1)]
+        one.attach(shim.BUSY)
+        for client in others:
+            client.send(shim.SIZE + shim.DIMENSIONS.pack(1, 1))
+            client.send(shim.END)  # as the agent does for one who leaves
+            client.close()
+    one.attach()
+    if once:
+        go.touch()
+        assert one.ends() == 0
+
+
+def test_what_was_typed_by_who_left_while_nothing_was_read_is_not_lost(
+    made: list[Shimmed], tmp_path: Path
+) -> None:
+    one, go = stuck(made, tmp_path)
+    client = one.attach()
+    client.send(shim.INPUT + b"last words")
+    client.close()
+    one.attach()
+    go.touch()
+    one.says("last words")
+
+
 def test_it_ends_as_its_command_does(made: list[Shimmed], tmp_path: Path) -> None:
     one = start(made, tmp_path, "kill -9 $$")
     assert one.ends() == 137

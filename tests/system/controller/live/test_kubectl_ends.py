@@ -75,13 +75,14 @@ HOG = "x = [bytearray(1 << 20) for _ in range(300)]; print('too much')"
 def test_a_container_that_takes_more_memory_than_its_limit_is_killed(
     kubectl: Kubectl, groups: Groups
 ) -> None:
-    limits = {"limits": {"memory": "64Mi"}}
+    limits = {"limits": {"memory": "64Mi", "cpu": "200M"}, "requests": {"cpu": "1m"}}
     free = container("free", f'python3 -c "{HOG}"')
-    create(kubectl, "hog", "Never", container("bound", f'python3 -c "{HOG}"', resources=limits), free)
+    bound = container("tasks", f'python3 -c "{HOG}"', resources=limits)  # as a file of the kernel's is called
+    create(kubectl, "hog", "Never", bound, free)
     try:
         assert until(lambda: len(states(kubectl, "hog", "state")) == 2, PATIENCE)
         found = states(kubectl, "hog", "state")
-        assert (found["bound"]["reason"], found["bound"]["exitCode"]) == ("OOMKilled", 137)
+        assert (found["tasks"]["reason"], found["tasks"]["exitCode"]) == ("OOMKilled", 137)
         assert (found["free"]["reason"], kubectl("logs", "hog", "-c", "free")) == ("Completed", "too much\n")
         assert re.search(r"Reason:\s+OOMKilled\n\s+Exit Code:\s+137\n", kubectl("describe", "pod", "hog"))
     finally:
@@ -101,7 +102,7 @@ def test_commands_are_in_the_container_group_and_none_leaves_it(kubectl: Kubectl
         assert "Killed" in kubectl("exec", "bound", "--", "sh", "-c", f'python3 -c "{HOG}"', code=137)
         assert "No such file" in kubectl("exec", "bound", "--", "ls", "/sys/fs/cgroup/memory", code=2)
         assert groups.cpu is not None
-        (place,) = groups.cpu.top.glob(f"tsujiban/*/{uid}/c")
+        (place,) = groups.cpu.top.glob(f"tsujiban/*/{uid}/c-c")
         quota = (place / ("cpu.max" if groups.cpu.unified else "cpu.cfs_quota_us")).read_text()
         assert quota.split()[0] == "25000"
     finally:
