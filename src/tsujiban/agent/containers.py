@@ -37,6 +37,7 @@ CONTAINER_UID = 300_000
 SIDECAR_UID = 200_000
 MAX_SLOTS = 100_000
 IMAGE = "host"
+SANDBOXES = "sandboxes"  # directory of the pods' sandboxes, in a node's run directory
 DEFAULT_GRACE = 30  # seconds; Kubernetes' terminationGracePeriodSeconds
 _RESTART = {
     "": Restart.ALWAYS,
@@ -125,7 +126,7 @@ def sandbox_of(pod: Pod, place: Place) -> Sandbox:
     return Sandbox(
         cluster=place.cluster,
         uid=pod.metadata.uid,
-        directory=place.node_run / "sandboxes" / pod.metadata.uid,
+        directory=place.node_run / SANDBOXES / pod.metadata.uid,
         names=etcfiles.Names(
             hostname=(pod.spec.hostname or pod.metadata.name)[:63].rstrip("-."),
             subdomain=pod.spec.subdomain,

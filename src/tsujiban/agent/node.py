@@ -14,7 +14,17 @@ from pathlib import Path
 import structlog
 
 from tsujiban import __version__
-from tsujiban.agent import cgroups, credentials, hangups, machine, names, records, room
+from tsujiban.agent import (
+    cgroups,
+    containers,
+    credentials,
+    hangups,
+    machine,
+    names,
+    records,
+    room,
+    terminationmessage,
+)
 from tsujiban.agent.config import AgentConfig
 from tsujiban.agent.enforcer import Enforcer, Post
 from tsujiban.agent.flowlog import FlowLog
@@ -192,6 +202,7 @@ class Node:
             tasks.create_task(self._follow_processes())
             tasks.create_task(self._report_health())
             tasks.create_task(self.pods.repeat_statuses())
+            tasks.create_task(terminationmessage.keep_short(self._config.run / containers.SANDBOXES))
 
     async def _acknowledge(self, message: Enforced) -> None:
         self._link.send(message)

@@ -14,7 +14,7 @@ import structlog
 
 from tsujiban.agent.cgroups import Groups
 from tsujiban.agent.config import AgentConfig
-from tsujiban.agent.containers import pod_prefix
+from tsujiban.agent.containers import SANDBOXES, pod_prefix
 from tsujiban.agent.etcfiles import Names
 from tsujiban.agent.sandbox import Sandbox
 from tsujiban.agent.sidecars import remove_directory
@@ -42,13 +42,13 @@ async def remove(config: AgentConfig, supervisor: SupervisorClient, groups: Grou
 
 def _directories(run: Path) -> set[str]:
     """The pods that have a directory of either sort."""
-    parents = [run / "sandboxes", run / "pods"]
+    parents = [run / SANDBOXES, run / "pods"]
     return {entry.name for parent in parents if parent.exists() for entry in parent.iterdir()}
 
 
 def _remove(config: AgentConfig, groups: Groups, uid: str) -> None:
     links.delete(uid)
     remove_directory(config.run / "pods" / uid)
-    directory = config.run / "sandboxes" / uid
+    directory = config.run / SANDBOXES / uid
     Sandbox(cluster=config.cluster, uid=uid, directory=directory, names=Names(hostname="")).remove()
     groups.remove(config.cluster, uid)

@@ -67,8 +67,10 @@ class PodLog:
     Blocks for file reads only. Raises OSError; NoPrevious from the constructor.
     """
 
-    def __init__(self, path: Path, ask: LogAsk) -> None:
+    def __init__(self, path: Path, ask: LogAsk, most: int | None = None) -> None:
+        """`most`: bytes of its end, and no others are looked at; None: all that rotation would leave."""
         self._path = path
+        self._most = most
         self._ask = ask
         self._stamper = Stamper() if ask.timestamps else None
         self._left = ask.limit_bytes
@@ -122,7 +124,7 @@ class PodLog:
             begin = self._since(marks, begin, end)
             if begin < end:
                 chosen.append((path, marks, begin, end))
-        return self._tail(chosen)
+        return self._tail(self._end(chosen))
 
     def _since(self, marks: list[Mark], begin: int, end: int) -> int:
         if not self._ask.since or not marks:
@@ -131,6 +133,20 @@ class PodLog:
         if offset is None:  # all of it is older; what has come since the last look is not marked yet
             offset = end
         return max(begin, offset)
+
+    def _end(
+        self, chosen: list[tuple[Path, list[Mark], int, int]]
+    ) -> list[tuple[Path, list[Mark], int, int]]:
+        if self._most is None:
+            return chosen
+        found: list[tuple[Path, list[Mark], int, int]] = []
+        left = self._most
+        for path, marks, start, end in reversed(chosen):
+            begin = max(start, end - left)
+            left -= end - begin
+            if begin < end:
+                found.insert(0, (path, marks, begin, end))
+        return found
 
     def _tail(
         self, chosen: list[tuple[Path, list[Mark], int, int]]

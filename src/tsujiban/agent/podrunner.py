@@ -389,6 +389,8 @@ class PodRunner:
     async def _say(self) -> bool:
         """Report, if there is news; False when a proxy is awaited, of which no event tells."""
         processes = {status.name: status for status in await self._supervisor.list(self._prefix)}
+        for plan in self._plans:
+            await self._hear_last_words(plan, processes)
         views = [self._view(plan, processes) for plan in self._plans]
         if self._over:
             await self._retire()  # also when an agent before this one died over it
@@ -448,7 +450,7 @@ class PodRunner:
             started_at=process.started_at,
             ended_at=process.exited_at,
             last_started_at=process.last_started_at,
-            last_words=self._last_words(plan, process),
+            last_words=self._ends[plan.name][1] if plan.name in self._ends else "",
             last_oom=process.last_oom,
             exit_code=process.last_exit,
             reason=reason,
@@ -457,22 +459,22 @@ class PodRunner:
             started=probing is not None and probing.started,
         )
 
-    def _last_words(self, plan: ContainerPlan, process: ProcessStatus) -> str:
-        """Of the incarnation that has ended last; read once, for it is asked at every look."""
-        if plan.last_words is None or process.last_exit is None:
-            return ""
+    async def _hear_last_words(self, plan: ContainerPlan, processes: dict[str, ProcessStatus]) -> None:
+        """Of the incarnation that has ended last; read once, for this is asked at every look."""
+        process = processes.get(plan.process.name) if plan.process is not None else None
+        if plan.last_words is None or process is None or process.last_exit is None:
+            return
         running = process.state == "running"
         end = process.exited_at, running
-        known = self._ends.get(plan.name)
-        if known is None or known[0] != end:
-            said = plan.last_words.of(
+        if plan.name not in self._ends or self._ends[plan.name][0] != end:
+            said = await asyncio.to_thread(
+                plan.last_words.of,
                 ended_at=process.exited_at,
                 exit_code=process.last_exit,
                 running=running,
                 log=Path(process.log),
             )
-            self._ends[plan.name] = known = end, said
-        return known[1]
+            self._ends[plan.name] = end, said
 
     def _probe(self, plan: ContainerPlan, process: ProcessStatus) -> ContainerProbes:
         incarnation = f"{plan.name} {process.pid} {process.start_ticks}"

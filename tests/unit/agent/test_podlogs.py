@@ -143,3 +143,12 @@ def test_an_endless_line_is_told_in_pieces_with_times(monkeypatch: pytest.Monkey
     assert stamper.stamp(b"x" * 10, 0) + stamper.stamp(b"y\n", 0) == (
         rfc3339(0) + b" " + b"x" * 10 + b"\n" + rfc3339(0) + b" y\n"
     )
+
+
+def test_of_its_end_only(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(b"four\nfive\n")
+    log.with_name("a.log.1").write_bytes(b"one\ntwo\nthree\n")
+    ask = LogAsk(container="", tail_lines=4)
+    for most, text in ((3, b"ve\n"), (14, b"ree\nfour\nfive\n"), (1000, b"two\nthree\nfour\nfive\n")):
+        assert b"".join(PodLog(log, ask, most).backlog()) == text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.support.wait import until
 
 from tsujiban.agent import hooks, podrunner
 from tsujiban.agent.probes import Probe
+from tsujiban.agent.terminationmessage import LastWords
 from tsujiban.policy.program import ServicePort, ServiceProgram
 from tsujiban.supervise.client import ProcessEvent, ProcessStatus, Refused
 from tsujiban.wire.messages import PodsDelta
@@ -322,6 +324,33 @@ def test_an_agent_that_starts_again_begins_no_init_container_anew(play: Play) ->
         assert _begun(bed) == []
 
     play(story)
+
+
+def test_last_words_are_read_once_and_hold_up_nobody(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[bool, bool]] = []
+
+    def of(_words: LastWords, *, running: bool, **_which: object) -> str:
+        asked.append((running, threading.current_thread() is threading.main_thread()))
+        return "no disk"
+
+    monkeypatch.setattr(LastWords, "of", of)
+
+    async def story(bed: PodBed) -> None:
+        bed.want("u1", "10.244.0.1")
+        await until(lambda: bed.status("u1").get("phase") == "Running")
+        for restarts, state in enumerate(("backoff", "running", "running"), start=1):
+            bed.supervisor.processes[MAIN] = process(MAIN, state, restarts=restarts, last_exit=1)
+            bed.pods.look_again()
+            await until(lambda count=restarts: _ended(bed) == (count, "no disk"))  # type: ignore[misc]  # bound at once
+
+    play(story)
+    assert asked == [(False, False), (True, False)]
+
+
+def _ended(bed: PodBed) -> tuple[int, str]:
+    """How often the container has been started again, and the last words of the incarnation before."""
+    container = bed.status("u1")["containerStatuses"][0]
+    return container["restartCount"], container.get("lastState", {}).get("terminated", {}).get("message", "")
 
 
 @pytest.mark.parametrize("older", [False, True])

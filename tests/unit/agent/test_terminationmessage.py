@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from tests.support import wait
 
+from tsujiban.agent import terminationmessage
 from tsujiban.agent.objects import ConfigError
+from tsujiban.agent.sandbox import MESSAGES
 from tsujiban.agent.sandbox_init import BEFORE, begin_message
-from tsujiban.agent.terminationmessage import FALLBACK, LastWords, parse
+from tsujiban.agent.terminationmessage import FALLBACK, LastWords, keep_short, parse
 from tsujiban.resources.kinds.core import Container
 from tsujiban.supervise import logs
 
@@ -64,6 +69,45 @@ def test_the_end_of_the_log_when_there_is_nothing_else(words: LastWords) -> None
     words.path.write_text("better")
     assert told(words) == "better"
     assert told(LastWords(path=words.path.with_name("other"))) == ""
+
+
+def test_no_more_of_an_endless_line_is_read_than_is_told(words: LastWords) -> None:
+    log = words.path.with_name("log")
+    log.write_bytes(b"x" * (8 << 20))
+    tracemalloc.start()
+    try:
+        assert told(words) == "x" * 2048
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_over_is_cut_off_and_no_link_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminationmessage, "LOOK_SECONDS", 0.0)
+    messages = tmp_path / "sandboxes" / "u1" / MESSAGES
+    messages.mkdir(parents=True)
+    long, short, other = messages / "a", messages / ("b" + BEFORE), tmp_path / "other"
+    for path, text in ((long, b"x" * 100_000), (short, b"y" * 65_536), (other, b"z" * 100_000)):
+        path.write_bytes(text)
+    (messages / "0").symlink_to(other)
+    (messages / "1").mkdir()
+    held = messages / "2"
+    with held.open("wb") as file:
+        file.write(b"few")
+        os.posix_fallocate(file.fileno(), 0, 200_000)
+
+    async def story() -> None:
+        keeping = asyncio.create_task(keep_short(tmp_path / "sandboxes"))
+        await wait.until(lambda: max(held.stat().st_size, long.stat().st_size) == 65_536)
+        with long.open("ab") as file:
+            file.write(b"x")
+        await wait.until(lambda: long.stat().st_size == 65_536)
+        keeping.cancel()
+
+    asyncio.run(story())
+    assert (short.read_bytes(), other.stat().st_size) == (b"y" * 65_536, 100_000)
 
 
 def test_without_an_incarnation_before_there_are_none(words: LastWords) -> None:
