@@ -46,6 +46,25 @@ def test_a_life(path: Path) -> None:
     asyncio.run(main())
 
 
+def test_another_specification_now_or_later(path: Path) -> None:
+    async def main() -> None:
+        async with SupervisorClient(path) as supervisor:
+            one, two = (
+                ProcessSpec(name="a", argv=("sleep", n), no_new_privs=False) for n in ("1000", "2000")
+            )
+            first = await supervisor.start(one)
+            with pytest.raises(Refused, match="another specification"):
+                await supervisor.start(two)
+            assert (await supervisor.start(two, later=True)).pid == first.pid
+            assert await supervisor.specification("a") == one
+            await supervisor.start(one, later=True)
+            assert (await supervisor.start(two, replace=True)).pid != first.pid
+            assert await supervisor.specification("a") == two
+            await supervisor.stop("a")
+
+    asyncio.run(main())
+
+
 def test_requests_run_beside_each_other(path: Path) -> None:
     async def main() -> None:
         async with asyncio.timeout(PATIENCE), SupervisorClient(path) as supervisor:
