@@ -52,7 +52,7 @@ from tsujiban.controller.reconcile import (
     taints,
 )
 from tsujiban.controller.reconcile.actions import Action, Planned
-from tsujiban.controller.routes import route
+from tsujiban.controller.routes import moves, route
 from tsujiban.controller.world import (
     FELIX_CONFIGURATIONS,
     IP_POOLS,
@@ -91,6 +91,7 @@ Disconnect = Callable[[str, str], None]  # a node's stream, and why
 CLEAN_SECONDS = 60.0
 RECOUNT_SECONDS = 3.0  # from a change of a pod until what policies select is counted again
 LISTS_SECONDS = 0.5  # from a change of a service's slices until its Endpoints follow: a list is long
+MOVES_SECONDS = 0.5  # from a pod's move until those that wait for a place near others are looked at
 LOOK_SECONDS = 1.0  # how often nodes are looked after
 NODE_GRACE = 5.0  # seconds a node may be away before it is called not ready
 
@@ -115,7 +116,7 @@ class Plane:
         self._configs: dict[str, NodeConfig] = {}  # what each connected node was last sent
         self._later: set[asyncio.Task[None]] = set()
         self._pace = Pace()
-        self._reviewing = self._recounting = False  # it is arranged for later
+        self._reviewing = self._recounting = self._placing = False  # it is arranged for later
         self._lists: dict[Ref, None] = {}  # services whose Endpoints are to follow
         api = self._api = config.api_address
         self._pulse = heartbeats.Pulse()
@@ -260,6 +261,9 @@ class Plane:
         self._addresses.observe(world, changes)
         await self.distributor.observe(world, changes)
         self._note_lists(changes)
+        if not self._placing and any(map(moves, changes)) and world.choosy():
+            self._placing = True
+            self._in_background(self._after(MOVES_SECONDS, self._place_choosy))
         for change in changes:
             if self.loop.synced.is_set():  # what was there before did not happen just now
                 self._events.observe(world, change)
@@ -289,6 +293,11 @@ class Plane:
         due, self._lists = self._lists, {}
         for ref in due:
             self.loop.enqueue("endpoint-list", ref)
+
+    async def _place_choosy(self) -> None:
+        self._placing = False
+        for ref, _ in self.loop.world.choosy():
+            self.loop.enqueue("schedule", ref)
 
     async def _recount(self) -> None:
         self._recounting = False

@@ -149,8 +149,6 @@ def _pod(world: World, change: Change) -> Iterator[Work]:
         yield "terminated", change.ref
     if change.old is not None and (change.new is None or is_finished(change.new)):
         yield from _unplaced(world)  # its address is free now
-    elif _where(change.old) != _where(change.new):
-        yield from (("schedule", ref) for ref, _ in world.choosy())
     yield from _controller(change, _MAKERS)
     if change.new is not None and controller_of(change.new) is None:
         yield from _takers(world, change.ref, change.new)
@@ -188,9 +186,16 @@ def _controller(change: Change, kinds: Mapping[str, tuple[ResourceId, str]]) -> 
         yield planner, Ref(*kind, change.ref.namespace, owner["name"])
 
 
+def moves(change: Change) -> bool:
+    """Whether a change matters to pods that wait for a place near others, or far from them. (When one is gone
+    all that wait are looked at anyway.)"""
+    return change.ref[:2] == PODS and change.new is not None and _where(change.old) != _where(change.new)
+
+
 def _where(pod: Json | None) -> object:
-    """What of a pod matters to those who want to be near it, or far from it."""
-    return pod and (node_of(pod), pod["metadata"].get("labels"), is_terminating(pod))
+    if pod is None or not node_of(pod):
+        return None
+    return node_of(pod), pod["metadata"].get("labels"), is_terminating(pod)
 
 
 def _asked_of(node: Json | None) -> object:

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from tsujiban.controller import requests
+from tsujiban.controller.crowds import Crowd, Crowds, Found
 
 Json = dict[str, Any]
 
@@ -152,9 +153,15 @@ class World:
         """Those of them to which it matters where other pods are."""
         return list(self._pods.choosy.items())
 
-    def shy(self) -> list[tuple[Ref, Json]]:
-        """Pods that have a node, have not finished, and must not have some others near them."""
-        return list(self._pods.shy.items())
+    def crowds(self, namespace: str | None = None) -> Iterator[Found]:
+        """Pods that have a node and have not finished, by what is alike in them: namespace, labels, whether
+        they end."""
+        return self._pods.crowds.all(namespace)
+
+    def shy(self) -> Iterator[Found]:
+        """Those of them that must not have some others near them, by what is alike in them: namespace, terms,
+        and labels where the terms name some of their own."""
+        return self._pods.shy.all()
 
     def loose_pods(self, namespace: str) -> list[tuple[Ref, Json]]:
         """Pods of a namespace that nobody controls."""
@@ -180,7 +187,8 @@ class Placed:
         self.asked: dict[str, dict[str, Fraction]] = {}  # of a node, by these pods: cores, bytes
         self.waiting: dict[Ref, Json] = {}  # for a node or an address
         self.choosy: dict[Ref, Json] = {}  # those of them to which it matters where others are
-        self.shy: dict[Ref, Json] = {}  # those on a node that must not have some others near them
+        self.crowds = Crowds()  # those on a node that have not finished
+        self.shy = Crowds()  # those of them that must not have some others near them
         self.loose: dict[str, dict[Ref, Json]] = {}  # by namespace: those without a controller
 
     def add(self, ref: Ref, pod: Json) -> None:
@@ -190,8 +198,7 @@ class Placed:
             self.on.setdefault(node, {})[ref] = pod
             self.load[node] += not is_finished(pod)
             self._ask(node, pod, 1)
-            if is_shy(pod) and not is_finished(pod):
-                self.shy[ref] = pod
+            self._crowd(ref, pod, 1)
         if not (pod.get("status") or {}).get("podIP") and not is_finished(pod):
             self.waiting[ref] = pod
             if is_choosy(pod):
@@ -201,7 +208,7 @@ class Placed:
 
     def remove(self, ref: Ref, pod: Json) -> None:
         """A pod as it was added."""
-        for table in (self.waiting, self.choosy, self.shy):
+        for table in (self.waiting, self.choosy):
             table.pop(ref, None)
         if controller_of(pod) is None:
             del self.loose[ref.namespace][ref]
@@ -211,10 +218,21 @@ class Placed:
         if node:
             self.load[node] -= not is_finished(pod)
             self._ask(node, pod, -1)
+            self._crowd(ref, pod, -1)
             del self.on[node][ref]
             if not self.on[node]:
                 del self.on[node], self.load[node]
                 self.asked.pop(node, None)
+
+    def _crowd(self, ref: Ref, pod: Json, sign: int) -> None:
+        if is_finished(pod):
+            return
+        labels = {key: value for key, value in labels_of(pod).items() if isinstance(value, str)}
+        node, terms = node_of(pod), pod_terms(mapping(pod.get("spec")), "podAntiAffinity")
+        self.crowds.count(Crowd(ref.namespace, labels, is_terminating(pod)), node, sign)
+        if terms:
+            own = any(term.get("matchLabelKeys") or term.get("mismatchLabelKeys") for term in terms)
+            self.shy.count(Crowd(ref.namespace, labels if own else {}, terms=terms), node, sign)
 
     def _ask(self, node: str, pod: Json, sign: int) -> None:
         if not is_finished(pod):
@@ -267,9 +285,10 @@ def is_choosy(pod: Json) -> bool:
     return any(wishes)
 
 
-def is_shy(pod: Json) -> bool:
-    """Whether the pod must not have some others near it."""
-    return bool(mapping(mapping(pod.get("spec")).get("affinity")).get("podAntiAffinity"))
+def pod_terms(spec: Json, kind: str) -> list[Json]:
+    """What a pod asks of other pods that must hold; `kind` is podAffinity or podAntiAffinity."""
+    asked = mapping(mapping(spec.get("affinity")).get(kind))
+    return mappings(asked.get("requiredDuringSchedulingIgnoredDuringExecution"))
 
 
 def labels_of(obj: Json) -> dict[str, str]:

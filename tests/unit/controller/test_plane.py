@@ -460,3 +460,26 @@ def test_endpoints_by_hand_go_with_their_service(tmp_path: Path) -> None:
             await made.until(lambda: not made.get(listed[0]) and not made.get(mirror))
 
     asyncio.run(run())
+
+
+def test_who_waits_for_a_place_near_others_is_placed_when_one_has_come(tmp_path: Path) -> None:
+    near = Ref(*PODS, "default", "near")
+    selector = {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}
+    term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
+    affinity = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": near.name, "namespace": near.namespace, "labels": {"app": "near"}},
+        "spec": {"containers": [{"name": "m", "image": "host"}], "affinity": affinity},
+    }
+
+    async def story(made: Scene) -> None:
+        await made.hello("n1", "172.16.0.1")
+        await made.store.create(Key(*near), msgspec.json.encode(pod))
+        await made.until(lambda: bool(made.get(near).get("status")))
+        assert made.get(near)["status"]["conditions"][0]["reason"] == "Unschedulable"
+        await made.pod()
+        await made.until(lambda: bool(made.get(near)["status"].get("podIP")))
+
+    play(tmp_path, story)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tsujiban.controller.loop import Change
-from tsujiban.controller.routes import route
+from tsujiban.controller.routes import moves, route
 from tsujiban.controller.world import (
     BUDGETS,
     CONTROLLER_REVISIONS,
@@ -264,17 +264,21 @@ def test_a_pod_with_readiness_gates_is_looked_at_whoever_writes_its_conditions()
     assert ("readiness", "web") not in work(world(), ref, gated, obj("web", spec={}))
 
 
-def test_who_waits_for_a_place_near_others_is_looked_at_when_one_of_them_has_come_or_changed() -> None:
-    ref, waiting = Ref(*PODS, "default", "db"), Ref(*PODS, "default", "near")
-    near = obj("near", spec={"affinity": {"podAffinity": {"x": []}}})
-    view = world((waiting, near), (Ref(*PODS, "default", "any"), obj("any", spec={})))
+def test_what_matters_to_those_who_wait_for_a_place_near_others() -> None:
+    ref = Ref(*PODS, "default", "db")
     unplaced, placed = obj("db", spec={}), obj("db", spec={"nodeName": "n1"}, status={"podIP": "10.0.0.1"})
     ready = {**placed, "status": {**placed["status"], "phase": "Running"}}
     relabelled = {**placed, "metadata": {**placed["metadata"], "labels": {"a": "b"}}}
+    ending = {**placed, "metadata": {**placed["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
 
-    def looked_at(old: Json, new: Json) -> set[str]:
-        return {name for planner, name in work(view, ref, old, new) if planner == "schedule"}
+    def matters(old: Json | None, new: Json | None, ref: Ref = ref) -> bool:
+        return moves(Change(ref, old, new, 1))
 
-    assert looked_at(unplaced, placed) == {"db", "near"}
-    assert looked_at(placed, relabelled) == {"db", "near"}
-    assert looked_at(placed, ready) == {"db"}
+    assert matters(unplaced, placed)
+    assert matters(None, placed)
+    assert matters(placed, relabelled)
+    assert matters(placed, ending)
+    assert not matters(None, unplaced)
+    assert not matters(placed, ready)
+    assert not matters(placed, None)  # then all that wait are looked at
+    assert not matters(unplaced, placed, Ref(*SERVICES, "default", "db"))

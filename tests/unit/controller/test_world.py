@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from tsujiban.controller import world
@@ -125,18 +127,27 @@ def test_a_slice_with_odd_labels_is_of_no_service(labels: object) -> None:
 
 def test_pods_to_which_others_matter_are_known_while_they_do() -> None:
     view, ref = world.World(), world.Ref(*world.PODS, "default", "web")
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
     pod: world.Json = {
         "metadata": {"name": "web"},
-        "spec": {"affinity": {"podAntiAffinity": {"x": []}}},
+        "spec": {"affinity": {"podAntiAffinity": {required: [{"topologyKey": "x"}]}}},
     }
+
+    def shy() -> list[tuple[Sequence[world.Json], dict[str, int]]]:
+        return [(pods.terms, dict(nodes)) for pods, nodes in view.shy()]
+
     view.put(ref, pod)
-    assert (view.choosy(), view.shy()) == ([(ref, pod)], [])
+    assert (view.choosy(), shy()) == ([(ref, pod)], [])
     placed = {**pod, "spec": {**pod["spec"], "nodeName": "n1"}, "status": {"podIP": "10.0.0.1"}}
     view.put(ref, placed)
-    assert (view.choosy(), view.shy()) == ([], [(ref, placed)])
+    assert (view.choosy(), shy()) == ([], [([{"topologyKey": "x"}], {"n1": 1})])
+    liking = {"podAntiAffinity": {required.replace("required", "preferred"): [{"weight": 1}]}}
+    view.put(ref, {**placed, "spec": {"affinity": liking, "nodeName": "n1"}})
+    assert shy() == []
+    view.put(ref, placed)
     view.put(ref, {**placed, "status": {"phase": "Succeeded"}})
-    assert (view.choosy(), view.shy(), view.count(world.PODS)) == ([], [], 1)
+    assert (view.choosy(), shy(), view.count(world.PODS)) == ([], [], 1)
     view.put(ref, {**pod, "spec": {"topologySpreadConstraints": [{}]}})
-    assert [len(found) for found in (view.choosy(), view.shy())] == [1, 0]
+    assert [len(found) for found in (view.choosy(), shy())] == [1, 0]
     view.drop(ref)
     assert (view.choosy(), view.count(world.PODS)) == ([], 0)

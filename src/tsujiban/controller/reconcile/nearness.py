@@ -12,26 +12,23 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from tsujiban.controller.crowds import Crowd, Found
 from tsujiban.controller.reconcile import placement, taints
 from tsujiban.controller.world import (
     NAMESPACES,
     NODES,
-    PODS,
     Json,
     Ref,
     World,
-    is_finished,
-    is_terminating,
     labels_of,
     mapping,
     mappings,
-    node_of,
+    pod_terms,
     selects,
     texts,
     whole_or,
 )
 
-_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
@@ -40,16 +37,12 @@ class Wishes:
     """What one pod asks for, looked up in the world once for all nodes."""
 
     def __init__(self, world: World, ref: Ref, pod: Json) -> None:
-        self._world = world
-        self._pod = pod
-        spec = pod["spec"]
-        self._near = _Affinity([_Term.of(one, ref, pod) for one in _terms(spec, "podAffinity")], world)
+        spec, own = pod["spec"], Crowd(ref.namespace, labels_of(pod))
+        self._near = _Affinity([_Term.of(one, own) for one in pod_terms(spec, "podAffinity")], world)
         self._apart = {
-            place
-            for one in _terms(spec, "podAntiAffinity")
-            for place in _Term.of(one, ref, pod).places(world)
+            place for one in pod_terms(spec, "podAntiAffinity") for place in _Term.of(one, own).found(world)
         }
-        self._apart |= _barred(world, ref, pod)
+        self._apart |= _barred(world, own)
         constraints = [
             _Spread(world, ref, pod, one) for one in mappings(spec.get("topologySpreadConstraints"))
         ]
@@ -58,10 +51,10 @@ class Wishes:
         self._liked: Counter[_Place] = Counter()
         for kind, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
             for entry in mappings(mapping(mapping(spec.get("affinity")).get(kind)).get(_PREFERRED)):
-                term = _Term.of(mapping(entry.get("podAffinityTerm")), ref, pod)
-                for place in term.found(world):
-                    self._liked[place] += sign * whole_or(entry.get("weight"), 0)
-        self._self = self._near.all_select(ref, pod)
+                term = _Term.of(mapping(entry.get("podAffinityTerm")), own)
+                for place, number in term.found(world).items():
+                    self._liked[place] += sign * whole_or(entry.get("weight"), 0) * number
+        self._self = self._near.all_select(own)
 
     def refusal(self, node: Json) -> str:
         """Why the pod may not be there, as kube-scheduler says it; "" when it may."""
@@ -96,47 +89,46 @@ class _Term(NamedTuple):
     key: str
 
     @classmethod
-    def of(cls, term: Json, ref: Ref, pod: Json) -> _Term:
-        """As a pod says it."""
+    def of(cls, term: Json, pods: Crowd) -> _Term:
+        """As pods say it."""
         said, chosen = term.get("namespaces") or [], term.get("namespaceSelector")
         named, chooser = frozenset(texts(said)), _selector(chosen)
         if not _are_texts(said) or (chooser is None and chosen is not None):
             return cls(None, frozenset(), None, "")
         if chooser is None and not named:
-            named = frozenset({ref.namespace})
-        selector = _keyed(_selector(term.get("labelSelector")), term, pod)
+            named = frozenset({pods.namespace})
+        selector = _keyed(_selector(term.get("labelSelector")), term, pods.labels)
         everywhere = chooser is not None and not any(chooser.values())
         return cls(selector, None if everywhere else named, chooser, str(term.get("topologyKey") or ""))
 
-    def selects(self, world: World, ref: Ref, pod: Json) -> bool:
-        """Whether it is about that pod."""
-        if not selects(self.selector, labels_of(pod)):
+    def selects(self, world: World, pods: Crowd) -> bool:
+        """Whether it is about them."""
+        if not selects(self.selector, pods.labels):
             return False
-        if self.namespaces is None or ref.namespace in self.namespaces:
+        if self.namespaces is None or pods.namespace in self.namespaces:
             return True
-        space = world.find(NAMESPACES, "", ref.namespace)
+        space = world.find(NAMESPACES, "", pods.namespace)
         return space is not None and selects(self.chooser, labels_of(space))
 
-    def found(self, world: World) -> Iterator[_Place]:
-        """Where each pod is that it is about."""
-        for _, pod in self.pods(world):
-            place = _place_of(world, pod, self.key)
-            if place is not None:
-                yield place
+    def found(self, world: World) -> Counter[_Place]:
+        """Where the pods are that it is about, and how many."""
+        places: Counter[_Place] = Counter()
+        for _, nodes in self.crowds(world):
+            for node, number in nodes.items():
+                place = _place_of(world, node, self.key)
+                if place is not None:
+                    places[place] += number
+        return places
 
-    def places(self, world: World) -> set[_Place]:
-        """Where there are some."""
-        return set(self.found(world))
-
-    def pods(self, world: World) -> Iterator[tuple[Ref, Json]]:
+    def crowds(self, world: World) -> Iterator[Found]:
         """The pods it is about that have a node."""
         if self.selector is None:
             return
-        one = next(iter(self.namespaces)) if self.namespaces and len(self.namespaces) == 1 else None
-        within = one if self.chooser is None else None
-        for ref, pod in world.all(PODS, within):
-            if node_of(pod) and not is_finished(pod) and self.selects(world, ref, pod):
-                yield ref, pod
+        within = self.namespaces if self.chooser is None and self.namespaces is not None else (None,)
+        for namespace in within:
+            for pods, nodes in world.crowds(namespace):
+                if self.selects(world, pods):
+                    yield pods, nodes
 
 
 class _Affinity:
@@ -146,14 +138,14 @@ class _Affinity:
         self._terms = terms
         self._world = world
         self._places: set[_Place] = set()
-        for ref, pod in terms[0].pods(world) if terms else ():
-            if self.all_select(ref, pod):
-                found = (_place_of(world, pod, term.key) for term in terms)
+        for pods, nodes in terms[0].crowds(world) if terms else ():
+            if self.all_select(pods):
+                found = (_place_of(world, node, term.key) for term in terms for node in nodes)
                 self._places.update(place for place in found if place is not None)
 
-    def all_select(self, ref: Ref, pod: Json) -> bool:
-        """Whether all terms are about that pod: the first of its kind may be anywhere."""
-        return all(term.selects(self._world, ref, pod) for term in self._terms)
+    def all_select(self, pods: Crowd) -> bool:
+        """Whether all terms are about them: the first of its kind may be anywhere."""
+        return all(term.selects(self._world, pods) for term in self._terms)
 
     def holds(self, places: set[_Place], own: bool) -> bool:
         """Whether all hold where these labels are; `own`: they are about the pod itself."""
@@ -173,7 +165,7 @@ class _Spread:
         self.required = constraint.get("whenUnsatisfiable") != "ScheduleAnyway"
         self._key = str(constraint.get("topologyKey") or "")
         self._skew = max(1, whole_or(constraint.get("maxSkew"), 1))
-        selector = _keyed(_selector(constraint.get("labelSelector")), constraint, pod)
+        selector = _keyed(_selector(constraint.get("labelSelector")), constraint, labels_of(pod))
         affine = constraint.get("nodeAffinityPolicy") != "Ignore"
         tainted = constraint.get("nodeTaintsPolicy") == "Honor"
         self._own = selects(selector, labels_of(pod))
@@ -187,11 +179,11 @@ class _Spread:
                 and (not tainted or taints.admits(node, pod))
             ):
                 domains[node_ref.name] = value
-        for _, other in world.all(PODS, ref.namespace):
-            domain = domains.get(node_of(other))
-            counts = domain is not None and not is_finished(other) and not is_terminating(other)
-            if domain is not None and counts and selects(selector, labels_of(other)):
-                self._count[domain] += 1
+        for pods, nodes in world.crowds(ref.namespace):
+            if not pods.ending and selects(selector, pods.labels):
+                for name, number in nodes.items():
+                    if name in domains:
+                        self._count[domains[name]] += number
         known = set(domains.values())
         few = len(known) < whole_or(constraint.get("minDomains"), 1)
         self._least = 0 if few else min((self._count[domain] for domain in known), default=0)
@@ -207,28 +199,24 @@ class _Spread:
         return max(self._count.values(), default=0) + 1 if value is None else self._count[value]
 
 
-def _barred(world: World, ref: Ref, pod: Json) -> set[_Place]:
-    """Where those are who must not be near this pod."""
+def _barred(world: World, pods: Crowd) -> set[_Place]:
+    """Where those are who must not be near these."""
     found: set[_Place] = set()
-    for other_ref, other in world.shy():
-        for one in _terms(other["spec"], "podAntiAffinity"):
-            term = _Term.of(one, other_ref, other)
-            place = _place_of(world, other, term.key)
-            if place is not None and term.selects(world, ref, pod):
-                found.add(place)
+    for others, nodes in world.shy():
+        for one in others.terms:
+            term = _Term.of(one, others)
+            if term.selects(world, pods):
+                places = (_place_of(world, node, term.key) for node in nodes)
+                found.update(place for place in places if place is not None)
     return found
-
-
-def _terms(spec: Json, kind: str) -> list[Json]:
-    return mappings(mapping(mapping(spec.get("affinity")).get(kind)).get(_REQUIRED))
 
 
 def _places(node: Json) -> set[_Place]:
     return {_Place(key, value) for key, value in placement.labels(node).items()}
 
 
-def _place_of(world: World, pod: Json, key: str) -> _Place | None:
-    node = world.find(NODES, "", node_of(pod))
+def _place_of(world: World, name: str, key: str) -> _Place | None:
+    node = world.find(NODES, "", name)
     value = None if node is None else _label(node, key)
     return None if value is None else _Place(key, value)
 
@@ -237,11 +225,10 @@ def _label(node: Json, key: str) -> str | None:
     return placement.labels(node).get(key)
 
 
-def _keyed(selector: Json | None, term: Json, pod: Json) -> Json | None:
-    """A selector, and that the pods have the same (another) value of some labels as this one."""
+def _keyed(selector: Json | None, term: Json, own: dict[str, str]) -> Json | None:
+    """A selector, and that the pods have the same (another) value of some labels as those that ask."""
     if selector is None:
         return None
-    own = labels_of(pod)
     more = [
         {"key": key, "operator": operator, "values": [own[key]]}
         for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn"))
