@@ -45,7 +45,8 @@ MODIFY_ATTEMPTS = 10
 DEFECTS = (  # what Python raises for data of a form that was not expected
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, msgspec.MsgspecError,
 )  # fmt: skip
-TURN = 2000  # writes, after which others are heard: what one user asks for may be endless
+TURN = 2000  # plans and writes, after which others are heard: what one user asks for may be endless
+SHARE_SECONDS = 0.01  # of planning, after which others of this process have their turn
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -220,20 +221,28 @@ class Loop:
                 del self._revisions[ref]
 
     async def _work(self, most: float = math.inf) -> None:
-        """Plan and write until the queue is empty, or after some `most` writes, showing the observer each
-        step's changes."""
+        """Plan and write until the queue is empty, or for some `most` plans and writes, showing the observer
+        each step's changes. Whoever shares the event loop is let in now and then."""
+        clock = asyncio.get_running_loop().time
         while (self._queue or self._unseen) and most > 0:
             changes, self._unseen = self._unseen, []
             if changes:
                 await self._observe(self.world, changes)
             queue, self._queue = self._queue, {}
-            for planner, ref in queue:
+            let_in = clock()
+            while queue and most > 0:
+                planner, ref = next(iter(queue))
+                del queue[planner, ref]
                 actions = self._planned(planner, ref)
                 # together: one durable commit serves them all
                 settled = await asyncio.gather(*(self._carry_out(action) for action in actions))
-                most -= len(actions)
+                most -= 1 + len(actions)
                 if not all(settled):
                     self.enqueue(planner, ref)
+                if clock() - let_in > SHARE_SECONDS:
+                    await asyncio.sleep(0)
+                    let_in = clock()
+            self._queue = {**queue, **self._queue}
 
     def _planned(self, planner: str, ref: Ref) -> list[Action]:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -429,5 +430,38 @@ def test_who_asks_without_end_holds_nobody_up(tmp_path: Path, monkeypatch: pytes
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await store.close()
+
+    run(story)
+
+
+def test_plans_that_take_long_and_write_nothing_hold_nobody_up(tmp_path: Path) -> None:
+    """Who shares the event loop, such as the API, is let in between them."""
+    planned: list[str] = []
+
+    def slow(_world: World, ref: Ref) -> list[Action]:
+        time.sleep(2 * module.SHARE_SECONDS)
+        planned.append(ref.name)
+        return []
+
+    async def story() -> None:
+        store = await SqliteStore.open(tmp_path / "store.db")
+        for number in range(5):
+            await store.create(Key(*thing(f"t{number}")), msgspec.json.encode(obj(f"t{number}")))
+
+        async def observe(_world: World, _changes: Sequence[Change]) -> None:
+            return None
+
+        loop = Loop(store, {THING}, lambda _w, c: [("slow", c.ref)], {"slow": slow}, observe)
+        task = asyncio.create_task(loop.run())
+        seen = set()
+        try:
+            while not loop.synced.is_set():
+                seen.add(len(planned))
+                await asyncio.sleep(0)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await store.close()
+        assert {1, 2, 3, 4} <= seen
 
     run(story)
