@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from tsujiban.controller.config import ControllerConfig
+from tsujiban.resources.names import INTERNAL_GROUP
 
 TOKENS_PATH = "/tsujiban/v1/controllers/tokens"
 ENROL_PATH = "/tsujiban/v1/controllers/enrol"
 # the right to make a token: whoever has it can be this cluster's authority
-GROUP, RESOURCE, VERB = "internal.tsujiban.io", "controllers", "enrol"
+GROUP, RESOURCE, VERB = INTERNAL_GROUP, "controllers", "enrol"
 
 DEFAULT_SECONDS = 15 * 60
 MAX_SECONDS = 24 * 3600

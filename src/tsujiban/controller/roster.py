@@ -20,6 +20,7 @@ import structlog
 
 from tsujiban.controller.leadership import boot_clock
 from tsujiban.resources import nets
+from tsujiban.resources.names import INTERNAL_GROUP
 from tsujiban.store.protocol import (
     AlreadyExists,
     Conflict,
@@ -34,7 +35,7 @@ from tsujiban.wire.messages import ControllerAddress
 
 log = structlog.get_logger(__name__)
 
-GROUP, RESOURCE = "internal.tsujiban.io", "controllers"  # not in the registry: no path leads there
+GROUP, RESOURCE = INTERNAL_GROUP, "controllers"
 LOOK_SECONDS = 2.0
 RENEW_SECONDS = 10.0
 GONE_SECONDS = 60.0  # without a renewal

@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from tsujiban.policy.addresses import canonical
+from tsujiban.resources.names import INTERNAL_GROUP
 from tsujiban.store import metadata
 from tsujiban.store.protocol import (
     AlreadyExists,
@@ -44,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 Json = dict[str, Any]
 
-GROUP, RESOURCE = "internal.tsujiban.io", "serviceclaims"  # not in the registry: no path leads there
+GROUP, RESOURCE = INTERNAL_GROUP, "serviceclaims"
 CLUSTER, EXTERNAL = "spec.clusterIPs", "spec.externalIPs"
 PORT = "port-"  # how the name of a port's claim begins; that of an address is the address
 REPAIR_SECONDS = 180.0  # as Kubernetes' own

@@ -23,11 +23,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tsujiban.identity.files import read_private, write_private
 from tsujiban.identity.signingkeys import MAX_AGE, SigningKeys, key_identifier, parse_jwk
+from tsujiban.resources.names import INTERNAL_GROUP
 from tsujiban.store.protocol import AlreadyExists, Key, NotFound, Store, StoreError
 
 log = structlog.get_logger(__name__)
 
-GROUP, RESOURCE = "internal.tsujiban.io", "tokenkeys"  # not in the registry: no path leads there
+GROUP, RESOURCE = INTERNAL_GROUP, "tokenkeys"
 PUBLISH_SECONDS = 30.0
 REFRESH_SECONDS = 1.0  # between looks: an attacker may name any key
 MAX_KEYS = 1024

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 
 SPIFFE_SCHEME = "spiffe://"
+# group of what controllers keep for each other in the store; not in the registry, so that no path leads there
+INTERNAL_GROUP = "internal.tsujiban.io"
 _LINK_PREFIX = "tsj"
 
 

@@ -1,8 +1,8 @@
 """Where audit events go: a private file of JSON lines that is rotated before it grows large.
 
 A disk that refuses stops no request (its user could not repair it): the loss is told in the
-controller's log, once a minute, with the number of lost events. So are floods of what nobody was
-refused: an attacker without a credential must not push older events out of the files.
+controller's log, once a minute, with the number of lost events. So are floods of refused requests that
+have no user: an attacker without a credential must not push older events out of the files.
 """
 
 from __future__ import annotations

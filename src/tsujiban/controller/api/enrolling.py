@@ -18,7 +18,7 @@ from tsujiban.controller.api.errors import ApiError, forbidden, too_many
 from tsujiban.controller.api.extras import JOIN_BYTES, typed
 from tsujiban.controller.api.gate import Act, Gate
 from tsujiban.controller.api.responses import json_response, parse_json, read_body
-from tsujiban.controller.api.scope import PEER_CERTIFICATE
+from tsujiban.controller.api.scope import peer_certificate
 from tsujiban.controller.api.users import User
 from tsujiban.controller.enroller import Enroller, EnrolRefused
 from tsujiban.controller.enrolment import (
@@ -44,13 +44,12 @@ _ALONE = "the objects of this cluster are in SQLite, which one controller uses: 
 
 def routes(gate: Gate, enroller: Enroller | None) -> list[Route]:
     """Both paths. Without an enroller they say why not."""
-
     enrolling = 0  # of strangers, at this moment
 
     async def token(request: Request) -> Response:
         async def act(user: User) -> Response:
             trail: Trail = request.state.trail
-            if not _shows_certificate(request) or trail.impersonated is not None:
+            if peer_certificate(request) is None or trail.impersonated is not None:
                 raise forbidden(_IN_PERSON)
             if request.method == "DELETE":
                 return json_response({"withdrawn": await _there(enroller).withdraw(bounded(user.name))})
@@ -71,7 +70,7 @@ def routes(gate: Gate, enroller: Enroller | None) -> list[Route]:
         nonlocal enrolling
 
         async def act(trail: Trail) -> Response:
-            if _shows_certificate(request) or "authorization" in request.headers:
+            if peer_certificate(request) is not None or "authorization" in request.headers:
                 raise forbidden("a machine that joins has no identity yet: send the token, and nothing else")
             wanted = typed(parse_json(await read_body(request, JOIN_BYTES)), EnrolRequest)
             try:
@@ -98,10 +97,6 @@ def routes(gate: Gate, enroller: Enroller | None) -> list[Route]:
         Route(TOKENS_PATH, token, methods=["POST", "DELETE"]),
         Route(ENROL_PATH, enrol, methods=["POST"]),
     ]
-
-
-def _shows_certificate(request: Request) -> bool:
-    return request.scope.get("extensions", {}).get(PEER_CERTIFICATE) is not None
 
 
 def _there(enroller: Enroller | None) -> Enroller:

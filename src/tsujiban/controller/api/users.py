@@ -13,7 +13,7 @@ import msgspec
 from starlette.requests import HTTPConnection
 
 from tsujiban.controller.api.errors import ApiError, unauthorized
-from tsujiban.controller.api.scope import PEER_CERTIFICATE
+from tsujiban.controller.api.scope import peer_certificate
 from tsujiban.controller.revocations import Revocations
 from tsujiban.identity.verify import VerificationError, identity_of_der, subject_of_der
 
@@ -94,9 +94,9 @@ class Authenticator:
         Raises:
             NotAuthenticated: there is no credential or it proves nothing.
         """
-        certificate = request.scope.get("extensions", {}).get(PEER_CERTIFICATE)
+        certificate = peer_certificate(request)
         if certificate is not None:
-            return self._user_of(certificate["der"])
+            return self._user_of(certificate)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
